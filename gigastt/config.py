@@ -1,0 +1,75 @@
+"""Settings: one frozen value that the command line builds and everything else only reads.
+
+Flag beats environment (`GIGASTT_…`) beats the TOML file of `--config` beats the default; `cli` does the
+merging, this module owns names, defaults and the checks that need more than one field.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+Precision: TypeAlias = Literal["auto", "int8", "fp32"]
+
+DEFAULT_MODEL = "gigaam-v3-e2e-rnnt"
+DEMO_MODEL = "demo"
+
+
+def default_pool_size() -> int:
+    """One worker per physical core, at most four."""
+    return max(1, min(4, _physical_cores()))
+
+
+def _physical_cores() -> int:
+    """Physical cores this process may run on; logical ones where the kernel does not tell."""
+    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    siblings = set()
+    for cpu in usable:
+        path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        try:
+            siblings.add(path.read_text(encoding="ascii").strip())
+        except OSError:
+            return len(usable)
+    return len(siblings)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What SIGHUP may change while the server runs. Seconds, bytes and counts; 0 means no limit where noted."""
+
+    idle_timeout_secs: float = 300.0
+    max_session_secs: float = 3600.0  # 0 = none
+    ws_frame_max_bytes: int = 512 * 1024
+    body_limit_bytes: int = 512 * 1024 * 1024
+    max_audio_secs: float = 4 * 3600.0
+    rate_limit_per_minute: int = 0  # 0 = off
+    rate_limit_burst: int = 10
+    pool_checkout_timeout_secs: float = 30.0
+    shutdown_drain_secs: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything `serve` needs to know."""
+
+    host: str = "127.0.0.1"
+    port: int = 9876
+    model: str = DEFAULT_MODEL
+    model_dir: Path = field(default_factory=lambda: Path.home() / ".gigastt" / "models")
+    precision: Precision = "auto"
+    pool_size: int = field(default_factory=default_pool_size)
+    max_sessions: int | None = None  # None = auto, from the capacity the workers measure
+    bind_all: bool = False
+    allow_origin: tuple[str, ...] = ()
+    cors_allow_any: bool = False
+    allowed_host: tuple[str, ...] = ()
+    trusted_proxy: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    metrics: bool = False
+    metrics_listen: str | None = None  # HOST:PORT
+    api_keys_file: Path | None = None
+    auto_download: bool = False
+    log_level: str = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"

@@ -1,0 +1,149 @@
+"""The error tree: every failure a person or a client can be told about.
+
+Each class carries its wire form as class attributes: `code` (the word in `{"error", "code"}`),
+`status` (HTTP), `close_code` (WebSocket; None when the session goes on) and `exit_code` (command line).
+The message is for people: it names no path, class or cause of the server's own inside; the cause goes
+into the log through `raise … from exc`.
+
+    GigasttError
+    ├── ConfigError                    the command line, environment or file is wrong (exit 2)
+    ├── ModelMissing                   no model files (exit 3)
+    ├── ModelInvalid                   model files that break their contract (exit 3)
+    ├── InferenceError                 onnxruntime refused one window; the session stays usable
+    ├── ProtocolViolation              a peer on the pipe sent what it must not
+    ├── WorkerBootFailed               workers die before they are ready (exit 4)
+    └── RequestError                   what a client is answered
+        ├── EmptyBody, InvalidAudio, AudioTooLong, PayloadTooLarge, InvalidParameter
+        ├── Unauthorized, OriginDenied, HostDenied, RateLimited
+        ├── NotFound, MethodNotAllowed, MetricsDisabled
+        └── CapacityTimeout, ShuttingDown, InternalError
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GigasttError(Exception):
+    """Base of every error this project raises on purpose."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    close_code: ClassVar[int | None] = None
+    exit_code: ClassVar[int] = 1
+    retry_after_ms: int | None = None
+
+
+class ConfigError(GigasttError):
+    code = "invalid_configuration"
+    exit_code = 2
+
+
+class ModelMissing(GigasttError):
+    code = "model_missing"
+    status = 503
+    exit_code = 3
+
+
+class ModelInvalid(GigasttError):
+    code = "model_invalid"
+    status = 503
+    exit_code = 3
+
+
+class InferenceError(GigasttError):
+    code = "inference_error"
+
+
+class ProtocolViolation(GigasttError):
+    code = "protocol_violation"
+
+
+class WorkerBootFailed(GigasttError):
+    code = "worker_boot_failed"
+    exit_code = 4
+
+
+class RequestError(GigasttError):
+    """What a client is answered; transient ones carry `retry_after_ms`."""
+
+    def __init__(self, message: str, *, retry_after_ms: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+
+
+class EmptyBody(RequestError):
+    code = "empty_body"
+    status = 400
+
+
+class InvalidParameter(RequestError):
+    code = "invalid_parameter"
+    status = 400
+
+
+class Unauthorized(RequestError):
+    code = "unauthorized"
+    status = 401
+
+
+class OriginDenied(RequestError):
+    code = "origin_denied"
+    status = 403
+
+
+class NotFound(RequestError):
+    code = "not_found"
+    status = 404
+
+
+class MetricsDisabled(RequestError):
+    code = "metrics_disabled"
+    status = 404
+
+
+class MethodNotAllowed(RequestError):
+    code = "method_not_allowed"
+    status = 405
+
+
+class PayloadTooLarge(RequestError):
+    code = "payload_too_large"
+    status = 413
+
+
+class AudioTooLong(RequestError):
+    code = "audio_too_long"
+    status = 413
+
+
+class HostDenied(RequestError):
+    code = "host_denied"
+    status = 421
+
+
+class InvalidAudio(RequestError):
+    code = "invalid_audio"
+    status = 422
+
+
+class RateLimited(RequestError):
+    code = "rate_limited"
+    status = 429
+
+
+class InternalError(RequestError):
+    code = "internal"
+    status = 500
+
+
+class CapacityTimeout(RequestError):
+    code = "timeout"
+    status = 503
+    close_code = 1013
+
+
+class ShuttingDown(RequestError):
+    code = "shutting_down"
+    status = 503
+    close_code = 1001

@@ -1,0 +1,1 @@
+"""The ASGI process: connections, limits, sessions and the worker pool."""

@@ -1,0 +1,277 @@
+"""Messages: what a packet means, typed on both sides.
+
+To the worker: `OpenStream`, `Audio`, `AttachAudio`, `Finish`, `Cancel`.
+To the gateway: `Ready`, `Progress`, `Partial`, `Final`, `Failed`, `Closed`, `Stats`.
+
+A body is the msgpack array `[kind, field, …]` in the order of the dataclass's fields. Decoding names the
+side that reads, so a message that goes the wrong way fails. `stream` is a fresh integer for each binding
+of a session's audio to a worker: late messages of an old binding are unknown and dropped.
+
+Sample counts are absolute: from the first sample of the client's audio, at 16 kHz.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NewType, TypeAlias, get_type_hints
+
+import msgpack
+
+from gigastt.errors import ProtocolViolation
+
+StreamId = NewType("StreamId", int)
+EndpointReason: TypeAlias = Literal["silence", "max_duration", "stop"]
+PassKind: TypeAlias = Literal["final", "partial", "file"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """How a stream is segmented and what it reports."""
+
+    endpoint_silence_ms: int = 600
+    partials: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class WireWord:
+    """A word; times in seconds from the client's first sample."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+# -- to the worker
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """Begin a live stream at sample `start`, with the recogniser's `resume` state of that commit (or empty)."""
+
+    stream: StreamId
+    start: int
+    resume: bytes
+    options: StreamOptions
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """The next samples of a live stream: PCM16 little-endian, 16 kHz, mono."""
+
+    stream: StreamId
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AttachAudio:
+    """Begin a file stream over the first `samples` of a shared segment, from `start`; needs no `Finish`."""
+
+    stream: StreamId
+    segment: str
+    samples: int
+    start: int
+    resume: bytes
+    options: StreamOptions
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """No more audio: decode what is pending, send the last `Final` (reason `stop`) and `Closed`."""
+
+    stream: StreamId
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Forget the stream at once; nothing more is sent for it."""
+
+    stream: StreamId
+
+
+# -- to the gateway
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The model is loaded and a canary transcript came out.
+
+    capacity: live streams this worker can carry, from passes timed at start.
+    """
+
+    pid: int
+    load_seconds: float
+    capacity: int
+    encoder: str
+    vocab_size: int
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Samples analysed, and the commit: nothing before `committed` will be needed again."""
+
+    stream: StreamId
+    consumed: int
+    committed: int
+    resume: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The utterance so far; its first `stable` words will not change in a later partial."""
+
+    stream: StreamId
+    text: str
+    words: list[WireWord]
+    stable: int
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """One whole utterance, and the commit that it makes. Text may be empty.
+
+    start, end: seconds from the client's first sample.
+    """
+
+    stream: StreamId
+    text: str
+    words: list[WireWord]
+    start: float
+    end: float
+    confidence: float
+    reason: EndpointReason
+    consumed: int
+    committed: int
+    resume: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One window failed (`inference_error`): its span, in seconds, has no words; the stream goes on."""
+
+    stream: StreamId
+    code: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The stream is finished and forgotten; the last message of its binding."""
+
+    stream: StreamId
+
+
+@dataclass(frozen=True, slots=True)
+class PassRecord:
+    """One encoder pass: its kind, how many windows it held, its seconds of work and of audio."""
+
+    kind: PassKind
+    batch: int
+    seconds: float
+    audio_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The heartbeat, sent by the thread that does the work, at least every half second."""
+
+    streams: int
+    busy_ratio: float
+    memory_bytes: int
+    passes: list[PassRecord]
+
+
+ToWorker: TypeAlias = OpenStream | Audio | AttachAudio | Finish | Cancel
+ToGateway: TypeAlias = Ready | Progress | Partial | Final | Failed | Closed | Stats
+
+_TO_WORKER: tuple[type, ...] = (OpenStream, Audio, AttachAudio, Finish, Cancel)
+_TO_GATEWAY: tuple[type, ...] = (Ready, Progress, Partial, Final, Failed, Closed, Stats)
+_KINDS: dict[type, int] = {kind: number for number, kind in enumerate(_TO_WORKER + _TO_GATEWAY)}
+_NESTED: dict[str, type] = {"options": StreamOptions, "words": WireWord, "passes": PassRecord}
+
+
+def encode_message(message: ToWorker | ToGateway) -> bytes:
+    """Encode one message as a packet body."""
+    body: list[Any] = [_KINDS[type(message)]]
+    for field in fields(message):
+        value = getattr(message, field.name)
+        if field.name in _NESTED:
+            value = [_values(v) for v in value] if isinstance(value, list) else _values(value)
+        body.append(value)
+    encoded: bytes = msgpack.packb(body)
+    return encoded
+
+
+def decode_to_worker(body: bytes) -> ToWorker:
+    """Decode what the gateway sent.
+
+    Raises:
+        ProtocolViolation: not msgpack, not a message to a worker, or a field of the wrong type.
+    """
+    message: ToWorker = _decode(body, _TO_WORKER)
+    return message
+
+
+def decode_to_gateway(body: bytes) -> ToGateway:
+    """Decode what a worker sent.
+
+    Raises:
+        ProtocolViolation: not msgpack, not a message to the gateway, or a field of the wrong type.
+    """
+    message: ToGateway = _decode(body, _TO_GATEWAY)
+    return message
+
+
+def _values(item: Any) -> list[Any]:
+    return [getattr(item, field.name) for field in fields(item)]
+
+
+def _decode(body: bytes, allowed: tuple[type, ...]) -> Any:
+    try:
+        kind, *values = msgpack.unpackb(body)
+        message = next(cls for cls, number in _KINDS.items() if number == kind)
+    except (ValueError, TypeError, StopIteration, msgpack.UnpackException) as exc:
+        raise ProtocolViolation("Expected a msgpack array that begins with a known kind.") from exc
+    if message not in allowed:
+        raise ProtocolViolation(f"{message.__name__} came from the wrong side of the pipe.")
+    return _build(message, values)
+
+
+def _build(cls: type, values: list[Any]) -> Any:
+    hints = _HINTS[cls]
+    if not isinstance(values, list) or len(values) != len(hints):
+        raise ProtocolViolation(f"Expected {len(hints)} fields in {cls.__name__}.")
+    checked: list[Any] = []
+    for (name, accepted), value in zip(hints.items(), values, strict=True):
+        if name in _NESTED and accepted is list:
+            if not isinstance(value, list):
+                raise ProtocolViolation(f"Expected a list in {cls.__name__}.{name}.")
+            value = [_build(_NESTED[name], item) for item in value]
+        elif name in _NESTED:
+            value = _build(_NESTED[name], value)
+        elif not isinstance(value, accepted) or (isinstance(value, bool) and accepted is int):
+            raise ProtocolViolation(f"Expected {accepted} in {cls.__name__}.{name}, but got {type(value).__name__}.")
+        checked.append(value)
+    return cls(*checked)
+
+
+def _accepted(hint: Any) -> Any:
+    """The runtime type that a field's annotation admits; a float field takes an int too."""
+    if hint is float:
+        return (float, int)
+    if getattr(hint, "__supertype__", None) is not None:  # NewType
+        return hint.__supertype__
+    origin = getattr(hint, "__origin__", None)
+    if origin is Literal:
+        return str
+    return origin or hint
+
+
+_HINTS: dict[type, dict[str, Any]] = {
+    cls: {name: _accepted(hint) for name, hint in get_type_hints(cls).items()}
+    for cls in (*_TO_WORKER, *_TO_GATEWAY, *_NESTED.values())
+}

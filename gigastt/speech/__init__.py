@@ -1,0 +1,1 @@
+"""The recogniser: log-mel in, words out. No sockets, no processes, no clocks."""

@@ -1,0 +1,113 @@
+"""Tokens, words and hypotheses: what the search found and when.
+
+Plain values, shared by the search, the stream and the worker engine. Times inside the recogniser are
+counted in feature frames of 10 ms from the first sample of the client's audio, so they are exact and
+never shift when silence is cut away; they become seconds only in `Word`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.int16]  # [samples], 16 kHz mono
+Features = npt.NDArray[np.float32]  # log-mel [frames, mel=64], 10 ms per frame
+EncoderOut = npt.NDArray[np.float32]  # [dim, time], 40 ms per frame
+
+SAMPLE_RATE = 16_000
+FRAME_SAMPLES = 160  # hop of a feature frame: 10 ms
+WINDOW_SAMPLES = 320  # length of a feature frame: frame i covers samples [160 i, 160 i + 320)
+SUBSAMPLING = 4  # feature frames per encoder frame: 40 ms
+WORD_START = "▁"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchState:
+    """Where a greedy search stands: the predictor's state after the last emitted token.
+
+    `dec`, `h` and `c` are float32 and never written to after construction.
+    """
+
+    token: int
+    dec: npt.NDArray[np.float32]  # predictor output [P]
+    h: npt.NDArray[np.float32]  # [P]
+    c: npt.NDArray[np.float32]  # [P]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One emitted token.
+
+    frame: the absolute feature frame (10 ms) at which its encoder frame begins.
+    probability: of the token under the joint's softmax, 0 to 1.
+    """
+
+    id: int
+    piece: str
+    frame: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word with punctuation; `start` and `end` in seconds from the client's first sample."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one encoder pass sees.
+
+    first_frame: absolute feature frame of `features[0]`; a multiple of 4.
+    skip: leading encoder frames (40 ms) that give context only and are not searched.
+    state: where the search stood before the first searched frame; None at the start of an utterance.
+    """
+
+    features: Features
+    first_frame: int
+    skip: int = 0
+    state: SearchState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """The result of one search: its tokens and, beside each, the search state after it."""
+
+    tokens: tuple[Token, ...]
+    states: tuple[SearchState, ...]
+
+
+def join_pieces(pieces: Sequence[str]) -> str:
+    """Join vocabulary pieces into text; `▁` starts a word."""
+    return "".join(pieces).replace(WORD_START, " ").strip()
+
+
+def group_words(tokens: Sequence[Token]) -> tuple[Word, ...]:
+    """Group tokens into words: a word begins at a piece that starts with `▁`.
+
+    A word spans from its first token's encoder frame to the end of its last token's (40 ms);
+    its confidence is the mean probability of its tokens.
+    """
+    groups: list[list[Token]] = []
+    for token in tokens:
+        if not groups or token.piece.startswith(WORD_START):
+            groups.append([])
+        groups[-1].append(token)
+    words = (_word(group) for group in groups)
+    return tuple(word for word in words if word.text)
+
+
+def _word(tokens: Sequence[Token]) -> Word:
+    return Word(
+        text=join_pieces([t.piece for t in tokens]),
+        start=round(tokens[0].frame * FRAME_SAMPLES / SAMPLE_RATE, 2),
+        end=round((tokens[-1].frame + SUBSAMPLING) * FRAME_SAMPLES / SAMPLE_RATE, 2),
+        confidence=round(sum(t.probability for t in tokens) / len(tokens), 4),
+    )
