@@ -1,0 +1,111 @@
+"""Metrics: the names that dashboards and alerts rely on, in a registry of the server's own.
+
+One attribute per contract name, without the `gigastt_` prefix and the `_total` suffix:
+`metrics.worker_restarts.labels(reason="killed").inc()`. Used from the event loop only. Every label takes
+its values from a closed set, so a hostile client cannot add series: `path` is a route's template or
+`other`, `method` one of `KNOWN_METHODS` or `OTHER`. Never a transcript, an address or a key.
+"""
+
+from __future__ import annotations
+
+import time
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+KNOWN_METHODS = ("GET", "HEAD", "POST", "OPTIONS")
+OTHER_METHOD = "OTHER"
+OTHER_PATH = "other"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_REQUEST_BUCKETS = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0)
+_PASS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+_LATENCY_BUCKETS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
+_LOOP_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0)
+_BATCH_BUCKETS = (1, 2, 3, 4)
+
+# A `_created` series beside every counter and histogram doubles the series and tells nothing.
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class Metrics:
+    """All series of one server; seconds, bytes, samples and counts as their names say."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        # HTTP
+        self.http_requests = self._counter(
+            "http_requests", "Requests answered, WebSocket upgrades included.", "method", "path", "status"
+        )
+        self.http_request_duration_seconds = self._histogram(
+            "http_request_duration_seconds", "Time to answer a request.", _REQUEST_BUCKETS, "method", "path"
+        )
+        self.ws_active_connections = self._gauge("ws_active_connections", "Open WebSocket connections.")
+        self.rate_limit_rejections = self._counter("rate_limit_rejections", "Requests answered with 429.")
+        self.event_loop_lag_seconds = self._histogram(
+            "event_loop_lag_seconds", "How late the event loop runs a timer.", _LOOP_BUCKETS
+        )
+        # The pool: set by whoever routes sessions to workers
+        self.pool_available = self._gauge("pool_available", "Sessions that could begin now.")
+        self.pool_waiters = self._gauge("pool_waiters", "Clients waiting for capacity.")
+        self.pool_saturation_ratio = self._gauge("pool_saturation_ratio", "Share of the capacity in use, 0 to 1.")
+        self.pool_checkout_duration_seconds = self._histogram(
+            "pool_checkout_duration_seconds", "Time a client waited for capacity.", _REQUEST_BUCKETS
+        )
+        self.pool_timeouts = self._counter("pool_timeouts", "Clients that got no capacity in time.")
+        # Inference
+        self.inference_duration_seconds = self._histogram(
+            "inference_duration_seconds", "Time of one encoder pass and its search.", _PASS_BUCKETS, "kind"
+        )
+        self.batch_size = self._histogram("batch_size", "Windows in one encoder pass.", _BATCH_BUCKETS)
+        self.audio_seconds = self._counter("audio_seconds", "Seconds of audio accepted from clients.")
+        self.audio_samples_lost = self._counter(
+            "audio_samples_lost", "Samples (16 kHz) declared lost to a client; 0 is the promise."
+        )
+        self.first_partial_seconds = self._histogram(
+            "first_partial_seconds", "From the first audio of an utterance to its first partial.", _LATENCY_BUCKETS
+        )
+        self.final_latency_seconds = self._histogram(
+            "final_latency_seconds", "From the last audio a final needed to the final.", _LATENCY_BUCKETS
+        )
+        self.session_lag_seconds = self._gauge(
+            "session_lag_seconds", "Audio sent to a worker but not yet analysed, of the session furthest behind."
+        )
+        # Workers
+        self.worker_restarts = self._counter("worker_restarts", "Workers replaced.", "reason")
+        self.worker_memory_bytes = self._gauge("worker_memory_bytes", "Resident memory of a worker.", "worker")
+        self.workers_ready = self._gauge("workers_ready", "Workers with a loaded model.")
+        self.replays = self._counter("replays", "Sessions moved to another worker after theirs died.")
+        self.build_info = self._gauge("build_info", "Always 1; the labels tell.", "version", "model", "provider")
+
+    def render(self) -> bytes:
+        """Return every series in the Prometheus text format (`CONTENT_TYPE`)."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"gigastt_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"gigastt_{name}", text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"gigastt_{name}", text, labels, registry=self.registry, buckets=buckets)
+
+
+class RequestTimer:
+    """Count one request: created when it begins, `answered` once, when its status is known and it is over."""
+
+    def __init__(self, metrics: Metrics, method: str, template: str, allowed: tuple[str, ...]) -> None:
+        self._metrics = metrics
+        self._served = method in allowed
+        known = method in allowed or method == "OPTIONS"
+        self._method = method if known and method in KNOWN_METHODS else OTHER_METHOD
+        self._path = template
+        self._began = time.perf_counter()
+
+    def answered(self, status: int) -> None:
+        """Count the answer; time it too when a route served it (refusals say nothing about speed)."""
+        self._metrics.http_requests.labels(self._method, self._path, str(status)).inc()
+        if self._served:
+            elapsed = time.perf_counter() - self._began
+            self._metrics.http_request_duration_seconds.labels(self._method, self._path).observe(elapsed)
