@@ -6,10 +6,13 @@ merging, this module owns names, defaults and the checks that need more than one
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+from gigastt.errors import ConfigError
 
 Precision: TypeAlias = Literal["auto", "int8", "fp32"]
 
@@ -73,3 +76,28 @@ class Settings:
     auto_download: bool = False
     log_level: str = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach a server that listens on `host`."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_settings(settings: Settings) -> None:
+    """Check what one option alone cannot.
+
+    Raises:
+        ConfigError: the server would listen to the network unasked, or a file that is named is not there.
+    """
+    if not is_loopback(settings.host) and not settings.bind_all:
+        raise ConfigError(
+            f"--host {settings.host} would let every machine that reaches this one use the server, "
+            "which asks for no password by default; add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant."
+        )
+    if settings.api_keys_file is not None and not settings.api_keys_file.is_file():
+        raise ConfigError(f"--api-keys-file {settings.api_keys_file}: no such file.")

@@ -1,0 +1,102 @@
+"""The command line's front door: which commands there are, and how a failure becomes one line and an exit code.
+
+Runs on the main thread of the process that the user started. Each command lives in a module of its own
+that is imported only when it is asked for, so `gigastt --help` imports neither numpy nor onnxruntime.
+
+Exit codes: 0 done, 1 something failed, 2 wrong command line, environment or file, 3 no model,
+4 the workers cannot start, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from gigastt import __version__
+from gigastt.errors import GigasttError
+
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEntry:
+    """Where a command is defined, and what the list of commands says of it."""
+
+    module: str
+    attribute: str
+    summary: str
+
+
+COMMANDS: dict[str, CommandEntry] = {
+    "serve": CommandEntry("gigastt.commands.serve", "serve", "Serve speech-to-text over HTTP and WebSocket."),
+    "transcribe": CommandEntry("gigastt.commands.transcribe", "transcribe", "Transcribe audio files, without a server."),
+    "download": CommandEntry("gigastt.models.commands", "download", "Fetch the recogniser's model files."),
+    "optimize": CommandEntry("gigastt.models.commands", "optimize", "Make the model files fast on this machine."),
+    "quantize": CommandEntry("gigastt.models.commands", "optimize", "The same as optimize."),
+    "doctor": CommandEntry("gigastt.commands.doctor", "doctor", "Say what is wrong with this machine and how to mend it."),
+    "bench": CommandEntry("gigastt.commands.bench", "bench", "Measure the recogniser's speed on a file."),
+    "health": CommandEntry("gigastt.commands.health", "health", "Ask a running server whether it is well."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        command = getattr(import_module(entry.module), entry.attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"Expected {entry.module}.{entry.attribute} to be a command, but got {type(command)}.")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gigastt")
+def cli() -> None:
+    """Self-hosted speech-to-text for Russian."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and end the process with its exit code; a failure is one line on standard error."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return the exit code."""
+    try:
+        result = cli.main(list(arguments), prog_name="gigastt", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as exc:
+        exc.show()
+        return exc.exit_code
+    except click.ClickException as exc:
+        return _fail(exc.format_message(), exc.exit_code)
+    except GigasttError as exc:
+        return _fail(str(exc), exc.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing is left to say, not even at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str, exit_code: int) -> int:
+    line = " ".join(message.split())
+    click.echo(f"gigastt: {line}", err=True)
+    return exit_code

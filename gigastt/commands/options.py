@@ -1,0 +1,148 @@
+"""Options: one way to declare a setting, so that flag, environment and file always go together.
+
+`setting("--pool-size")` is the flag `--pool-size`, the variable `GIGASTT_POOL_SIZE` and the key `pool-size`
+(or `pool_size`) of the TOML file. Runs while the command line is parsed; knows no command.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def setting(flag: str, *, aliases: Sequence[str] = (), **attributes: Any) -> Callable[[Function], Function]:
+    """Declare one setting: its flag, and `GIGASTT_…` (plus `aliases`) in the environment."""
+    variable = "GIGASTT_" + flag.split("/")[0].strip("-").replace("-", "_").upper()
+    attributes.setdefault("show_default", True)
+    return click.option(flag, envvar=[variable, *aliases], show_envvar=True, **attributes)
+
+
+def config_option() -> Callable[[Function], Function]:
+    """Declare `--config FILE`: a TOML file whose keys are the flags' names."""
+    return click.option(
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        envvar="GIGASTT_CONFIG",
+        show_envvar=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_load_config,
+        help="TOML file with settings; a flag or a variable beats it.",
+    )
+
+
+def _load_config(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise click.UsageError(f"{path}: {exc.strerror}.", ctx) from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise click.UsageError(f"{path}: not a TOML file: {exc}.", ctx) from exc
+    options = {p.name: p for p in ctx.command.params if isinstance(p, click.Option) and p.name and p is not parameter}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in options:
+            near = get_close_matches(name, options, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"{path}: unknown key {key!r}.{hint}", ctx)
+        values[name] = _check_type(f"{path}: {key}", options[name], value, ctx)
+    ctx.default_map = values
+
+
+def _check_type(where: str, option: click.Option, value: object, ctx: click.Context) -> object:
+    """Refuse a TOML value of the wrong kind, which click would quietly convert."""
+    if option.multiple:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise click.UsageError(f"{where}: expected a list of strings.", ctx)
+        return value
+    expected: tuple[type, ...]
+    if option.is_flag:
+        expected, word = (bool,), "true or false"
+    elif isinstance(option.type, CountOrAuto):
+        expected, word = (int, str), 'a whole number or "auto"'
+    elif isinstance(option.type, click.types.IntParamType):
+        expected, word = (int,), "a whole number"
+    elif isinstance(option.type, click.types.FloatParamType):
+        expected, word = (int, float), "a number"
+    else:
+        expected, word = (str,), "a string"
+    if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
+        raise click.UsageError(f"{where}: expected {word}.", ctx)
+    return value
+
+
+class CountOrAuto(click.ParamType):
+    """A positive whole number, or `auto` (None)."""
+
+    name = "auto|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value is None or value == "auto":
+            return None
+        try:
+            count = int(value)
+        except ValueError:
+            self.fail(f"expected 'auto' or a positive whole number, but got {value!r}", param, ctx)
+        if count < 1:
+            self.fail(f"expected 'auto' or a positive whole number, but got {count}", param, ctx)
+        return count
+
+
+class ListItem(click.ParamType):
+    """One of several; in the environment they are separated by commas or spaces."""
+
+    name = "text"
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        return [item for item in re.split(r"[,\s]+", rv) if item]
+
+
+class Origin(ListItem):
+    """An origin as browsers send it: `scheme://host[:port]`, or `null`."""
+
+    name = "origin"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        parts = urlsplit(text)
+        if text != "null" and (not parts.scheme or not parts.netloc or text != f"{parts.scheme}://{parts.netloc}"):
+            self.fail(f"expected scheme://host[:port] without a path, or null, but got {text!r}", param, ctx)
+        return text
+
+
+class Network(ListItem):
+    """An IP address or a network in CIDR form."""
+
+    name = "cidr"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return str(ipaddress.ip_network(str(value)))
+        except ValueError as exc:
+            self.fail(f"expected an address or a network such as 10.0.0.0/8: {exc}", param, ctx)
+
+
+class HostPort(click.ParamType):
+    """`HOST:PORT`; an IPv6 host in brackets."""
+
+    name = "host:port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        host, _, port = text.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65_535 or (":" in host and not host.startswith("[")):
+            self.fail(f"expected HOST:PORT, but got {text!r}", param, ctx)
+        return text

@@ -1,0 +1,158 @@
+"""`gigastt serve`: flags, environment and file become `Settings`; then the server runs until it is told to stop.
+
+Runs on the main thread. Knows how settings are written, not what they do: that is `gigastt.serve`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gigastt.commands.options import CountOrAuto, HostPort, ListItem, Network, Origin, config_option, setting
+from gigastt.config import Limits, Settings, check_settings
+from gigastt.errors import ConfigError
+
+_ARGUMENTS = "gigastt.commands.serve.arguments"
+_DEFAULTS = Settings()
+_LIMITS = Limits()
+
+
+class RereadableCommand(click.Command):
+    """A command that remembers its arguments, so that SIGHUP can parse them again over a changed file."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        arguments = tuple(args)
+        context = super().make_context(info_name, args, parent, **extra)
+        context.meta[_ARGUMENTS] = arguments
+        return context
+
+
+@click.command(cls=RereadableCommand)
+@config_option()
+@setting("--host", default=_DEFAULTS.host, help="Address to listen on.")
+@setting("--port", type=click.IntRange(0, 65_535), default=_DEFAULTS.port, help="Port to listen on; 0 takes a free one.")
+@setting("--model", default=_DEFAULTS.model, help="Model to serve; 'demo' needs no download and is no use on people.")
+@setting(
+    "--model-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=_DEFAULTS.model_dir,
+    show_default="~/.gigastt/models",
+    help="Where the model files are.",
+)
+@setting("--precision", type=click.Choice(["auto", "int8", "fp32"]), default="auto", help="Which encoder file to load.")
+@setting("--auto-download", is_flag=True, help="Fetch a missing model at start.")
+@setting(
+    "--pool-size",
+    type=click.IntRange(1, 256),
+    default=_DEFAULTS.pool_size,
+    show_default="physical cores, at most 4",
+    help="Inference workers.",
+)
+@setting("--max-sessions", type=CountOrAuto(), default="auto", help="Sessions and uploads at once.")
+@setting("--bind-all", is_flag=True, aliases=["GIGASTT_ALLOW_BIND_ANY"], help="Allow a --host that others can reach.")
+@setting("--allow-origin", type=Origin(), multiple=True, help="Web origin to allow; may be repeated.")
+@setting("--cors-allow-any", is_flag=True, help="Allow every web origin.")
+@setting("--allowed-host", type=ListItem(), multiple=True, help="Name to answer to in Host; may be repeated.")
+@setting("--trusted-proxy", type=Network(), multiple=True, help="Network whose X-Forwarded-For counts; may be repeated.")
+@setting(
+    "--idle-timeout-secs",
+    type=click.FloatRange(min=0, min_open=True),
+    default=_LIMITS.idle_timeout_secs,
+    help="Close a session that sends nothing for this long.",
+)
+@setting(
+    "--max-session-secs",
+    type=click.FloatRange(min=0),
+    default=_LIMITS.max_session_secs,
+    help="Longest session; 0 is none.",
+)
+@setting(
+    "--ws-frame-max-bytes",
+    type=click.IntRange(1024, 64 * 1024 * 1024),
+    default=_LIMITS.ws_frame_max_bytes,
+    help="Longest WebSocket frame.",
+)
+@setting("--body-limit-bytes", type=click.IntRange(1), default=_LIMITS.body_limit_bytes, help="Largest upload.")
+@setting(
+    "--max-audio-secs",
+    type=click.FloatRange(min=0, min_open=True),
+    default=_LIMITS.max_audio_secs,
+    help="Longest audio in an upload.",
+)
+@setting(
+    "--rate-limit-per-minute",
+    type=click.IntRange(0),
+    default=_LIMITS.rate_limit_per_minute,
+    help="Requests a minute for one address; 0 is off.",
+)
+@setting("--rate-limit-burst", type=click.IntRange(1), default=_LIMITS.rate_limit_burst, help="Requests at once.")
+@setting(
+    "--pool-checkout-timeout-secs",
+    type=click.FloatRange(min=0),
+    default=_LIMITS.pool_checkout_timeout_secs,
+    help="How long a client waits for capacity.",
+)
+@setting(
+    "--shutdown-drain-secs",
+    type=click.FloatRange(min=0),
+    default=_LIMITS.shutdown_drain_secs,
+    help="How long sessions may take to finish when the server stops.",
+)
+@setting("--metrics", is_flag=True, help="Publish GET /metrics.")
+@setting("--metrics-listen", type=HostPort(), help="Publish /metrics on its own HOST:PORT.")
+@setting(
+    "--api-keys-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with one API key a line; without it no key is asked for.",
+)
+@setting("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="How much to log.")
+@setting(
+    "--log-format",
+    type=click.Choice(["auto", "json", "console"]),
+    default="auto",
+    help="auto is console on a terminal, else JSON lines.",
+)
+@click.pass_context
+def serve(ctx: click.Context, **values: Any) -> int:
+    """Serve speech-to-text over HTTP and WebSocket."""
+    settings = build_settings(values)
+    from gigastt import log
+    from gigastt.serve import run
+
+    log.configure(settings.log_level, settings.log_format)
+    return run(settings, limits_reader(ctx.meta[_ARGUMENTS]))
+
+
+def build_settings(values: dict[str, Any]) -> Settings:
+    """Sort parsed options into `Settings` and its `Limits`.
+
+    Raises:
+        ConfigError: values that are valid alone but not together.
+    """
+    names = {field.name for field in fields(Limits)}
+    limits = Limits(**{name: value for name, value in values.items() if name in names})
+    settings = Settings(limits=limits, **{name: value for name, value in values.items() if name not in names})
+    check_settings(settings)
+    return settings
+
+
+def limits_reader(arguments: Sequence[str]) -> Callable[[], Limits]:
+    """Return what SIGHUP calls: parse the same arguments again, over the environment and the file as they are now.
+
+    The returned function raises ConfigError when the file is no longer good; the old limits then stay.
+    """
+
+    def read_limits() -> Limits:
+        try:
+            with serve.make_context("serve", list(arguments)) as context:
+                return build_settings(dict(context.params)).limits
+        except click.ClickException as exc:
+            raise ConfigError(exc.format_message()) from exc
+
+    return read_limits
