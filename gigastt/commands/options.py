@@ -84,7 +84,7 @@ def _check_type(where: str, option: click.Option, value: object, ctx: click.Cont
     return value
 
 
-class CountOrAuto(click.ParamType):
+class CountOrAuto(click.ParamType[int | None]):
     """A positive whole number, or `auto` (None)."""
 
     name = "auto|N"
@@ -101,7 +101,7 @@ class CountOrAuto(click.ParamType):
         return count
 
 
-class ListItem(click.ParamType):
+class ListItem(click.ParamType[str]):
     """One of several; in the environment they are separated by commas or spaces."""
 
     name = "text"
@@ -135,7 +135,7 @@ class Network(ListItem):
             self.fail(f"expected an address or a network such as 10.0.0.0/8: {exc}", param, ctx)
 
 
-class HostPort(click.ParamType):
+class HostPort(click.ParamType[str]):
     """`HOST:PORT`; an IPv6 host in brackets."""
 
     name = "host:port"

@@ -36,7 +36,7 @@ class RereadableCommand(click.Command):
 @click.command(cls=RereadableCommand)
 @config_option()
 @setting("--host", default=_DEFAULTS.host, help="Address to listen on.")
-@setting("--port", type=click.IntRange(0, 65_535), default=_DEFAULTS.port, help="Port to listen on; 0 takes a free one.")
+@setting("--port", type=click.IntRange(0, 65_535), default=_DEFAULTS.port, help="Port to listen on; 0: any free one.")
 @setting("--model", default=_DEFAULTS.model, help="Model to serve; 'demo' needs no download and is no use on people.")
 @setting(
     "--model-dir",
@@ -56,10 +56,10 @@ class RereadableCommand(click.Command):
 )
 @setting("--max-sessions", type=CountOrAuto(), default="auto", help="Sessions and uploads at once.")
 @setting("--bind-all", is_flag=True, aliases=["GIGASTT_ALLOW_BIND_ANY"], help="Allow a --host that others can reach.")
-@setting("--allow-origin", type=Origin(), multiple=True, help="Web origin to allow; may be repeated.")
+@setting("--allow-origin", type=Origin(), multiple=True, help="Web origin to allow; repeatable.")
 @setting("--cors-allow-any", is_flag=True, help="Allow every web origin.")
-@setting("--allowed-host", type=ListItem(), multiple=True, help="Name to answer to in Host; may be repeated.")
-@setting("--trusted-proxy", type=Network(), multiple=True, help="Network whose X-Forwarded-For counts; may be repeated.")
+@setting("--allowed-host", type=ListItem(), multiple=True, help="Name to answer to in Host; repeatable.")
+@setting("--trusted-proxy", type=Network(), multiple=True, help="Network whose X-Forwarded-For counts; repeatable.")
 @setting(
     "--idle-timeout-secs",
     type=click.FloatRange(min=0, min_open=True),
@@ -111,7 +111,7 @@ class RereadableCommand(click.Command):
     type=click.Path(dir_okay=False, path_type=Path),
     help="File with one API key a line; without it no key is asked for.",
 )
-@setting("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="How much to log.")
+@setting("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least to log.")
 @setting(
     "--log-format",
     type=click.Choice(["auto", "json", "console"]),
@@ -119,7 +119,7 @@ class RereadableCommand(click.Command):
     help="auto is console on a terminal, else JSON lines.",
 )
 @click.pass_context
-def serve(ctx: click.Context, **values: Any) -> int:
+def serve(ctx: click.Context, /, **values: Any) -> int:
     """Serve speech-to-text over HTTP and WebSocket."""
     settings = build_settings(values)
     from gigastt import log
