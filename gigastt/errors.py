@@ -9,6 +9,8 @@ into the log through `raise … from exc`.
     ├── ConfigError                    the command line, environment or file is wrong (exit 2)
     ├── ModelMissing                   no model files (exit 3)
     ├── ModelInvalid                   model files that break their contract (exit 3)
+    ├── DownloadFailed                 the hub, the way to it, or what it sent (exit 5)
+    ├── NotEnoughRoom                  too little disk or memory for what was asked (exit 6)
     ├── InferenceError                 onnxruntime refused one window; the session stays usable
     ├── ProtocolViolation              a peer on the pipe sent what it must not
     ├── WorkerBootFailed               workers die before they are ready (exit 4)
@@ -49,6 +51,18 @@ class ModelInvalid(GigasttError):
     code = "model_invalid"
     status = 503
     exit_code = 3
+
+
+class DownloadFailed(GigasttError):
+    code = "download_failed"
+    status = 503
+    exit_code = 5
+
+
+class NotEnoughRoom(GigasttError):
+    code = "not_enough_room"
+    status = 503
+    exit_code = 6
 
 
 class InferenceError(GigasttError):

@@ -1,0 +1,186 @@
+"""The model files on this machine: find a complete set, and say what is missing where there is none.
+
+Two layouts are accepted below `--model-dir`: a folder named after the model (what `download` makes), and the
+files lying there directly (what the original server made, or a stick). A directory need not be writable.
+
+Trust, and what a start can afford: files that we fetched or made carry a seal (`seals`), and a start only
+compares size and time with it; a file that no longer matches its seal is read again and refused when its
+content has changed. Files brought by hand have no seal and are taken as they are, like any program on this
+machine; `gigastt doctor` reads them whole and compares them with the published digests.
+
+Blocking file access. Imports neither onnx, onnxruntime nor huggingface_hub: the gateway starts through here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gigastt.config import DEMO_MODEL, Precision
+from gigastt.errors import ModelInvalid, ModelMissing
+from gigastt.models.catalog import (
+    DECODER,
+    DEMO_TITLE,
+    ENCODER_FORMS,
+    JOINT,
+    VOCABULARY,
+    Form,
+    find,
+)
+from gigastt.models.seals import Seals, sha256_of
+
+PARTIAL_FOLDER = ".partial"
+SEARCH_WEIGHTS = "v3_e2e_rnnt_search.npz"
+_DEMO_FOLDER = Path(__file__).parent / "demo"
+_COMMON_FILES = (DECODER, JOINT, VOCABULARY)
+_LFS_POINTER = b"version https://git-lfs"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """One complete set of model files.
+
+    Attributes:
+        name: as in `--model`; also the id that clients see.
+        title: one line for people.
+        directory: where the files lie.
+        form: which of the encoder's forms is in use.
+        demo: the demonstration model, which must say so wherever it appears.
+        search: weights of the fast greedy search, where they lie beside the others.
+    """
+
+    name: str
+    title: str
+    directory: Path
+    encoder: Path
+    decoder: Path
+    joint: Path
+    vocabulary: Path
+    form: Form
+    demo: bool = False
+    search: Path | None = None
+
+    @property
+    def id(self) -> str:
+        """The model's id in `/v1/models`."""
+        return self.name
+
+    @property
+    def precision(self) -> str:
+        """`fp32` or `int8`: what the encoder's matrices are."""
+        return "fp32" if self.form == "fp32" else "int8"
+
+
+def model_folder(model: str, model_dir: Path) -> Path:
+    """Where `download` puts a model's files."""
+    return model_dir / model
+
+
+def candidate_folders(model: str, model_dir: Path) -> tuple[Path, ...]:
+    """Where a model's files may lie, the best place first."""
+    if model == DEMO_MODEL:
+        return (_DEMO_FOLDER,)
+    return (model_folder(model, model_dir), model_dir)
+
+
+def resolve(model: str, model_dir: Path, precision: Precision = "auto") -> ModelFiles:
+    """Return a complete set of files of a model.
+
+    `auto` and `int8` take the optimised encoder where there is one, then the published int8 one; `auto` then
+    takes the fp32 one. The demonstration model is fp32.
+
+    Raises:
+        ConfigError: no model has that name.
+        ModelMissing: there is no complete set; the message says what is missing and names the ways on.
+        ModelInvalid: a file that we fetched or made has changed since.
+    """
+    title = DEMO_TITLE if model == DEMO_MODEL else find(model).title
+    folders = candidate_folders(model, model_dir)
+    for folder in folders:
+        choice = choose_encoder(folder, precision)
+        if choice is None or missing_files(folder):
+            continue
+        files = ModelFiles(
+            name=model,
+            title=title,
+            directory=folder,
+            encoder=folder / choice[0],
+            decoder=folder / DECODER,
+            joint=folder / JOINT,
+            vocabulary=folder / VOCABULARY,
+            form=choice[1],
+            demo=model == DEMO_MODEL,
+            search=folder / SEARCH_WEIGHTS if is_present(folder / SEARCH_WEIGHTS) else None,
+        )
+        _check_seals(files)
+        return files
+    raise ModelMissing(_explain(model, model_dir, precision, folders))
+
+
+def choose_encoder(folder: Path, precision: Precision) -> tuple[str, Form] | None:
+    """The best encoder in a folder for a wish, or None."""
+    for name, form in ENCODER_FORMS:
+        wanted = precision == "auto" or (precision == "fp32") == (form == "fp32")
+        if wanted and is_present(folder / name):
+            return name, form
+    return None
+
+
+def missing_files(folder: Path) -> list[str]:
+    """The files besides the encoder that a folder lacks."""
+    return [name for name in _COMMON_FILES if not is_present(folder / name)]
+
+
+def is_present(path: Path) -> bool:
+    """Whether a file is there and has content (an empty one is what a full disk leaves behind)."""
+    try:
+        return path.is_file() and path.stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _check_seals(files: ModelFiles) -> None:
+    """Refuse files that are not what they were when we named them, and pointers in place of files."""
+    seals = Seals(files.directory)
+    for path in (files.encoder, files.decoder, files.joint, files.vocabulary):
+        state = seals.state(path.name)
+        if state == "stale":
+            seal = seals.get(path.name)
+            if seal is None or sha256_of(path) != seal.sha256:
+                raise ModelInvalid(
+                    f"{path} has changed since it was fetched and checked. Fetch it again with "
+                    f"`gigastt download --model {files.name} --model-dir {files.directory.parent}`; if the change is "
+                    f"yours, remove {files.directory / '.seals.json'}."
+                )
+        elif state == "none" and _starts_with(path, _LFS_POINTER):
+            raise ModelInvalid(f"{path} is a Git LFS pointer, not the file itself. Use `gigastt download`.")
+
+
+def _starts_with(path: Path, prefix: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(prefix)) == prefix
+
+
+def _explain(model: str, model_dir: Path, precision: Precision, folders: tuple[Path, ...]) -> str:
+    """Say what is missing, and both ways on."""
+    if model == DEMO_MODEL:
+        if precision == "int8":
+            return "The demonstration model comes in fp32 only: leave out `--precision int8`."
+        return "The demonstration model is missing from this installation: install the package again."
+    arguments = f" --model-dir {model_dir}"
+    if precision == "fp32":
+        arguments += " --precision fp32"
+    ways = (
+        f"Fetch them with `gigastt download{arguments}`, or try the small demonstration model that needs no "
+        "download: `--model demo`."
+    )
+    for folder in folders:
+        missing = missing_files(folder)
+        encoder = choose_encoder(folder, precision)
+        if len(missing) < len(_COMMON_FILES) or choose_encoder(folder, "auto") is not None:
+            if encoder is None:
+                missing.insert(0, "an encoder" if precision == "auto" else f"an encoder in {precision}")
+            return f"The files of {model} in {folder} are incomplete: {', '.join(missing)} missing. {ways}"
+    partial = model_folder(model, model_dir) / PARTIAL_FOLDER
+    begun = " (a download has begun, and can go on where it stopped)" if any(partial.glob("*.part")) else ""
+    return f"No files of {model} in {model_dir}{begun}. {ways}"
