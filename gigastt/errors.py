@@ -14,10 +14,12 @@ into the log through `raise … from exc`.
     ├── InferenceError                 onnxruntime refused one window; the session stays usable
     ├── ProtocolViolation              a peer on the pipe sent what it must not
     ├── WorkerBootFailed               workers die before they are ready (exit 4)
+    ├── PortUnavailable                the port is taken, or not ours to take (exit 7)
     └── RequestError                   what a client is answered
         ├── EmptyBody, InvalidAudio, AudioTooLong, PayloadTooLarge, InvalidParameter
         ├── Unauthorized, OriginDenied, HostDenied, RateLimited
-        ├── NotFound, MethodNotAllowed, MetricsDisabled
+        ├── NotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired
+        ├── BadRequest, RequestTimeout, HeadersTooLarge
         └── CapacityTimeout, ShuttingDown, InternalError
 """
 
@@ -78,6 +80,11 @@ class WorkerBootFailed(GigasttError):
     exit_code = 4
 
 
+class PortUnavailable(GigasttError):
+    code = "port_unavailable"
+    exit_code = 7
+
+
 class RequestError(GigasttError):
     """What a client is answered; transient ones carry `retry_after_ms`."""
 
@@ -119,6 +126,26 @@ class MetricsDisabled(RequestError):
 class MethodNotAllowed(RequestError):
     code = "method_not_allowed"
     status = 405
+
+
+class UpgradeRequired(RequestError):
+    code = "upgrade_required"
+    status = 426
+
+
+class BadRequest(RequestError):
+    code = "bad_request"
+    status = 400
+
+
+class RequestTimeout(RequestError):
+    code = "request_timeout"
+    status = 408
+
+
+class HeadersTooLarge(RequestError):
+    code = "headers_too_large"
+    status = 431
 
 
 class PayloadTooLarge(RequestError):

@@ -1,0 +1,59 @@
+"""Origins: which web pages may use the server.
+
+Browsers put a page's origin into `Origin`; everything else sends none and is let through. Pure: decides, and
+names the headers of an answer; `middleware` applies it to HTTP and to WebSocket handshakes alike, because no
+browser asks for permission before opening a WebSocket.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+# The host must end where the origin does, at a port or at a path: `http://localhost.evil.example` and
+# `http://localhost:80@evil.example` begin like a loopback name too.
+_LOOPBACK = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{0,5})?(?:/.*)?", re.IGNORECASE)
+_NULL = "null"
+_ALLOWED_HEADERS = "authorization, content-type, x-request-id"
+_EXPOSED_HEADERS = "retry-after, x-request-id"
+_PREFLIGHT_SECONDS = "600"
+
+
+class OriginPolicy:
+    """Loopback pages always; listed origins; all of them if asked for."""
+
+    def __init__(self, allowed: Sequence[str], *, allow_any: bool, loopback_bind: bool) -> None:
+        """Args:
+        allowed: exact origins, as in `--allow-origin`; `null` among them.
+        loopback_bind: the server listens to this machine only; pages without an origin may then use it.
+        """
+        self._allowed = {origin.rstrip("/").lower() for origin in allowed}
+        self._allow_any = allow_any
+        if loopback_bind:
+            self._allowed.add(_NULL)
+
+    def allows(self, origins: Sequence[str]) -> bool:
+        """Decide over the values of all `Origin` headers of a request; a browser sends at most one."""
+        if not origins:
+            return True
+        if len(origins) > 1:
+            return False
+        origin = origins[0]
+        return self._allow_any or origin.lower() in self._allowed or _LOOPBACK.fullmatch(origin) is not None
+
+
+def cors_headers(origin: str) -> list[tuple[bytes, bytes]]:
+    """Return what lets a page of an allowed origin read an answer."""
+    return [
+        (b"access-control-allow-origin", origin.encode("latin-1")),
+        (b"access-control-expose-headers", _EXPOSED_HEADERS.encode("ascii")),
+    ]
+
+
+def preflight_headers(methods: str) -> dict[str, str]:
+    """Return the answer to a browser that asks what it may send; `methods` as in `Allow`."""
+    return {
+        "access-control-allow-methods": methods,
+        "access-control-allow-headers": _ALLOWED_HEADERS,
+        "access-control-max-age": _PREFLIGHT_SECONDS,
+    }

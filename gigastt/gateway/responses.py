@@ -1,0 +1,121 @@
+"""Responses: the one JSON shape of every error, from every layer, over HTTP and before a WebSocket upgrade.
+
+    {"error": "text for people", "code": "exact_code", "retry_after_ms": 1000}
+
+`retry_after_ms` and its header `Retry-After` are on everything transient. Runs on the event loop. Knows the
+error tree and ASGI; knows no route and no policy. Nothing of the server's inside leaves here: an error that
+is not meant for clients becomes `internal`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.types import Message, Scope, Send
+
+from gigastt.errors import (
+    GigasttError,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    RequestError,
+    Unauthorized,
+    UpgradeRequired,
+)
+
+_DEFAULT_RETRY_AFTER_MS: Final = 1_000
+_TRANSIENT_STATUSES: Final = (429, 503)
+_INTERNAL: Final = InternalError(
+    "Something went wrong inside the server. Its log has the cause, under this request's id."
+)
+
+
+class JSONResponse(Response):
+    """A JSON body in UTF-8, Cyrillic as it is, never stored by caches."""
+
+    media_type = "application/json"
+
+    def __init__(self, content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(content, status, {"cache-control": "no-store", **(headers or {})})
+
+    def render(self, content: Any) -> bytes:
+        return encode_json(content)
+
+
+def encode_json(content: Any) -> bytes:
+    """Encode as compact JSON; a number that JSON lacks (NaN) is an error."""
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def public_error(exc: Exception) -> RequestError:
+    """Return what a client may be told of an error."""
+    return exc if isinstance(exc, RequestError) else _INTERNAL
+
+
+def retry_after_ms(exc: GigasttError) -> int | None:
+    """Return when to try again; None where trying again is no use."""
+    if exc.retry_after_ms is not None:
+        return exc.retry_after_ms
+    return _DEFAULT_RETRY_AFTER_MS if exc.status in _TRANSIENT_STATUSES else None
+
+
+def error_fields(exc: RequestError) -> dict[str, str | int]:
+    """Return the body of an error."""
+    fields: dict[str, str | int] = {"error": str(exc), "code": exc.code}
+    retry = retry_after_ms(exc)
+    if retry is not None:
+        fields["retry_after_ms"] = retry
+    return fields
+
+
+def error_headers(exc: RequestError) -> dict[str, str]:
+    """Return the headers that belong to an error."""
+    headers: dict[str, str] = {}
+    retry = retry_after_ms(exc)
+    if retry is not None:
+        headers["retry-after"] = str(max(1, math.ceil(retry / 1000)))
+    if isinstance(exc, Unauthorized):
+        headers["www-authenticate"] = 'Bearer realm="gigastt"'
+    if isinstance(exc, UpgradeRequired):
+        headers["upgrade"] = "websocket"
+        headers["connection"] = "upgrade"
+    return headers
+
+
+def error_response(exc: RequestError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return an error as a response."""
+    return JSONResponse(error_fields(exc), exc.status, {**error_headers(exc), **(headers or {})})
+
+
+async def send_response(scope: Scope, send: Send, response: Response) -> None:
+    """Answer a request, or refuse a WebSocket before its upgrade with an ordinary HTTP response."""
+    prefix = "websocket." if scope["type"] == "websocket" else ""
+    if prefix and "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    start: Message = {
+        "type": f"{prefix}http.response.start",
+        "status": response.status_code,
+        "headers": response.raw_headers,
+    }
+    await send(start)
+    await send({"type": f"{prefix}http.response.body", "body": bytes(response.body), "more_body": False})
+
+
+async def send_error(scope: Scope, send: Send, exc: Exception, headers: Mapping[str, str] | None = None) -> None:
+    """Answer with an error."""
+    await send_response(scope, send, error_response(public_error(exc), headers))
+
+
+def not_found() -> NotFound:
+    """The error of a path that no route has."""
+    return NotFound("There is nothing at this address. The server's routes are in its documentation.")
+
+
+def method_not_allowed(method: str, allowed: str) -> MethodNotAllowed:
+    """The error of a method that a route does not have."""
+    return MethodNotAllowed(f"This address takes {allowed}, not {method}.")
