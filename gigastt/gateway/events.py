@@ -1,0 +1,67 @@
+"""Events: what a session tells whoever shows it to a client.
+
+Plain values between `session` and the shells (`live`, uploads, server-sent events), which turn them into
+JSON. Times are seconds from the first sample of the client's audio. Know nothing of pipes or sockets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from gigastt.ipc.messages import WireWord
+
+FinalReason: TypeAlias = Literal["silence", "max_duration", "stop", "shutdown", "timeout"]
+EndReason: TypeAlias = Literal["stop", "shutdown", "timeout"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartialEvent:
+    """The utterance so far; its first `stable` words will not change in a later partial."""
+
+    channel: int
+    text: str
+    words: list[WireWord]
+    stable: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinalEvent:
+    """One whole utterance. `seq` counts the finals of the session, over all its channels, from 0."""
+
+    channel: int
+    seq: int
+    text: str
+    words: list[WireWord]
+    start: float
+    end: float
+    confidence: float
+    reason: FinalReason
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """How much of an upload is transcribed. Only uploads get these."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFailedEvent:
+    """One pass failed (`inference_error`): this span has no words, and the session goes on."""
+
+    channel: int
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFailedEvent:
+    """A span that killed two workers was skipped (`segment_failed`), and the session goes on."""
+
+    channel: int
+    start: float
+    end: float
+
+
+Event: TypeAlias = PartialEvent | FinalEvent | ProgressEvent | WindowFailedEvent | SegmentFailedEvent
