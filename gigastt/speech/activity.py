@@ -1,0 +1,111 @@
+"""Speech activity: how likely each block of 40 ms holds speech, from the log-mel the encoder needs anyway.
+
+Owns the detector's network (one onnxruntime session for all streams of a process) and the recurrent state
+of one stream. Runs on the worker's main thread; knows nothing of thresholds, utterances or words.
+
+Bit stability. The network always sees exactly `UNIT_BLOCKS` blocks, counted from where the stream began, so
+how the audio arrived cannot change a single bit of a probability; only the end of a stream gives a shorter
+unit, and the end is the same however it was reached. A state taken between units and set again continues exactly.
+
+The recipe and the network's figures are in tools/activity.
+"""
+
+from __future__ import annotations
+
+import struct
+from importlib.resources import files
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from gigastt.speech.features import MELS
+from gigastt.speech.hypothesis import SUBSAMPLING, Features
+
+
+HIDDEN = 24
+BLOCK_FRAMES = SUBSAMPLING  # feature frames of 10 ms in a block; blocks are encoder frames
+UNIT_BLOCKS = 2  # blocks of one call: 80 ms
+UNIT_FRAMES = UNIT_BLOCKS * BLOCK_FRAMES
+FULL_LEVEL = 255  # the level of probability 1
+STATE_BYTES = 4 * (MELS + MELS + HIDDEN)
+
+_UNSEEN = 100.0  # the network's "no block yet" in place of the last mean
+_STATE = struct.Struct(f"<{STATE_BYTES}s")
+
+Row = npt.NDArray[np.float32]  # [1, 1, width]
+
+
+class ActivityModel:
+    """The detector's network, shared by every stream of a process."""
+
+    def __init__(self, model: bytes) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    @classmethod
+    def load(cls) -> ActivityModel:
+        """Load the weights that the package carries."""
+        return cls((files("gigastt.speech") / "data" / "activity.onnx").read_bytes())
+
+    def run(self, features: Features, above: Row, last: Row, hidden: Row) -> tuple[Row, Row, Row, Row]:
+        """Run the network over one unit of one stream.
+
+        Args:
+            features: log-mel [frames, 64], a multiple of 4 frames.
+            above, last, hidden: the stream's state, [1, 1, 64], [1, 1, 64] and [1, 1, 24].
+
+        Returns:
+            Probabilities [1, blocks] and the state after the unit.
+        """
+        probability, above, last, hidden = self._session.run(
+            None, {"features": features[None], "above": above, "last": last, "hidden": hidden}
+        )
+        return probability, above, last, hidden
+
+
+class ActivityDetector:
+    """The detector's state in one stream."""
+
+    def __init__(self, model: ActivityModel) -> None:
+        self._model = model
+        self._above: Row = np.zeros((1, 1, MELS), np.float32)
+        self._last: Row = np.full((1, 1, MELS), _UNSEEN, np.float32)
+        self._hidden: Row = np.zeros((1, 1, HIDDEN), np.float32)
+
+    def push(self, unit: Features) -> bytes:
+        """Take the next unit and return one level per block, 0 to 255 for probabilities 0 to 1.
+
+        Args:
+            unit: log-mel [frames, 64]: `UNIT_FRAMES` frames, or fewer whole blocks at the end of the stream.
+        """
+        if not 0 < len(unit) <= UNIT_FRAMES or len(unit) % BLOCK_FRAMES:
+            raise ValueError(f"Expected a unit of {UNIT_FRAMES} frames, but got {len(unit)}.")
+        probability, self._above, self._last, self._hidden = self._model.run(
+            unit, self._above, self._last, self._hidden
+        )
+        levels: bytes = np.rint(probability[0] * FULL_LEVEL).astype(np.uint8).tobytes()
+        return levels
+
+    def get_state(self) -> bytes:
+        """Return everything this detector remembers: 152 float32, little-endian."""
+        state = np.concatenate([self._above.ravel(), self._last.ravel(), self._hidden.ravel()])
+        return _STATE.pack(state.astype("<f4").tobytes())
+
+    def set_state(self, state: bytes) -> None:
+        """Continue from a state of `get_state`.
+
+        Raises:
+            ValueError: not such a state.
+        """
+        if len(state) != STATE_BYTES:
+            raise ValueError(f"Expected {STATE_BYTES} bytes of detector state, but got {len(state)}.")
+        values = np.frombuffer(state, "<f4").astype(np.float32)
+        if not np.isfinite(values).all():
+            raise ValueError("Expected finite numbers in the detector's state.")
+        self._above = values[:MELS].reshape(1, 1, -1)
+        self._last = values[MELS : 2 * MELS].reshape(1, 1, -1)
+        self._hidden = values[2 * MELS :].reshape(1, 1, -1)

@@ -1,0 +1,56 @@
+"""The pump: a whole recording through one stream, in this process and in bounded memory.
+
+Runs on the caller's thread (`gigastt transcribe`). Knows nothing of files, sessions or workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from gigastt.errors import InferenceError
+from gigastt.speech.activity import ActivityDetector, ActivityModel
+from gigastt.speech.hypothesis import Hypothesis, Samples, Window
+from gigastt.speech.stream import FinalResult, Stream, StreamSettings
+
+PIECE_SAMPLES = 160_000  # 10 s: what is taken in before the utterances it completes are transcribed
+
+
+class Recognizes(Protocol):
+    """What the pump needs of a recogniser."""
+
+    def transcribe(self, window: Window) -> Hypothesis: ...
+
+
+def transcribe(
+    recognizer: Recognizes, chunks: Iterable[Samples], settings: StreamSettings | None = None
+) -> Iterator[FinalResult]:
+    """Transcribe a recording and yield every utterance's final, in order.
+
+    The same windows, alone, through the same function as a live stream's finals: the same words.
+    A window that the recogniser refuses gives a final without words.
+
+    Args:
+        recognizer: transcribes one window at a time.
+        chunks: the recording, int16 at 16 kHz, in pieces of any size.
+        settings: how to segment it.
+    """
+    model = ActivityModel.load()
+    stream = Stream(settings or StreamSettings(partials=False), lambda: ActivityDetector(model))
+    for chunk in chunks:
+        for begin in range(0, len(chunk), PIECE_SAMPLES):
+            stream.push(chunk[begin : begin + PIECE_SAMPLES])
+            yield from _finals(recognizer, stream)
+    stream.finish()
+    yield from _finals(recognizer, stream)
+
+
+def _finals(recognizer: Recognizes, stream: Stream) -> Iterator[FinalResult]:
+    while (utterance := stream.next_final()) is not None:
+        hypothesis = utterance.hypothesis
+        if hypothesis is None:
+            try:
+                hypothesis = recognizer.transcribe(utterance.window)
+            except InferenceError:
+                hypothesis = None
+        yield stream.accept_final(utterance, hypothesis)

@@ -1,0 +1,169 @@
+"""The segmenter: activity levels in, cuts out.
+
+Owns the rule by which a stream becomes utterances. Pure: one level of 0 to 255 per block of 40 ms, in order,
+decides everything, so the same audio is cut at the same places however it arrived. Knows nothing of audio,
+features or the detector that made the levels. Positions are blocks, counted from the client's first sample.
+
+    levels   ▁▁▁▁▁▁▁▁▁▁▁▁▁▆▇▇▇▅▇▇▇▇▆▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁
+                     │◄pre─►│◄──speech─►│◄tail►│      │
+                     first                    last    endpoint: the cut is made here
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+BLOCK_MS = 40
+ON_LEVEL = 102  # speech begins at probability 0.4
+OFF_LEVEL = 51  # and ends below 0.2
+PRE_ROLL_BLOCKS = 8  # 320 ms before the onset
+TAIL_BLOCKS = 8  # 320 ms after the last speech
+LEAD_BLOCKS = 25  # an onset in the first second of a stream reaches back to its beginning
+MAX_BLOCKS = 500  # 20 s
+SHORTEST_FORCED_BLOCKS = 250  # a forced cut leaves at least 10 s
+DIP_BLOCKS = 6  # a pause is weighed over 240 ms
+
+Reason: TypeAlias = Literal["silence", "max_duration", "stop"]
+
+_STATE = struct.Struct("<qqqqBH")
+_CLOSED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One utterance: blocks `first` to before `last`."""
+
+    first: int
+    last: int
+    reason: Reason
+
+
+class Segmenter:
+    """Cut one stream into utterances.
+
+    Args:
+        endpoint_silence_ms: silence that ends an utterance.
+        position: the first block that will be pushed.
+    """
+
+    def __init__(self, endpoint_silence_ms: int, position: int = 0) -> None:
+        self._endpoint = max(1, round(endpoint_silence_ms / BLOCK_MS))
+        self._position = position
+        self._floor = position  # no utterance begins before this block
+        self._reach = LEAD_BLOCKS  # how far an utterance may begin before its onset
+        self._start = _CLOSED
+        self._speech_end = position
+        self._speech = False
+        self._levels = bytearray()  # of the open utterance
+
+    @property
+    def position(self) -> int:
+        """The next block."""
+        return self._position
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an utterance has begun and not been cut."""
+        return self._start != _CLOSED
+
+    @property
+    def needed_from(self) -> int:
+        """The first block that an utterance still to be cut may begin with."""
+        if self.is_open:
+            return self._start
+        return max(self._floor, self._position - self._reach)
+
+    @property
+    def tail_end(self) -> int | None:
+        """The last block plus one of the open utterance if silence goes on; None before its tail is complete."""
+        end = self._speech_end + min(TAIL_BLOCKS, self._endpoint)
+        return end if self.is_open and self._position >= end else None
+
+    def push(self, level: int) -> Cut | None:
+        """Take the level of the next block; return the utterance it ends, if any."""
+        block = self._position
+        self._position = block + 1
+        self._speech = level >= (OFF_LEVEL if self._speech else ON_LEVEL)
+        if not self.is_open:
+            if self._speech:
+                self._begin(block)
+            elif self._reach > PRE_ROLL_BLOCKS and self._position - self._floor >= LEAD_BLOCKS:
+                self._reach = PRE_ROLL_BLOCKS
+        if not self.is_open:
+            return None
+        self._levels.append(level)
+        if self._speech:
+            self._speech_end = self._position
+        elif self._position - self._speech_end >= self._endpoint:
+            return self._end("silence")
+        if self._position - self._start >= MAX_BLOCKS:
+            return self._force()
+        return None
+
+    def finish(self) -> Cut:
+        """End the stream; the last utterance may be empty (`first == last`)."""
+        if not self.is_open:
+            return Cut(self._position, self._position, "stop")
+        return self._end("stop")
+
+    def get_state(self) -> bytes:
+        """Return everything that decides about the blocks to come."""
+        head = _STATE.pack(self._position, self._floor, self._start, self._speech_end, self._speech, self._reach)
+        return head + bytes(self._levels)
+
+    def set_state(self, state: bytes) -> None:
+        """Continue from a state of `get_state`.
+
+        Raises:
+            ValueError: not such a state.
+        """
+        if len(state) < _STATE.size:
+            raise ValueError(f"Expected at least {_STATE.size} bytes of segmenter state, but got {len(state)}.")
+        position, floor, start, speech_end, speech, reach = _STATE.unpack_from(state)
+        levels = state[_STATE.size :]
+        closed = start == _CLOSED and not levels and not speech
+        opened = 0 <= floor <= start <= speech_end <= position and position - start == len(levels) < MAX_BLOCKS
+        if (
+            not (closed or opened)
+            or not 0 <= floor <= position
+            or speech > 1
+            or reach not in (PRE_ROLL_BLOCKS, LEAD_BLOCKS)
+        ):
+            raise ValueError("Expected a consistent segmenter state.")
+        self._position, self._floor, self._start, self._speech_end = position, floor, start, speech_end
+        self._speech, self._reach, self._levels = bool(speech), reach, bytearray(levels)
+
+    def _begin(self, block: int) -> None:
+        self._start = max(self._floor, block - self._reach)
+        self._levels = bytearray(block - self._start)
+
+    def _end(self, reason: Reason) -> Cut:
+        cut = Cut(self._start, min(self._position, self._speech_end + TAIL_BLOCKS), reason)
+        self._close(cut.last)
+        return cut
+
+    def _close(self, floor: int) -> None:
+        self._floor = floor
+        self._reach = PRE_ROLL_BLOCKS
+        self._start = _CLOSED
+        self._levels = bytearray()
+
+    def _force(self) -> Cut:
+        """Cut at the best pause; what follows it begins the next utterance, if it holds speech."""
+        start, pause = self._start, best_pause(self._levels)
+        rest = self._levels[pause:]
+        self._close(start + pause)
+        if self._speech or any(level >= ON_LEVEL for level in rest):
+            self._start = start + pause
+            self._levels = rest
+            self._speech_end = max(self._speech_end, self._start)
+        return Cut(start, start + pause, "max_duration")
+
+
+def best_pause(levels: bytes | bytearray) -> int:
+    """Return where to cut a long utterance: amid the 240 ms with the lowest levels, the latest of equals."""
+    half = DIP_BLOCKS // 2
+    places = range(SHORTEST_FORCED_BLOCKS, len(levels) - half + 1)
+    return min(reversed(places), key=lambda place: sum(levels[place - half : place + half]))

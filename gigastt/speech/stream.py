@@ -1,0 +1,301 @@
+"""The streaming state of one session: samples in, windows to transcribe out, and their results back in.
+
+Owned by the worker's main thread (or by `gigastt transcribe`). No model, no clock, no I/O: whoever owns a
+stream decides when a pass runs, and nothing about when or whether partial passes ran can change a final.
+
+    push ─► features ─► activity levels ─► segmenter ─► utterances ─► next_final  ─► accept_final
+                                             └─ the open utterance ─► next_partial ─► accept_partial
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gigastt.speech.activity import BLOCK_FRAMES, UNIT_FRAMES, ActivityDetector
+from gigastt.speech.commit import Commit, ResumeState
+from gigastt.speech.feature_buffer import FeatureBuffer
+from gigastt.speech.features import MELS, FeatureExtractor
+from gigastt.speech.hypothesis import (
+    FRAME_SAMPLES,
+    SAMPLE_RATE,
+    WINDOW_SAMPLES,
+    Hypothesis,
+    Samples,
+    Window,
+    Word,
+    group_words,
+)
+from gigastt.speech.segmenter import Cut, Reason, Segmenter
+from gigastt.speech.stability import Draft, PartialResult
+
+BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES  # 640: 40 ms
+UNIT_SAMPLES = UNIT_FRAMES * FRAME_SAMPLES
+OVERLAP_SAMPLES = WINDOW_SAMPLES - FRAME_SAMPLES  # a frame reads so far into the next one's samples
+PARTIAL_FRAMES = 800  # a partial pass sees at most so much, unless it is the speculative final
+CONTEXT_FRAMES = 200  # left context of a pass that does not begin with the utterance
+_NOTHING = Hypothesis((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """How a stream is segmented and what it reports."""
+
+    endpoint_silence_ms: int = 600
+    partials: bool = True
+
+    def __post_init__(self) -> None:
+        if not 200 <= self.endpoint_silence_ms <= 5000:
+            raise ValueError(f"Expected endpoint_silence_ms of 200 to 5000, but got {self.endpoint_silence_ms}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A cut utterance that waits for its pass.
+
+    hypothesis: already known (the speculative final, or nothing to transcribe): no pass is needed.
+    commit: what the stream may forget once this utterance's final has been delivered.
+    """
+
+    window: Window
+    first_frame: int
+    last_frame: int
+    reason: Reason
+    commit: Commit
+    hypothesis: Hypothesis | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FinalResult:
+    """One whole utterance; times in seconds from the client's first sample. Text may be empty."""
+
+    text: str
+    words: tuple[Word, ...]
+    start: float
+    end: float
+    confidence: float
+    reason: Reason
+    commit: Commit
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """The partial window that is out for its pass."""
+
+    window: Window
+    start: int
+    end: int
+    is_final: bool
+
+
+class Stream:
+    """One stream of 16 kHz mono audio.
+
+    Args:
+        settings: how to segment it.
+        detector_factory: makes a fresh activity detector.
+        start: absolute sample that will be pushed first; a multiple of 640.
+        resume: the bytes of the commit at `start`; empty begins anew there.
+
+    Raises:
+        ValueError: `start` and `resume` are not of one commit.
+    """
+
+    def __init__(
+        self,
+        settings: StreamSettings,
+        detector_factory: Callable[[], ActivityDetector],
+        start: int = 0,
+        resume: bytes = b"",
+    ) -> None:
+        if start < 0 or start % BLOCK_SAMPLES:
+            raise ValueError(f"Expected a start at a multiple of {BLOCK_SAMPLES} samples, but got {start}.")
+        first_block = start // BLOCK_SAMPLES
+        self._settings = settings
+        self._extractor = FeatureExtractor()
+        self._detector = detector_factory()
+        self._segmenter = Segmenter(settings.endpoint_silence_ms, first_block)
+        self._features = FeatureBuffer(first_block * BLOCK_FRAMES, MELS)
+        self._levels = bytearray()  # of blocks that the segmenter has not taken
+        self._analysed = first_block  # the next block the detector will see
+        self._pending: list[Samples] = []
+        self._pending_samples = 0
+        self._extracted = start  # absolute samples given to the extractor
+        self._waiting: deque[Utterance] = deque()
+        self._draft: Draft | None = None
+        self._offer: _Offer | None = None
+        self._speculative: tuple[int, int, Hypothesis] | None = None
+        self._last_offered = -1
+        self._finished = False
+        if resume:
+            self._continue(start, ResumeState.unpack(resume))
+        self._commit = self._snapshot()
+
+    @property
+    def consumed(self) -> int:
+        """Absolute samples taken in and analysed."""
+        return self._extracted
+
+    @property
+    def commit(self) -> Commit:
+        """The commit of this moment: finals up to here have been accepted, nothing before is needed again."""
+        if not self._waiting and self._commit.offset != self._needed_from * BLOCK_SAMPLES:
+            self._commit = self._snapshot()
+        return self._commit
+
+    @property
+    def done(self) -> bool:
+        """Whether the stream was finished and every final accepted."""
+        return self._finished and not self._waiting
+
+    def push(self, samples: Samples) -> None:
+        """Take the next samples, any number of them."""
+        if self._finished:
+            raise RuntimeError("Expected no samples after finish.")
+        self._pending.append(samples)
+        self._pending_samples += len(samples)
+        end = self._analysed * BLOCK_SAMPLES + UNIT_SAMPLES + OVERLAP_SAMPLES
+        if self._extracted + self._pending_samples < end:
+            return
+        self._extract()
+        while self._features.end >= self._analysed * BLOCK_FRAMES + UNIT_FRAMES:
+            self._analyse(UNIT_FRAMES)
+        self._segment()
+
+    def finish(self) -> None:
+        """End the audio: the last utterance, perhaps empty, is cut with reason `stop`."""
+        if self._finished:
+            return
+        self._pending.append(np.zeros(0, np.int16))
+        self._extract()
+        end = self._extracted
+        blocks = max(self._analysed, -(-end // BLOCK_SAMPLES))
+        padding = blocks * BLOCK_SAMPLES + OVERLAP_SAMPLES - end
+        self._features.append(self._extractor.push(np.zeros(padding, np.int16)))
+        while self._analysed < blocks:
+            self._analyse(min(UNIT_FRAMES, (blocks - self._analysed) * BLOCK_FRAMES))
+        self._segment()
+        self._add(self._segmenter.finish())
+        self._finished = True
+
+    def next_final(self) -> Utterance | None:
+        """Return the oldest cut utterance whose result has not been accepted."""
+        return self._waiting[0] if self._waiting else None
+
+    def accept_final(self, utterance: Utterance, hypothesis: Hypothesis | None) -> FinalResult:
+        """Take the result of the oldest utterance's pass; None says that the pass failed."""
+        if not self._waiting or utterance is not self._waiting[0]:
+            raise ValueError("Expected the result of the oldest waiting utterance.")
+        self._waiting.popleft()
+        self._commit = utterance.commit
+        tokens = hypothesis.tokens if hypothesis else ()
+        words = group_words(tokens)
+        return FinalResult(
+            text=" ".join(word.text for word in words),
+            words=words,
+            start=_seconds(utterance.first_frame),
+            end=_seconds(utterance.last_frame),
+            confidence=round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0,
+            reason=utterance.reason,
+            commit=utterance.commit,
+        )
+
+    def next_partial(self) -> Window | None:
+        """Return the growing utterance as far as it may be transcribed now; None when nothing is new."""
+        segmenter = self._segmenter
+        if not self._settings.partials or not segmenter.is_open or self._finished:
+            return None
+        start = segmenter.needed_from * BLOCK_FRAMES
+        tail = segmenter.tail_end
+        end = (tail or segmenter.position) * BLOCK_FRAMES
+        if end <= self._last_offered:
+            return None
+        if self._draft is None:
+            self._draft = Draft(start)
+        self._last_offered = end
+        window = self._whole(start, end) if tail else self._growing(start, end)
+        self._offer = _Offer(window, start, end, is_final=tail is not None)
+        return window
+
+    def accept_partial(self, window: Window, hypothesis: Hypothesis, alone: bool) -> PartialResult | None:
+        """Take the result of a partial pass; return what it says if it is current and new.
+
+        Args:
+            window: as `next_partial` returned it.
+            hypothesis: its result.
+            alone: whether it was encoded alone; only then can it serve as the final.
+        """
+        offer = self._offer
+        if offer is None or offer.window is not window or self._draft is None:
+            return None
+        self._offer = None
+        if offer.is_final and alone:
+            self._speculative = (offer.start, offer.end, hypothesis)
+        return self._draft.update(hypothesis, offer.end)
+
+    @property
+    def _needed_from(self) -> int:
+        return self._segmenter.needed_from
+
+    def _extract(self) -> None:
+        samples = np.concatenate(self._pending) if len(self._pending) > 1 else self._pending[0]
+        self._features.append(self._extractor.push(samples))
+        self._extracted += self._pending_samples
+        self._pending.clear()
+        self._pending_samples = 0
+
+    def _analyse(self, frames: int) -> None:
+        first = self._analysed * BLOCK_FRAMES
+        self._levels += self._detector.push(self._features.read(first, first + frames))
+        self._analysed += frames // BLOCK_FRAMES
+
+    def _segment(self) -> None:
+        for count, level in enumerate(self._levels, start=1):
+            cut = self._segmenter.push(level)
+            if cut is not None:
+                rest = bytes(self._levels[count:])
+                self._add(cut, rest)
+        self._levels.clear()
+        self._features.drop_before(self._needed_from * BLOCK_FRAMES)
+
+    def _add(self, cut: Cut, rest: bytes = b"") -> None:
+        first, last = cut.first * BLOCK_FRAMES, cut.last * BLOCK_FRAMES
+        known = self._speculative
+        hypothesis = known[2] if known is not None and known[:2] == (first, last) else None
+        if first == last:
+            hypothesis = _NOTHING
+        self._waiting.append(
+            Utterance(self._whole(first, last), first, last, cut.reason, self._snapshot(rest), hypothesis)
+        )
+        self._draft, self._offer, self._speculative = None, None, None
+        self._last_offered = last
+
+    def _whole(self, first: int, end: int) -> Window:
+        return Window(self._features.read(first, end), first)
+
+    def _growing(self, start: int, end: int) -> Window:
+        assert self._draft is not None
+        searched = self._draft.searched_to
+        first = (
+            start if end - start <= PARTIAL_FRAMES else max(start, min(searched - CONTEXT_FRAMES, end - CONTEXT_FRAMES))
+        )
+        return Window(self._features.read(first, end), first, (searched - first) // BLOCK_FRAMES, self._draft.state)
+
+    def _snapshot(self, levels: bytes = b"") -> Commit:
+        resume = ResumeState(self._analysed, levels, self._detector.get_state(), self._segmenter.get_state())
+        return Commit(self._needed_from * BLOCK_SAMPLES, resume.pack())
+
+    def _continue(self, start: int, state: ResumeState) -> None:
+        self._detector.set_state(state.detector)
+        self._segmenter.set_state(state.segmenter)
+        self._levels += state.levels
+        self._analysed = state.analysed
+        if self._segmenter.position + len(state.levels) != state.analysed or self._needed_from * BLOCK_SAMPLES != start:
+            raise ValueError("Expected the resume bytes of the commit at this start.")
+
+
+def _seconds(frame: int) -> float:
+    return round(frame * FRAME_SAMPLES / SAMPLE_RATE, 2)
