@@ -1,0 +1,1 @@
+"""Measurements: one command each, one JSON object on standard output."""
