@@ -1,0 +1,71 @@
+# Everything a developer or a first user types. Needs Python 3.11 or newer and make; nothing else is installed
+# outside .venv. Packages come from pip's configured index and are checked against the hashes in the lock files.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= auto
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+PROJECT_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation
+UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --quiet
+
+.PHONY: help serve test unit lint format types imports bench lock clean
+
+help:
+	@echo "make serve    install, then serve the demo model on 127.0.0.1:9876"
+	@echo "make test     lint, types, import rules and every test"
+	@echo "make unit     the tests that start no server"
+	@echo "make lint | format | types | imports"
+	@echo "make bench    measure; prints JSON (see benchmarks/README.md)"
+	@echo "make lock     write the lock files anew (needs uv)"
+	@echo "make clean    remove $(VENV) and every cache"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "gigastt needs Python 3.11 or newer; try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.lock requirements-build.lock pyproject.toml | $(BIN)/python
+	$(PIP_INSTALL) -r requirements.lock -r requirements-build.lock
+	$(PROJECT_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	$(PIP_INSTALL) -r requirements-dev.lock
+	@touch $@
+
+serve: $(VENV)/.installed
+	$(BIN)/gigastt serve --model demo --host 127.0.0.1 --port 9876
+
+test: lint types imports
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+unit: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not e2e"
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.installed-dev
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/gigastt bench --model demo
+
+lock:
+	$(UV_COMPILE) pyproject.toml -o requirements.lock
+	$(UV_COMPILE) --group build -c requirements.lock -o requirements-build.lock
+	$(UV_COMPILE) pyproject.toml --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
