@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ class GraphWriter:
         self._count = 0
         self.parameters = 0
 
-    def op(self, kind: str, inputs: Sequence[str], outputs: int = 1, scope: str = "", **attributes: object) -> str:
+    def op(self, kind: str, inputs: Sequence[str], outputs: int = 1, scope: str = "", **attributes: Any) -> str:
         """Append one node; returns its first output's name, `outputs` of them are `name`, `name.1`, …"""
         self._count += 1
         name = f"{scope}/{kind}_{self._count}"

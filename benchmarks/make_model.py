@@ -30,7 +30,7 @@ PREFIX = "v3_e2e_rnnt"
 Array = npt.NDArray[np.float32]
 
 
-def make_model(directory: Path, shape: EncoderShape = EncoderShape(), seed: int = 0) -> dict[str, int]:
+def make_model(directory: Path, shape: EncoderShape, seed: int = 0) -> dict[str, int]:
     """Write encoder, decoder, joint and vocabulary into `directory`; returns parameters by part."""
     directory.mkdir(parents=True, exist_ok=True)
     paths = {part: directory / f"{PREFIX}_{part}.onnx" for part in ("encoder", "decoder", "joint")}
