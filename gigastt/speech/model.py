@@ -1,0 +1,207 @@
+"""The triplet: encoder, decoder and joint as onnxruntime sessions, held to their contract.
+
+    encoder  audio_signal f32 [B, 64, T], length i64 [B]        → encoded f32 [B, D, T'], encoded_len i32 [B]
+    decoder  x i64 [B, 1], h.1 f32 [1, B, P], c.1 f32 [1, B, P] → dec f32 [B, 1, P], h f32 [1, B, P], c f32 [1, B, P]
+    joint    enc f32 [B, D, 1], dec f32 [B, P, 1]               → joint f32 [B, 1, 1, V]
+
+Tensors are taken by name, and by position where an exporter chose other names (`h`/`c`, `hi`/`ci`). D, P
+and V are read off the loaded files. Owned by one thread; it knows nothing of search, windows or words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gigastt.errors import InferenceError, ModelInvalid
+from gigastt.speech.features import MELS
+from gigastt.speech.graph import Graph, TensorSpec
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Lengths: TypeAlias = npt.NDArray[np.int64]  # [batch]
+
+_TRIAL_FRAMES = 40  # feature frames run through a model when it is loaded: 0.4 s
+
+
+@dataclass(frozen=True, slots=True)
+class TripletFiles:
+    """Where the files of one model are."""
+
+    encoder: Path
+    decoder: Path
+    joint: Path
+    vocabulary: Path
+
+    @property
+    def search_weights(self) -> Path:
+        """The optional file beside the decoder that lets the search do without decoder and joint runs."""
+        return self.decoder.with_name(self.decoder.name.replace("_decoder.onnx", "_search.npy"))
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The predictor's output and recurrent state, float32, each [P]."""
+
+    dec: Floats
+    h: Floats
+    c: Floats
+
+
+class Encoder:
+    """Features to encoder frames."""
+
+    def __init__(self, path: Path, *, session_config: Mapping[str, str] | None = None) -> None:
+        """Open the encoder and learn D.
+
+        Raises:
+            ModelInvalid: the file is missing, unreadable, or breaks its contract.
+        """
+        self._graph = Graph(
+            path,
+            inputs=(TensorSpec("audio_signal", "float32", (None, MELS, None)), TensorSpec("length", "int64", (None,))),
+            outputs=(TensorSpec("encoded", "float32", (None, None, None)), TensorSpec("encoded_len", "int32", (None,))),
+            session_config=session_config,
+        )
+        batch = self._graph.input_shapes[0][0]
+        self.max_batch = batch if isinstance(batch, int) else None  # None: any
+        trial = np.zeros((1, MELS, _TRIAL_FRAMES), dtype=np.float32)
+        with _contract_of(self._graph):
+            self.dim = self.encode(trial, np.array([_TRIAL_FRAMES], dtype=np.int64))[0].shape[1]
+
+    def encode(self, features: Floats, lengths: Lengths) -> tuple[Floats, npt.NDArray[np.int32]]:
+        """Run the encoder once over a batch of equal windows.
+
+        Args:
+            features: log-mel, float32 [batch, mel=64, frames], 10 ms per frame.
+            lengths: valid feature frames, int64 [batch].
+
+        Returns:
+            Encoder frames, float32 [batch, dim, time], 40 ms each, and valid lengths, int32 [batch].
+
+        Raises:
+            InferenceError: onnxruntime refused the input; the session stays usable.
+        """
+        encoded, encoded_len = self._graph.run(features, lengths)
+        if len(encoded) != len(features) or len(encoded_len) != len(features):
+            raise InferenceError(f"Expected {len(features)} windows from {self._graph.name}, but got {len(encoded)}.")
+        if int(encoded_len.max(initial=0)) > encoded.shape[2]:
+            raise InferenceError(f"Expected encoded_len of {self._graph.name} to be at most {encoded.shape[2]}.")
+        return encoded, encoded_len
+
+
+class Decoder:
+    """The prediction network: one step for each emitted token."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the decoder and learn P.
+
+        Raises:
+            ModelInvalid: the file is missing, unreadable, or breaks its contract.
+        """
+        state = (1, None, None)
+        self._graph = Graph(
+            path,
+            inputs=(
+                TensorSpec("x", "int64", (None, 1)),
+                TensorSpec("h.1", "float32", state),
+                TensorSpec("c.1", "float32", state),
+            ),
+            outputs=(
+                TensorSpec("dec", "float32", (None, 1, None)),
+                TensorSpec("h", "float32", state),
+                TensorSpec("c", "float32", state),
+            ),
+        )
+        size = self._graph.input_shapes[1][-1]
+        if not isinstance(size, int):
+            raise ModelInvalid(f"Expected a state of fixed size in {path.name}, but its last dimension is {size!r}.")
+        self.state_size = size
+        with _contract_of(self._graph):
+            self.predict(0, np.zeros(size, dtype=np.float32), np.zeros(size, dtype=np.float32))
+
+    def predict(self, token: int, h: Floats, c: Floats) -> Prediction:
+        """Run one step from state `h`, `c` (each [P]) over the token just emitted, or blank at the start.
+
+        Raises:
+            InferenceError: onnxruntime refused the input; the session stays usable.
+        """
+        size = self.state_size
+        outputs = self._graph.run(np.array([[token]], dtype=np.int64), h.reshape(1, 1, size), c.reshape(1, 1, size))
+        if any(output.size != size for output in outputs):
+            shapes = [list(output.shape) for output in outputs]
+            raise InferenceError(f"Expected outputs of {size} numbers from {self._graph.name}, but got {shapes}.")
+        dec, h_next, c_next = (output.reshape(size) for output in outputs)
+        return Prediction(dec, h_next, c_next)
+
+
+class Joint:
+    """Encoder frame and prediction to scores."""
+
+    def __init__(self, path: Path, *, encoder_dim: int, state_size: int) -> None:
+        """Open the joint and learn V.
+
+        Raises:
+            ModelInvalid: the file is missing, unreadable, or takes other sizes than encoder and decoder give.
+        """
+        self._graph = Graph(
+            path,
+            inputs=(TensorSpec("enc", "float32", (None, None, 1)), TensorSpec("dec", "float32", (None, None, 1))),
+            outputs=(TensorSpec("joint", "float32", (None, 1, 1, None)),),
+        )
+        with _contract_of(self._graph):
+            trial = self.join(np.zeros(encoder_dim, dtype=np.float32), np.zeros(state_size, dtype=np.float32))
+        self.vocabulary_size = len(trial)
+
+    def join(self, encoder_frame: Floats, dec: Floats) -> Floats:
+        """Score one encoder frame [D] against one predictor output [P]; return scores [V].
+
+        Raises:
+            InferenceError: onnxruntime refused the input; the session stays usable.
+        """
+        (scores,) = self._graph.run(encoder_frame.reshape(1, -1, 1), dec.reshape(1, -1, 1))
+        flat: Floats = scores.reshape(-1)
+        return flat
+
+
+@dataclass(frozen=True, slots=True)
+class Triplet:
+    """The three graphs of one model."""
+
+    encoder: Encoder
+    decoder: Decoder
+    joint: Joint
+
+    @classmethod
+    def load(cls, files: TripletFiles, *, session_config: Mapping[str, str] | None = None) -> Triplet:
+        """Open the three files and run each once.
+
+        Args:
+            files: where they are.
+            session_config: further onnxruntime session config entries for the encoder (mapped weights).
+
+        Raises:
+            ModelInvalid: a file is missing, unreadable, or breaks its contract, or they do not fit together.
+        """
+        encoder = Encoder(files.encoder, session_config=session_config)
+        decoder = Decoder(files.decoder)
+        joint = Joint(files.joint, encoder_dim=encoder.dim, state_size=decoder.state_size)
+        return cls(encoder, decoder, joint)
+
+
+class _contract_of:  # noqa: N801 - reads as a statement: `with _contract_of(graph):`
+    """Turn the failure of a model's trial run into a sentence about the model."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, InferenceError):
+            raise ModelInvalid(f"{self._graph.name} fails its trial run: {error}") from error

@@ -1,0 +1,112 @@
+"""The recogniser: windows of log-mel in, hypotheses out.
+
+Owned by the main thread of one worker process, or by `gigastt transcribe`. It encodes and searches what
+it is given and remembers nothing between calls; it must not know streams, segments or load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from gigastt.errors import InferenceError, ModelInvalid
+from gigastt.speech.hypothesis import Hypothesis, Window
+from gigastt.speech.model import Encoder, Triplet, TripletFiles
+from gigastt.speech.transducer import MAX_SYMBOLS, RunNetwork, Transducer
+from gigastt.speech.vocabulary import Vocabulary
+
+MAX_WINDOW_FRAMES = 2050  # 20.5 s; beyond about 30 s a full-context encoder degrades
+
+
+class Transcriber(Protocol):
+    """What the worker engine needs of a recogniser; tests put a fake in its place."""
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+
+    @property
+    def encoder_name(self) -> str: ...
+
+    def transcribe(self, window: Window) -> Hypothesis: ...
+
+    def transcribe_batch(self, windows: Sequence[Window]) -> list[Hypothesis]: ...
+
+
+class Recognizer:
+    """One model, ready to transcribe windows."""
+
+    def __init__(self, encoder: Encoder, transducer: Transducer, vocabulary: Vocabulary, encoder_name: str) -> None:
+        self.vocabulary = vocabulary
+        self.encoder_name = encoder_name
+        self._encoder = encoder
+        self._transducer = transducer
+
+    @classmethod
+    def load(
+        cls,
+        files: TripletFiles,
+        *,
+        session_config: Mapping[str, str] | None = None,
+        max_symbols: int = MAX_SYMBOLS,
+    ) -> Recognizer:
+        """Load the model files and check them against each other.
+
+        Args:
+            files: where they are.
+            session_config: further onnxruntime session config entries for the encoder (mapped weights).
+            max_symbols: tokens that one encoder frame may emit.
+
+        Raises:
+            ModelInvalid: a file is not what its name says, or they do not belong together.
+        """
+        vocabulary = Vocabulary.load(files.vocabulary)
+        triplet = Triplet.load(files, session_config=session_config)
+        if triplet.joint.vocabulary_size != len(vocabulary):
+            raise ModelInvalid(
+                f"Expected {triplet.joint.vocabulary_size} pieces in {files.vocabulary.name}, as many as "
+                f"{files.joint.name} scores, but got {len(vocabulary)}."
+            )
+        network = RunNetwork(triplet.decoder, triplet.joint)
+        transducer = Transducer(network, vocabulary, max_symbols=max_symbols)
+        return cls(triplet.encoder, transducer, vocabulary, files.encoder.stem)
+
+    def transcribe(self, window: Window) -> Hypothesis:
+        """Encode and search one window, alone: the one function behind finals and file segments.
+
+        Raises:
+            InferenceError: the window is empty or over 20.5 s, or onnxruntime refused it.
+        """
+        return self._transcribe([window])[0]
+
+    def transcribe_batch(self, windows: Sequence[Window]) -> list[Hypothesis]:
+        """Encode several windows of one length in one pass; for partials only.
+
+        An int8 encoder scales its activations per tensor, so these results depend on the batch mates.
+
+        Raises:
+            InferenceError: as `transcribe`, or the windows differ in length.
+        """
+        return self._transcribe(windows) if windows else []
+
+    def _transcribe(self, windows: Sequence[Window]) -> list[Hypothesis]:
+        frames = [len(window.features) for window in windows]
+        if len(set(frames)) != 1:
+            raise InferenceError(f"Expected windows of one length in a batch, but got {frames} feature frames.")
+        if not 0 < frames[0] <= MAX_WINDOW_FRAMES:
+            raise InferenceError(f"Expected a window of 1 to {MAX_WINDOW_FRAMES} feature frames, but got {frames[0]}.")
+        at_once = self._encoder.max_batch or len(windows)
+        hypotheses: list[Hypothesis] = []
+        for begin in range(0, len(windows), at_once):
+            hypotheses += self._run_pass(windows[begin : begin + at_once])
+        return hypotheses
+
+    def _run_pass(self, windows: Sequence[Window]) -> list[Hypothesis]:
+        features = np.stack([window.features.T for window in windows])
+        lengths = np.full(len(windows), features.shape[2], dtype=np.int64)
+        encoded, encoded_len = self._encoder.encode(features, lengths)
+        return [
+            self._transducer.search(encoder_out[:, :length], window.first_frame, window.skip, window.state)
+            for window, encoder_out, length in zip(windows, encoded, encoded_len.tolist(), strict=True)
+        ]
