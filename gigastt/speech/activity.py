@@ -22,7 +22,6 @@ import onnxruntime as ort
 from gigastt.speech.features import MELS
 from gigastt.speech.hypothesis import SUBSAMPLING, Features
 
-
 HIDDEN = 24
 BLOCK_FRAMES = SUBSAMPLING  # feature frames of 10 ms in a block; blocks are encoder frames
 UNIT_BLOCKS = 2  # blocks of one call: 80 ms

@@ -163,7 +163,6 @@ class Stream:
         self._extract()
         while self._features.end >= self._analysed * BLOCK_FRAMES + UNIT_FRAMES:
             self._analyse(UNIT_FRAMES)
-        self._segment()
 
     def finish(self) -> None:
         """End the audio: the last utterance, perhaps empty, is cut with reason `stop`."""
@@ -177,7 +176,7 @@ class Stream:
         self._features.append(self._extractor.push(np.zeros(padding, np.int16)))
         while self._analysed < blocks:
             self._analyse(min(UNIT_FRAMES, (blocks - self._analysed) * BLOCK_FRAMES))
-        self._segment()
+        self._segment()  # levels of a resume state, when no unit followed them
         self._add(self._segmenter.finish())
         self._finished = True
 
@@ -211,7 +210,7 @@ class Stream:
         start = segmenter.needed_from * BLOCK_FRAMES
         tail = segmenter.tail_end
         end = (tail or segmenter.position) * BLOCK_FRAMES
-        if end <= self._last_offered:
+        if end <= self._last_offered or end > self._features.end:  # a resumed stream waits for its audio
             return None
         if self._draft is None:
             self._draft = Draft(start)
@@ -251,25 +250,22 @@ class Stream:
         first = self._analysed * BLOCK_FRAMES
         self._levels += self._detector.push(self._features.read(first, first + frames))
         self._analysed += frames // BLOCK_FRAMES
+        self._segment()
 
     def _segment(self) -> None:
-        for count, level in enumerate(self._levels, start=1):
-            cut = self._segmenter.push(level)
+        while self._levels:
+            cut = self._segmenter.push(self._levels.pop(0))
             if cut is not None:
-                rest = bytes(self._levels[count:])
-                self._add(cut, rest)
-        self._levels.clear()
+                self._add(cut)
         self._features.drop_before(self._needed_from * BLOCK_FRAMES)
 
-    def _add(self, cut: Cut, rest: bytes = b"") -> None:
+    def _add(self, cut: Cut) -> None:
         first, last = cut.first * BLOCK_FRAMES, cut.last * BLOCK_FRAMES
         known = self._speculative
         hypothesis = known[2] if known is not None and known[:2] == (first, last) else None
         if first == last:
             hypothesis = _NOTHING
-        self._waiting.append(
-            Utterance(self._whole(first, last), first, last, cut.reason, self._snapshot(rest), hypothesis)
-        )
+        self._waiting.append(Utterance(self._whole(first, last), first, last, cut.reason, self._snapshot(), hypothesis))
         self._draft, self._offer, self._speculative = None, None, None
         self._last_offered = last
 
@@ -284,8 +280,10 @@ class Stream:
         )
         return Window(self._features.read(first, end), first, (searched - first) // BLOCK_FRAMES, self._draft.state)
 
-    def _snapshot(self, levels: bytes = b"") -> Commit:
-        resume = ResumeState(self._analysed, levels, self._detector.get_state(), self._segmenter.get_state())
+    def _snapshot(self) -> Commit:
+        resume = ResumeState(
+            self._analysed, bytes(self._levels), self._detector.get_state(), self._segmenter.get_state()
+        )
         return Commit(self._needed_from * BLOCK_SAMPLES, resume.pack())
 
     def _continue(self, start: int, state: ResumeState) -> None:

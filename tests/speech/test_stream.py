@@ -1,0 +1,320 @@
+"""The streaming state of a session: the same utterances however the audio arrives."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import wave
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gigastt.speech.activity import ActivityDetector, ActivityModel
+from gigastt.speech.commit import Commit
+from gigastt.speech.hypothesis import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window
+from gigastt.speech.stream import BLOCK_SAMPLES, FinalResult, Stream, StreamSettings
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+MODEL = ActivityModel.load()
+_STATE = np.zeros(1, np.float32)
+
+
+def open_stream(
+    *, endpoint_silence_ms: int = 600, partials: bool = True, start: int = 0, resume: bytes = b""
+) -> Stream:
+    settings_ = StreamSettings(endpoint_silence_ms=endpoint_silence_ms, partials=partials)
+    return Stream(settings_, lambda: ActivityDetector(MODEL), start, resume)
+
+
+@cache
+def clips() -> tuple[Samples, ...]:
+    names = [clip["filename"] for clip in json.loads((DATA / "manifest.json").read_text(encoding="utf-8"))]
+    return tuple(_read(DATA / name) for name in names)
+
+
+def _read(path: Path) -> Samples:
+    with wave.open(str(path)) as wav:
+        return np.frombuffer(wav.readframes(wav.getnframes()), "<i2")
+
+
+@cache
+def conversation() -> Samples:
+    """Several clips with pauses between, a little noise throughout."""
+    rng = np.random.default_rng(0)
+    pieces = [piece for clip in clips()[:4] for piece in (clip, np.zeros(rng.integers(3_000, 25_000), np.int16))]
+    samples = np.concatenate(pieces)
+    return samples + rng.integers(-3, 4, len(samples)).astype(np.int16)
+
+
+@cache
+def monologue() -> Samples:
+    """Half a minute of speech without a pause as long as an endpoint."""
+    voiced = [_without_silence(clip) for clip in clips()]
+    return np.tile(np.concatenate(voiced), 3)[: 30 * 16_000]
+
+
+def _without_silence(samples: Samples) -> Samples:
+    blocks = samples[: len(samples) // 640 * 640].reshape(-1, 640)
+    return blocks[np.abs(blocks).max(axis=1) > 600].reshape(-1)
+
+
+def transcribe_fake(window: Window) -> Hypothesis:
+    """One token for every encoder frame that is louder than the last, so any changed frame shows."""
+    loudness = window.features[::SUBSAMPLING].sum(axis=1)
+    frames = [n for n in range(max(1, window.skip), len(loudness)) if loudness[n] > loudness[n - 1] + 40]
+    tokens = tuple(Token(1, f"▁{loudness[n]:.4f}", window.first_frame + SUBSAMPLING * n, 1.0) for n in frames)
+    return Hypothesis(tokens, tuple(SearchState(token.id, _STATE, _STATE, _STATE) for token in tokens))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What must not depend on anything but the audio."""
+
+    text: str
+    start: float
+    end: float
+    reason: str
+    commit: Commit
+
+
+def outcome(final: FinalResult) -> Outcome:
+    return Outcome(final.text, final.start, final.end, final.reason, final.commit)
+
+
+def take_finals(stream: Stream) -> list[Outcome]:
+    finals = []
+    while (utterance := stream.next_final()) is not None:
+        hypothesis = utterance.hypothesis if utterance.hypothesis is not None else transcribe_fake(utterance.window)
+        finals.append(outcome(stream.accept_final(utterance, hypothesis)))
+    return finals
+
+
+def run(samples: Samples, piece: int = 16_000, endpoint_silence_ms: int = 600) -> list[Outcome]:
+    stream = open_stream(partials=False, endpoint_silence_ms=endpoint_silence_ms)
+    finals = []
+    for begin in range(0, len(samples), piece):
+        stream.push(samples[begin : begin + piece])
+        finals += take_finals(stream)
+    stream.finish()
+    return finals + take_finals(stream)
+
+
+@cache
+def expected(kind: str, endpoint_silence_ms: int = 600) -> list[Outcome]:
+    return run({"conversation": conversation, "monologue": monologue}[kind](), endpoint_silence_ms=endpoint_silence_ms)
+
+
+def audio(kind: str) -> Samples:
+    return {"conversation": conversation, "monologue": monologue}[kind]()
+
+
+KINDS = pytest.mark.parametrize("kind", ["conversation", "monologue"])
+
+
+@KINDS
+def test_material_has_several_utterances(kind: str) -> None:
+    reasons = [final.reason for final in expected(kind)]
+    assert ("max_duration" in reasons) == (kind == "monologue")
+    assert len(reasons) >= 2
+
+
+@KINDS
+@pytest.mark.parametrize("piece", [1, 7, 160, 639, 640, 1_600, 48_001])
+def test_utterances_do_not_depend_on_the_size_of_chunks(kind: str, piece: int) -> None:
+    if piece < 160:
+        samples = audio(kind)[: 3 * 16_000]
+        assert run(samples, piece) == run(samples)
+    else:
+        assert run(audio(kind), piece) == expected(kind)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What happens between two pushes."""
+
+    samples: int
+    final: bool
+    partial: bool
+    answered: bool
+    alone: bool
+    restart: bool
+
+
+turns = st.lists(
+    st.builds(
+        Turn,
+        samples=st.one_of(st.integers(0, 2_000), st.sampled_from([1_600, 16_000, 100_000])),
+        final=st.booleans(),
+        partial=st.booleans(),
+        answered=st.booleans(),
+        alone=st.booleans(),
+        restart=st.booleans(),
+    ),
+    min_size=1,
+    max_size=30,
+).filter(lambda drawn: sum(turn.samples for turn in drawn) > 2_000 * len(drawn) ** 0.5)
+
+
+@KINDS
+@given(turns)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+def test_finals_do_not_depend_on_chunks_passes_or_restarts(kind: str, drawn: list[Turn]) -> None:
+    samples = audio(kind)
+    stream = open_stream()
+    finals: list[Outcome] = []
+    at = 0
+    restarts = 0
+    for turn in itertools.cycle(drawn):
+        if at >= len(samples):
+            break
+        stream.push(samples[at : at + turn.samples])
+        at += turn.samples
+        if turn.final:
+            finals += take_finals(stream)
+        window = stream.next_partial() if turn.partial else None
+        if window is not None and turn.answered:
+            stream.accept_partial(window, transcribe_fake(window), alone=turn.alone)
+        if turn.restart and restarts < 30:
+            restarts += 1
+            commit = stream.commit
+            stream = open_stream(start=commit.offset, resume=commit.resume)
+            at = commit.offset
+    stream.finish()
+    finals += take_finals(stream)
+    assert finals == expected(kind)
+
+
+@given(st.integers(0, 2_000), st.sampled_from([200, 600, 1_000, 5_000]))
+@settings(max_examples=25, deadline=None)
+def test_a_fresh_stream_goes_on_from_every_commit_of_a_final(seed: int, endpoint_silence_ms: int) -> None:
+    finals = expected("conversation", endpoint_silence_ms)
+    number = seed % len(finals)
+    commit = finals[number].commit
+    stream = open_stream(start=commit.offset, resume=commit.resume, endpoint_silence_ms=endpoint_silence_ms)
+    stream.push(conversation()[commit.offset :])
+    if number < len(finals) - 1:
+        stream.finish()
+    assert take_finals(stream) == finals[number + 1 :]
+
+
+def test_utterances_do_not_overlap_and_stay_under_twenty_seconds() -> None:
+    for kind in ("conversation", "monologue"):
+        finals = expected(kind)
+        assert all(a.end <= b.start for a, b in zip(finals, finals[1:], strict=False))
+        assert all(final.end - final.start <= 20.0 for final in finals)
+
+
+def test_what_a_forced_cut_leaves_begins_the_next_utterance() -> None:
+    finals = expected("monologue")
+    for before, after in zip(finals, finals[1:], strict=False):
+        if before.reason == "max_duration":
+            assert after.start == before.end
+
+
+@pytest.mark.parametrize("length", [0, 1, 159, 320, 480, 799, 640, 1_440, 3_200, 8_000])
+def test_a_clip_of_any_length_ends_with_one_final(length: int) -> None:
+    finals = run(clips()[0][8_000 : 8_000 + length])
+    assert [final.reason for final in finals] == ["stop"]
+
+
+def test_no_audio_needs_no_pass() -> None:
+    stream = open_stream()
+    stream.finish()
+    utterance = stream.next_final()
+    assert utterance is not None
+    assert utterance.hypothesis == Hypothesis((), ())
+
+
+def test_silence_commits() -> None:
+    stream = open_stream()
+    for _ in range(100):
+        stream.push(np.zeros(1_600, np.int16))
+    assert stream.commit.offset >= 10 * 16_000 - 8_000
+    assert stream.commit.offset % BLOCK_SAMPLES == 0
+    assert len(stream.commit.resume) < 1_024
+
+
+def test_a_commit_waits_for_the_finals_before_it() -> None:
+    stream = open_stream()
+    stream.push(conversation())
+    utterance = stream.next_final()
+    assert utterance is not None
+    assert stream.commit.offset <= utterance.first_frame * 160
+    stream.accept_final(utterance, None)
+    assert stream.commit == utterance.commit
+
+
+def test_bytes_that_are_no_resume_state_are_refused() -> None:
+    stream = open_stream()
+    stream.push(conversation()[:50_000])
+    commit = stream.commit
+    for resume in (b"x", commit.resume[:-1], commit.resume + b"x", b"gs\x02" + commit.resume[3:]):
+        with pytest.raises(ValueError, match="Expected"):
+            open_stream(start=commit.offset, resume=resume)
+    with pytest.raises(ValueError, match="Expected"):
+        open_stream(start=commit.offset + BLOCK_SAMPLES, resume=commit.resume)
+
+
+@given(st.binary(max_size=1_200), st.integers(0, 1_200))
+@settings(max_examples=200, deadline=None)
+def test_a_damaged_resume_state_is_refused_or_harmless(noise: bytes, place: int) -> None:
+    stream = open_stream()
+    stream.push(conversation()[:30_000])
+    commit = stream.commit
+    damaged = (commit.resume[:place] + noise)[: len(commit.resume)] + commit.resume[place + len(noise) :]
+    try:
+        resumed = open_stream(start=commit.offset, resume=damaged)
+    except ValueError:
+        return
+    resumed.push(conversation()[commit.offset : commit.offset + 30_000])
+
+
+def test_the_speculative_final_is_used_when_it_ran_alone() -> None:
+    for alone in (True, False):
+        stream = open_stream()
+        samples = conversation()
+        known = 0
+        for begin in range(0, len(samples), 1_600):
+            stream.push(samples[begin : begin + 1_600])
+            window = stream.next_partial()
+            if window is not None:
+                stream.accept_partial(window, transcribe_fake(window), alone=alone)
+            utterance = stream.next_final()
+            if utterance is not None:
+                known += utterance.hypothesis is not None
+                stream.accept_final(utterance, transcribe_fake(utterance.window))
+        assert (known > 0) == alone
+
+
+def test_a_stale_partial_is_dropped() -> None:
+    stream = open_stream()
+    samples = conversation()
+    begin = 0
+    while (window := stream.next_partial()) is None:
+        stream.push(samples[begin : begin + 1_600])
+        begin += 1_600
+    stream.finish()
+    assert stream.accept_partial(window, transcribe_fake(window), alone=True) is None
+
+
+def test_nothing_is_offered_twice() -> None:
+    stream = open_stream()
+    stream.push(conversation()[:24_000])
+    first = stream.next_partial()
+    assert first is not None
+    assert stream.next_partial() is None
+
+
+def test_features_of_finished_utterances_are_dropped() -> None:
+    stream = open_stream()
+    stream.push(conversation())
+    take_finals(stream)
+    stream.push(np.zeros(32_000, np.int16))
+    take_finals(stream)
+    held: Features = stream._features._rows
+    assert held.nbytes < 20_000
