@@ -103,9 +103,13 @@ class RequestTimer:
         self._path = template
         self._began = time.perf_counter()
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the request began."""
+        return time.perf_counter() - self._began
+
     def answered(self, status: int) -> None:
         """Count the answer; time it too when a route served it (refusals say nothing about speed)."""
         self._metrics.http_requests.labels(self._method, self._path, str(status)).inc()
         if self._served:
-            elapsed = time.perf_counter() - self._began
-            self._metrics.http_request_duration_seconds.labels(self._method, self._path).observe(elapsed)
+            self._metrics.http_request_duration_seconds.labels(self._method, self._path).observe(self.elapsed)

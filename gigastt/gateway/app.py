@@ -1,0 +1,152 @@
+"""The application: routes, what stands before them, and the errors of addresses that are not there.
+
+create_app(context)          the server's own listener
+create_metrics_app(context)  the listener of --metrics-listen: /metrics and nothing else
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from gigastt.config import is_loopback
+from gigastt.errors import InternalError, UpgradeRequired
+from gigastt.gateway.addresses import parse_networks
+from gigastt.gateway.hosts import HostPolicy, own_names
+from gigastt.gateway.keys import ApiKeys
+from gigastt.gateway.middleware import PolicyMiddleware, RequestMiddleware, Routes, allowed_methods, exchange_of
+from gigastt.gateway.ops import Operations, metrics_response
+from gigastt.gateway.origins import OriginPolicy
+from gigastt.gateway.responses import error_response, method_not_allowed, not_found
+from gigastt.gateway.sse import TranscriptStream
+from gigastt.gateway.uploads import Uploads
+
+if TYPE_CHECKING:
+    from gigastt.gateway.context import AppContext
+
+log = structlog.get_logger(__name__)
+
+WEBSOCKET_PATH: Final = "/v1/ws"
+DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
+METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
+ROUTES: Final[Routes] = {
+    "/health": ("GET", "HEAD"),
+    "/ready": ("GET", "HEAD"),
+    "/v1/models": ("GET", "HEAD"),
+    "/v1/transcribe": ("POST",),
+    "/v1/transcribe/stream": ("POST",),
+    **METRICS_ROUTES,
+    WEBSOCKET_PATH: ("GET",),
+    DEPRECATED_WEBSOCKET_PATH: ("GET",),
+}
+
+
+def create_app(context: AppContext) -> Starlette:
+    """Build the server's application.
+
+    Raises:
+        ConfigError: the file of API keys is wrong.
+        ValueError: a trusted proxy is not a network.
+    """
+    settings = context.settings
+    loopback = is_loopback(settings.host)
+    policies = Middleware(
+        PolicyMiddleware,
+        context=context,
+        routes=ROUTES,
+        hosts=HostPolicy(settings.allowed_host, loopback_bind=loopback, names=own_names()),
+        origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any, loopback_bind=loopback),
+        keys=ApiKeys.load(settings.api_keys_file) if settings.api_keys_file else None,
+        trusted=parse_networks(settings.trusted_proxy),
+    )
+    ops = Operations(context)
+    uploads = Uploads(context)
+    sessions = _Sessions(context)
+    return _build(
+        context,
+        ROUTES,
+        [
+            Route("/health", ops.health),
+            Route("/ready", ops.ready),
+            Route("/v1/models", ops.models),
+            Route("/metrics", ops.metrics),
+            Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
+            Route("/v1/transcribe/stream", TranscriptStream(context, uploads), methods=["POST"]),
+            *(Route(path, _refuse_plain_request) for path in (WEBSOCKET_PATH, DEPRECATED_WEBSOCKET_PATH)),
+            WebSocketRoute(WEBSOCKET_PATH, sessions.run),
+            WebSocketRoute(DEPRECATED_WEBSOCKET_PATH, sessions.run_deprecated),
+        ],
+        [policies],
+    )
+
+
+def create_metrics_app(context: AppContext) -> Starlette:
+    """Build the application of the separate metrics listener, which asks for no key and counts no rate."""
+
+    async def metrics(request: Request) -> Response:
+        return metrics_response(context)
+
+    return _build(context, METRICS_ROUTES, [Route("/metrics", metrics)], [])
+
+
+def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inner: list[Middleware]) -> Starlette:
+    async def answer_http_error(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, HTTPException)
+        if exc.status_code == 404:
+            return error_response(not_found())
+        if exc.status_code == 405:
+            allowed = allowed_methods(routes[request.url.path])
+            return error_response(method_not_allowed(request.method, allowed), {"allow": allowed})
+        return error_response(InternalError("The request cannot be answered."))
+
+    outer = Middleware(RequestMiddleware, metrics=context.metrics, routes=routes)
+    app = Starlette(
+        routes=endpoints,
+        middleware=[outer, *inner],
+        exception_handlers={HTTPException: answer_http_error},
+    )
+    app.router.redirect_slashes = False
+    app.router.default = _refuse_unknown_address
+    return app
+
+
+class _Sessions:
+    """The WebSocket routes."""
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+
+    async def run(self, websocket: WebSocket) -> None:
+        """`GET /v1/ws`."""
+        gauge = self._context.metrics.ws_active_connections
+        gauge.inc()
+        try:
+            await self._context.live(websocket, self._context)
+        finally:
+            gauge.dec()
+
+    async def run_deprecated(self, websocket: WebSocket) -> None:
+        """`GET /ws`."""
+        exchange_of(websocket.scope).headers.extend(
+            [(b"deprecation", b"true"), (b"link", f'<{WEBSOCKET_PATH}>; rel="successor-version"'.encode("ascii"))]
+        )
+        log.warning("deprecated_route", path=DEPRECATED_WEBSOCKET_PATH, successor=WEBSOCKET_PATH)
+        await self.run(websocket)
+
+
+async def _refuse_plain_request(request: Request) -> Response:
+    raise UpgradeRequired("This address speaks WebSocket: open it with a WebSocket client.")
+
+
+async def _refuse_unknown_address(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "lifespan":
+        raise not_found()

@@ -1,0 +1,73 @@
+"""The context: what every route of one server shares.
+
+Built once by the composition root and handed to `app.create_app`; lives on the event loop. `limits` may change
+while the server runs (`change_limits`); everything else stays. Knows what the parts are called, not how they work:
+how a file is recognised and how a WebSocket session runs come in as functions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from starlette.websockets import WebSocket
+
+from gigastt.config import Limits, Settings
+from gigastt.gateway.events import Event
+from gigastt.gateway.metrics import Metrics
+from gigastt.gateway.rate_limit import Rate, RateLimiter
+
+if TYPE_CHECKING:
+    from gigastt.gateway.decoder import DecodedFile, Decoder
+    from gigastt.gateway.pool import Pool
+
+NotReadyReason: TypeAlias = Literal["initializing", "shutting_down", "crash_loop", "model_missing"]
+
+
+class FileTranscriber(Protocol):
+    """How a decoded file is recognised."""
+
+    def __call__(self, file: DecodedFile, request_id: str) -> AsyncGenerator[Event, None]:
+        """Yield partials, finals and progress; the last final has the reason `stop`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """What clients are told about the model before any worker has loaded it."""
+
+    name: str
+    title: str
+    demo: bool = False
+
+
+@dataclass(slots=True)
+class AppContext:
+    """Everything a route needs."""
+
+    settings: Settings
+    model: ServedModel
+    metrics: Metrics
+    pool: Pool
+    decoder: Decoder
+    transcribe: FileTranscriber
+    live: Callable[[WebSocket, AppContext], Awaitable[None]]
+    clock: Callable[[], float] = time.monotonic
+    preparing: str | None = None  # what holds up the start, for people: "downloading 37 %"
+    limits: Limits = field(init=False)
+    rate_limiter: RateLimiter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.limits = self.settings.limits
+        self.rate_limiter = RateLimiter(_rate(self.limits))
+
+    def change_limits(self, limits: Limits) -> None:
+        """Go on with other limits: new requests and new sessions see them."""
+        self.limits = limits
+        self.rate_limiter.change(_rate(limits))
+
+
+def _rate(limits: Limits) -> Rate:
+    return Rate(limits.rate_limit_per_minute, limits.rate_limit_burst)

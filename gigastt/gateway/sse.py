@@ -1,0 +1,147 @@
+"""Server-sent events: a whole file in the body, its transcript while it comes out.
+
+    data: {"type":"progress","seconds":4.1,"duration":62.0}
+    data: {"type":"partial",…}
+    data: {"type":"final",…,"last":false}
+    : nothing new                                          (a comment whenever nothing was sent for a while)
+    data: {"type":"final",…,"endpoint_reason":"stop","last":true}
+
+Every final is one utterance, so finals joined by spaces are the transcript. The terminal event is the only one with
+`"last": true`: the final whose `endpoint_reason` is `stop` (perhaps without words), or an error. An error without it
+(`inference_error`, `segment_failed`) declares one span without words, and the stream goes on. What fails before the
+first byte is an ordinary HTTP error. Runs in the task of its request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from gigastt.errors import RequestError
+from gigastt.gateway.events import Event, FinalEvent, PartialEvent, ProgressEvent
+from gigastt.gateway.middleware import exchange_of
+from gigastt.gateway.responses import encode_json, error_fields, public_error
+from gigastt.gateway.uploads import Recognition, Upload, Uploads, gap_code, until_hung_up, word_fields
+
+if TYPE_CHECKING:
+    from gigastt.gateway.context import AppContext
+
+log = structlog.get_logger(__name__)
+
+QUIET_SECONDS = 10.0
+_COMMENT = b": nothing new\n\n"
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold events back
+]
+_GAP_TEXTS = {
+    "inference_error": "This part of the audio could not be recognised.",
+    "segment_failed": "This part of the audio was skipped.",
+}
+
+
+class TranscriptStream:
+    """`POST /v1/transcribe/stream`, an ASGI application."""
+
+    def __init__(self, context: AppContext, uploads: Uploads, quiet_seconds: float = QUIET_SECONDS) -> None:
+        self._context = context
+        self._uploads = uploads
+        self._quiet_seconds = quiet_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with await self._uploads.receive_body(scope, receive) as upload:
+            await until_hung_up(receive, self._answer(upload, exchange_of(scope).request_id, send))
+
+    async def _answer(self, upload: Upload, request_id: str, send: Send) -> None:
+        async with self._uploads.recognise(upload, request_id) as recognition:
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
+            async with aclosing(self._blocks(recognition)) as blocks:
+                async for block in blocks:
+                    await send({"type": "http.response.body", "body": block, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _blocks(self, recognition: Recognition) -> AsyncGenerator[bytes, None]:
+        """Yield events and comments as bytes, the terminal event last, once."""
+        stop: FinalEvent | None = None
+        try:
+            async with aclosing(with_pauses(recognition.events, self._quiet_seconds)) as events:
+                async for event in events:
+                    if isinstance(event, FinalEvent) and event.reason == "stop":
+                        stop = event
+                    else:
+                        yield _COMMENT if event is None else encode_block(event_fields(event, recognition.duration))
+        except Exception as exc:  # the answer has begun: the error becomes its last event
+            if not isinstance(exc, RequestError):
+                log.exception("transcription_failed")
+            public = error_fields(public_error(exc))
+            yield encode_block({"type": "error", "message": public.pop("error"), **public, "last": True})
+            return
+        if stop is None:
+            end = recognition.duration
+            stop = FinalEvent(0, 0, "", [], round(end, 2), round(end, 2), 0.0, "stop")
+        yield encode_block({**event_fields(stop, recognition.duration), "last": True})
+
+
+def event_fields(event: Event, duration: float) -> dict[str, Any]:
+    """Return an event as JSON; in the words of the WebSocket's messages."""
+    if isinstance(event, ProgressEvent):
+        return {"type": "progress", "seconds": round(event.seconds, 2), "duration": round(duration, 3)}
+    now = round(time.time(), 3)
+    if isinstance(event, PartialEvent):
+        words = [word_fields(word) for word in event.words]
+        partial = {"type": "partial", "text": event.text, "words": words, "is_final": False, "timestamp": now}
+        return {**partial, "stable": event.stable}
+    if isinstance(event, FinalEvent):
+        return {
+            "type": "final",
+            "text": event.text,
+            "words": [word_fields(word) for word in event.words],
+            "is_final": True,
+            "timestamp": now,
+            "seq": event.seq,
+            "start": event.start,
+            "end": event.end,
+            "confidence": event.confidence,
+            "endpoint_reason": event.reason,
+            "last": False,
+        }
+    code = gap_code(event)
+    gap = {"type": "error", "message": _GAP_TEXTS[code], "code": code}
+    return {**gap, "start": event.start, "end": event.end, "last": False}
+
+
+def encode_block(fields: dict[str, Any]) -> bytes:
+    """Return one event as it crosses the wire; JSON has no line breaks."""
+    return b"data: " + encode_json(fields) + b"\n\n"
+
+
+async def with_pauses(events: AsyncGenerator[Event, None], seconds: float) -> AsyncGenerator[Event | None, None]:
+    """Yield events, and None whenever none has come for so many seconds."""
+    pending = asyncio.ensure_future(_next(events))
+    try:
+        while True:
+            done, _ = await asyncio.wait({pending}, timeout=seconds)
+            if not done:
+                yield None
+                continue
+            event = pending.result()
+            if event is None:
+                return
+            yield event
+            pending = asyncio.ensure_future(_next(events))
+    finally:
+        pending.cancel()
+        await asyncio.gather(pending, return_exceptions=True)
+
+
+async def _next(events: AsyncGenerator[Event, None]) -> Event | None:
+    """Return the next event, None at the end (a task cannot raise StopAsyncIteration)."""
+    return await anext(events, None)
