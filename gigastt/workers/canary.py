@@ -1,0 +1,83 @@
+"""The canary: a short built-in sound through the whole pipeline, before a worker says that it is ready.
+
+It shows that the model's files work together on this machine, warms them up, and says by how long its passes
+take how many live streams the worker can carry. Runs once, on the worker's main thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gigastt.errors import ModelInvalid
+from gigastt.ipc.messages import Audio, Closed, Failed, Final, Finish, OpenStream, StreamId, StreamOptions
+from gigastt.speech.features import log_mel
+from gigastt.speech.hypothesis import SAMPLE_RATE, Samples, Window
+from gigastt.speech.recognizer import Transcriber
+from gigastt.workers.engine import Engine
+
+SHORT_SECONDS, LONG_SECONDS = 2.0, 5.0
+TARGET_LOAD = 0.75  # of the worker's time: queues grow without bound as it nears 1
+SPEECH_SHARE = 0.5  # of a live stream's time somebody speaks
+PARTIALS_PER_SECOND = 1.0
+FINALS_PER_SECOND = 1 / 4  # of speech: an utterance of four seconds, encoded with its margins
+LISTENING_SECONDS = 0.002  # features, detector and packets of one second of audio
+
+_CANARY = StreamId(0)  # the gateway counts from one
+
+
+def make_sound(seconds: float) -> Samples:
+    """Make something like a voice: harmonics of 120 Hz in four syllables a second; the same on every machine."""
+    time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    voice = np.sum([np.sin(2 * np.pi * 120 * k * time) / k for k in range(1, 25)], axis=0)
+    syllables = np.clip(np.sin(2 * np.pi * 4 * time), 0, None)
+    sound: Samples = np.rint(6_000 * voice * syllables).astype(np.int16)
+    return sound
+
+
+def run_canary(recognizer: Transcriber, engine: Engine) -> None:
+    """Send the sound through recogniser and engine once.
+
+    Raises:
+        InferenceError: the model refused it.
+        ModelInvalid: the engine did not bring it to an end.
+    """
+    sound = make_sound(SHORT_SECONDS)
+    recognizer.transcribe(Window(log_mel(sound), first_frame=0))
+    engine.handle(OpenStream(_CANARY, 0, b"", StreamOptions(), "canary"))
+    engine.handle(Audio(_CANARY, np.concatenate([sound, np.zeros(SAMPLE_RATE, np.int16)]).astype("<i2").tobytes()))
+    engine.handle(Finish(_CANARY))
+    messages = engine.collect()
+    while engine.streams:
+        messages += engine.step(now=0.0)
+    final = any(isinstance(message, Final) for message in messages)
+    if not final or any(isinstance(message, Failed) for message in messages) or Closed(_CANARY) not in messages:
+        raise ModelInvalid("The model gave no transcript of the built-in test sound.")
+
+
+def measure_capacity(recognizer: Transcriber, clock: Callable[[], float]) -> int:
+    """Time a short and a long pass and return how many live streams fit into this worker.
+
+    While somebody speaks, a second of a live stream costs one partial, which sees a short window, and its part
+    of a final, which sees a long one:
+
+        load of a stream  = SPEECH_SHARE × (PARTIALS_PER_SECOND × t(2 s) + FINALS_PER_SECOND × t(5 s))
+                            + LISTENING_SECONDS
+        streams that fit  = TARGET_LOAD / load of a stream, at least one
+    """
+    short, long = (_time_pass(recognizer, seconds, clock) for seconds in (SHORT_SECONDS, LONG_SECONDS))
+    return capacity_of(short, long)
+
+
+def capacity_of(short_pass: float, long_pass: float) -> int:
+    """Return the live streams that fit, from the seconds that a pass over 2 s and over 5 s of audio takes."""
+    load = SPEECH_SHARE * (PARTIALS_PER_SECOND * short_pass + FINALS_PER_SECOND * long_pass) + LISTENING_SECONDS
+    return max(1, int(TARGET_LOAD / load))
+
+
+def _time_pass(recognizer: Transcriber, seconds: float, clock: Callable[[], float]) -> float:
+    window = Window(log_mel(make_sound(seconds)), first_frame=0)
+    begun = clock()
+    recognizer.transcribe(window)
+    return clock() - begun

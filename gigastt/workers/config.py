@@ -1,0 +1,54 @@
+"""What a worker is told on its command line: one JSON object.
+
+Built by `serve` from the model files it found, read by the worker's `main`. Imports nothing heavy, so that
+building a command costs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from gigastt.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """One worker's model and log.
+
+    Paths are strings, so that the object is its own JSON. Files that make the search faster are found beside
+    the triplet.
+
+    session_config: onnxruntime session config entries for the encoder (weights mapped by all workers).
+    """
+
+    model: str
+    encoder: str
+    decoder: str
+    joint: str
+    vocabulary: str
+    session_config: Mapping[str, str] = field(default_factory=dict)
+    log_level: str = "info"
+    log_format: str = "auto"
+
+    def to_json(self) -> str:
+        """Encode for the command line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> WorkerConfig:
+        """Decode what `to_json` made.
+
+        Raises:
+            ConfigError: it is not such an object.
+        """
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError) as exc:
+            raise ConfigError(f"Expected the configuration of a worker as one JSON object: {exc}") from exc
+
+    def command(self, descriptor: int) -> list[str]:
+        """Return the command that starts a worker on an inherited socket."""
+        return [sys.executable, "-m", "gigastt.workers", "--fd", str(descriptor), "--config", self.to_json()]

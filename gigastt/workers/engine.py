@@ -1,0 +1,322 @@
+"""The engine: all streams of one worker and the passes they need.
+
+A plain object: messages in by `handle`, at most one encoder pass by `step`, messages out of both. It owns the
+streams and asks the scheduler whose turn it is. No socket, thread or clock: `main` brings messages, says what
+time it is, and tells how long a pass took. Runs on the worker's main thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import structlog
+
+from gigastt.errors import InferenceError, ProtocolViolation
+from gigastt.ipc.messages import (
+    AttachAudio,
+    Audio,
+    Cancel,
+    Closed,
+    Failed,
+    Final,
+    Finish,
+    OpenStream,
+    Partial,
+    PassRecord,
+    Progress,
+    StreamId,
+    StreamOptions,
+    ToGateway,
+    ToWorker,
+    WireWord,
+)
+from gigastt.speech.hypothesis import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window, Word
+from gigastt.speech.recognizer import Transcriber
+from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
+from gigastt.workers.tracks import COMMIT_STEP_SAMPLES, FileTrack, LiveTrack, Track
+
+log = structlog.get_logger(__name__)
+
+OpenFunction = Callable[[StreamSettings, int, bytes], Stream]
+AttachFunction = Callable[[str, int], Samples]
+
+
+class Engine:
+    """Every stream of one worker.
+
+    Args:
+        recognizer: transcribes windows.
+        open_stream: makes a stream from settings, start and resume state.
+        attach: maps the first samples of a named shared segment.
+    """
+
+    def __init__(self, recognizer: Transcriber, open_stream: OpenFunction, attach: AttachFunction) -> None:
+        self._recognizer = recognizer
+        self._open_stream = open_stream
+        self._attach = attach
+        self._scheduler = Scheduler()
+        self._live: dict[StreamId, LiveTrack] = {}
+        self._files: dict[StreamId, FileTrack] = {}
+        self._finals: deque[LiveTrack] = deque()  # in the order in which their utterances ended
+        self._outbox: list[ToGateway] = []
+        self._touched: dict[StreamId, Track] = {}  # whose progress has to be told
+        self._record: tuple[Turn, Sequence[Window]] | None = None
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return len(self._live) + len(self._files)
+
+    def handle(self, message: ToWorker) -> None:
+        """Take one message. Streams that are not known, or not any more, are ignored.
+
+        Raises:
+            ProtocolViolation: the gateway sent half a sample.
+        """
+        match message:
+            case OpenStream(stream=stream, start=start, resume=resume, options=options):
+                opened = self._open(stream, start, resume, options)
+                if opened is not None:
+                    track = LiveTrack(stream, opened, told_consumed=start, told_committed=start)
+                    track.partials = options.partials
+                    self._live[stream] = track
+            case Audio(stream=stream, pcm=pcm):
+                if len(pcm) % 2:
+                    raise ProtocolViolation(f"Expected whole samples in Audio, but got {len(pcm)} bytes.")
+                if (live := self._live.get(stream)) is not None:
+                    live.backlog.append(np.frombuffer(pcm, dtype="<i2"))
+                    self._feed_live(live)
+            case Finish(stream=stream):
+                if (live := self._live.get(stream)) is not None:
+                    live.finishing = True
+                    self._feed_live(live)
+            case AttachAudio():
+                self._attach_file(message)
+            case Cancel(stream=stream):
+                self._forget(stream)
+
+    def wait_seconds(self, now: float) -> float | None:
+        """Return how long there is nothing to do: 0 when there is work, None until the next message."""
+        if self._finals or self._files:
+            return 0.0
+        due = [track.partial_at for track in self._wanting()]
+        return max(0.0, min(due) + self._interval() - now) if due else None
+
+    def collect(self) -> list[ToGateway]:
+        """Return the messages that are ready to go, with the progress of every stream that has made some."""
+        for track in self._touched.values():
+            self._tell_progress(track)
+        self._touched.clear()
+        messages, self._outbox = self._outbox, []
+        return messages
+
+    def step(self, now: float) -> list[ToGateway]:
+        """Run at most one encoder pass, or analyse a few seconds of one file; return what came of it."""
+        self._record = None
+        partials = self._due(now)
+        turn = self._scheduler.next_turn(finals=bool(self._finals), partials=bool(partials), files=bool(self._files))
+        if turn is Turn.FINAL:
+            track = self._finals.popleft()
+            if not self._is_gone(track):
+                self._run_final(track, turn)
+                self._feed_live(track)
+        elif turn is Turn.PARTIAL:
+            self._run_partials(partials, now)
+        elif turn is Turn.FILE:
+            self._step_file()
+        return self.collect()
+
+    def account(self, seconds: float) -> PassRecord | None:
+        """Say how long the last step took; return the record of its pass, if it ran one."""
+        if self._record is None:
+            return None
+        turn, windows = self._record
+        self._record = None
+        if turn is Turn.PARTIAL:
+            self._scheduler.record_partials(len(windows), seconds)
+        frames = sum(len(window.features) for window in windows)
+        return PassRecord(turn.value, len(windows), seconds, frames * FRAME_SAMPLES / SAMPLE_RATE)
+
+    # -- streams
+
+    def _open(self, stream: StreamId, start: int, resume: bytes, options: StreamOptions) -> Stream | None:
+        try:
+            return self._open_stream(StreamSettings(options.endpoint_silence_ms, options.partials), start, resume)
+        except ValueError as exc:
+            self._refuse(stream, start, exc)
+            return None
+
+    def _attach_file(self, message: AttachAudio) -> None:
+        try:
+            samples = self._attach(message.segment, message.samples)
+        except (OSError, ValueError) as exc:
+            self._refuse(message.stream, message.start, exc)
+            return
+        opened = self._open(message.stream, message.start, message.resume, message.options)
+        if opened is not None:
+            start = message.start
+            self._files[message.stream] = FileTrack(
+                message.stream, opened, told_consumed=start, told_committed=start, samples=samples, position=start
+            )
+
+    def _refuse(self, stream: StreamId, start: int, cause: Exception) -> None:
+        log.error("stream_refused", stream=stream, cause=repr(cause))
+        seconds = start / SAMPLE_RATE
+        self._outbox += [Failed(stream, "internal", seconds, seconds), Closed(stream)]
+
+    def _forget(self, stream: StreamId) -> None:
+        self._live.pop(stream, None)
+        self._files.pop(stream, None)
+        self._touched.pop(stream, None)
+
+    def _is_gone(self, track: Track) -> bool:
+        return self._live.get(track.id) is not track and self._files.get(track.id) is not track
+
+    # -- live work
+
+    def _feed_live(self, track: LiveTrack) -> None:
+        """Give a track its audio as far as it goes without a pass; line up what needs one."""
+        while track.utterance is not None or track.feed():
+            self._touched[track.id] = track
+            if track.utterance is not None and not self._accept_known(track):
+                if track not in self._finals:
+                    self._finals.append(track)
+                return
+        self._close_if_done(track)
+
+    def _wanting(self) -> Iterator[LiveTrack]:
+        """Yield the tracks that may have something new to show."""
+        for track in self._live.values():
+            if track.partials and track.utterance is None and (track.heard or track.offer is not None):
+                yield track
+
+    def _interval(self) -> float:
+        return self._scheduler.partial_interval(sum(track.speaking for track in self._live.values()))
+
+    def _due(self, now: float) -> list[LiveTrack]:
+        """Return the tracks whose partial is due, those that waited longest first."""
+        latest = now - self._interval()
+        due = [track for track in self._wanting() if track.partial_at <= latest]
+        return sorted(due, key=lambda track: track.partial_at)
+
+    def _run_partials(self, due: Sequence[LiveTrack], now: float) -> None:
+        batch = choose_batch(_offers(due))
+        if not batch:
+            return
+        windows = [window for _, window in batch]
+        hypotheses = self._transcribe_partials(windows)
+        for number, (track, window) in enumerate(batch):
+            track.partial_at, track.offer = now, None
+            if hypotheses is None:
+                track.alone = True
+                continue
+            result = track.stream.accept_partial(window, hypotheses[number], alone=len(batch) == 1)
+            if result is not None:
+                self._outbox.append(Partial(track.id, result.text, _wire(result.words), result.stable))
+
+    def _transcribe_partials(self, windows: list[Window]) -> list[Hypothesis] | None:
+        self._note_pass(Turn.PARTIAL, windows)
+        try:
+            if len(windows) == 1:
+                return [self._recognizer.transcribe(windows[0])]
+            return self._recognizer.transcribe_batch(windows)
+        except InferenceError as exc:
+            log.warning("partial_failed", batch=len(windows), cause=str(exc))
+            return None
+
+    # -- finals and files
+
+    def _step_file(self) -> None:
+        """Run the pass of the file whose turn it is, or analyse its next seconds; files take turns by passes."""
+        stream, track = next(iter(self._files.items()))
+        if track.utterance is None:
+            track.feed()
+            self._touched[stream] = track
+        while self._accept_known(track):
+            pass
+        if track.utterance is None:
+            self._scheduler.record_reading()
+        else:
+            self._run_final(track, Turn.FILE)
+            self._files[stream] = self._files.pop(stream)
+        self._close_if_done(track)
+
+    def _accept_known(self, track: Track) -> bool:
+        """Accept the waiting utterance if its words are known without a pass; return whether they were."""
+        if track.utterance is None or track.utterance.hypothesis is None:
+            return False
+        self._accept(track, track.utterance.hypothesis)
+        return True
+
+    def _run_final(self, track: Track, turn: Turn) -> None:
+        utterance = track.utterance
+        assert utterance is not None, "a track is lined up only with an utterance"
+        self._note_pass(turn, [utterance.window])
+        hypothesis: Hypothesis | None = None
+        try:
+            hypothesis = self._recognizer.transcribe(utterance.window)
+        except InferenceError as exc:
+            log.warning("final_failed", stream=track.id, cause=str(exc))
+            begin, end = (f * FRAME_SAMPLES / SAMPLE_RATE for f in (utterance.first_frame, utterance.last_frame))
+            self._outbox.append(Failed(track.id, exc.code, begin, end))
+        self._accept(track, hypothesis)
+
+    def _accept(self, track: Track, hypothesis: Hypothesis | None) -> None:
+        utterance = track.utterance
+        assert utterance is not None, "only a waiting utterance can be accepted"
+        result = track.stream.accept_final(utterance, hypothesis)
+        track.utterance = track.stream.next_final()
+        track.told_consumed, track.told_committed = track.stream.consumed, result.commit.offset
+        self._outbox.append(
+            Final(
+                track.id,
+                result.text,
+                _wire(result.words),
+                result.start,
+                result.end,
+                result.confidence,
+                result.reason,
+                consumed=track.told_consumed,
+                committed=result.commit.offset,
+                resume=result.commit.resume,
+            )
+        )
+        if isinstance(track, LiveTrack):
+            track.alone = False
+
+    def _close_if_done(self, track: Track) -> None:
+        if track.stream.done and not self._is_gone(track):
+            self._outbox.append(Closed(track.id))
+            self._forget(track.id)
+
+    def _note_pass(self, turn: Turn, windows: Sequence[Window]) -> None:
+        self._record = (turn, windows)
+        self._scheduler.record_turn(turn)
+
+    def _tell_progress(self, track: Track) -> None:
+        consumed = track.stream.consumed
+        commit = track.stream.commit
+        advanced = commit.offset - track.told_committed >= COMMIT_STEP_SAMPLES
+        if consumed == track.told_consumed and not advanced:
+            return
+        track.told_consumed = consumed
+        if advanced:
+            track.told_committed = commit.offset
+        self._outbox.append(Progress(track.id, consumed, track.told_committed, commit.resume if advanced else b""))
+
+
+def _offers(due: Sequence[LiveTrack]) -> Iterator[tuple[LiveTrack, Window]]:
+    """Yield the windows of tracks that may share a pass; a track that must be alone shares with nobody."""
+    first: LiveTrack | None = None
+    for track in due:
+        window = track.take_offer() if first is None or not (first.alone or track.alone) else None
+        if window is not None:
+            first = first or track
+            yield track, window
+
+
+def _wire(words: Sequence[Word]) -> list[WireWord]:
+    return [WireWord(word.text, word.start, word.end, word.confidence) for word in words]

@@ -1,0 +1,78 @@
+"""The order of work in a worker: whose window is encoded next.
+
+Finals first. Then partials of the streams that have waited longest, at a cadence that stretches with the
+load. Then files, which are promised one pass in four when live work is waiting, and every pass when none is.
+Pure: no clock, no queue, no stream; `engine` asks and tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import TypeVar
+
+from gigastt.speech.hypothesis import Window
+
+MIN_PARTIAL_SECONDS = 0.3  # cadence of one stream's partials on an idle worker
+PARTIAL_SHARE = 0.6  # of the worker's time that partials may take; the rest is for finals and files
+LIVE_PASSES_PER_FILE_PASS = 3
+MAX_BATCH = 4
+MAX_BATCH_FRAMES = 160  # 1.6 s: beyond, a batch gains nothing
+_LEARNING_RATE = 0.2
+
+Key = TypeVar("Key")
+
+
+class Turn(Enum):
+    """What kind of pass is next."""
+
+    FINAL = "final"
+    PARTIAL = "partial"
+    FILE = "file"
+
+
+class Scheduler:
+    """Whose turn it is, and how far apart partials are."""
+
+    def __init__(self) -> None:
+        self._live_passes = 0  # since a file last had its turn
+        self._partial_seconds = 0.0  # what a partial costs, smoothed
+
+    def next_turn(self, *, finals: bool, partials: bool, files: bool) -> Turn | None:
+        """Choose between the kinds of work that are waiting."""
+        if files and (self._live_passes >= LIVE_PASSES_PER_FILE_PASS or not (finals or partials)):
+            return Turn.FILE
+        if finals:
+            return Turn.FINAL
+        return Turn.PARTIAL if partials else None
+
+    def record_turn(self, turn: Turn) -> None:
+        """Note that a pass was run."""
+        self._live_passes = 0 if turn is Turn.FILE else self._live_passes + 1
+
+    def record_reading(self) -> None:
+        """Note that a file's turn went into reading it: it keeps its claim, behind one live pass."""
+        self._live_passes = min(self._live_passes, LIVE_PASSES_PER_FILE_PASS - 1)
+
+    def record_partials(self, windows: int, seconds: float) -> None:
+        """Learn what a partial costs: a pass over `windows` windows took `seconds`."""
+        self._partial_seconds += _LEARNING_RATE * (seconds / windows - self._partial_seconds)
+
+    def partial_interval(self, speaking: int) -> float:
+        """Return the seconds between two partials of one stream while `speaking` streams want them."""
+        return max(MIN_PARTIAL_SECONDS, speaking * self._partial_seconds / PARTIAL_SHARE)
+
+
+def choose_batch(windows: Iterable[tuple[Key, Window]]) -> Sequence[tuple[Key, Window]]:
+    """Choose the windows of one partial pass: the first, and what may share a pass with it.
+
+    Only short windows of the same length share one. Reads no further than it must: nothing behind the
+    first window when that is long.
+    """
+    batch: list[tuple[Key, Window]] = []
+    for key, window in windows:
+        if not batch or len(window.features) == len(batch[0][1].features):
+            batch.append((key, window))
+        if len(batch) == MAX_BATCH or len(batch[0][1].features) > MAX_BATCH_FRAMES:
+            break
+    return batch

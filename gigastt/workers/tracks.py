@@ -1,0 +1,112 @@
+"""Tracks: what the engine keeps for each stream of the gateway.
+
+A live track gets its audio in packets; a file track reads it from a shared segment, a few seconds at a time.
+Both feed the same `Stream` and stop feeding it while an utterance waits for its pass: so memory stays bounded,
+and `consumed`, by which the gateway grants credit, says how far the worker really is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from gigastt.ipc.messages import StreamId
+from gigastt.speech.hypothesis import SAMPLE_RATE, Samples, Window
+from gigastt.speech.stream import Stream, Utterance
+
+FILE_PIECE_SAMPLES = 2 * SAMPLE_RATE  # analysed between two looks at live work
+COMMIT_STEP_SAMPLES = SAMPLE_RATE // 2  # silence commits this often, not with every packet
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """The part that live and file tracks share.
+
+    utterance: cut, and waiting for its pass.
+    told_consumed, told_committed: what the gateway has heard of this stream.
+    """
+
+    id: StreamId
+    stream: Stream
+    utterance: Utterance | None = None
+    told_consumed: int = 0
+    told_committed: int = 0
+
+    def feed(self) -> bool:
+        """Give the stream its next audio, if it may have any; return whether that changed anything."""
+        raise TypeError("Expected a live or a file track.")
+
+
+@dataclass(slots=True, eq=False)
+class LiveTrack(Track):
+    """A track whose audio comes in packets.
+
+    partials: whether the client wants any.
+    partial_at: when its last partial pass ran.
+    heard: whether audio came since a partial window was last taken.
+    speaking: whether there was a window then.
+    offer: a partial window that waits for its pass; replaced by a longer one, never queued.
+    alone: its windows share no pass, since one of them failed.
+    """
+
+    partials: bool = True
+    partial_at: float = -1e9
+    heard: bool = False
+    speaking: bool = False
+    offer: Window | None = None
+    alone: bool = False
+    backlog: deque[Samples] = field(default_factory=deque)
+    finishing: bool = False
+
+    def feed(self) -> bool:
+        """Give the stream the packets that have come, up to the end of an utterance."""
+        fed = False
+        while self.utterance is None and self.backlog:
+            self.stream.push(self.backlog.popleft())
+            self.utterance = self.stream.next_final()
+            self.heard = fed = True
+        if self.utterance is None and self.finishing:
+            self.finishing = False
+            self.stream.finish()
+            self.utterance = self.stream.next_final()
+            fed = True
+        if self.utterance is not None:
+            self.offer, self.speaking = None, False
+        return fed
+
+    def take_offer(self) -> Window | None:
+        """Return the newest partial window; None when there is nothing to transcribe."""
+        if self.heard:
+            self.heard = False
+            window = self.stream.next_partial()
+            if window is not None:
+                self.offer = window
+        self.speaking = self.offer is not None
+        return self.offer
+
+
+@dataclass(slots=True, eq=False)
+class FileTrack(Track):
+    """A track that reads a shared segment.
+
+    samples: the whole file, int16 [samples]; a view of shared memory.
+    position: the next sample to read.
+    """
+
+    samples: Samples = field(kw_only=True)
+    position: int = 0
+    finished: bool = False
+
+    def feed(self) -> bool:
+        """Give the stream the next seconds of the file, unless an utterance is waiting."""
+        if self.utterance is not None or self.finished:
+            return False
+        if self.position < len(self.samples):
+            piece = self.samples[self.position : self.position + FILE_PIECE_SAMPLES]
+            self.position += len(piece)
+            self.stream.push(piece)
+        else:
+            self.finished = True
+            self.stream.finish()
+        self.utterance = self.stream.next_final()
+        return True
