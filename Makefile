@@ -59,7 +59,7 @@ imports: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/gigastt bench --model demo
+	$(BIN)/gigastt bench --model demo tests/data/espeak_11.wav
 
 lock:
 	$(UV_COMPILE) pyproject.toml -o requirements.lock

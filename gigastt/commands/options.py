@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from gigastt.config import DEFAULT_MODEL, Settings
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -25,6 +27,36 @@ def setting(flag: str, *, aliases: Sequence[str] = (), **attributes: Any) -> Cal
     variable = "GIGASTT_" + flag.split("/")[0].strip("-").replace("-", "_").upper()
     attributes.setdefault("show_default", True)
     return click.option(flag, envvar=[variable, *aliases], show_envvar=True, **attributes)
+
+
+def model_options() -> Callable[[Function], Function]:
+    """Declare which model to use, and where its files are."""
+
+    def decorate(function: Function) -> Function:
+        for option in (
+            setting(
+                "--precision",
+                type=click.Choice(["auto", "int8", "fp32"]),
+                default="auto",
+                help="Which encoder file to load.",
+            ),
+            setting(
+                "--model-dir",
+                type=click.Path(file_okay=False, path_type=Path),
+                default=lambda: Settings().model_dir,
+                show_default="~/.gigastt/models",
+                help="Where the model files are.",
+            ),
+            setting(
+                "--model",
+                default=DEFAULT_MODEL,
+                help="Which model; 'demo' needs no download and is no use on people.",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 def config_option() -> Callable[[Function], Function]:

@@ -12,7 +12,16 @@ from typing import Any
 
 import click
 
-from gigastt.commands.options import CountOrAuto, HostPort, ListItem, Network, Origin, config_option, setting
+from gigastt.commands.options import (
+    CountOrAuto,
+    HostPort,
+    ListItem,
+    Network,
+    Origin,
+    config_option,
+    model_options,
+    setting,
+)
 from gigastt.config import Limits, Settings, check_settings
 from gigastt.errors import ConfigError
 
@@ -37,15 +46,7 @@ class RereadableCommand(click.Command):
 @config_option()
 @setting("--host", default=_DEFAULTS.host, help="Address to listen on.")
 @setting("--port", type=click.IntRange(0, 65_535), default=_DEFAULTS.port, help="Port to listen on; 0: any free one.")
-@setting("--model", default=_DEFAULTS.model, help="Model to serve; 'demo' needs no download and is no use on people.")
-@setting(
-    "--model-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=_DEFAULTS.model_dir,
-    show_default="~/.gigastt/models",
-    help="Where the model files are.",
-)
-@setting("--precision", type=click.Choice(["auto", "int8", "fp32"]), default="auto", help="Which encoder file to load.")
+@model_options()
 @setting("--auto-download", is_flag=True, help="Fetch a missing model at start.")
 @setting(
     "--pool-size",

@@ -1,0 +1,163 @@
+"""`gigastt transcribe`: files in, transcripts out, in this process; a bad file does not stop the others.
+
+Runs on the main thread. Transcripts go to standard output or, with `--output-dir`, into files; progress and
+complaints to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TextIO
+
+import click
+
+from gigastt.commands.options import model_options
+from gigastt.commands.progress import ProgressLine
+from gigastt.errors import RequestError
+
+if TYPE_CHECKING:
+    from gigastt.commands.output import OutputForm
+    from gigastt.config import Precision
+    from gigastt.speech.recognizer import Recognizer
+
+STANDARD_INPUT = "-"
+_SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "srt", "vtt"]),
+    default="text",
+    show_default=True,
+    help="A line a segment, one JSON object a file, or captions.",
+)
+@click.option(
+    "--output-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a file for each input into this folder instead of to standard output.",
+)
+@model_options()
+def transcribe(
+    files: tuple[str, ...],
+    form: OutputForm,
+    output_dir: Path | None,
+    model: str,
+    model_dir: Path,
+    precision: Precision,
+) -> int:
+    """Transcribe audio files (any format; - is standard input) without a server.
+
+    Exit code 1 if a file could not be transcribed; the others are still done.
+    """
+    if form in ("srt", "vtt") and len(files) > 1 and output_dir is None:
+        raise click.UsageError(f"--format {form} of several files needs --output-dir: each becomes a file of its own.")
+    recognizer = open_recognizer(model, model_dir, precision)
+    if output_dir is not None:
+        output_dir.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for name in files:
+        try:
+            with _open_target(name, form, output_dir) as target:
+                _transcribe_one(name, form, target, recognizer, several=len(files) > 1 and output_dir is None)
+        except BrokenPipeError:
+            raise
+        except (RequestError, OSError) as exc:
+            failed += 1
+            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+            click.echo(f"gigastt: {name}: {reason}", err=True)
+    return 1 if failed else 0
+
+
+def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recognizer:
+    """Load the model; the demo model says on standard error what it is.
+
+    Raises:
+        ModelMissing, ModelInvalid: it cannot be had (exit 3).
+    """
+    # One thread is what the recogniser uses; a library's own pool would only spin beside it.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    from gigastt.transcribe import load_recognizer
+
+    found, recognizer = load_recognizer(model, model_dir, precision)
+    if found.demo:
+        click.echo(
+            "gigastt: this is the demo model: it knows synthetic voices only and is wrong nine times in ten on people.",
+            err=True,
+        )
+    return recognizer
+
+
+def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Recognizer, *, several: bool) -> None:
+    from gigastt.commands.output import open_output
+    from gigastt.transcribe import Recording
+
+    with _open_source(name) as source, ProgressLine(sys.stderr, name, probe_seconds(source)) as progress:
+        recording = Recording(source, recognizer, progress.update)
+        segments = recording.segments()
+        first = next(segments, None)  # a file that is no audio fails here, before anything is written
+        if several and form == "text":
+            target.write(f"==> {name} <==\n")
+        output = open_output(form, target, name if several else None)
+        while first is not None:
+            if target is sys.stdout:
+                progress.clear()
+            output.write(first)
+            first = next(segments, None)
+        progress.clear()
+        output.finish(recording.seconds)
+
+
+@contextmanager
+def _open_source(name: str) -> Iterator[Path | BinaryIO]:
+    """Yield something that can be read and sought: standard input is copied to a temporary file first."""
+    if name != STANDARD_INPUT:
+        path = Path(name)
+        path.open("rb").close()
+        yield path
+        return
+    with tempfile.TemporaryFile() as spool:
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+        spool.seek(0)
+        yield spool
+
+
+@contextmanager
+def _open_target(name: str, form: OutputForm, output_dir: Path | None) -> Iterator[TextIO]:
+    """Yield where the transcript goes; a file gets its name only when it is complete."""
+    if output_dir is None:
+        yield sys.stdout
+        return
+    stem = "stdin" if name == STANDARD_INPUT else Path(name).name
+    path = output_dir / (stem + _SUFFIXES[form])
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        with unfinished.open("w", encoding="utf-8") as target:
+            yield target
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def probe_seconds(source: Path | BinaryIO) -> float | None:
+    """Return the length that a container claims, for show only, or None."""
+    import av
+
+    try:
+        with av.open(str(source) if isinstance(source, Path) else source) as container:
+            duration = container.duration
+    except (av.FFmpegError, ValueError, OSError):
+        return None
+    finally:
+        if not isinstance(source, Path):
+            source.seek(0)
+    return duration / 1_000_000 if duration and duration > 0 else None

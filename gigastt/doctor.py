@@ -1,0 +1,230 @@
+"""The doctor: look at this machine the way the server will, and say what is wrong and how to mend it.
+
+Each check is a function that looks at one thing and returns one finding; it raises nothing. Runs on the main
+thread of `gigastt doctor`, takes as long as reading the model files does, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from gigastt.config import Precision, default_pool_size
+from gigastt.errors import GigasttError
+from gigastt.models.catalog import CATALOG
+from gigastt.models.disk import mib
+from gigastt.models.memory import available_memory
+from gigastt.models.seals import sha256_of
+from gigastt.models.store import ModelFiles, resolve
+
+Verdict: TypeAlias = Literal["ok", "warning", "broken"]
+
+DECODERS = ("flac", "mp3", "vorbis", "opus", "aac", "pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_alaw", "pcm_mulaw")
+SHARED_MEMORY_BYTES_PER_MINUTE = 60 * 16_000 * 2
+WANTED_SHARED_MEMORY_BYTES = 256 * 1024 * 1024
+WANTED_OPEN_FILES = 4096
+WORKER_SPARE_BYTES = 128 * 1024 * 1024  # what a worker needs besides the model: interpreter, libraries, buffers
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found; `mend` says what to do about it unless all is well."""
+
+    subject: str
+    verdict: Verdict
+    text: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What to examine: the settings that the server would be started with."""
+
+    host: str
+    port: int
+    model: str
+    model_dir: Path
+    precision: Precision = "auto"
+
+
+def examine(subject: Subject) -> Iterator[Finding]:
+    """Make every check and yield its finding at once."""
+    yield check_machine()
+    yield check_cores()
+    yield check_onnxruntime()
+    yield check_decoders()
+    yield from check_model(subject)
+    yield check_shared_memory()
+    yield check_port(subject.host, subject.port)
+    yield check_open_files()
+
+
+def check_machine() -> Finding:
+    """Say what this is: Python and the system."""
+    text = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    if sys.platform != "linux":
+        return Finding("system", "broken", text, "gigastt runs on Linux: use a container or a virtual machine.")
+    return Finding("system", "ok", text)
+
+
+def check_cores() -> Finding:
+    """Count cores, and say how many workers there will be."""
+    workers = default_pool_size()
+    usable = len(os.sched_getaffinity(0))
+    noun = "worker" if workers == 1 else "workers"
+    return Finding("cores", "ok", f"{usable} usable; {workers} {noun} unless --pool-size says otherwise")
+
+
+def check_onnxruntime() -> Finding:
+    """Load ONNX Runtime and say which version, with which providers."""
+    try:
+        import onnxruntime
+    except ImportError as exc:
+        return Finding("onnxruntime", "broken", f"does not load: {exc}", "Install gigastt again.")
+    providers = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
+    return Finding("onnxruntime", "ok", f"{onnxruntime.__version__}, providers: {providers}")
+
+
+def check_decoders() -> Finding:
+    """Look for every decoder that uploads need in PyAV's FFmpeg libraries."""
+    try:
+        import av
+    except ImportError as exc:
+        return Finding("ffmpeg", "broken", f"PyAV does not load: {exc}", "Install gigastt again.")
+    versions = getattr(av, "library_versions", {})
+    codec = ".".join(str(part) for part in versions.get("libavcodec", ()))
+    missing = [name for name in DECODERS if name not in av.codecs_available]
+    text = f"PyAV {av.__version__}, libavcodec {codec}"
+    if missing:
+        return Finding("ffmpeg", "broken", f"{text}; no decoder for {', '.join(missing)}", "Install PyAV's own wheel.")
+    return Finding("ffmpeg", "ok", f"{text}, every decoder there")
+
+
+def check_model(subject: Subject) -> Iterator[Finding]:
+    """Find the model files, read them whole, load them, and weigh what a worker will cost."""
+    try:
+        files = resolve(subject.model, subject.model_dir, subject.precision)
+    except GigasttError as exc:
+        yield Finding("model", "broken", f"{subject.model} is not usable", str(exc))
+        return
+    paths = (files.encoder, files.decoder, files.joint, files.vocabulary)
+    size = sum(path.stat().st_size for path in paths)
+    where = "in the package" if files.demo else f"in {files.directory}"
+    yield Finding("model", "ok", f"{files.name}, {files.form} encoder, {mib(size)} {where}")
+    if files.demo:
+        yield Finding("model", "warning", "the demo model knows synthetic voices only", "Use it to try things out.")
+    yield check_digests(files)
+    yield from check_loading(files)
+
+
+def check_digests(files: ModelFiles) -> Finding:
+    """Compare the files with their published digests, where there are any."""
+    entry = CATALOG.get(files.name)
+    known = {} if entry is None else {file.name: file.sha256 for file in entry.files if file.sha256}
+    checked = []
+    for path in (files.encoder, files.decoder, files.joint, files.vocabulary):
+        expected = known.get(path.name)
+        if expected is None:
+            continue
+        if sha256_of(path) != expected:
+            return Finding("digests", "broken", f"{path.name} is not the published file", "Run `gigastt download`.")
+        checked.append(path.name)
+    return Finding("digests", "ok", f"match: {', '.join(checked)}" if checked else "none published for these files")
+
+
+def check_loading(files: ModelFiles) -> Iterator[Finding]:
+    """Load the model as a worker does; its memory times the workers must fit into what is free."""
+    from gigastt.speech.model import TripletFiles
+    from gigastt.speech.recognizer import Recognizer
+
+    before, begun = _resident_bytes(), time.monotonic()
+    try:
+        Recognizer.load(TripletFiles(files.encoder, files.decoder, files.joint, files.vocabulary))
+    except GigasttError as exc:
+        yield Finding("loading", "broken", str(exc), "Run `gigastt download` again, or see --precision.")
+        return
+    cost = max(_resident_bytes() - before, 0)
+    yield Finding("loading", "ok", f"{time.monotonic() - begun:.1f} s, {mib(cost)} of memory")
+    yield check_memory(cost + WORKER_SPARE_BYTES, default_pool_size(), available_memory())
+
+
+def check_memory(worker_bytes: int, workers: int, available: int | None) -> Finding:
+    """Compare what the workers will need with what is free (None: the system does not tell)."""
+    needed = worker_bytes * workers
+    text = f"about {mib(worker_bytes)} a worker, {mib(needed)} for {workers}"
+    if available is None:
+        return Finding("memory", "ok", text)
+    text += f"; {mib(available)} free"
+    if available < needed:
+        return Finding("memory", "broken", text, "Fewer workers (--pool-size), `gigastt optimize`, or more memory.")
+    return Finding("memory", "ok", text)
+
+
+def check_shared_memory(folder: Path = Path("/dev/shm")) -> Finding:
+    """Look at the room for decoded uploads."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as exc:
+        return Finding("shared memory", "broken", f"{folder}: {exc.strerror}", "Mount a tmpfs there.")
+    minutes = free // SHARED_MEMORY_BYTES_PER_MINUTE
+    text = f"{mib(free)} free in {folder}: {minutes} minutes of uploaded audio at once"
+    if not os.access(folder, os.W_OK):
+        return Finding("shared memory", "broken", f"{folder} is not writable", "Mount a writable tmpfs there.")
+    if free < WANTED_SHARED_MEMORY_BYTES:
+        return Finding("shared memory", "warning", text, "Give the container more, e.g. `--shm-size 1g`.")
+    return Finding("shared memory", "ok", text)
+
+
+def check_port(host: str, port: int, ask: Callable[[str, int], bool] | None = None) -> Finding:
+    """See whether the server could listen, or already does.
+
+    Args:
+        ask: tells whether a gigastt answers there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as exc:
+            if (ask or _answers_health)(host, port):
+                return Finding("port", "ok", f"{host}:{port}: a gigastt is already serving there")
+            reason = exc.strerror or str(exc)
+            return Finding("port", "broken", f"{host}:{port}: {reason}", "Stop what listens there, or choose --port.")
+    return Finding("port", "ok", f"{host}:{port} is free")
+
+
+def check_open_files() -> Finding:
+    """Look at how many connections the process may hold."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    text = f"{soft} open files allowed"
+    if soft < WANTED_OPEN_FILES:
+        most = "any number" if hard == resource.RLIM_INFINITY else str(hard)
+        return Finding("connections", "warning", text, f"`ulimit -n {WANTED_OPEN_FILES}` ({most} may be asked for).")
+    return Finding("connections", "ok", text)
+
+
+def _answers_health(host: str, port: int) -> bool:
+    connection = HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/health")
+        return b'"status"' in connection.getresponse().read(4096)
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()

@@ -1,0 +1,78 @@
+"""Transcription in this process: a file in, segments out, with no server and in bounded memory.
+
+Runs on the caller's thread; behind `gigastt transcribe` and `gigastt bench`. It joins the decoder of containers,
+the segmenter and the recogniser; it knows nothing of the command line or of how a transcript is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from gigastt.audio.decode import decode
+from gigastt.config import Precision
+from gigastt.models.store import ModelFiles, resolve
+from gigastt.speech import pump
+from gigastt.speech.hypothesis import SAMPLE_RATE, Samples, Word
+from gigastt.speech.model import TripletFiles
+from gigastt.speech.recognizer import Recognizer
+
+MAX_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One utterance that has words; times in seconds from the first sample of the file."""
+
+    text: str
+    words: tuple[Word, ...]
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(slots=True)
+class Recording:
+    """One file on its way through the recogniser.
+
+    seconds: how much audio has been decoded so far; all of it once `segments` has ended.
+    """
+
+    source: Path | BinaryIO
+    recognizer: pump.Recognizes
+    on_progress: Callable[[float], None] = lambda seconds: None
+    seconds: float = field(default=0.0, init=False)
+
+    def segments(self) -> Iterator[Segment]:
+        """Decode and transcribe; yield each segment as soon as it is known.
+
+        Raises:
+            InvalidAudio: the file is not audio that can be decoded.
+            AudioTooLong: it holds more than a day.
+        """
+        chunks = decode(self.source, MAX_SECONDS)
+        for final in pump.transcribe(self.recognizer, self._count(chunks)):
+            if final.words:
+                yield Segment(final.text, final.words, final.start, final.end, final.confidence)
+
+    def _count(self, chunks: Iterable[Samples]) -> Iterator[Samples]:
+        samples = 0
+        for chunk in chunks:
+            yield chunk
+            samples += len(chunk)
+            self.seconds = samples / SAMPLE_RATE
+            self.on_progress(self.seconds)
+
+
+def load_recognizer(model: str, model_dir: Path, precision: Precision = "auto") -> tuple[ModelFiles, Recognizer]:
+    """Find and load a model.
+
+    Raises:
+        ModelMissing: it is not on this machine; the message names the ways on.
+        ModelInvalid: its files break their contract.
+    """
+    files = resolve(model, model_dir, precision)
+    triplet = TripletFiles(files.encoder, files.decoder, files.joint, files.vocabulary)
+    return files, Recognizer.load(triplet)

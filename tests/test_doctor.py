@@ -1,0 +1,80 @@
+"""Tests of the doctor's checks: what each finds on a machine that is well, and on one that is not."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from gigastt import doctor
+from gigastt.cli import run
+from gigastt.doctor import Subject
+
+
+def test_a_machine_that_runs_the_tests_is_well() -> None:
+    findings = [
+        doctor.check_machine(),
+        doctor.check_cores(),
+        doctor.check_onnxruntime(),
+        doctor.check_decoders(),
+    ]
+    assert [finding.verdict for finding in findings] == ["ok"] * 4
+
+
+def test_the_demo_model_is_found_loaded_and_named_for_what_it_is(tmp_path: Path) -> None:
+    findings = list(doctor.check_model(Subject("127.0.0.1", 0, "demo", tmp_path)))
+    assert {finding.subject for finding in findings} == {"model", "digests", "loading", "memory"}
+    assert all(finding.verdict != "broken" for finding in findings)
+    assert any("synthetic" in finding.text for finding in findings if finding.verdict == "warning")
+    assert "fp32" in findings[0].text
+
+
+def test_a_missing_model_is_broken_and_both_ways_on_are_named(tmp_path: Path) -> None:
+    (finding,) = doctor.check_model(Subject("127.0.0.1", 0, "gigaam-v3-e2e-rnnt", tmp_path))
+    assert finding.verdict == "broken"
+    assert "gigastt download" in finding.mend
+    assert "--model demo" in finding.mend
+
+
+@pytest.mark.parametrize(
+    ("available", "verdict"), [(None, "ok"), (4 * 2**30, "ok"), (2**30, "broken")], ids=["unknown", "enough", "short"]
+)
+def test_memory_is_what_the_workers_need_together(available: int | None, verdict: str) -> None:
+    finding = doctor.check_memory(worker_bytes=500 * 2**20, workers=4, available=available)
+    assert finding.verdict == verdict
+    assert bool(finding.mend) == (verdict == "broken")
+
+
+def test_a_missing_shared_memory_folder_is_broken(tmp_path: Path) -> None:
+    assert doctor.check_shared_memory(tmp_path / "shm").verdict == "broken"
+
+
+def test_a_free_port_is_well() -> None:
+    assert doctor.check_port("127.0.0.1", 0).verdict == "ok"
+
+
+def test_a_port_taken_by_a_stranger_is_broken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        finding = doctor.check_port("127.0.0.1", server.getsockname()[1], ask=lambda host, port: False)
+    assert finding.verdict == "broken"
+    assert "--port" in finding.mend
+
+
+def test_a_port_taken_by_a_gigastt_is_well() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        finding = doctor.check_port("127.0.0.1", server.getsockname()[1], ask=lambda host, port: True)
+    assert finding.verdict == "ok"
+
+
+def test_the_command_prints_findings_and_exits_with_0_when_nothing_is_broken(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["doctor", "--model", "demo", "--port", "0"]) == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("cores", "memory", "onnxruntime", "model", "shared memory", "port"))
+
+
+def test_the_command_exits_with_1_when_something_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor", "--model-dir", str(tmp_path), "--port", "0"]) == 1
+    assert "BROKEN" in capsys.readouterr().out
