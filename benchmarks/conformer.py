@@ -21,6 +21,9 @@ from benchmarks.graph_writer import GraphWriter, floats, integers
 
 MEL = 64
 TABLE = 5000
+# Gain of the last projection of every residual branch. Random layers with larger branches forget their input and
+# amplify rounding chaotically, which trained ones do not.
+BRANCH = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,7 @@ class _Encoder:
         w, width, hidden = self.w, self.s.width, self.s.width * self.s.feed_forward
         y = w.layer_norm(x, f"{scope}/norm_{name}", width)
         y = w.silu(w.linear(y, f"{scope}/{name}/linear1", width, hidden), f"{scope}/{name}/activation")
-        y = w.linear(y, f"{scope}/{name}/linear2", hidden, width, gain=1.0)
+        y = w.linear(y, f"{scope}/{name}/linear2", hidden, width, gain=BRANCH)
         return w.op("Add", [x, w.op("Mul", [y, w.scalar(0.5)], scope=scope)], scope=scope)
 
     def _attention(self, x: str, scope: str, cos: str, sin: str, blocked: str | None) -> str:
@@ -183,8 +186,8 @@ class _Encoder:
             return w.op("Reshape", [value, split], scope=scope)
 
         plain = w.op("Reshape", [w.op("Transpose", [x], scope=scope, perm=[1, 0, 2]), by_head], scope=scope)
-        q = w.op("Transpose", [projected(turned(x), "linear_q", 2.5)], scope=scope, perm=[0, 2, 1, 3])
-        k = w.op("Transpose", [projected(turned(x), "linear_k", 2.5)], scope=scope, perm=[0, 2, 3, 1])
+        q = w.op("Transpose", [projected(turned(x), "linear_q", 1.0)], scope=scope, perm=[0, 2, 1, 3])
+        k = w.op("Transpose", [projected(turned(x), "linear_k", 1.0)], scope=scope, perm=[0, 2, 3, 1])
         v = w.op("Transpose", [projected(plain, "linear_v", 1.0)], scope=scope, perm=[0, 2, 1, 3])
         scores = w.op("MatMul", [q, w.op("Div", [k, w.scalar(math.sqrt(head))], scope=scope)], scope=scope)
         if blocked is not None:
@@ -194,7 +197,7 @@ class _Encoder:
             weights = w.op("Where", [blocked, w.scalar(0.0), weights], scope=scope)
         y = w.op("Transpose", [w.op("MatMul", [weights, v], scope=scope)], scope=scope, perm=[0, 2, 1, 3])
         y = w.op("Reshape", [y, w.shape(scope, batch, -1, s.width)], scope=scope)
-        return w.linear(y, f"{scope}/linear_out", s.width, s.width, gain=0.5)
+        return w.linear(y, f"{scope}/linear_out", s.width, s.width, gain=BRANCH)
 
     def _halves(self, value: str, scope: str, half: int) -> tuple[str, str]:
         w = self.w
@@ -213,5 +216,5 @@ class _Encoder:
         y = w.op("Transpose", [y], scope=scope, perm=[0, 2, 1])
         y = w.layer_norm(y, f"{scope}/batch_norm", s.width)
         y = w.silu(w.op("Transpose", [y], scope=scope, perm=[0, 2, 1]), f"{scope}/activation")
-        y = self._conv(y, f"{scope}/pointwise_conv2", s.width, s.width, 1, gain=1.0)
+        y = self._conv(y, f"{scope}/pointwise_conv2", s.width, s.width, 1, gain=BRANCH)
         return w.op("Transpose", [y], scope=scope, perm=[0, 2, 1])
