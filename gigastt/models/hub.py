@@ -1,0 +1,159 @@
+"""The model hub over HTTP: what a file is (size, digest), and its bytes from any offset.
+
+The client, the addresses, the token and the offline switch are huggingface-hub's (`HF_ENDPOINT`, `HF_TOKEN`,
+`HF_HUB_OFFLINE`, `HF_HUB_ETAG_TIMEOUT`, `HF_HUB_DOWNLOAD_TIMEOUT`); the transfer is a plain ranged GET and not
+`hf_hub_download`, because that throws a partial file away when it fails, so an 844 MB file could never be
+fetched over a line that breaks every few minutes. The Xet protocol is not used, for the same reason.
+
+Blocking network access. Knows no final names: what comes from here is unverified.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import huggingface_hub.errors
+from huggingface_hub import constants, get_hf_file_metadata, get_session, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]  # lazy
+
+from gigastt.errors import DownloadFailed
+from gigastt.models.catalog import CatalogEntry
+
+# The HTTP client's own base error: httpx or httpx2, whichever this version of huggingface-hub is built on.
+_ClientError: type[Exception] = huggingface_hub.errors.HTTPError  # type: ignore[attr-defined]
+_PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+
+
+# Otherwise every first request would be preceded by one for telemetry, to the public hub even where a mirror is set.
+constants.HF_HUB_DISABLE_TELEMETRY = True
+
+
+class LineBroken(Exception):
+    """The line or the far side failed in a way that may pass: try again."""
+
+
+class PartTooLong(LineBroken):
+    """What we have of a file is longer than the file: throw it away and begin anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteState:
+    """What the hub says about one file; None where it does not say."""
+
+    size: int | None
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """An answer that has begun: where its bytes start in the file, how long the file is, and the bytes."""
+
+    offset: int
+    total: int | None
+    blocks: Iterator[bytes]
+
+
+class Hub:
+    """One model's repository at its pinned revision, on the hub or a mirror of it."""
+
+    def __init__(self, entry: CatalogEntry, mirror: str | None = None, timeout: float | None = None) -> None:
+        self._entry = entry
+        self._endpoint = (mirror or constants.ENDPOINT).rstrip("/")
+        self._metadata_timeout = timeout or constants.HF_HUB_ETAG_TIMEOUT
+        self._read_timeout = timeout or constants.HF_HUB_DOWNLOAD_TIMEOUT
+
+    @property
+    def endpoint(self) -> str:
+        """Where files come from."""
+        return self._endpoint
+
+    def url(self, name: str) -> str:
+        """The address of one file."""
+        return hf_hub_url(self._entry.repository, name, revision=self._entry.revision, endpoint=self._endpoint)
+
+    def look_up(self, name: str) -> RemoteState:
+        """Ask for a file's size and digest.
+
+        Raises:
+            LineBroken: worth another try.
+            DownloadFailed: not worth one.
+        """
+        with self._errors(name):
+            metadata = get_hf_file_metadata(self.url(name), timeout=self._metadata_timeout, endpoint=self._endpoint)
+            etag = metadata.etag or ""
+            return RemoteState(metadata.size, etag if _SHA256.fullmatch(etag) else None)
+
+    @contextmanager
+    def open(self, name: str, offset: int) -> Iterator[Body]:
+        """Begin to receive a file at `offset`; the answer may start at 0 all the same.
+
+        Raises:
+            LineBroken: also while the blocks are read; worth another try.
+            DownloadFailed: not worth one.
+        """
+        headers = build_hf_headers()
+        headers["Accept-Encoding"] = "identity"
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        with (
+            self._errors(name),
+            get_session().stream("GET", self.url(name), headers=headers, timeout=self._read_timeout) as response,
+        ):
+            if response.status_code == 416:
+                raise PartTooLong(f"the part of {name} that is here is longer than the file")
+            hf_raise_for_status(response)
+            if response.headers.get("Content-Type", "").lower().startswith("text/html"):
+                raise DownloadFailed(
+                    f"{self._endpoint} answered with a web page instead of {name}: a login, proxy or error page? "
+                    "Check `--mirror`, HF_ENDPOINT and the proxy settings."
+                )
+            yield _begin(response.status_code, response.headers, response.iter_bytes())
+
+    def cached(self, name: str) -> Path | None:
+        """The file in huggingface-hub's own cache, where another program has put it."""
+        path = try_to_load_from_cache(self._entry.repository, name, revision=self._entry.revision)
+        return Path(path) if isinstance(path, str) else None
+
+    @contextmanager
+    def _errors(self, name: str) -> Iterator[None]:
+        """Sort the client's errors into those that may pass and those that will not."""
+        try:
+            yield
+        except OfflineModeIsEnabled as exc:
+            raise DownloadFailed(
+                f"{name} is not on this machine, and HF_HUB_OFFLINE forbids fetching it. Unset it, or bring the files "
+                "by hand."
+            ) from exc
+        except HfHubHTTPError as exc:
+            raise self._refusal(name, exc.response.status_code) from exc
+        except _ClientError as exc:
+            raise LineBroken(f"{type(exc).__name__}: {exc}") from exc
+
+    def _refusal(self, name: str, status: int) -> Exception:
+        if status in _PASSING_STATUS:
+            return LineBroken(f"{self._endpoint} answered {status}")
+        if status in (401, 403):
+            reason = "access is refused; if a login is needed, set HF_TOKEN"
+        elif status == 404:
+            reason = f"there is no such file in {self._entry.repository} at revision {self._entry.revision}"
+        else:
+            reason = f"it answered {status}"
+        return DownloadFailed(f"Cannot fetch {name} from {self._endpoint}: {reason}.")
+
+
+def _begin(status: int, headers: Mapping[str, str], blocks: Iterator[bytes]) -> Body:
+    """Read from an answer's head where its bytes start in the file, and how long the file is."""
+    if status == 206:
+        match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+        if match is None:
+            raise LineBroken("a partial answer that does not say which part")
+        return Body(int(match.group(1)), int(match.group(2)), blocks)
+    length = headers.get("Content-Length", "")
+    return Body(0, int(length) if length.isdecimal() else None, blocks)
