@@ -1,0 +1,119 @@
+"""Flow control: what is kept for a replay, how much may be on its way, and how fast a client may send.
+
+Cores without I/O, owned by one track or one connection on the event loop. All counts are absolute samples
+at 16 kHz from the client's first one.
+
+Three bounds, each with the same effect: the endpoint stops reading and TCP pushes back; nothing is dropped.
+
+    committed            consumed              sent        end
+        │ kept for a replay  │  on its way       │ waiting   │
+        ├────────────────────┴───────────────────┴───────────┤
+        │←────────────── at most KEPT_SAMPLES ──────────────→│
+                             │←─ at most CREDIT_SAMPLES ────→│
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from gigastt.audio.pcm import SAMPLE_RATE, Samples
+
+CREDIT_SAMPLES = 5 * SAMPLE_RATE  # accepted from a client, or sent to a worker, and not analysed
+# An utterance is cut at 20 s and an endpoint silence lasts at most 5 s, so a worker that holds 40 s can always
+# commit some of it: this bound can make a client wait, but not for ever. 1.3 MB a channel.
+KEPT_SAMPLES = 40 * SAMPLE_RATE
+PACE_RATIO = 4.0  # a client may send this many times faster than real time ...
+PACE_BURST_SECONDS = 10.0  # ... after this much audio at any speed
+
+
+class ReplayBuffer:
+    """The samples from the last commit to the newest one accepted."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[Samples] = deque()
+        self.start = 0
+        self.end = 0
+
+    def append(self, samples: Samples) -> None:
+        """Keep the next samples."""
+        if len(samples):
+            self._pieces.append(samples)
+            self.end += len(samples)
+
+    def trim(self, committed: int) -> None:
+        """Forget what lies before `committed`."""
+        while self.start < committed and self._pieces:
+            first = self._pieces[0]
+            surplus = committed - self.start
+            if surplus < len(first):
+                self._pieces[0] = first[surplus:]
+                self.start = committed
+            else:
+                self._pieces.popleft()
+                self.start += len(first)
+
+    def silence(self, until: int) -> None:
+        """Overwrite what is kept before `until` with silence."""
+        start, until = self.start, min(until, self.end)
+        self.trim(until)
+        if until > start:
+            self._pieces.appendleft(np.zeros(until - start, dtype=np.int16))
+            self.start = start
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return samples `start` to `end` as PCM16 little-endian."""
+        assert self.start <= start <= end <= self.end
+        parts = []
+        at = self.start
+        for piece in self._pieces:
+            if at >= end:
+                break
+            if at + len(piece) > start:
+                parts.append(piece[max(0, start - at) : end - at].astype("<i2", copy=False).tobytes())
+            at += len(piece)
+        return b"".join(parts)
+
+
+def credit(*, end: int, consumed: int, committed: int) -> int:
+    """How many more samples may be accepted or sent, if `end` are; perhaps none, never negative."""
+    return max(0, min(consumed + CREDIT_SAMPLES, committed + KEPT_SAMPLES) - end)
+
+
+class Pace:
+    """A client's speed limit: four times real time after a burst of ten seconds."""
+
+    def __init__(self, now: float) -> None:
+        self._began = now
+        self._seconds = 0.0
+
+    def delay(self, seconds: float, now: float) -> float:
+        """Count `seconds` of audio; return how long to wait before reading more."""
+        # What was not sent in time is not saved up beyond the burst.
+        allowed = self._seconds / PACE_RATIO
+        if now - self._began > allowed:
+            self._began = now - allowed
+        self._seconds += seconds
+        earliest = self._began + (self._seconds - PACE_BURST_SECONDS) / PACE_RATIO
+        return max(0.0, earliest - now)
+
+
+class Arrivals:
+    """When each sample of a track arrived, as far back as latencies need it."""
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[int, float]] = deque(maxlen=2048)  # (samples so far, when)
+
+    def mark(self, end: int, now: float) -> None:
+        """Note that samples up to `end` are there."""
+        self._marks.append((end, now))
+
+    def at(self, sample: int) -> float | None:
+        """When `sample` arrived; None when that is forgotten."""
+        found = None
+        for end, when in reversed(self._marks):
+            if end < sample:
+                break
+            found = when
+        return found

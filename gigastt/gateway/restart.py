@@ -1,0 +1,63 @@
+"""Restart policy: when a dead worker may be spawned again, and when to give up or to warn.
+
+A core without I/O or clock, owned by the pool.
+
+- A worker that dies is spawned again after 0.1 s, doubling to 5 s for as long as it keeps dying young.
+- Two failures before the first worker of the pool was ready end the server: its files are wrong, and no
+  number of attempts will mend them.
+- A worker that dies young again and again is a crash loop: `/ready` says so, other workers go on serving.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 5.0
+BOOT_ATTEMPTS = 2
+# A worker that served this long did not fail at starting; 40 random kills a minute are no crash loop.
+STEADY_SECONDS = 2.0
+LOOP_DEATHS = 5
+
+
+@dataclass(slots=True)
+class _Slot:
+    ready_at: float | None = None
+    early_deaths: int = 0
+
+
+class RestartPolicy:
+    """The histories of all workers of a pool."""
+
+    def __init__(self, workers: int) -> None:
+        self._slots = [_Slot() for _ in range(workers)]
+        self._any_ready = False
+        self._boot_failures = 0
+
+    def ready(self, worker: int, now: float) -> None:
+        """A worker has loaded its model."""
+        self._slots[worker].ready_at = now
+        self._any_ready = True
+
+    def died(self, worker: int, now: float) -> float:
+        """A worker is gone; return the seconds to wait before spawning it again."""
+        slot = self._slots[worker]
+        if not self._any_ready:
+            self._boot_failures += 1
+        if slot.ready_at is not None and now - slot.ready_at >= STEADY_SECONDS:
+            slot.early_deaths = 0
+        slot.ready_at = None
+        slot.early_deaths += 1
+        return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(slot.early_deaths - 1, 10)))
+
+    @property
+    def boot_failed(self) -> bool:
+        """Nothing was ever ready, and enough has been tried."""
+        return not self._any_ready and self._boot_failures >= BOOT_ATTEMPTS
+
+    def crash_loop(self, now: float) -> bool:
+        """Some worker keeps dying young and has not served steadily since."""
+        return any(
+            slot.early_deaths >= LOOP_DEATHS and (slot.ready_at is None or now - slot.ready_at < STEADY_SECONDS)
+            for slot in self._slots
+        )

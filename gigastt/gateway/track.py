@@ -1,0 +1,265 @@
+"""Track: one channel's audio on its way through any number of workers.
+
+A core without I/O: samples and worker messages go in, messages to send and results come out. Owned by the
+pool and a session, on the event loop. A track is bound to one worker at a time, each time under a fresh
+stream id; when that worker dies, the next binding begins at the last commit and gets the same samples again.
+
+Deaths. A worker that crashes is a strike against every track it held; two crashes in a row without a commit
+between them make a track a suspect. A kill from outside (an operator, the kernel) is hardly evidence against
+audio: it counts a third, and only if the worker had not even got as far as the one before it. What happens to
+suspects is the pool's affair; a convicted track skips the audio that both dead workers had been sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from gigastt.audio.pcm import SAMPLE_RATE, Samples
+from gigastt.errors import ProtocolViolation
+from gigastt.gateway.flow import credit
+from gigastt.gateway.sources import FileSource, LiveSource
+from gigastt.ipc.messages import (
+    Audio,
+    Cancel,
+    Closed,
+    Failed,
+    Final,
+    Finish,
+    Partial,
+    Progress,
+    StreamId,
+    StreamOptions,
+    ToWorker,
+)
+
+TrackMessage: TypeAlias = Progress | Partial | Final | Failed | Closed
+
+# 20 ms: smaller pieces wait for more, or a client that sends single bytes would make a packet of each sample.
+LEAST_PACKET_SAMPLES = SAMPLE_RATE // 50
+MOST_PACKET_SAMPLES = SAMPLE_RATE  # so that a replay lets other streams' packets through
+FILE_AHEAD_SAMPLES = 5 * SAMPLE_RATE  # a worker may have looked this far beyond what it said it consumed
+
+CRASH_STRIKES = 3
+KILL_STRIKES = 1
+SUSPECT_STRIKES = 2 * CRASH_STRIKES
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Samples `start` to `end`."""
+
+    start: int
+    end: int
+
+    @property
+    def samples(self) -> int:
+        return self.end - self.start
+
+
+class Track:
+    """One channel's audio, its flow control and its replay."""
+
+    def __init__(
+        self, source: LiveSource | FileSource, options: StreamOptions, request_id: str, channel: int = 0
+    ) -> None:
+        self.source = source
+        self.channel = channel
+        self.request_id = request_id
+        self.finishing = isinstance(source, FileSource)  # no more audio will come
+        self.done = False  # the last final has arrived
+        self.committed = 0
+        self.consumed = 0
+        self.open_utterance = False  # a partial was shown, and its final was not
+        self._options = options
+        self._resume = b""
+        self._stream: StreamId | None = None
+        self._sent = 0
+        self._finish_sent = False
+        self._promised: list[str] = []  # stable words shown of the open utterance
+        # of the deaths since the last commit:
+        self._strikes = 0
+        self._reach: int | None = None  # what all of those dead workers had been sent
+        self._furthest = -1  # what any of them had analysed
+
+    # -- the client's side
+
+    @property
+    def room(self) -> int:
+        """Samples that may be accepted now."""
+        return credit(end=self.source.end, consumed=self.consumed, committed=self.committed)
+
+    @property
+    def lag(self) -> int:
+        """Samples accepted from a client and not analysed; a file lags behind nobody."""
+        return self.source.end - self.consumed if isinstance(self.source, LiveSource) else 0
+
+    @property
+    def uncommitted(self) -> int:
+        """Samples that a replay would have to send again."""
+        return self.source.end - self.committed
+
+    def push(self, samples: Samples) -> None:
+        """Accept the next samples of a live track; at most `room`, and none after `finish`."""
+        assert isinstance(self.source, LiveSource)
+        assert not self.finishing
+        self.source.append(samples)
+
+    def finish(self) -> None:
+        """No more audio will come."""
+        self.finishing = True
+
+    # -- the worker's side
+
+    def bind(self, stream: StreamId) -> ToWorker:
+        """Begin at the last commit, on another worker; return the first message."""
+        assert self._stream is None
+        self._stream = stream
+        self._sent = self.consumed = self.committed
+        self._finish_sent = isinstance(self.source, FileSource)
+        return self.source.open(stream, self.committed, self._resume, self._options, self.request_id)
+
+    def outgoing(self) -> ToWorker | None:
+        """Return the next message that may be sent now, or None; call again until None."""
+        stream, source = self._stream, self.source
+        if stream is None or self._finish_sent or isinstance(source, FileSource):
+            return None
+        waiting = source.end - self._sent
+        allowed = min(waiting, credit(end=self._sent, consumed=self.consumed, committed=self.committed))
+        if allowed >= LEAST_PACKET_SAMPLES or (allowed and self.finishing):
+            count = min(allowed, MOST_PACKET_SAMPLES)
+            pcm = source.read(self._sent, self._sent + count)
+            self._sent += count
+            return Audio(stream, pcm)
+        if self.finishing and not waiting:
+            self._finish_sent = True
+            return Finish(stream)
+        return None
+
+    def receive(self, message: TrackMessage) -> list[TrackMessage]:
+        """Take a message of the current binding; return what is news for the session.
+
+        Raises:
+            ProtocolViolation: its counts or its order are impossible.
+        """
+        match message:
+            case Progress():
+                self._advance(message)
+            case Partial():
+                return self._show(message)
+            case Final():
+                if message.reason == "stop" and not self._finish_sent:
+                    raise ProtocolViolation("Expected no last final before the end of the audio.")
+                self._advance(message)
+                self._end_utterance()
+                self.done = message.reason == "stop"
+            case Closed():
+                return self._refused(message.stream)
+            case Failed():
+                pass
+        return [message]
+
+    def release(self) -> ToWorker | None:
+        """Leave the worker on purpose; return what to tell it."""
+        stream, self._stream = self._stream, None
+        return None if stream is None or self.done else Cancel(stream)
+
+    # -- deaths
+
+    def lose(self, *, crashed: bool, blamed: bool) -> bool:
+        """The worker died; return whether this track is a suspect now.
+
+        Args:
+            crashed: by itself, or it hung; False for a signal from outside.
+            blamed: False when another track is known to be guilty.
+        """
+        self._stream = None
+        handed = self._handed
+        if not blamed or handed == self.committed:
+            return self.suspected
+        stuck = self.consumed <= self._furthest
+        self._furthest = max(self._furthest, self.consumed)
+        if crashed or stuck:
+            self._strikes += CRASH_STRIKES if crashed else KILL_STRIKES
+            self._reach = handed if self._reach is None else min(self._reach, handed)
+        return self.suspected
+
+    @property
+    def suspected(self) -> bool:
+        """Too many workers died with this audio in their hands."""
+        return self._strikes >= SUSPECT_STRIKES
+
+    @property
+    def past_danger(self) -> bool:
+        """The current worker has analysed all that the dead ones had been sent."""
+        return self._reach is None or self.consumed >= self._reach
+
+    def parole(self) -> None:
+        """A worker has come past the suspicious audio alive; the next crash counts double."""
+        self._strikes = min(self._strikes, CRASH_STRIKES)
+
+    def skip(self) -> Span:
+        """Give up the audio that kills workers; the next binding begins behind it and knows nothing of it."""
+        assert self._stream is None
+        assert self._reach is not None
+        span = Span(self.committed, self._reach)
+        self.committed = self.consumed = self.source.skip(span.end)
+        self._resume = b""
+        self._acquit()
+        self._end_utterance()
+        return span
+
+    @property
+    def _handed(self) -> int:
+        """How far the current worker may have looked."""
+        if isinstance(self.source, FileSource):
+            return min(self.source.end, self.consumed + FILE_AHEAD_SAMPLES)
+        return self._sent
+
+    def _acquit(self) -> None:
+        self._strikes = 0
+        self._reach = None
+        self._furthest = -1
+
+    # -- messages
+
+    def _advance(self, news: Progress | Final) -> None:
+        limit = self.source.end if isinstance(self.source, FileSource) else self._sent
+        if not (self.committed <= news.committed <= news.consumed and self.consumed <= news.consumed <= limit):
+            raise ProtocolViolation(
+                f"Expected commit {self.committed} ... and consumption {self.consumed} ... {limit}, "
+                f"but got {news.committed} and {news.consumed}."
+            )
+        self.consumed = news.consumed
+        # A worker repeats a commit in its progress without the state that belongs to it.
+        if isinstance(news, Final) or news.committed > self.committed:
+            self._resume = news.resume
+        if news.committed > self.committed:
+            self.committed = news.committed
+            self.source.trim(news.committed)
+            self._acquit()
+
+    def _show(self, message: Partial) -> list[TrackMessage]:
+        """Let a partial through unless it would change words that were promised not to change.
+
+        After a replay the new worker's first partials may be shorter than what the client has seen.
+        """
+        promised = len(self._promised)
+        texts = [word.text for word in message.words]
+        if texts[:promised] != self._promised:
+            return []
+        stable = max(message.stable, promised)
+        self._promised = texts[:stable]
+        self.open_utterance = True
+        return [message if stable == message.stable else replace(message, stable=stable)]
+
+    def _end_utterance(self) -> None:
+        self._promised = []
+        self.open_utterance = False
+
+    def _refused(self, stream: StreamId) -> list[TrackMessage]:
+        """A worker closed the stream without its last final: declare the rest and end it here."""
+        self.done = True
+        start, end = self.committed / SAMPLE_RATE, self.source.end / SAMPLE_RATE
+        last = Final(stream, "", [], end, end, 0.0, "stop", self.source.end, self.source.end, b"")
+        return [Failed(stream, "internal", start, end), last]
