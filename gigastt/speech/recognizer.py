@@ -14,6 +14,7 @@ import numpy as np
 from gigastt.errors import InferenceError, ModelInvalid
 from gigastt.speech.hypothesis import Hypothesis, Window
 from gigastt.speech.model import Encoder, Triplet, TripletFiles
+from gigastt.speech.search_weights import choose_network
 from gigastt.speech.transducer import MAX_SYMBOLS, RunNetwork, Transducer
 from gigastt.speech.vocabulary import Vocabulary
 
@@ -37,7 +38,17 @@ class Transcriber(Protocol):
 class Recognizer:
     """One model, ready to transcribe windows."""
 
-    def __init__(self, encoder: Encoder, transducer: Transducer, vocabulary: Vocabulary, encoder_name: str) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        transducer: Transducer,
+        vocabulary: Vocabulary,
+        encoder_name: str,
+        *,
+        runs_graphs: bool,
+    ) -> None:
+        """Take the parts; `runs_graphs` tells that the search runs decoder and joint graphs, its slower way."""
+        self.runs_graphs = runs_graphs
         self.vocabulary = vocabulary
         self.encoder_name = encoder_name
         self._encoder = encoder
@@ -68,9 +79,10 @@ class Recognizer:
                 f"Expected {triplet.joint.vocabulary_size} pieces in {files.vocabulary.name}, as many as "
                 f"{files.joint.name} scores, but got {len(vocabulary)}."
             )
-        network = RunNetwork(triplet.decoder, triplet.joint)
+        graphs = RunNetwork(triplet.decoder, triplet.joint)
+        network = choose_network(files, graphs, triplet.encoder.dim)
         transducer = Transducer(network, vocabulary, max_symbols=max_symbols)
-        return cls(triplet.encoder, transducer, vocabulary, files.encoder.stem)
+        return cls(triplet.encoder, transducer, vocabulary, files.encoder.stem, runs_graphs=network is graphs)
 
     def transcribe(self, window: Window) -> Hypothesis:
         """Encode and search one window, alone: the one function behind finals and file segments.

@@ -3,7 +3,7 @@
 The predictor runs only where a token was emitted; between two tokens only the joint's view of the next
 frames is needed, so the network behind the search is asked one question: where, from this frame on, is the
 next frame whose best token is not blank? `RunNetwork` answers with onnxruntime runs, one per frame;
-`gigastt.speech.lattice` answers with matrix products over blocks of frames.
+`gigastt.speech.search_weights` answers with matrix products over blocks of frames.
 
 Called by the thread that owns the recogniser; it knows no windows, words or clocks.
 """
@@ -37,6 +37,10 @@ class Frames(Protocol):
 
     def find(self, first: int, state: SearchState) -> Emission | None:
         """Return the first emission at or after frame `first`; None where blanks go on to the end."""
+        ...
+
+    def score(self, frame: int, state: SearchState) -> Floats:
+        """Return the scores [V] of one frame: logits or log-probabilities."""
         ...
 
 
@@ -77,28 +81,29 @@ class Transducer:
         Raises:
             InferenceError: onnxruntime refused a step.
         """
-        time = encoder_out.shape[1]
+        searched = encoder_out[:, skip:]
+        time = searched.shape[1]
         tokens: list[Token] = []
         states: list[SearchState] = []
         if state is None:
             state = self._network.predict(self._vocabulary.blank_id, None)
-        frames = self._network.prepare(encoder_out)
-        frame, symbols = skip, 0
-        while frame < time:
+        frames = self._network.prepare(searched)
+        at, symbols = 0, 0
+        while at < time:
             # 1. the next frame whose best token is not blank
-            emission = frames.find(frame, state)
+            emission = frames.find(at, state)
             if emission is None:
                 break
-            symbols = symbols + 1 if emission.frame == frame else 1
-            frame = emission.frame
+            symbols = symbols + 1 if emission.frame == at else 1
+            at = emission.frame
             # 2. advance the predictor over that token
             state = self._network.predict(emission.token, state)
-            piece = self._vocabulary.pieces[emission.token]
-            tokens.append(Token(emission.token, piece, first_frame + frame * SUBSAMPLING, emission.probability))
+            frame = first_frame + (skip + at) * SUBSAMPLING
+            tokens.append(Token(emission.token, self._vocabulary.pieces[emission.token], frame, emission.probability))
             states.append(state)
             # 3. stay on the frame, unless it has emitted all it may
             if symbols == self._max_symbols:
-                frame, symbols = frame + 1, 0
+                at, symbols = at + 1, 0
         return Hypothesis(tuple(tokens), tuple(states))
 
 
@@ -127,11 +132,14 @@ class _RunFrames:
     def find(self, first: int, state: SearchState) -> Emission | None:
         blank_id = self._joint.vocabulary_size - 1
         for frame in range(first, len(self._frames)):
-            scores = self._joint.join(self._frames[frame], state.dec)
+            scores = self.score(frame, state)
             token = int(scores.argmax())
             if token != blank_id:
                 return Emission(frame, token, token_probability(scores, token))
         return None
+
+    def score(self, frame: int, state: SearchState) -> Floats:
+        return self._joint.join(self._frames[frame], state.dec)
 
 
 def token_probability(scores: Floats, token: int) -> float:
