@@ -35,12 +35,12 @@ class Segment:
 
 @dataclass(slots=True)
 class Recording:
-    """One file on its way through the recogniser.
+    """One open file on its way through the recogniser.
 
     seconds: how much audio has been decoded so far; all of it once `segments` has ended.
     """
 
-    source: Path | BinaryIO
+    source: BinaryIO
     recognizer: pump.Recognizes
     on_progress: Callable[[float], None] = lambda seconds: None
     seconds: float = field(default=0.0, init=False)

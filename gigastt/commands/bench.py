@@ -35,8 +35,9 @@ def bench(file: Path, rounds: int, model: str, model_dir: Path, precision: Preci
     seconds = 0.0
     for _ in range(rounds):
         begun = time.perf_counter()
-        recording = Recording(file, recognizer)
-        words = sum(len(segment.words) for segment in recording.segments())
+        with file.open("rb") as source:
+            recording = Recording(source, recognizer)
+            words = sum(len(segment.words) for segment in recording.segments())
         taken.append(time.perf_counter() - begun)
         seconds = recording.seconds
     median = sorted(taken)[len(taken) // 2]

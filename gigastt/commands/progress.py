@@ -20,16 +20,16 @@ class ProgressLine:
     Args:
         stream: where to draw; nothing is drawn unless it is a terminal.
         label: what is being worked on.
-        total: seconds of audio if the container claims to know, else None; only ever shown.
+        share: tells how much of the file has been read, 0 to 1.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, stream: TextIO, label: str, total: float | None, clock: Callable[[], float] = time.monotonic
+        self, stream: TextIO, label: str, share: Callable[[], float], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._stream = stream
         self._label = label
-        self._total = total
+        self._share = share
         self._clock = clock
         self._visible = stream.isatty()
         self._started = clock()
@@ -50,7 +50,7 @@ class ProgressLine:
             return
         self._drawn_at = now
         speed = seconds / max(now - self._started, 0.001)
-        self._write(f"{self._label} {self._bar(seconds)} {_clock_text(seconds)} {speed:.0f}x")
+        self._write(f"{self._label} {self._bar()} {_clock_text(seconds)} {speed:.0f}x")
 
     def clear(self) -> None:
         """Take the line away, so that other output can use it."""
@@ -58,10 +58,8 @@ class ProgressLine:
             self._write("")
             self._drawn_at = float("-inf")
 
-    def _bar(self, seconds: float) -> str:
-        if not self._total:
-            return "…"
-        share = min(seconds / self._total, 1.0)
+    def _bar(self) -> str:
+        share = min(self._share(), 1.0)
         done = round(share * _BAR_WIDTH)
         return f"[{'#' * done}{'.' * (_BAR_WIDTH - done)}] {share:4.0%}"
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
@@ -101,7 +101,7 @@ def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Rec
     from gigastt.commands.output import open_output
     from gigastt.transcribe import Recording
 
-    with _open_source(name) as source, ProgressLine(sys.stderr, name, probe_seconds(source)) as progress:
+    with _open_source(name) as source, ProgressLine(sys.stderr, name, _share_read(source)) as progress:
         recording = Recording(source, recognizer, progress.update)
         segments = recording.segments()
         first = next(segments, None)  # a file that is no audio fails here, before anything is written
@@ -118,16 +118,14 @@ def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Rec
 
 
 @contextmanager
-def _open_source(name: str) -> Iterator[Path | BinaryIO]:
-    """Yield something that can be read and sought: standard input is copied to a temporary file first."""
+def _open_source(name: str) -> Iterator[BinaryIO]:
+    """Yield a file that can be sought: standard input is copied to a temporary one first."""
     if name != STANDARD_INPUT:
-        path = Path(name)
-        path.open("rb").close()
-        yield path
+        with Path(name).open("rb") as file:
+            yield file
         return
     with tempfile.TemporaryFile() as spool:
         shutil.copyfileobj(sys.stdin.buffer, spool)
-        spool.seek(0)
         yield spool
 
 
@@ -148,16 +146,8 @@ def _open_target(name: str, form: OutputForm, output_dir: Path | None) -> Iterat
         unfinished.unlink(missing_ok=True)
 
 
-def probe_seconds(source: Path | BinaryIO) -> float | None:
-    """Return the length that a container claims, for show only, or None."""
-    import av
-
-    try:
-        with av.open(str(source) if isinstance(source, Path) else source) as container:
-            duration = container.duration
-    except (av.FFmpegError, ValueError, OSError):
-        return None
-    finally:
-        if not isinstance(source, Path):
-            source.seek(0)
-    return duration / 1_000_000 if duration and duration > 0 else None
+def _share_read(source: BinaryIO) -> Callable[[], float]:
+    """Return what tells how much of a file has been read, 0 to 1."""
+    size = source.seek(0, os.SEEK_END)
+    source.seek(0)
+    return lambda: source.tell() / max(size, 1)
