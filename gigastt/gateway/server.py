@@ -34,7 +34,6 @@ KEEP_ALIVE_SECONDS = 75  # longer than a reverse proxy keeps a connection, so th
 PING_SECONDS = 20.0
 SEND_BUFFER_BYTES = 128 * 1024
 _STOP_SECONDS = 3
-_POLL_SECONDS = 0.02
 _LAG_SECONDS = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -148,7 +147,7 @@ class Server(uvicorn.Server):
         try:
             async with asyncio.timeout(self._drain_seconds()):
                 while self.server_state.tasks:
-                    await asyncio.sleep(_POLL_SECONDS)
+                    await asyncio.wait(tuple(self.server_state.tasks))
             log.info("drained")
         except TimeoutError:
             log.warning("drain_timed_out", unfinished=len(self.server_state.tasks))

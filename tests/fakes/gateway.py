@@ -1,0 +1,65 @@
+"""Ways into an application: in memory, or through a real server on a free port of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from starlette.types import ASGIApp
+
+from gigastt.gateway.app import create_app
+from gigastt.gateway.context import AppContext
+from gigastt.gateway.server import Server, bind
+from tests.waiting import wait_until
+
+LOCAL = "http://127.0.0.1:9876"
+
+
+def http_client(context: AppContext, peer: str = "127.0.0.1", base_url: str = LOCAL) -> httpx.AsyncClient:
+    """Return a client that calls the application in memory, as if from `peer`."""
+    transport = httpx.ASGITransport(create_app(context), client=(peer, 5000))  # type: ignore[arg-type]
+    return httpx.AsyncClient(transport=transport, base_url=base_url)
+
+
+@dataclass
+class Running:
+    """A server that listens."""
+
+    server: Server
+    task: asyncio.Task[None]
+    port: int
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+
+@asynccontextmanager
+async def serving(
+    context: AppContext, app: Callable[[AppContext], ASGIApp] = create_app, **server: Any
+) -> AsyncIterator[Running]:
+    """Serve a context on a free port, without touching the process's signals."""
+    [listener] = bind("127.0.0.1", 0)
+    running = Server(
+        app(context),
+        max_frame_bytes=context.limits.ws_frame_max_bytes,
+        begin_drain=context.pool.begin_drain,
+        drain_seconds=lambda: context.limits.shutdown_drain_secs,
+        handle_signals=False,
+        **server,
+    )
+    task = asyncio.create_task(running.serve([listener]))
+    await wait_until(lambda: running.started)
+    try:
+        yield Running(running, task, running.port)
+    finally:
+        running.stop(force=True)
+        await asyncio.wait_for(task, 10)

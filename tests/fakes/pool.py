@@ -1,0 +1,168 @@
+"""A pool, a decoder and a recogniser that do no work: for tests of the HTTP surface."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from gigastt.config import Limits, Settings
+from gigastt.errors import CapacityTimeout, ShuttingDown
+from gigastt.gateway.context import AppContext, ServedModel
+from gigastt.gateway.events import Event, FinalEvent
+from gigastt.gateway.metrics import Metrics
+from gigastt.ipc.messages import WireWord
+
+if TYPE_CHECKING:
+    from gigastt.gateway.decoder import DecodedFile, Decoder
+    from gigastt.gateway.pool import Pool
+
+
+@dataclass
+class FakeCard:
+    encoder: str = "fake.onnx"
+    vocab_size: int = 257
+
+
+@dataclass
+class FakePool:
+    """Places, and nothing behind them."""
+
+    state: str = "ready"
+    total: int = 4
+    busy: int = 0
+    waiters: int = 0
+    workers_ready: int = 1
+    model: FakeCard | None = field(default_factory=FakeCard)
+
+    @property
+    def available(self) -> int:
+        return max(0, self.total - self.busy)
+
+    @property
+    def saturation(self) -> float:
+        return self.busy / self.total
+
+    @asynccontextmanager
+    async def admit(self, timeout: float) -> AsyncIterator[None]:
+        if self.state == "shutting_down":
+            raise ShuttingDown("The server is shutting down.", retry_after_ms=1000)
+        try:
+            async with asyncio.timeout(timeout):
+                while not self.available:
+                    self.waiters += 1
+                    await asyncio.sleep(0.005)
+                    self.waiters -= 1
+        except TimeoutError:
+            raise CapacityTimeout("No capacity in time.", retry_after_ms=2500) from None
+        self.busy += 1
+        try:
+            yield
+        finally:
+            self.busy -= 1
+
+    def begin_drain(self) -> None:
+        self.state = "shutting_down"
+
+
+@dataclass
+class FakeFile:
+    """A decoded file that knows whether it was freed."""
+
+    samples: int
+    freed: bool = False
+
+    def unlink(self) -> None:
+        self.freed = True
+
+
+class FakeDecoder:
+    """Takes any body; two bytes are a sample."""
+
+    def __init__(self) -> None:
+        self.files: list[FakeFile] = []
+        self.bodies: list[bytes] = []
+        self.error: Exception | None = None
+
+    async def decode(self, descriptor: int, max_seconds: float) -> FakeFile:
+        self.bodies.append(os.pread(descriptor, 1 << 24, 0))
+        if self.error is not None:
+            raise self.error
+        file = FakeFile(len(self.bodies[-1]) // 2)
+        self.files.append(file)
+        return file
+
+
+def final(text: str, seq: int = 0, reason: Any = "silence", start: float = 0.0) -> FinalEvent:
+    """A final whose words last 0.4 s each."""
+    words = [WireWord(word, start + 0.4 * i, start + 0.4 * i + 0.4, 0.9) for i, word in enumerate(text.split())]
+    return FinalEvent(0, seq, text, words, start, start + 0.4 * len(words), 0.9, reason)
+
+
+class FakeTranscriber:
+    """Plays events, or runs a function that makes them."""
+
+    def __init__(self, events: Sequence[Event] | Callable[[], AsyncGenerator[Event, None]]) -> None:
+        self._events = events
+        self.request_ids: list[str] = []
+        self.closed = 0
+
+    async def __call__(self, file: DecodedFile, request_id: str) -> AsyncGenerator[Event, None]:
+        self.request_ids.append(request_id)
+        try:
+            if callable(self._events):
+                async for event in self._events():
+                    yield event
+            else:
+                for event in self._events:
+                    yield event
+        finally:
+            self.closed += 1
+
+
+async def echo_live(websocket: WebSocket, context: AppContext) -> None:
+    """Accept, and answer every frame with its length, until the client leaves."""
+    await websocket.accept()
+    try:
+        while True:
+            message = await websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            payload = message.get("bytes") or (message.get("text") or "").encode()
+            await websocket.send_json({"bytes": len(payload)})
+    except WebSocketDisconnect:
+        return
+
+
+@dataclass
+class Fakes:
+    """What stands behind a fake server."""
+
+    pool: FakePool = field(default_factory=FakePool)
+    decoder: FakeDecoder = field(default_factory=FakeDecoder)
+    transcriber: FakeTranscriber = field(
+        default_factory=lambda: FakeTranscriber([final("Привет, мир."), final("", 1, "stop", 1.0)])
+    )
+    live: Callable[[WebSocket, AppContext], Any] = echo_live
+    clock: Callable[[], float] | None = None
+
+    def context(self, limits: Limits | None = None, *, demo: bool = False, **settings: Any) -> AppContext:
+        """Build the context of a server with these settings."""
+        context = AppContext(
+            settings=Settings(limits=limits or Limits(), model_dir=Path("models"), **settings),
+            model=ServedModel("gigaam-v3-e2e-rnnt", "GigaAM v3", demo=demo),
+            metrics=Metrics(),
+            pool=cast("Pool", self.pool),
+            decoder=cast("Decoder", self.decoder),
+            transcribe=self.transcriber,
+            live=self.live,
+        )
+        if self.clock is not None:
+            context.clock = self.clock
+        return context
