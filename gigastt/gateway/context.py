@@ -29,8 +29,8 @@ NotReadyReason: TypeAlias = Literal["initializing", "shutting_down", "crash_loop
 class FileTranscriber(Protocol):
     """How a decoded file is recognised."""
 
-    def __call__(self, file: DecodedFile, request_id: str) -> AsyncGenerator[Event, None]:
-        """Yield partials, finals and progress; the last final has the reason `stop`."""
+    def __call__(self, file: DecodedFile, request_id: str, *, partials: bool) -> AsyncGenerator[Event, None]:
+        """Yield finals and progress, and partials if asked to; the last final has the reason `stop`."""
         ...
 
 

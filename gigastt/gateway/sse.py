@@ -60,7 +60,7 @@ class TranscriptStream:
             await until_hung_up(receive, self._answer(upload, exchange_of(scope).request_id, send))
 
     async def _answer(self, upload: Upload, request_id: str, send: Send) -> None:
-        async with self._uploads.recognise(upload, request_id) as recognition:
+        async with self._uploads.recognise(upload, request_id, partials=True) as recognition:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
             async with aclosing(self._blocks(recognition)) as blocks:

@@ -34,7 +34,6 @@ log = structlog.get_logger(__name__)
 
 Result = TypeVar("Result")
 
-SAMPLE_RATE = 16_000
 _LIMITS_AT_ONCE = 2  # bodies in memory together: this many of the largest one
 _RETRY_AFTER_MS = 5_000
 
@@ -147,7 +146,7 @@ class Uploads:
         return upload
 
     @asynccontextmanager
-    async def recognise(self, upload: Upload, request_id: str) -> AsyncIterator[Recognition]:
+    async def recognise(self, upload: Upload, request_id: str, *, partials: bool) -> AsyncIterator[Recognition]:
         """Wait for a place, decode, and recognise; give everything back at the end.
 
         Raises:
@@ -160,13 +159,13 @@ class Uploads:
             file = await context.decoder.decode(upload.descriptor, limits.max_audio_secs)
             upload.close()
             try:
-                async with aclosing(context.transcribe(file, request_id)) as events:
-                    yield Recognition(file.samples / SAMPLE_RATE, events)
+                async with aclosing(context.transcribe(file, request_id, partials=partials)) as events:
+                    yield Recognition(file.seconds, events)
             finally:
                 file.unlink()
 
     async def _transcribe(self, upload: Upload, request_id: str) -> dict[str, Any]:
-        async with self.recognise(upload, request_id) as recognition:
+        async with self.recognise(upload, request_id, partials=False) as recognition:
             transcript = Transcript()
             async for event in recognition.events:
                 transcript.add(event)

@@ -78,6 +78,10 @@ class FakeFile:
     samples: int
     freed: bool = False
 
+    @property
+    def seconds(self) -> float:
+        return self.samples / 16_000
+
     def unlink(self) -> None:
         self.freed = True
 
@@ -113,7 +117,7 @@ class FakeTranscriber:
         self.request_ids: list[str] = []
         self.closed = 0
 
-    async def __call__(self, file: DecodedFile, request_id: str) -> AsyncGenerator[Event, None]:
+    async def __call__(self, file: DecodedFile, request_id: str, *, partials: bool) -> AsyncGenerator[Event, None]:
         self.request_ids.append(request_id)
         try:
             if callable(self._events):

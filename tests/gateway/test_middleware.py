@@ -1,0 +1,192 @@
+"""Policies over HTTP: who gets past the door, in which order, and what a refusal looks like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gigastt.config import Limits
+from gigastt.gateway.context import AppContext
+from tests.fakes.gateway import http_client
+from tests.fakes.pool import Fakes
+
+KEY = "secret-key-123"
+
+
+async def get(
+    context: AppContext, path: str = "/v1/models", *, peer: str = "127.0.0.1", **headers: str
+) -> httpx.Response:
+    async with http_client(context, peer) as client:
+        return await client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def code(response: httpx.Response) -> str:
+    return str(response.json()["code"])
+
+
+@pytest.mark.parametrize(
+    ("origin", "settings", "status"),
+    [
+        ("http://localhost:3000", {}, 200),
+        ("HTTPS://LocalHost", {}, 200),
+        ("http://[::1]:5", {}, 200),
+        ("null", {}, 200),
+        ("http://evil.example", {}, 403),
+        ("http://localhost.evil.example", {}, 403),
+        ("http://localhost@evil.example", {}, 403),
+        ("https://app.example", {"allow_origin": ("https://app.example",)}, 200),
+        ("https://app.example.evil.example", {"allow_origin": ("https://app.example",)}, 403),
+        ("http://evil.example", {"cors_allow_any": True}, 200),
+        ("null", {"host": "0.0.0.0", "bind_all": True}, 403),
+        ("null", {"host": "0.0.0.0", "bind_all": True, "allow_origin": ("null",)}, 200),
+        ("http://127.0.0.1:8080", {"host": "0.0.0.0", "bind_all": True}, 200),
+    ],
+)
+async def test_origins_over_http(origin: str, settings: dict[str, Any], status: int) -> None:
+    response = await get(Fakes().context(**settings), origin=origin)
+    assert response.status_code == status
+    assert response.headers["vary"] == "Origin"
+    if status == 200:
+        assert response.headers["access-control-allow-origin"] == origin
+        assert "x-request-id" in response.headers["access-control-expose-headers"]
+    else:
+        assert code(response) == "origin_denied"
+        assert "access-control-allow-origin" not in response.headers
+
+
+async def test_answers_without_an_origin_vary_too() -> None:
+    response = await get(Fakes().context())
+    assert response.headers["vary"] == "Origin"
+    assert "access-control-allow-origin" not in response.headers
+
+
+async def test_errors_can_be_read_by_allowed_pages() -> None:
+    response = await get(Fakes().context(), "/nothing", origin="http://localhost:3000")
+    assert response.status_code == 404
+    assert response.headers["access-control-allow-origin"] == "http://localhost:3000"
+
+
+async def preflight(context: AppContext, origin: str, path: str = "/v1/transcribe") -> httpx.Response:
+    async with http_client(context) as client:
+        headers = {"origin": origin, "access-control-request-method": "POST"}
+        return await client.options(path, headers=headers)
+
+
+async def test_preflights_are_answered_without_a_key(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(KEY)
+    response = await preflight(Fakes().context(api_keys_file=tmp_path / "keys"), "http://localhost:1")
+    assert response.status_code == 204
+    assert response.headers["access-control-allow-origin"] == "http://localhost:1"
+    assert response.headers["access-control-allow-methods"] == "POST, OPTIONS"
+    assert "authorization" in response.headers["access-control-allow-headers"]
+    assert response.headers["vary"] == "Origin"
+
+
+async def test_preflights_of_strangers_are_refused() -> None:
+    response = await preflight(Fakes().context(), "http://evil.example")
+    assert response.status_code == 403
+    assert "access-control-allow-methods" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "status"),
+    [
+        ("localhost:9876", {}, 200),
+        ("[::1]:9876", {}, 200),
+        ("evil.example", {}, 421),
+        ("192.168.1.7", {}, 421),
+        ("192.168.1.7", {"host": "0.0.0.0", "bind_all": True}, 200),
+        ("evil.example", {"host": "0.0.0.0", "bind_all": True}, 421),
+        ("asr.example", {"host": "0.0.0.0", "bind_all": True, "allowed_host": ("asr.example",)}, 200),
+    ],
+)
+async def test_hosts_over_http(host: str, settings: dict[str, Any], status: int) -> None:
+    response = await get(Fakes().context(**settings), host=host)
+    assert response.status_code == status
+    if status == 421:
+        assert code(response) == "host_denied"
+
+
+async def test_the_fourth_request_of_a_burst_of_three_waits_and_recovers() -> None:
+    now = [1000.0]
+    context = Fakes(clock=lambda: now[0]).context(Limits(rate_limit_per_minute=60, rate_limit_burst=3))
+    for _ in range(3):
+        assert (await get(context)).status_code == 200
+    refused = await get(context, origin="http://localhost:1")
+    assert refused.status_code == 429
+    assert code(refused) == "rate_limited"
+    assert refused.json()["retry_after_ms"] == 1000
+    assert refused.headers["retry-after"] == "1"
+    assert refused.headers["access-control-allow-origin"] == "http://localhost:1"
+    assert context.metrics.registry.get_sample_value("gigastt_rate_limit_rejections_total") == 1
+    for path in ("/health", "/ready"):
+        assert (await get(context, path)).status_code == 200
+    now[0] += 1.0
+    assert (await get(context)).status_code == 200
+    assert (await get(context)).status_code == 429
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x_forwarded_for": "1.2.3.4"},
+        {"x_forwarded_for": "127.0.0.1, 1.2.3.4"},
+        {"forwarded": "for=1.2.3.4"},
+        {"x_real_ip": "1.2.3.4"},
+        {"x_request_id": "other"},
+        {"origin": "http://localhost:77"},
+        {"authorization": "Bearer other-key-123"},
+        {"user_agent": "other"},
+        {"host": "[::1]"},
+    ],
+)
+async def test_nothing_a_client_writes_gives_it_another_bucket(headers: dict[str, str]) -> None:
+    context = Fakes(clock=lambda: 5.0).context(Limits(rate_limit_per_minute=60, rate_limit_burst=1))
+    assert (await get(context)).status_code == 200
+    for number in range(3):
+        changed = {name: value.replace("1.2.3.4", f"1.2.3.{number}") for name, value in headers.items()}
+        assert (await get(context, **changed)).status_code == 429
+
+
+async def test_other_methods_and_unknown_paths_take_tokens_too() -> None:
+    context = Fakes(clock=lambda: 5.0).context(Limits(rate_limit_per_minute=60, rate_limit_burst=1))
+    assert (await get(context, "/nothing")).status_code == 404
+    assert (await preflight(context, "http://localhost:1")).status_code == 429
+    assert (await get(context, "//health")).status_code == 429
+
+
+async def test_a_trusted_proxy_tells_clients_apart() -> None:
+    limits = Limits(rate_limit_per_minute=60, rate_limit_burst=1)
+    context = Fakes(clock=lambda: 5.0).context(limits, trusted_proxy=("127.0.0.1/32",))
+    assert (await get(context, x_forwarded_for="198.51.100.1")).status_code == 200
+    assert (await get(context, x_forwarded_for="198.51.100.2")).status_code == 200
+    assert (await get(context, x_forwarded_for="6.6.6.6, 198.51.100.1")).status_code == 429
+    assert (await get(context, peer="192.0.2.1", x_forwarded_for="198.51.100.3")).status_code == 200
+    assert (await get(context, peer="192.0.2.1", x_forwarded_for="198.51.100.4")).status_code == 429
+
+
+async def test_new_limits_apply_to_the_next_request() -> None:
+    context = Fakes(clock=lambda: 5.0).context()
+    assert (await get(context)).status_code == 200
+    context.change_limits(Limits(rate_limit_per_minute=60, rate_limit_burst=1))
+    assert (await get(context)).status_code == 200
+    assert (await get(context)).status_code == 429
+
+
+async def test_keys_are_asked_for_everywhere_but_on_probes(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"{KEY}\n")
+    context = Fakes().context(api_keys_file=tmp_path / "keys", metrics=True)
+    for path in ("/v1/models", "/metrics", "/nothing", "/v1/ws"):
+        refused = await get(context, path)
+        assert refused.status_code == 401
+        assert code(refused) == "unauthorized"
+        assert refused.headers["www-authenticate"].startswith("Bearer")
+    for path in ("/health", "/ready"):
+        assert (await get(context, path)).status_code == 200
+    assert (await get(context, authorization=f"Bearer {KEY}")).status_code == 200
+    assert (await get(context, authorization=f"Bearer {KEY}x")).status_code == 401
+    assert (await get(context, f"/v1/models?api_key={KEY}")).status_code == 401
+    assert (await get(context, sec_websocket_protocol=f"gigastt.bearer.{KEY}")).status_code == 401

@@ -1,0 +1,210 @@
+"""Uploads: the transcript, the limits, and what is given back when something goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gigastt.config import Limits
+from gigastt.errors import AudioTooLong, CapacityTimeout, InvalidAudio
+from gigastt.gateway.context import AppContext
+from gigastt.gateway.events import Event, SegmentFailedEvent, WindowFailedEvent
+from tests.fakes.gateway import http_client, serving
+from tests.fakes.pool import Fakes, FakeTranscriber, final
+from tests.waiting import wait_until
+
+PATH = "/v1/transcribe"
+
+
+async def post(context: AppContext, body: Any = b"\0" * 64_000, path: str = PATH, **options: Any) -> httpx.Response:
+    async with http_client(context) as client:
+        return await client.post(path, content=body, **options)
+
+
+def memory_files() -> int:
+    names = (link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+    return sum("gigastt-upload" in str(name) for name in names)
+
+
+def assert_given_back(fakes: Fakes) -> None:
+    assert fakes.pool.busy == 0
+    assert all(file.freed for file in fakes.decoder.files)
+    assert memory_files() == 0
+
+
+async def test_finals_become_one_transcript() -> None:
+    events = [final("Раз, два."), final("", 1), final("Три.", 2, start=1.0), final("", 3, "stop")]
+    fakes = Fakes(transcriber=FakeTranscriber(events))
+    response = await post(fakes.context())
+    assert response.status_code == 200
+    body = response.json()
+    assert body["text"] == "Раз, два. Три."
+    assert body["duration"] == 2.0
+    assert body["words"][2] == {"word": "Три.", "start": 1.0, "end": 1.4, "confidence": 0.9}
+    assert [segment["text"] for segment in body["segments"]] == ["Раз, два.", "Три."]
+    assert body["segments"][0].keys() == {"text", "start", "end", "confidence", "words"}
+    assert "failed" not in body
+    assert "Раз" in response.text
+    assert_given_back(fakes)
+
+
+async def test_the_body_is_taken_as_it_is_whatever_its_type() -> None:
+    fakes = Fakes()
+    for kind in ("audio/wav", "multipart/form-data; boundary=x", "application/json", ""):
+        await post(fakes.context(), b"RIFFxxxx", headers={"content-type": kind})
+    assert fakes.decoder.bodies == [b"RIFFxxxx"] * 4
+
+
+async def test_a_body_in_pieces_is_put_together() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for number in range(100):
+            yield bytes([number]) * 1000
+
+    fakes = Fakes()
+    assert (await post(fakes.context(), pieces())).status_code == 200
+    assert fakes.decoder.bodies == [b"".join(bytes([number]) * 1000 for number in range(100))]
+
+
+async def test_spans_without_words_are_declared() -> None:
+    events = [WindowFailedEvent(0, 1.0, 2.0), SegmentFailedEvent(0, 3.0, 4.0), final("", 0, "stop")]
+    body = (await post(Fakes(transcriber=FakeTranscriber(events)).context())).json()
+    assert body["failed"] == [
+        {"code": "inference_error", "start": 1.0, "end": 2.0},
+        {"code": "segment_failed", "start": 3.0, "end": 4.0},
+    ]
+
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/stream"])
+@pytest.mark.parametrize(
+    ("body", "error", "status", "code"),
+    [
+        (b"", None, 400, "empty_body"),
+        (b"x" * 101, None, 413, "payload_too_large"),
+        (b"x", InvalidAudio("This is not audio."), 422, "invalid_audio"),
+        (b"x", AudioTooLong("The audio is longer than this server takes."), 413, "audio_too_long"),
+        (b"x", CapacityTimeout("No room.", retry_after_ms=5000), 503, "timeout"),
+        (b"x", OSError("/dev/shm"), 500, "internal"),
+    ],
+)
+async def test_refusals_are_ordinary_errors(
+    path: str, body: bytes, error: Exception | None, status: int, code: str
+) -> None:
+    fakes = Fakes()
+    fakes.decoder.error = error
+    response = await post(fakes.context(Limits(body_limit_bytes=100)), body, path)
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert response.headers.get("retry-after") == ("5" if status == 503 else None)
+    assert_given_back(fakes)
+
+
+async def test_a_body_that_grows_beyond_the_limit_is_refused_before_its_end() -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield b"x" * 1000
+
+    fakes = Fakes()
+    response = await post(fakes.context(Limits(body_limit_bytes=10_000)), endless())
+    assert response.status_code == 413
+    assert sent <= 12
+    assert not fakes.decoder.bodies
+    assert_given_back(fakes)
+
+
+async def test_no_place_in_time_is_a_timeout_with_retry_after() -> None:
+    fakes = Fakes()
+    fakes.pool.busy = fakes.pool.total
+    response = await post(fakes.context(Limits(pool_checkout_timeout_secs=0.02)))
+    assert (response.status_code, response.json()["code"]) == (503, "timeout")
+    assert response.json()["retry_after_ms"] == 2500
+    assert response.headers["retry-after"] == "3"
+    assert memory_files() == 0
+
+
+async def test_a_draining_server_refuses() -> None:
+    fakes = Fakes()
+    fakes.pool.begin_drain()
+    response = await post(fakes.context())
+    assert (response.status_code, response.json()["code"]) == (503, "shutting_down")
+    assert "retry-after" in response.headers
+
+
+async def forever() -> AsyncGenerator[Event, None]:
+    yield final("Раз.")
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/stream"])
+async def test_hanging_up_gives_everything_back(path: str) -> None:
+    fakes = Fakes(transcriber=FakeTranscriber(forever))
+    context = fakes.context()
+    async with serving(context) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nabcd".encode())
+        await wait_until(lambda: fakes.transcriber.request_ids)
+        writer.close()
+        await wait_until(lambda: fakes.transcriber.closed)
+        await wait_until(lambda: not running.server.server_state.tasks)
+        assert_given_back(fakes)
+        del reader
+
+
+async def test_hanging_up_in_the_middle_of_the_body_gives_everything_back() -> None:
+    fakes = Fakes()
+    async with serving(fakes.context()) as running:
+        _, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST /v1/transcribe HTTP/1.1\r\nHost: localhost\r\nContent-Length: 400\r\n\r\nabcd")
+        await wait_until(lambda: memory_files() == 1)
+        writer.close()
+        await wait_until(lambda: memory_files() == 0)
+    assert not fakes.decoder.bodies
+
+
+async def test_an_announced_body_over_the_limit_is_refused_before_it_is_sent() -> None:
+    fakes = Fakes()
+    async with serving(fakes.context(Limits(body_limit_bytes=1000))) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(
+            b"POST /v1/transcribe HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert (await reader.readline()).split()[1] == b"413"
+        writer.close()
+        async with httpx.AsyncClient(base_url=running.http) as client:
+            assert (await client.post(PATH, content=b"fine")).status_code == 200
+
+
+async def test_a_client_that_sends_too_much_still_reads_its_answer() -> None:
+    async with (
+        serving(Fakes().context(Limits(body_limit_bytes=1000))) as running,
+        httpx.AsyncClient(base_url=running.http) as client,
+    ):
+        response = await client.post(PATH, content=b"x" * 5_000_000)
+        assert response.json()["code"] == "payload_too_large"
+
+
+async def test_bodies_together_are_bounded() -> None:
+    gates = [asyncio.Event() for _ in range(3)]
+
+    async def slow(gate: asyncio.Event) -> AsyncIterator[bytes]:
+        yield b"x" * 900
+        await gate.wait()
+
+    context = Fakes().context(Limits(body_limit_bytes=1000))
+    async with http_client(context) as client:
+        requests = [asyncio.create_task(client.post(PATH, content=slow(gate))) for gate in gates]
+        await wait_until(lambda: any(request.done() for request in requests))
+        refused = next(request.result() for request in requests if request.done())
+        assert (refused.status_code, refused.json()["code"]) == (503, "timeout")
+        for gate in gates:
+            gate.set()
+        statuses = sorted([(await request).status_code for request in requests])
+        assert statuses == [200, 200, 503]
+        assert (await client.post(PATH, content=b"x" * 900)).status_code == 200
