@@ -64,7 +64,8 @@ class Pool:
     def __init__(self, settings: Settings, worker_command: WorkerCommand, metrics: Metrics) -> None:
         self.metrics = metrics
         self.model: ModelCard | None = None
-        self.draining = asyncio.Event()
+        self.draining = False
+        self.drain_listeners: set[Callable[[], None]] = set()  # called once, when the drain begins
         self._command = worker_command
         self._max_sessions = settings.max_sessions
         self._slots = [_Slot() for _ in range(settings.pool_size)]
@@ -92,9 +93,13 @@ class Pool:
         await asyncio.shield(self._booted)
 
     def begin_drain(self) -> None:
-        """Admit nobody any more; `draining` tells the sessions."""
+        """Admit nobody any more, and tell those who listen."""
+        if self.draining:
+            return
+        self.draining = True
         self._admission.close()
-        self.draining.set()
+        for listener in list(self.drain_listeners):
+            listener()
 
     async def close(self) -> None:
         """Stop the workers."""
@@ -110,7 +115,7 @@ class Pool:
 
     @property
     def state(self) -> PoolState:
-        if self.draining.is_set():
+        if self.draining:
             return "shutting_down"
         if self._policy.crash_loop(time.monotonic()):
             return "crash_loop"

@@ -1,0 +1,298 @@
+"""Live: the shell of `/v1/ws` around the client protocol.
+
+Two tasks a connection: one reads frames and carries out what the protocol says; one, from the first audio on,
+writes what the session has to tell. Nothing is decided here but deadlines: every send has one, and a client that
+does not read is dropped. An idle client has one task and no state in any worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+import uuid
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack
+
+import structlog
+from starlette.types import Message
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from gigastt.errors import RequestError
+from gigastt.gateway import wire
+from gigastt.gateway.context import AppContext
+from gigastt.gateway.events import Event, FinalEvent, PartialEvent, ProgressEvent
+from gigastt.gateway.intake import Intake
+from gigastt.gateway.middleware import exchange_of
+from gigastt.gateway.protocol import (
+    CLOSE_POLICY,
+    ClientProtocol,
+    Close,
+    Effect,
+    FeedAudio,
+    Finish,
+    IgnoredText,
+    SendError,
+    SendReady,
+)
+from gigastt.gateway.session import Session, SessionOptions
+
+log = structlog.get_logger(__name__)
+
+SEND_SECONDS = 5.0
+CLOSE_SECONDS = 1.0
+CLOSE_INTERNAL = 1011
+
+
+class SlowConsumer(Exception):
+    """The client does not read what it is sent."""
+
+
+async def run_live(websocket: WebSocket, context: AppContext) -> None:
+    """Run one client's session, from before its upgrade is accepted to its close."""
+    connection = LiveConnection(websocket, context)
+    listeners = context.pool.drain_listeners
+    listeners.add(connection.wake)
+    try:
+        await connection.run()
+    finally:
+        listeners.discard(connection.wake)
+
+
+class LiveConnection:
+    """One client."""
+
+    def __init__(self, websocket: WebSocket, context: AppContext) -> None:
+        limits = context.limits
+        self._websocket = websocket
+        self._context = context
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._exchange = exchange_of(websocket.scope)
+        self._protocol = ClientProtocol(
+            idle_timeout_secs=limits.idle_timeout_secs,
+            max_session_secs=limits.max_session_secs,
+            max_frame_bytes=limits.ws_frame_max_bytes,
+            now=self._loop.time(),
+        )
+        self._early: Message | None = None  # a frame that came while the client waited for a place
+        self._session: Session | None = None
+        self._intake: Intake | None = None
+        self._tasks: asyncio.TaskGroup
+        self._scope: asyncio.Timeout | None = None  # what the reader waits in, so that it can be woken
+        self._woken = False
+        self._over = False
+        self._close_code = CLOSE_INTERNAL
+        self._next_seq = 0
+
+    def wake(self) -> None:
+        """Make the reader look up: the server drains, or the writer is done."""
+        self._woken = True
+        if self._scope is not None:
+            self._scope.reschedule(self._loop.time())
+            self._scope = None
+
+    async def run(self) -> None:
+        """Admit the client, serve it, and clean up."""
+        try:
+            await self._websocket.accept(subprotocol=self._exchange.subprotocol)
+            async with AsyncExitStack() as stack:
+                if await self._enter(stack):
+                    async with asyncio.TaskGroup() as self._tasks:
+                        await self._serve()
+        except WebSocketDisconnect:
+            pass
+        except SlowConsumer:
+            await self._evict()
+
+    async def _serve(self) -> None:
+        began = self._loop.time()
+        log.info("session_opened")
+        try:
+            await self._perform(self._protocol.admitted(began))
+            await self._read()
+        except WebSocketDisconnect:
+            self._over = True
+        except SlowConsumer:
+            await self._evict()
+        finally:
+            if self._session is not None:
+                self._session.cancel()
+            log.info("session_closed", seconds=round(self._loop.time() - began, 3), finals=self._next_seq)
+
+    # -- capacity
+
+    async def _enter(self, stack: AsyncExitStack) -> bool:
+        """Wait for a place, and for the client to lose patience; return whether the session may begin."""
+        pool = self._context.pool
+        admission = asyncio.ensure_future(
+            stack.enter_async_context(pool.admit(self._limits.pool_checkout_timeout_secs))
+        )
+        first = asyncio.ensure_future(self._websocket.receive())
+        try:
+            await asyncio.wait({admission, first}, return_when=asyncio.FIRST_COMPLETED)
+            if not admission.done() and first.result()["type"] != "websocket.disconnect":
+                await asyncio.wait({admission})
+            if not admission.done():
+                return False
+            admission.result()
+        except RequestError as error:
+            await self._perform(self._protocol.refused(error))
+            return False
+        finally:
+            for task in (admission, first):
+                task.cancel()
+            await asyncio.gather(admission, first, return_exceptions=True)
+        if not first.cancelled():
+            self._early = first.result()
+        return True
+
+    # -- reading
+
+    async def _read(self) -> None:
+        while not self._over:
+            if self._woken:
+                self._woken = False
+                if self._context.pool.draining:
+                    await self._perform(self._protocol.drain())
+                continue
+            message = await self._until_deadline(self._receive())
+            now = self._loop.time()
+            if message is None:
+                pass
+            elif message["type"] == "websocket.disconnect":
+                self._protocol.gone()
+                self._over = True
+            elif (text := message.get("text")) is not None:
+                await self._perform(self._protocol.receive_text(text, now))
+            else:
+                await self._perform(self._protocol.receive_bytes(message.get("bytes") or b"", now))
+            # Always, not only when nothing came: a flood of frames must not keep a session alive.
+            await self._perform(self._protocol.tick(self._loop.time()))
+
+    async def _receive(self) -> Message:
+        early, self._early = self._early, None
+        return early if early is not None else await self._websocket.receive()
+
+    async def _until_deadline(self, work: Awaitable[Message]) -> Message | None:
+        """Wait for a frame; None when the protocol's deadline came first, or somebody called `wake`."""
+        deadline = self._protocol.deadline
+        try:
+            async with asyncio.timeout_at(None if math.isinf(deadline) else deadline) as self._scope:
+                return await work
+        except TimeoutError:
+            return None
+        finally:
+            self._scope = None
+
+    # -- effects
+
+    async def _perform(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case SendReady():
+                    await self._send(
+                        wire.ready(
+                            model=self._context.model.name,
+                            session_id=uuid.uuid4().hex,
+                            max_session_secs=self._limits.max_session_secs,
+                            idle_timeout_secs=self._limits.idle_timeout_secs,
+                        )
+                    )
+                case SendError():
+                    await self._send(wire.error(effect.code, effect.message, effect.retry_after_ms))
+                case FeedAudio():
+                    await self._feed(effect.data)
+                case Finish():
+                    await self._finish(effect)
+                case Close():
+                    self._over = True
+                    await self._close(effect.code, effect.reason)
+                case IgnoredText():
+                    log.debug("text_ignored", characters=effect.characters)
+
+    async def _feed(self, data: bytes) -> None:
+        intake = self._intake or self._open_session()
+        deadline = self._protocol.deadline
+        try:
+            async with asyncio.timeout_at(None if math.isinf(deadline) else deadline) as self._scope:
+                if not self._woken:
+                    await intake.feed(data)
+        except TimeoutError:
+            pass
+        finally:
+            self._scope = None
+        self._protocol.audio_taken(self._loop.time())
+
+    def _open_session(self) -> Intake:
+        options = self._protocol.options
+        self._session = Session(
+            self._context.pool,
+            SessionOptions(options.endpoint_silence_ms, options.partials, options.channels, self._exchange.request_id),
+        )
+        self._intake = Intake(self._session, options, self._context.metrics, self._loop.time)
+        self._tasks.create_task(self._write(self._session))
+        return self._intake
+
+    async def _finish(self, effect: Finish) -> None:
+        self._close_code = effect.close_code
+        if self._session is None or self._intake is None:
+            # Without audio there is nothing to ask a worker, and nothing to wait for.
+            await self._tell(FinalEvent(0, 0, "", [], 0.0, 0.0, 0.0, effect.reason))
+            self._over = True
+            await self._close(effect.close_code, effect.reason)
+            return
+        await self._intake.flush()
+        self._session.finish(effect.reason)
+
+    # -- writing
+
+    async def _write(self, session: Session) -> None:
+        """Tell the client what the session has to tell, then close."""
+        try:
+            async for event in session.events():
+                await self._tell(event)
+            if not self._over:
+                await self._close(self._close_code, "")
+        except WebSocketDisconnect:
+            pass
+        except SlowConsumer:
+            await self._evict()
+        finally:
+            self._over = True
+            self.wake()
+
+    async def _tell(self, event: Event) -> None:
+        channels = self._protocol.options.channels
+        timestamp = round(time.time(), 3)
+        match event:
+            case PartialEvent():
+                lag = self._session.lag_seconds if self._session is not None else 0.0
+                text = wire.partial(event, timestamp=timestamp, seq=self._next_seq, lag_seconds=lag, channels=channels)
+            case FinalEvent():
+                self._next_seq = event.seq + 1
+                text = wire.final(event, timestamp=timestamp, channels=channels)
+            case ProgressEvent():
+                return
+            case _:
+                text = wire.failure(event, channels=channels)
+        await self._send(text)
+
+    async def _send(self, text: str) -> None:
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self._websocket.send_text(text)
+        except TimeoutError as exc:
+            raise SlowConsumer from exc
+
+    async def _close(self, code: int, reason: str) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._websocket.close(code, reason)
+        except (TimeoutError, RuntimeError, WebSocketDisconnect):  # it does not read, or is gone already
+            pass
+
+    async def _evict(self) -> None:
+        self._over = True
+        log.warning("slow_consumer")
+        await self._close(CLOSE_POLICY, "slow_consumer")
