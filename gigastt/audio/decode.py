@@ -51,6 +51,10 @@ def decode(source: Source, max_seconds: float) -> Iterator[Samples]:
         InvalidAudio: there is no audio in it that can be decoded.
         AudioTooLong: more than `max_seconds` came out.
     """
+    if isinstance(source, Path):  # opened here and not by libav, to which a name may also be an address
+        with source.open("rb") as file:
+            yield from decode(file, max_seconds)
+        return
     left = int(max_seconds * SAMPLE_RATE)
     some = False
     with _open(source) as container:
@@ -87,12 +91,10 @@ def refuse_if_too_long(source: BinaryIO, max_seconds: float) -> None:
     source.seek(0)
 
 
-def _open(source: Source) -> InputContainer:
+def _open(source: BinaryIO) -> InputContainer:
     av.logging.set_level(av.logging.PANIC)  # libav prints what it finds in files, titles and all
     try:
-        # Opened here and not by libav, to which a name may also be an address.
-        file = source.open("rb") if isinstance(source, Path) else source
-        container = av.open(file, mode="r", options=dict(_OPTIONS))
+        container = av.open(source, mode="r", options=dict(_OPTIONS))
     except (av.FFmpegError, ValueError, OverflowError) as exc:
         raise InvalidAudio("This is not an audio file of a known format.") from exc
     if not container.streams.audio:

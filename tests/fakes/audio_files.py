@@ -1,0 +1,53 @@
+"""Audio files of every kind, made in memory by PyAV, so that tests need no ffmpeg and carry no binaries."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from typing import cast
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.audio.stream import AudioStream
+
+RATE = 16_000
+
+
+def make_tone(seconds: float = 1.0, rate: int = RATE, hz: float = 440.0) -> npt.NDArray[np.int16]:
+    """Make a tone that grows and fades, int16 [samples], so that its place in time shows."""
+    time = np.arange(round(seconds * rate)) / rate
+    envelope = np.sin(np.pi * time / seconds)
+    tone: npt.NDArray[np.int16] = np.rint(12_000 * envelope * np.sin(2 * np.pi * hz * time)).astype(np.int16)
+    return tone
+
+
+def encode_audio(
+    samples: npt.NDArray[np.int16], container: str, codec: str, *, rate: int = RATE, channels: int = 1
+) -> bytes:
+    """Encode mono samples of `rate` into a file, the same in every channel."""
+    layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
+    target = io.BytesIO()
+    with av.open(target, mode="w", format=container) as output:
+        stream = cast(AudioStream, output.add_stream(codec, rate=rate, layout=layout))
+        stream.codec_context.options = {"strict": "experimental"}  # libav's own Vorbis encoder wants to be asked
+        resampler = av.AudioResampler(format=stream.format, layout=layout, rate=rate)
+        wide = np.repeat(samples[np.newaxis], channels, axis=0)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wide), format="s16p", layout=layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+        for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
+            output.mux(stream.encode(piece))
+    return target.getvalue()
+
+
+def encode_video(seconds: int = 1) -> bytes:
+    """Encode a film without sound."""
+    target = io.BytesIO()
+    with av.open(target, mode="w", format="matroska") as output:
+        stream = output.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for number in range(10 * seconds):
+            picture = np.full((64, 64, 3), number * 10, dtype=np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    return target.getvalue()
