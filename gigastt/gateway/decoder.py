@@ -140,18 +140,16 @@ class Decoder:
             finally:
                 # Also when the client has hung up, and again if that happened while it was being ended.
                 await asyncio.shield(process.kill())
+                self._spawn_later()  # only now: starting an interpreter takes time from decoding
 
     async def _take_process(self) -> _Process:
         """Return a warm process that is alive, or start one."""
-        try:
-            while self._waiting:
-                process = self._waiting.popleft()
-                if process.alive:
-                    return process
-                await process.kill()
-            return await _Process.spawn(self._command)
-        finally:
-            self._spawn_later()
+        while self._waiting:
+            process = self._waiting.popleft()
+            if process.alive:
+                return process
+            await process.kill()
+        return await _Process.spawn(self._command)
 
     def _spawn_later(self) -> None:
         if self._closed:
@@ -207,7 +205,7 @@ class _Process:
         report = b""
         try:
             socket.send_fds(self._socket, [job.to_json()], [descriptor])
-            while len(report) < _MAX_REPORT_BYTES:
+            while len(report) < _MAX_REPORT_BYTES and not report.lstrip().endswith(b"\n"):
                 piece = await loop.sock_recv(self._socket, _MAX_REPORT_BYTES)
                 if not piece:
                     break
