@@ -4,7 +4,7 @@
     2. look: which files are here and right, which lie elsewhere on this machine, what the hub says of the rest
     3. check that disk and memory suffice, before the first byte
     4. fetch what is missing (`transfer`)
-    5. optimise the encoder, and remove the fp32 one unless it is wanted
+    5. optimise the encoder, remove the fp32 one unless it is wanted, write the search's weights
 
 Blocking; the command line runs it in its own process, a server in a child process (`fetch`).
 """
@@ -15,31 +15,19 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
 from gigastt.config import Precision
 from gigastt.errors import DownloadFailed, ModelInvalid, ModelMissing
-from gigastt.models.catalog import ENCODER_OPTIMIZED, CatalogEntry, RemoteFile
+from gigastt.models.catalog import ENCODER_FP32, ENCODER_OPTIMIZED, CatalogEntry, RemoteFile
 from gigastt.models.disk import FreeBytes, free_bytes, require_space
 from gigastt.models.hub import Hub, RemoteState
 from gigastt.models.lock import exclusive
-from gigastt.models.memory import available_memory, require_memory
+from gigastt.models.memory import available_memory
+from gigastt.models.optimizer import EncoderOptimizer, Optimizer, make_encoder, require_encoder_memory
 from gigastt.models.progress import DownloadProgress
 from gigastt.models.seals import Seals, sha256_of
-from gigastt.models.store import PARTIAL_FOLDER, ModelFiles, is_present, model_folder, resolve
+from gigastt.models.store import PARTIAL_FOLDER, SEARCH_WEIGHTS, ModelFiles, is_present, model_folder, resolve
 from gigastt.models.transfer import Patience, Transfer, Wanted, persist
-
-# Makes the optimised encoder (second path) out of the fp32 one (first path); returns lines of a report.
-Optimizer: TypeAlias = Callable[[Path, Path], list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class OptimizerNeeds:
-    """What optimising takes, as a multiple of the fp32 encoder's size."""
-
-    optimize: Optimizer
-    memory_factor: float
-    disk_factor: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +39,13 @@ class DownloadOptions:
             `auto` optimises the fp32 one and then removes it.
         mirror: address of a mirror of the hub; None for HF_ENDPOINT or the hub itself.
         keep_fp32: keep the fp32 encoder after optimising.
-        optimizer: None leaves the fp32 encoder as it is.
+        optimizer: makes the search's weights and, with `auto`, the optimised encoder; None makes nothing.
     """
 
     precision: Precision = "auto"
     mirror: str | None = None
     keep_fp32: bool = False
-    optimizer: OptimizerNeeds | None = None
+    optimizer: Optimizer | None = None
     timeout: float | None = None
     patience: Patience = field(default_factory=Patience)
     free: FreeBytes = free_bytes
@@ -128,7 +116,7 @@ class _Download:
     def run(self) -> Outcome:
         # 1. What is here already?
         self._progress.begin("checking")
-        optimizer = self._optimizer_wanted()
+        optimizer = self._encoder_optimizer()
         encoder = self._entry.encoder_int8 if self._options.precision == "int8" else self._entry.encoder
         fp32_was_ours = self._seals.get(encoder.name) is not None
         wanted_files = [encoder, self._entry.decoder, self._entry.joint, self._entry.vocabulary]
@@ -142,12 +130,7 @@ class _Download:
         made = int(encoder.nominal_bytes * optimizer.disk_factor) if optimizer else 0
         require_space(self._folder, missing + made, self._options.free)
         if optimizer:
-            require_memory(
-                int(encoder.nominal_bytes * optimizer.memory_factor),
-                "Optimising the encoder",
-                self._options.memory(),
-                "Use `--precision int8` (the published int8 files, as they are) or `--no-optimize`.",
-            )
+            require_encoder_memory(optimizer, encoder.nominal_bytes, self._options.memory())
 
         # 3. Fetch it.
         total = sum(file.size for file in wanted)
@@ -159,14 +142,18 @@ class _Download:
         report: list[str] = []
         if optimizer:
             fetched_now = any(file.name == encoder.name for file in wanted)
-            report = self._optimize(optimizer, remove=not self._options.keep_fp32 and (fetched_now or fp32_was_ours))
+            report += self._optimize(optimizer, remove=not self._options.keep_fp32 and (fetched_now or fp32_was_ours))
+        if self._options.optimizer and (wanted or not is_present(self._folder / SEARCH_WEIGHTS)):
+            self._progress.begin("optimizing", subject=SEARCH_WEIGHTS)
+            report += self._options.optimizer.search(self._folder)
         shutil.rmtree(self._folder / PARTIAL_FOLDER, ignore_errors=True)
         self._progress.begin("done")
         files = resolve(self._entry.name, self._model_dir, self._options.precision)
         return Outcome(files, tuple(file.name for file in wanted), tuple(report))
 
-    def _optimizer_wanted(self) -> OptimizerNeeds | None:
-        return self._options.optimizer if self._options.precision == "auto" else None
+    def _encoder_optimizer(self) -> EncoderOptimizer | None:
+        optimizer = self._options.optimizer
+        return optimizer.encoder if optimizer is not None and self._options.precision == "auto" else None
 
     def _optimized_is_good(self) -> bool:
         """Whether the optimised encoder is here and is still what we made; a damaged one is removed."""
@@ -236,14 +223,9 @@ class _Download:
         self._progress.turn_to(path.name)
         return sha256_of(path, lambda count: self._progress.check_cancelled())
 
-    def _optimize(self, optimizer: OptimizerNeeds, *, remove: bool) -> list[str]:
-        source = self._folder / self._entry.encoder.name
-        target = self._folder / ENCODER_OPTIMIZED
-        self._progress.begin("optimizing", subject=target.name)
-        report = optimizer.optimize(source, target)
-        seals = Seals(self._folder)
-        seals.put(target.name, sha256_of(target))
+    def _optimize(self, optimizer: EncoderOptimizer, *, remove: bool) -> list[str]:
+        report = make_encoder(self._folder, optimizer, self._progress)
         if remove:
-            source.unlink()
-            seals.drop(source.name)
+            (self._folder / ENCODER_FP32).unlink()
+            Seals(self._folder).drop(ENCODER_FP32)
         return report

@@ -30,7 +30,7 @@ from gigastt.models.catalog import (
 from gigastt.models.seals import Seals, sha256_of
 
 PARTIAL_FOLDER = ".partial"
-SEARCH_WEIGHTS = "v3_e2e_rnnt_search.npz"
+SEARCH_WEIGHTS = "v3_e2e_rnnt_search.npy"
 _DEMO_FOLDER = Path(__file__).parent / "demo"
 _COMMON_FILES = (DECODER, JOINT, VOCABULARY)
 _LFS_POINTER = b"version https://git-lfs"

@@ -16,7 +16,8 @@ import pytest
 from gigastt.config import DEFAULT_MODEL, Precision
 from gigastt.errors import DownloadFailed, ModelInvalid, NotEnoughRoom
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED, JOINT, VOCABULARY
-from gigastt.models.download import DownloadOptions, OptimizerNeeds, Outcome, download, ensure
+from gigastt.models.download import DownloadOptions, Outcome, download, ensure
+from gigastt.models.optimizer import EncoderOptimizer, Optimizer
 from gigastt.models.progress import DownloadProgress, Snapshot
 from gigastt.models.seals import Seals
 from gigastt.models.store import resolve
@@ -334,7 +335,12 @@ def halve(source: Path, target: Path) -> list[str]:
     return [f"{source.name} → {target.name}"]
 
 
-OPTIMIZER = OptimizerNeeds(optimize=halve, memory_factor=3.0, disk_factor=0.5)
+def note_search(folder: Path) -> list[str]:
+    """Stand for writing the search's weights."""
+    return [f"search of {folder.name}"]
+
+
+OPTIMIZER = Optimizer(search=note_search, encoder=EncoderOptimizer(halve, memory_factor=3.0, disk_factor=0.5))
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -344,7 +350,7 @@ def test_optimising_replaces_the_fp32_encoder_unless_it_is_kept(hub: FakeHub, tm
     outcome = download(ENTRY, tmp_path, wanted)
 
     folder = tmp_path / DEFAULT_MODEL
-    assert outcome.report == (f"{ENCODER_FP32} → {ENCODER_OPTIMIZED}",)
+    assert outcome.report == (f"{ENCODER_FP32} → {ENCODER_OPTIMIZED}", f"search of {DEFAULT_MODEL}")
     assert outcome.files.form == "optimized"
     assert (folder / ENCODER_FP32).exists() is keep
     assert Seals(folder).state(ENCODER_OPTIMIZED) == "good"

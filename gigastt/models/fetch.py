@@ -1,0 +1,153 @@
+"""Download in a child process: what `serve --auto-download` does while it already answers `/health`.
+
+A child, because optimising takes gigabytes that a server should not keep, and because it can be ended at any
+moment. The parent's side is `fetch_in_child`, a coroutine on the gateway's loop that repeats the child's progress;
+the child is `python -m gigastt.models.fetch JSON` and writes one JSON object a line to standard output:
+
+    {"stage": "downloading", "subject": "…", "done_bytes": 1, "total_bytes": 2}      progress, at most one a percent
+    {"error": "…", "code": "download_failed"}                                        the last line of a failure
+
+The child ends when its standard input does, so none outlives its server. Interrupts are the server's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gigastt.config import Precision
+from gigastt.errors import DownloadFailed, GigasttError, ModelInvalid, NotEnoughRoom
+from gigastt.models.progress import DownloadProgress, Snapshot
+
+_ERRORS: dict[str, type[GigasttError]] = {cls.code: cls for cls in (DownloadFailed, NotEnoughRoom, ModelInvalid)}
+_END_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """What the child is told on its command line."""
+
+    model: str
+    model_dir: str
+    precision: Precision = "auto"
+
+    def command(self) -> list[str]:
+        """The command that starts the child."""
+        return [sys.executable, "-m", "gigastt.models.fetch", json.dumps(asdict(self))]
+
+
+async def fetch_in_child(command: Sequence[str], progress: DownloadProgress) -> None:
+    """Run a fetching child to its end; `progress` repeats what it reports.
+
+    Cancelling ends the child; what has arrived is kept for the next time.
+
+    Raises:
+        DownloadFailed, NotEnoughRoom, ModelInvalid: the child's own failure, in its own words.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        failure = await _follow(process, progress)
+        status = await process.wait()
+    finally:
+        await _end(process)
+    if failure is not None:
+        raise failure
+    if status != 0:
+        killed = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        hint = " (out of memory?)" if status == -signal.SIGKILL else ""
+        raise DownloadFailed(f"The process that downloads {killed}{hint}.")
+
+
+async def _follow(process: asyncio.subprocess.Process, progress: DownloadProgress) -> GigasttError | None:
+    assert process.stdout is not None
+    failure: GigasttError | None = None
+    async for line in process.stdout:
+        try:
+            fields: dict[str, Any] = json.loads(line)
+            if "error" in fields:
+                failure = _ERRORS.get(fields["code"], DownloadFailed)(fields["error"])
+            else:
+                progress.publish(Snapshot(**fields))
+        except (ValueError, TypeError, KeyError):
+            continue  # a library's own words
+    return failure
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+    if process.returncode is None:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), _END_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+class Reporter:
+    """The child's end of the line: a line a percent, not a line a block."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, int | None] | None = None
+
+    def observe(self, snapshot: Snapshot) -> None:
+        """Write a snapshot where it differs in what people would see."""
+        seen = (snapshot.stage, snapshot.percent)
+        if seen != self._last:
+            self._last = seen
+            write_line(snapshot.to_dict())
+
+
+def write_line(fields: dict[str, Any]) -> None:
+    """Write one JSON object as one line."""
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()
+
+
+def end_with_parent() -> None:
+    """End this process when its standard input ends, and leave interrupts to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
+def report_failure(exc: GigasttError) -> int:
+    """Write the last line of a failure; return the exit status."""
+    write_line({"error": str(exc), "code": exc.code})
+    return exc.exit_code
+
+
+def main(argument: str) -> int:
+    """Run the child."""
+    from gigastt.models.catalog import find
+    from gigastt.models.download import DownloadOptions, ensure
+    from gigastt.models.optimizer import load_optimizer
+
+    end_with_parent()
+    request = FetchRequest(**json.loads(argument))
+    options = DownloadOptions(precision=request.precision, optimizer=load_optimizer(encoder=True))
+    try:
+        ensure(find(request.model), Path(request.model_dir), options, DownloadProgress(Reporter().observe))
+    except GigasttError as exc:
+        return report_failure(exc)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
