@@ -109,7 +109,7 @@ def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Rec
             target.write(f"==> {name} <==\n")
         output = open_output(form, target, name if several else None)
         while first is not None:
-            if target is sys.stdout:
+            if target is sys.stdout and target.isatty():
                 progress.clear()
             output.write(first)
             first = next(segments, None)

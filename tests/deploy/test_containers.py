@@ -1,0 +1,56 @@
+"""The container files agree with each other and with the program; no engine is needed to see that."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gigastt.cli import COMMANDS
+from gigastt.commands.serve import serve
+from gigastt.config import Limits
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+VARIABLES = {variable for option in serve.params for variable in (option.envvar or [])}
+
+
+def compose_service() -> dict[str, Any]:
+    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
+    service: dict[str, Any] = compose["services"]["gigastt"]
+    return service
+
+
+def test_everything_that_is_copied_exists_and_is_not_ignored() -> None:
+    copied = [
+        word for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE) for word in line.split()[:-1]
+    ]
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").split() if line.startswith("!")}
+    assert copied
+    assert all((ROOT / word).exists() for word in copied)
+    assert set(copied) == kept
+
+
+def test_every_variable_is_one_of_the_programs() -> None:
+    named = set(re.findall(r"\b(GIGASTT_\w+)=", DOCKERFILE)) | set(compose_service()["environment"])
+    assert named
+    assert named <= VARIABLES
+
+
+def test_the_image_runs_as_an_ordinary_user_and_checks_its_own_health() -> None:
+    last_stage = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
+    assert re.search(r"^USER gigastt$", last_stage, re.MULTILINE)
+    check = re.search(r'^HEALTHCHECK .*CMD \["gigastt", "(\w+)"\]$', last_stage, re.MULTILINE)
+    assert check is not None
+    assert check[1] in COMMANDS
+
+
+def test_the_supervisor_waits_longer_than_the_drain() -> None:
+    grace = int(str(compose_service()["stop_grace_period"]).removesuffix("s"))
+    assert grace > Limits().shutdown_drain_secs
+
+
+def test_the_port_is_open_to_this_machine_only() -> None:
+    assert all(str(port).startswith("127.0.0.1:") for port in compose_service()["ports"])

@@ -1,0 +1,153 @@
+"""The shipped program as a child process: start it, find it, talk to it, signal it, look at its children."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from tests.waiting import wait_for
+
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0
+
+
+def clean_environment() -> dict[str, str]:
+    """Return this process's environment without any setting of the program's own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIGASTT_")}
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command line of the program, run by this interpreter."""
+    return [sys.executable, "-m", "gigastt", *arguments]
+
+
+class ServerProcess:
+    """`gigastt serve` with the demo model on a free port; stopped, and its log looked through, on leaving."""
+
+    def __init__(self, *arguments: str, exit_code: int = 0) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.prose: list[str] = []
+        self._expected_exit_code = exit_code
+        self._process = subprocess.Popen(
+            command("serve", "--model", "demo", "--port", "0", "--log-format", "json", *arguments),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            env=clean_environment(),
+        )
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> ServerProcess:
+        try:
+            wait_for(lambda: self._listening() is not None or self.exit_code is not None, START_SECONDS)
+            assert self.exit_code is None, f"the server did not start: {self.events} {self.prose}"
+            wait_for(lambda: self.get("/ready").status_code == 200, START_SECONDS)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.exit_code is None:
+            self.signal(signal.SIGTERM)
+        try:
+            self.wait()
+        finally:
+            self.kill()
+        if kind is None:
+            assert self.exit_code == self._expected_exit_code, f"exit code {self.exit_code}: {self.prose}"
+            assert not [event for event in self.events if "exception" in event], "a traceback in the log"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:PORT`."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def websocket_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/v1/ws"
+
+    @property
+    def port(self) -> int:
+        listening = self._listening()
+        assert listening is not None
+        return int(listening["port"])
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=START_SECONDS, **options)
+
+    def post(self, path: str, content: bytes, **options: Any) -> httpx.Response:
+        return httpx.post(self.url + path, content=content, timeout=60.0, **options)
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Return every log line of that event, so far."""
+        return [line for line in list(self.events) if line.get("event") == event]
+
+    def worker_pids(self) -> list[int]:
+        """Return the pids of the inference workers, read off the system and not off the log."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
+        return [int(child) for child in children if b"gigastt.workers" in _command_line(int(child))]
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, timeout: float = STOP_SECONDS) -> int:
+        """Wait for the process to end, and its log with it."""
+        code = self._process.wait(timeout)
+        self._reader.join(timeout)
+        return code
+
+    def kill(self) -> None:
+        """End it now, if it has not ended."""
+        if self.exit_code is None:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(STOP_SECONDS)
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+    def _listening(self) -> dict[str, Any] | None:
+        return next(iter(self.logged("listening")), None)
+
+    def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            try:
+                self.events.append(json.loads(line))
+            except ValueError:
+                self.prose.append(line.rstrip())
+
+
+def run_program(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end, with its output as text."""
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, check=False, timeout=60, env=clean_environment(), **options
+    )
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
