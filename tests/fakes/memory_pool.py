@@ -1,0 +1,124 @@
+"""A pool whose workers are objects: real routing and admission, no process, and deaths on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from gigastt.gateway.admission import Admission
+from gigastt.gateway.metrics import Metrics
+from gigastt.gateway.routing import Router, Sink
+from gigastt.gateway.track import Track
+from gigastt.ipc.messages import Ready, Stats, ToGateway, ToWorker
+from tests.fakes.worker import POISON, FakeRecognizer, Poisoned
+
+
+class MemoryWorker:
+    """A worker that works when told to."""
+
+    def __init__(self, index: int, poison: int | None) -> None:
+        self.index = index
+        self.writable = True
+        self.recognizer = FakeRecognizer(poison)
+        self.inbox: deque[ToWorker] = deque()
+        self.sent: list[ToWorker] = []
+        self.on_send: Callable[[], None] = lambda: None
+
+    def send(self, message: ToWorker) -> None:
+        self.inbox.append(message)
+        self.sent.append(message)
+        self.on_send()
+
+
+class MemoryPool:
+    """Workers in memory. `automatic`: they work by themselves, as soon as the event loop comes by."""
+
+    model = None
+    state = "ready"
+
+    def __init__(
+        self, workers: int = 2, *, sessions: int = 8, automatic: bool = False, poison: int | None = POISON
+    ) -> None:
+        self.metrics = Metrics()
+        self.draining = False
+        self.drain_listeners: set[Callable[[], None]] = set()
+        self.router = Router()
+        self.admission = Admission(self.metrics)
+        self.admission.resize(sessions)
+        self.workers: list[MemoryWorker] = []
+        self.deaths = 0
+        self._poison = poison
+        self._automatic = automatic
+        for _ in range(workers):
+            self.add_worker()
+
+    # -- what a session and a connection use
+
+    def admit(self, timeout: float) -> AbstractAsyncContextManager[None]:
+        return self.admission.admit(timeout)
+
+    def begin_drain(self) -> None:
+        self.draining = True
+        self.admission.close()
+        for listener in list(self.drain_listeners):
+            listener()
+
+    def open_track(self, track: Track, sink: Sink) -> None:
+        self.router.open(track, sink)
+
+    def pump_track(self, track: Track) -> None:
+        self.router.pump(track)
+
+    def close_track(self, track: Track) -> None:
+        self.router.close(track)
+
+    # -- what a test does
+
+    def add_worker(self) -> MemoryWorker:
+        """A worker is ready."""
+        worker = MemoryWorker(len(self.workers) + self.deaths, self._poison)
+        if self._automatic:
+            worker.on_send = lambda: self._soon(worker)
+        self.workers.append(worker)
+        self.router.add(worker)
+        return worker
+
+    def kill(self, worker: MemoryWorker, *, crashed: bool = False) -> None:
+        """A worker dies, with whatever it has not done, and another takes its place."""
+        self.deaths += 1
+        self.workers.remove(worker)
+        self.router.remove(worker, crashed=crashed)
+        self.add_worker()
+
+    def step(self, worker: MemoryWorker, *, answers: int | None = None) -> bool:
+        """Let a worker take one message; return whether there was one.
+
+        answers: how many of the messages it makes arrive before it dies; all, and it lives, if None.
+        """
+        if not worker.inbox:
+            return False
+        try:
+            made = worker.recognizer.handle(worker.inbox.popleft())
+        except Poisoned:
+            self.kill(worker, crashed=True)
+            return True
+        for message in made[:answers]:
+            self._deliver(worker, message)
+        if answers is not None:
+            self.kill(worker)
+        return True
+
+    def run(self) -> None:
+        """Let all workers work until there is nothing left to do."""
+        while any([self.step(worker) for worker in list(self.workers)]):
+            self.router.tick(0.0)
+            self.router.tick(10.0)
+
+    def _deliver(self, worker: MemoryWorker, message: ToGateway) -> None:
+        assert not isinstance(message, Ready | Stats)
+        self.router.receive(worker, message.stream, message, 0.0)
+
+    def _soon(self, worker: MemoryWorker) -> None:
+        asyncio.get_running_loop().call_soon(self.step, worker)

@@ -1,0 +1,93 @@
+"""A worker program that speaks the pipe protocol around the fake recogniser. Run as a real child.
+
+    python -m tests.fakes.worker_program --fd N [--mode MODE]
+
+Some values in the audio make it misbehave as a whole process would: 666 crashes it, 777 spins for ever, 778 sleeps
+for ever, 779 closes its pipe and lives on, 780 sends rubbish. The mode `broken` ends it before it is ready.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+from gigastt.ipc.messages import Audio, Ready, Stats, ToGateway, decode_to_worker, encode_message
+from gigastt.ipc.packets import PacketDecoder, encode_packet
+from tests.fakes.worker import BLOCK, FakeRecognizer, Poisoned
+
+SPIN, SLEEP, HANG_UP, RUBBISH = 777, 778, 779, 780
+_BEAT_SECONDS = 0.3
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--mode", default="steady")
+    parser.add_argument("--capacity", type=int, default=8)
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if options.mode == "broken":
+        print("the model is broken", file=sys.stderr)
+        return 3
+    with socket.socket(fileno=options.fd) as sock:
+        _send(sock, [Ready(os.getpid(), 0.01, options.capacity, "fake.onnx", 257, "cpu")])
+        _work(sock)
+    return 0
+
+
+def _work(sock: socket.socket) -> None:
+    recognizer, decoder = FakeRecognizer(), PacketDecoder()
+    beat_at = time.monotonic()
+    while True:
+        now = time.monotonic()
+        if now >= beat_at:
+            _send(sock, [Stats(len(recognizer.streams), 0.1, 1024, [])])
+            beat_at = now + _BEAT_SECONDS
+        readable, _, _ = select.select([sock], [], [], max(0.0, beat_at - now))
+        if not readable:
+            continue
+        piece = sock.recv(1 << 16)
+        if not piece:
+            return
+        for body in decoder.feed(piece):
+            message = decode_to_worker(body)
+            if isinstance(message, Audio):
+                _misbehave(sock, message.pcm)
+            try:
+                _send(sock, recognizer.handle(message))
+            except Poisoned:
+                os.abort()
+
+
+def _misbehave(sock: socket.socket, pcm: bytes) -> None:
+    values = {int.from_bytes(pcm[at : at + 2], "little") for at in range(0, len(pcm) - 1, BLOCK)}
+    if SPIN in values:
+        while True:
+            pass
+    if SLEEP in values:
+        threading.Event().wait()
+    if HANG_UP in values:
+        sock.shutdown(socket.SHUT_RDWR)
+        threading.Event().wait()
+    if RUBBISH in values:
+        sock.sendall(b"\x01\x00\x00\x00\xc1")
+        threading.Event().wait()
+
+
+def _send(sock: socket.socket, messages: Sequence[ToGateway]) -> None:
+    try:
+        sock.sendall(b"".join(encode_packet(encode_message(message)) for message in messages))
+    except OSError:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
