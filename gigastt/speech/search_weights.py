@@ -80,7 +80,7 @@ class SearchWeights:
             OSError: it cannot be read.
             ValueError: it is not such a file.
         """
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        mapped = np.lib.format.open_memmap(path, mode="r")
         if mapped.shape != (1,) or mapped.dtype.names is None:
             raise ValueError("Expected one record in a file of search weights.")
         return cls(np.asarray(mapped)[0])
