@@ -123,8 +123,10 @@ class Engine:
             if not self._is_gone(track):
                 self._run_final(track, turn)
                 self._feed_live(track)
+            self._read_ahead()
         elif turn is Turn.PARTIAL:
             self._run_partials(partials, now)
+            self._read_ahead()
         elif turn is Turn.FILE:
             self._step_file()
         return self.collect()
@@ -230,19 +232,30 @@ class Engine:
     # -- finals and files
 
     def _step_file(self) -> None:
-        """Run the pass of the file whose turn it is, or analyse its next seconds; files take turns by passes."""
+        """Run the pass of the file whose turn it is, or go on reading it; files take turns by passes."""
         stream, track = next(iter(self._files.items()))
-        if track.utterance is None:
-            track.feed()
-            self._touched[stream] = track
-        while self._accept_known(track):
-            pass
+        self._read_file(track)
         if track.utterance is None:
             self._scheduler.record_reading()
         else:
             self._run_final(track, Turn.FILE)
             self._files[stream] = self._files.pop(stream)
         self._close_if_done(track)
+
+    def _read_ahead(self) -> None:
+        """Read some of the next file beside a live pass, so that its own turn is not spent on reading."""
+        track = next(iter(self._files.values()), None)
+        if track is not None:
+            self._read_file(track)
+            self._close_if_done(track)
+
+    def _read_file(self, track: FileTrack) -> None:
+        """Analyse a file's next seconds, unless an utterance is waiting."""
+        if track.utterance is None:
+            track.feed()
+            self._touched[track.id] = track
+        while self._accept_known(track):
+            pass
 
     def _accept_known(self, track: Track) -> bool:
         """Accept the waiting utterance if its words are known without a pass; return whether they were."""

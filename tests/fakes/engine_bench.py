@@ -1,0 +1,119 @@
+"""The engine on a bench: the fake recogniser under it, tones for speech, and messages in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from gigastt.ipc.messages import (
+    AttachAudio,
+    Audio,
+    Final,
+    Finish,
+    OpenStream,
+    Partial,
+    PassRecord,
+    StreamId,
+    StreamOptions,
+    ToGateway,
+)
+from gigastt.speech.hypothesis import Samples
+from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.workers.engine import Engine
+from tests.fakes.detector import LoudnessDetector
+from tests.fakes.recognizer import FakeRecognizer, silence, tone
+
+Message = TypeVar("Message")
+
+PITCHES = (300.0, 500.0, 800.0, 1200.0, 1800.0, 2600.0)
+
+
+class Bench:
+    """An engine, a clock that only moves when told to, and every message that came out."""
+
+    def __init__(self) -> None:
+        self.recognizer = FakeRecognizer()
+        self.engine = Engine(self.recognizer, open_stream, self._attach)
+        self.segments: dict[str, Samples] = {}
+        self.messages: list[ToGateway] = []
+        self.passes: list[PassRecord] = []
+        self.now = 0.0
+
+    def open(self, number: int, *, partials: bool = True, start: int = 0, resume: bytes = b"") -> StreamId:
+        stream = StreamId(number)
+        self.engine.handle(OpenStream(stream, start, resume, StreamOptions(partials=partials), f"request-{number}"))
+        return stream
+
+    def send(self, stream: StreamId, *parts: Samples) -> None:
+        pcm = np.concatenate(parts).astype("<i2").tobytes()
+        self.engine.handle(Audio(stream, pcm))
+        self.messages += self.engine.collect()
+
+    def finish(self, stream: StreamId) -> None:
+        self.engine.handle(Finish(stream))
+        self.messages += self.engine.collect()
+
+    def attach(self, number: int, samples: Samples, count: int | None = None) -> StreamId:
+        stream = StreamId(number)
+        self.segments[f"segment-{number}"] = samples
+        message = AttachAudio(
+            stream, f"segment-{number}", len(samples) if count is None else count, 0, b"", StreamOptions(), "request"
+        )
+        self.engine.handle(message)
+        self.messages += self.engine.collect()
+        return stream
+
+    def step(self, seconds: float = 0.01) -> PassRecord | None:
+        """Run one step that takes `seconds`; return the record of its pass, if it ran one."""
+        self.messages += self.engine.step(self.now)
+        self.now += seconds
+        record = self.engine.account(seconds)
+        if record is not None:
+            self.passes.append(record)
+        return record
+
+    def run(self) -> None:
+        """Run until there is nothing to do at this moment."""
+        while self.engine.wait_seconds(self.now) == 0.0:
+            self.step()
+
+    def next_pass(self) -> PassRecord:
+        """Run until a pass has been run."""
+        while True:
+            record = self.step()
+            if record is not None:
+                return record
+
+    def sent(self, kind: type[Message], stream: StreamId | None = None) -> list[Message]:
+        """The messages of one kind, of one stream or of all."""
+        found = [message for message in self.messages if isinstance(message, kind)]
+        return [message for message in found if stream is None or getattr(message, "stream", None) == stream]
+
+    def texts(self, stream: StreamId) -> list[str]:
+        return [final.text for final in self.sent(Final, stream) if final.text]
+
+    def partial_texts(self, stream: StreamId) -> list[str]:
+        return [partial.text for partial in self.sent(Partial, stream)]
+
+    def _attach(self, name: str, samples: int) -> Samples:
+        segment = self.segments[name]
+        if len(segment) < samples:
+            raise ValueError("Expected more samples in the segment.")
+        return segment[:samples]
+
+
+def open_stream(settings: StreamSettings, start: int, resume: bytes) -> Stream:
+    return Stream(settings, LoudnessDetector, start, resume)
+
+
+def speech(pitches: Sequence[float], *, pause: float = 0.2, seconds: float = 0.3) -> Samples:
+    """Tones with short pauses: one utterance, a word for each."""
+    parts = [part for pitch in pitches for part in (tone(pitch, seconds), silence(pause))]
+    return np.concatenate([silence(0.5), *parts])
+
+
+def endpoint() -> Samples:
+    """Silence that ends an utterance."""
+    return silence(1.5)

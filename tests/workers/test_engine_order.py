@@ -1,0 +1,127 @@
+"""In which order the engine works: finals, partials of those that waited longest, files with their share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gigastt.ipc.messages import Final, Partial, Progress
+from tests.fakes.engine_bench import PITCHES, Bench, endpoint, speech
+from tests.fakes.recognizer import silence, tone
+
+
+def test_finals_go_first_in_the_order_in_which_utterances_ended() -> None:
+    bench = Bench()
+    growing, late, early = bench.open(1), bench.open(2), bench.open(3)
+    bench.send(growing, speech(PITCHES[:2]))
+    bench.send(early, speech(PITCHES[:1]), endpoint())
+    bench.send(late, speech(PITCHES[:1]), endpoint())
+
+    records = [bench.next_pass(), bench.next_pass(), bench.next_pass()]
+
+    assert [record.kind for record in records] == ["final", "final", "partial"]
+    assert [final.stream for final in bench.sent(Final)] == [early, late]
+
+
+def test_the_stream_that_waited_longest_gets_its_partial_first() -> None:
+    bench = Bench()
+    streams = [bench.open(number) for number in (1, 2, 3)]
+    for number, stream in enumerate(streams):
+        bench.now = 10.0 - number
+        bench.send(stream, speech(PITCHES[: 3 + number]))  # of different lengths: no two share a pass
+        bench.next_pass()
+        bench.send(stream, tone(900.0, 0.2))
+    bench.now = 20.0
+    bench.messages.clear()
+
+    for _ in streams:
+        bench.next_pass()
+
+    assert [partial.stream for partial in bench.sent(Partial)] == streams[::-1]
+
+
+def test_partials_keep_their_distance() -> None:
+    bench = Bench()
+    stream = bench.open(1)
+    bench.send(stream, speech(PITCHES[:1]))
+    bench.run()
+    passed = bench.now
+    bench.send(stream, tone(500.0, 0.3))
+
+    assert len(bench.passes) == 1
+    assert bench.engine.wait_seconds(passed) == pytest.approx(0.3 - 0.01)
+
+
+def test_a_stream_that_wants_no_partials_gets_none() -> None:
+    bench = Bench()
+    stream = bench.open(1, partials=False)
+    bench.send(stream, speech(PITCHES))
+    bench.run()
+
+    assert bench.engine.wait_seconds(bench.now) is None
+    assert bench.passes == []
+
+
+def test_partials_of_equal_windows_share_a_pass_and_finals_never_do() -> None:
+    bench = Bench()
+    streams = [bench.open(number) for number in range(1, 7)]
+    for stream in streams:
+        bench.send(stream, speech(PITCHES[:2]))
+    bench.run()
+    assert [(record.kind, record.batch) for record in bench.passes] == [("partial", 4), ("partial", 2)]
+    bench.passes.clear()
+
+    for stream in streams:
+        bench.send(stream, endpoint())
+    bench.run()
+
+    assert [(record.kind, record.batch) for record in bench.passes] == [("final", 1)] * 6
+
+
+def test_a_partial_overtaken_by_the_end_of_its_utterance_is_dropped() -> None:
+    bench = Bench()
+    stream = bench.open(1)
+    bench.send(stream, speech(PITCHES[:2]))
+    bench.send(stream, endpoint())
+    bench.run()
+
+    assert [record.kind for record in bench.passes] == ["final"]
+    assert bench.partial_texts(stream) == []
+
+
+def test_an_upload_gets_its_share_and_a_final_waits_for_one_pass_of_it_at_most() -> None:
+    bench = Bench()
+    bench.attach(1, np.tile(np.concatenate([speech(PITCHES), endpoint()]), 20))
+    live = [bench.open(number) for number in range(2, 7)]
+    for _ in range(8):
+        for stream in live:
+            bench.send(stream, speech(PITCHES[:2]), endpoint())
+        while bench.engine.streams and len(bench.sent(Final)) < 5:
+            bench.next_pass()
+        bench.messages.clear()
+
+    kinds = [record.kind for record in bench.passes]
+    share = kinds.count("file") / len(kinds)
+    assert 0.2 <= share <= 0.3
+    assert "file file" not in " ".join(kinds)
+
+
+def test_a_long_silent_file_is_read_a_few_seconds_at_a_time() -> None:
+    bench = Bench()
+    stream = bench.attach(1, silence(60.0))
+    bench.run()
+
+    places = [progress.consumed for progress in bench.sent(Progress, stream)]
+    assert len(places) >= 30
+    assert max(np.diff([0, *places])) <= 2 * 16_000
+    assert bench.passes == []
+
+
+def test_idle_streams_want_nothing() -> None:
+    bench = Bench()
+    for number in range(50):
+        bench.send(bench.open(number), silence(1.0))
+    bench.run()
+
+    assert bench.passes == []
+    assert bench.engine.wait_seconds(bench.now) is None

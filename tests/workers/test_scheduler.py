@@ -1,0 +1,117 @@
+"""Whose turn it is: finals, then partials, then files, which are promised one pass in four."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from gigastt.speech.hypothesis import Window
+from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
+
+
+def window(frames: int) -> Window:
+    return Window(np.zeros((frames, 64), dtype=np.float32), first_frame=0)
+
+
+def run(scheduler: Scheduler, count: int, *, finals: bool, partials: bool, files: bool) -> list[Turn | None]:
+    """Let passes of the chosen kinds run, with the same work always waiting."""
+    turns = []
+    for _ in range(count):
+        turn = scheduler.next_turn(finals=finals, partials=partials, files=files)
+        if turn is not None:
+            scheduler.record_turn(turn)
+        turns.append(turn)
+    return turns
+
+
+@pytest.mark.parametrize(
+    ("finals", "partials", "files", "turn"),
+    [
+        (False, False, False, None),
+        (True, True, True, Turn.FINAL),
+        (True, False, False, Turn.FINAL),
+        (False, True, True, Turn.PARTIAL),
+        (False, True, False, Turn.PARTIAL),
+        (False, False, True, Turn.FILE),
+    ],
+)
+def test_first_turn(finals: bool, partials: bool, files: bool, turn: Turn | None) -> None:
+    assert Scheduler().next_turn(finals=finals, partials=partials, files=files) is turn
+
+
+@pytest.mark.parametrize(("finals", "partials"), [(True, False), (False, True), (True, True)])
+def test_files_get_one_pass_in_four_of_a_busy_worker(finals: bool, partials: bool) -> None:
+    turns = run(Scheduler(), 40, finals=finals, partials=partials, files=True)
+
+    assert turns.count(Turn.FILE) == 10
+    assert max(len(list(group)) for turn, group in itertools.groupby(turns) if turn is Turn.FILE) == 1
+
+
+def test_files_get_every_pass_of_a_worker_with_nothing_else_to_do() -> None:
+    assert run(Scheduler(), 5, finals=False, partials=False, files=True) == [Turn.FILE] * 5
+
+
+def test_a_long_upload_puts_a_final_off_by_one_pass_at_most() -> None:
+    scheduler = Scheduler()
+    run(scheduler, 100, finals=False, partials=False, files=True)
+
+    assert run(scheduler, 1, finals=True, partials=False, files=True) == [Turn.FINAL]
+
+
+def test_a_file_that_reads_silence_lets_live_work_go_first_each_time() -> None:
+    scheduler = Scheduler()
+    run(scheduler, 3, finals=True, partials=False, files=True)
+    turns = []
+    for _ in range(6):
+        turn = scheduler.next_turn(finals=True, partials=False, files=True)
+        turns.append(turn)
+        if turn is Turn.FILE:
+            scheduler.record_reading()
+        else:
+            scheduler.record_turn(Turn.FINAL)
+
+    assert turns == [Turn.FILE, Turn.FINAL] * 3
+
+
+def test_partials_come_every_300_ms_while_the_worker_is_idle() -> None:
+    scheduler = Scheduler()
+    scheduler.record_partials(windows=1, seconds=0.02)
+
+    assert scheduler.partial_interval(speaking=1) == 0.3
+
+
+def test_partials_thin_out_with_speakers_and_with_the_price_of_a_pass() -> None:
+    scheduler = Scheduler()
+    for _ in range(100):
+        scheduler.record_partials(windows=2, seconds=0.2)
+
+    assert scheduler.partial_interval(speaking=6) == pytest.approx(6 * 0.1 / 0.6, rel=1e-3)
+    assert scheduler.partial_interval(speaking=12) == pytest.approx(12 * 0.1 / 0.6, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("frames", "batch"),
+    [
+        ([], []),
+        ([100], [0]),
+        ([100, 100, 100], [0, 1, 2]),
+        ([160] * 6, [0, 1, 2, 3]),
+        ([100, 104, 100], [0, 2]),
+        ([161, 161], [0]),
+        ([500, 100, 100], [0]),
+    ],
+)
+def test_only_short_windows_of_one_length_share_a_pass(frames: list[int], batch: list[int]) -> None:
+    chosen = choose_batch((number, window(count)) for number, count in enumerate(frames))
+
+    assert [number for number, _ in chosen] == batch
+
+
+def test_nothing_is_read_behind_a_long_window() -> None:
+    windows = iter([(0, window(400)), (1, window(400))])
+
+    choose_batch(windows)
+
+    assert len(list(windows)) == 1
