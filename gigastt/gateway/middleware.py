@@ -117,7 +117,7 @@ class _Answer:
             self.status = message.get("status", 101)
             message = {**message, "headers": [*message.get("headers", ()), *self._exchange.headers]}
         if kind == "websocket.accept":
-            message.setdefault("subprotocol", self._exchange.subprotocol)
+            message["subprotocol"] = message.get("subprotocol") or self._exchange.subprotocol
             self.finish()  # the request is answered; the session that begins is not a slow request
         elif kind == "websocket.close":
             self._closed = True

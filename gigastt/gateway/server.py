@@ -24,16 +24,18 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from gigastt.errors import PortUnavailable
-from gigastt.gateway.connections import HttpConnection, WebSocketConnection
+from gigastt.gateway.deadlines import ConnectionConfig, Deadlines
+from gigastt.gateway.http_connection import HttpConnection
 from gigastt.gateway.metrics import Metrics
+from gigastt.gateway.ws_connection import WebSocketConnection
 
 log = structlog.get_logger(__name__)
 
 BACKLOG = 2_048
 KEEP_ALIVE_SECONDS = 75  # longer than a reverse proxy keeps a connection, so that it is the one to close
-PING_SECONDS = 20.0
+DEADLINES = Deadlines()
 SEND_BUFFER_BYTES = 128 * 1024
-_STOP_SECONDS = 3
+_STOP_SECONDS = 1
 _LAG_SECONDS = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -69,6 +71,7 @@ class Server(uvicorn.Server):
         begin_drain: Callable[[], None] | None = None,
         drain_seconds: Callable[[], float] = lambda: 0.0,
         handle_signals: bool = True,
+        deadlines: Deadlines = DEADLINES,
     ) -> None:
         """Build a server.
 
@@ -78,8 +81,9 @@ class Server(uvicorn.Server):
             begin_drain: called once, at the first signal: from now on sessions finish and newcomers are refused.
             drain_seconds: how long that may take.
             handle_signals: listen to SIGINT and SIGTERM; one server of a process does.
+            deadlines: for slow and silent peers.
         """
-        super().__init__(_configure(app, max_frame_bytes))
+        super().__init__(_configure(app, max_frame_bytes, deadlines))
         self._begin_drain = begin_drain
         self._drain_seconds = drain_seconds
         self._handle_signals = handle_signals
@@ -163,15 +167,14 @@ async def watch_loop_lag(metrics: Metrics) -> None:
         metrics.event_loop_lag_seconds.observe(max(0.0, loop.time() - due))
 
 
-def _configure(app: ASGIApp, max_frame_bytes: int) -> uvicorn.Config:
-    return uvicorn.Config(
+def _configure(app: ASGIApp, max_frame_bytes: int, deadlines: Deadlines) -> ConnectionConfig:
+    return ConnectionConfig(
         app,
+        deadlines,
         http=HttpConnection,
         ws=WebSocketConnection,
+        ws_per_message_deflate=False,  # speech does not compress, and a small frame could become a huge one
         ws_max_size=max_frame_bytes,
-        ws_per_message_deflate=False,
-        ws_ping_interval=PING_SECONDS,
-        ws_ping_timeout=PING_SECONDS,
         lifespan="off",
         log_config=None,
         log_level="error",

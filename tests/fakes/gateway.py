@@ -21,7 +21,7 @@ LOCAL = "http://127.0.0.1:9876"
 
 def http_client(context: AppContext, peer: str = "127.0.0.1", base_url: str = LOCAL) -> httpx.AsyncClient:
     """Return a client that calls the application in memory, as if from `peer`."""
-    transport = httpx.ASGITransport(create_app(context), client=(peer, 5000))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(create_app(context), client=(peer, 5000))
     return httpx.AsyncClient(transport=transport, base_url=base_url)
 
 

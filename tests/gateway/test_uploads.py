@@ -71,7 +71,7 @@ async def test_a_body_in_pieces_is_put_together() -> None:
 
 
 async def test_spans_without_words_are_declared() -> None:
-    events = [WindowFailedEvent(0, 1.0, 2.0), SegmentFailedEvent(0, 3.0, 4.0), final("", 0, "stop")]
+    events: list[Event] = [WindowFailedEvent(0, 1.0, 2.0), SegmentFailedEvent(0, 3.0, 4.0), final("", 0, "stop")]
     body = (await post(Fakes(transcriber=FakeTranscriber(events)).context())).json()
     assert body["failed"] == [
         {"code": "inference_error", "start": 1.0, "end": 2.0},

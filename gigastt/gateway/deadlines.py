@@ -1,0 +1,86 @@
+"""Deadlines: how long a peer may take, and what one is told that never got as far as a request.
+
+Shared by `http_connection` and `ws_connection`, which uvicorn makes for each connection on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+
+from gigastt.errors import RequestError
+from gigastt.gateway.responses import encode_json, error_fields
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a peer may take, in seconds.
+
+    Attributes:
+        head: for a request's headers, from its first byte (or from the connection's beginning).
+        body: for the next `LEAST_BODY_BYTES` of a body.
+        linger: to stop sending when its answer is there; hanging up before would reset the connection and destroy it.
+        unread: to read what it is sent, when the buffer is full.
+        ping: between two pings.
+    """
+
+    head: float = 10.0
+    body: float = 30.0
+    linger: float = 5.0
+    unread: float = 10.0
+    ping: float = 20.0
+
+
+class ConnectionConfig(Config):
+    """uvicorn's configuration, and the deadlines of its connections."""
+
+    def __init__(self, app: ASGIApp, deadlines: Deadlines, **options: Any) -> None:
+        self.deadlines = deadlines
+        super().__init__(app, ws_ping_interval=deadlines.ping, ws_ping_timeout=deadlines.ping, **options)
+
+
+class ReadersDeadline:
+    """Drop a peer that does not read what it is sent.
+
+    `transport.close()` would wait until the peer has read what is buffered, that is, for ever.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    deadlines: Deadlines
+    _unread: asyncio.TimerHandle | None = None
+
+    def watch_writing(self) -> None:
+        """The write buffer is full."""
+        self._unread = self.loop.call_later(self.deadlines.unread, self.transport.abort)
+
+    def unwatch_writing(self) -> None:
+        """It has room again, or the connection is gone."""
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+
+def answer_headers(length: int) -> dict[str, str]:
+    return {
+        "date": email.utils.formatdate(usegmt=True),
+        "content-type": "application/json",
+        "content-length": str(length),
+        "cache-control": "no-store",
+        "vary": "Origin",
+        "connection": "close",
+    }
+
+
+def raw_answer(exc: RequestError) -> bytes:
+    """Return a whole HTTP answer, for connections that never became a request."""
+    body = encode_json(error_fields(exc))
+    lines = [f"HTTP/1.1 {exc.status} {HTTPStatus(exc.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in answer_headers(len(body)).items()]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
