@@ -92,8 +92,9 @@ def join_pieces(pieces: Sequence[str]) -> str:
 def group_words(tokens: Sequence[Token]) -> tuple[Word, ...]:
     """Group tokens into words: a word begins at a piece that starts with `▁`.
 
-    A word spans from its first token's encoder frame to the end of its last token's (40 ms);
-    its confidence is the mean probability of its tokens.
+    A word spans from its first token's encoder frame to the end (40 ms) of its last token's with a letter or
+    digit: its full stop is often emitted only behind the pause. Its confidence is the mean probability of its
+    tokens.
     """
     groups: list[list[Token]] = []
     for token in tokens:
@@ -105,9 +106,10 @@ def group_words(tokens: Sequence[Token]) -> tuple[Word, ...]:
 
 
 def _word(tokens: Sequence[Token]) -> Word:
+    last = next((token for token in reversed(tokens) if any(map(str.isalnum, token.piece))), tokens[-1])
     return Word(
         text=join_pieces([t.piece for t in tokens]),
         start=round(tokens[0].frame * FRAME_SAMPLES / SAMPLE_RATE, 2),
-        end=round((tokens[-1].frame + SUBSAMPLING) * FRAME_SAMPLES / SAMPLE_RATE, 2),
+        end=round((last.frame + SUBSAMPLING) * FRAME_SAMPLES / SAMPLE_RATE, 2),
         confidence=round(sum(t.probability for t in tokens) / len(tokens), 4),
     )

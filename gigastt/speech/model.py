@@ -40,7 +40,7 @@ class TripletFiles:
     @property
     def search_weights(self) -> Path:
         """The optional file beside the decoder that lets the search do without decoder and joint runs."""
-        return self.decoder.with_name(self.decoder.name.replace("_decoder.onnx", "_search.npy"))
+        return self.decoder.with_name(f"{self.decoder.stem.partition('_decoder')[0]}_search.npy")
 
 
 @dataclass(frozen=True, slots=True)
