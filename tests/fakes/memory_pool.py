@@ -12,7 +12,7 @@ from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.routing import Router, Sink
 from gigastt.gateway.track import Track
 from gigastt.ipc.messages import Ready, Stats, ToGateway, ToWorker
-from tests.fakes.worker import POISON, FakeRecognizer, Poisoned
+from tests.fakes.scripted import POISON, FakeRecognizer, Poisoned
 
 
 class MemoryWorker:

@@ -1,6 +1,6 @@
 """A worker program that speaks the pipe protocol around the fake recogniser. Run as a real child.
 
-    python -m tests.fakes.worker_program --fd N [--mode MODE]
+    python -m tests.fakes.scripted_worker --fd N [--mode MODE]
 
 Some values in the audio make it misbehave as a whole process would: 666 crashes it, 777 spins for ever, 778 sleeps
 for ever, 779 closes its pipe and lives on, 780 sends rubbish. The mode `broken` ends it before it is ready.
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from gigastt.ipc.messages import Audio, Ready, Stats, ToGateway, decode_to_worker, encode_message
 from gigastt.ipc.packets import PacketDecoder, encode_packet
-from tests.fakes.worker import BLOCK, FakeRecognizer, Poisoned
+from tests.fakes.scripted import BLOCK, FakeRecognizer, Poisoned
 
 SPIN, SLEEP, HANG_UP, RUBBISH = 777, 778, 779, 780
 _BEAT_SECONDS = 0.3
