@@ -55,7 +55,7 @@ class AppContext:
     transcribe: FileTranscriber
     live: Callable[[WebSocket, AppContext], Awaitable[None]]
     clock: Callable[[], float] = time.monotonic
-    preparing: str | None = None  # what holds up the start, for people: "downloading 37 %"
+    preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
     limits: Limits = field(init=False)
     rate_limiter: RateLimiter = field(init=False)
 

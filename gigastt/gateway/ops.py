@@ -54,7 +54,7 @@ class Operations:
             return JSONResponse({"status": "ready", **counts})
         sentence = _SENTENCES[reason]
         if self._context.preparing is not None:
-            sentence = f"{sentence[:-1]}: {self._context.preparing}."
+            sentence = f"{sentence[:-1]}: {self._context.preparing()}."
         body = {"status": "not_ready", "reason": reason, **counts}
         body |= {"error": sentence, "code": reason, "retry_after_ms": _RETRY_AFTER_MS}
         return JSONResponse(body, 503, {"retry-after": str(_RETRY_AFTER_MS // 1000)})
@@ -66,8 +66,9 @@ class Operations:
 
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`."""
-        if not self._context.settings.metrics:
-            raise MetricsDisabled("The server was started without --metrics.")
+        settings = self._context.settings
+        if not settings.metrics or settings.metrics_listen is not None:
+            raise MetricsDisabled("There are no metrics at this address: see --metrics and --metrics-listen.")
         return metrics_response(self._context)
 
 

@@ -72,6 +72,7 @@ class Server(uvicorn.Server):
         drain_seconds: Callable[[], float] = lambda: 0.0,
         handle_signals: bool = True,
         deadlines: Deadlines = DEADLINES,
+        event: str = "listening",
     ) -> None:
         """Build a server.
 
@@ -82,11 +83,13 @@ class Server(uvicorn.Server):
             drain_seconds: how long that may take.
             handle_signals: listen to SIGINT and SIGTERM; one server of a process does.
             deadlines: for slow and silent peers.
+            event: what the log says, with host and port, when the server listens.
         """
         super().__init__(_configure(app, max_frame_bytes, deadlines))
         self._begin_drain = begin_drain
         self._drain_seconds = drain_seconds
         self._handle_signals = handle_signals
+        self._event = event
         self._draining: asyncio.Task[None] | None = None
 
     @property
@@ -123,7 +126,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
-            log.info("listening", host=host, port=port)
+            log.info(self._event, host=host, port=port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._draining is not None:

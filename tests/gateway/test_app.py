@@ -110,7 +110,7 @@ async def test_ready_tells_how_far_a_download_is() -> None:
     fakes = Fakes()
     fakes.pool.state = "initializing"
     context = fakes.context()
-    context.preparing = "downloading 37 %"
+    context.preparing = lambda: "downloading 37 %"
     body = assert_error(await request(context, "GET", "/ready"), 503, "model_missing")
     assert "downloading 37 %" in body["error"]
 

@@ -1,0 +1,261 @@
+"""The composition root of the server: finds the parts, joins them, and ends them in order.
+
+    startup     model files → sockets → event loop → listening; the workers load while `/health` already answers
+    main loop   the server serves; SIGHUP reads the limits again
+    shutdown    drain (server) → metrics listener → workers → decoder's processes
+
+The only module besides the command line that knows both the gateway and the workers. Runs on the main thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import resource
+import signal
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+import uvloop
+
+from gigastt import __version__
+from gigastt.config import Limits, Settings
+from gigastt.errors import ConfigError, GigasttError, ModelMissing
+from gigastt.gateway.app import create_app, create_metrics_app
+from gigastt.gateway.context import AppContext, ServedModel
+from gigastt.gateway.decoder import DecodedFile, Decoder
+from gigastt.gateway.events import Event
+from gigastt.gateway.live import run_live
+from gigastt.gateway.metrics import Metrics
+from gigastt.gateway.ops import DEMO_WARNING
+from gigastt.gateway.pool import Pool
+from gigastt.gateway.server import Server, bind, watch_loop_lag
+from gigastt.gateway.session import SessionOptions, transcribe_segment
+from gigastt.models.catalog import find
+from gigastt.models.fetch import FetchRequest, fetch_in_child
+from gigastt.models.progress import DownloadProgress
+from gigastt.models.store import ModelFiles, resolve
+from gigastt.workers.config import WorkerConfig
+
+log = structlog.get_logger(__name__)
+
+LimitsReader = Callable[[], Limits]
+
+
+def run(settings: Settings, read_limits: LimitsReader) -> int:
+    """Serve until told to stop; return the exit code.
+
+    Raises:
+        ModelMissing, ModelInvalid: no model files, and nobody asked to fetch them.
+        PortUnavailable: the port is taken.
+        ConfigError: a file that the settings name is wrong.
+        WorkerBootFailed: the workers end before they are ready.
+    """
+    model = find_model(settings)
+    listeners = bind(settings.host, settings.port)
+    metrics_listeners = bind(*split_address(settings.metrics_listen)) if settings.metrics_listen else []
+    raise_descriptor_limit()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings, model, listeners, metrics_listeners, read_limits))
+    return 0
+
+
+async def serve(
+    settings: Settings,
+    model: ModelFiles | None,
+    listeners: list[socket.socket],
+    metrics_listeners: list[socket.socket],
+    read_limits: LimitsReader,
+) -> None:
+    """Join the parts, serve, and end them; `model` is None while it must be fetched first."""
+    # startup
+    workers = WorkerCommand(settings)
+    metrics = Metrics()
+    decoder = Decoder()
+    pool = Pool(settings, workers, metrics)
+    context = AppContext(
+        settings=settings,
+        model=describe(settings, model),
+        metrics=metrics,
+        pool=pool,
+        decoder=decoder,
+        transcribe=FileTranscription(pool),
+        live=run_live,
+    )
+    server = Server(
+        create_app(context),
+        max_frame_bytes=settings.limits.ws_frame_max_bytes,
+        begin_drain=pool.begin_drain,
+        drain_seconds=lambda: context.limits.shutdown_drain_secs,
+    )
+    warn(context)
+    loading = asyncio.create_task(load(context, workers, model), name="load")
+    loading.add_done_callback(lambda task: server.stop() if not task.cancelled() and task.exception() else None)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_limits, context, server, read_limits)
+    try:
+        # main loop
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(decoder)
+            await stack.enter_async_context(background(watch_loop_lag(metrics)))
+            if metrics_listeners:
+                await stack.enter_async_context(serving_metrics(context, metrics_listeners))
+            await server.serve(listeners)
+    finally:
+        # shutdown
+        loading.cancel()
+        await asyncio.gather(loading, return_exceptions=True)
+        await pool.close()
+        log.info("stopped")
+    if not loading.cancelled():
+        loading.result()  # what kept the server from starting, if something did
+
+
+async def load(context: AppContext, workers: WorkerCommand, model: ModelFiles | None) -> None:
+    """Fetch the model if need be, start the workers, and wait until each is ready."""
+    if model is None:
+        model = await fetch_model(context)
+    workers.use(model)
+    await context.pool.start()
+    await context.pool.wait_ready()
+    card = context.pool.model
+    context.metrics.build_info.labels(__version__, model.name, card.provider if card else "").set(1)
+    gc.collect()
+    gc.freeze()  # what lives from here to the end need not be looked at again and again
+    log.info("ready", workers=context.pool.workers_ready, sessions=context.pool.total)
+
+
+async def fetch_model(context: AppContext) -> ModelFiles:
+    """Fetch the model in a process of its own; `/ready` tells how far it is."""
+    settings = context.settings
+    progress = DownloadProgress()
+    context.preparing = progress.describe
+    log.info("fetching_model", model=settings.model)
+    request = FetchRequest(settings.model, str(settings.model_dir), settings.precision)
+    await fetch_in_child(request.command(), progress)
+    context.preparing = None
+    return resolve(settings.model, settings.model_dir, settings.precision)
+
+
+class WorkerCommand:
+    """The command that starts a worker, once the model is known."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._config: WorkerConfig | None = None
+
+    def use(self, model: ModelFiles) -> None:
+        """Have workers load these files."""
+        self._config = WorkerConfig(
+            model=model.name,
+            encoder=str(model.encoder),
+            decoder=str(model.decoder),
+            joint=str(model.joint),
+            vocabulary=str(model.vocabulary),
+            log_level=self._settings.log_level,
+            log_format=self._settings.log_format,
+        )
+
+    def __call__(self, descriptor: int) -> list[str]:
+        assert self._config is not None, "the model is found before a worker is started"
+        return self._config.command(descriptor)
+
+
+class FileTranscription:
+    """How an upload is recognised: a session over its shared segment."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def __call__(self, file: DecodedFile, request_id: str, *, partials: bool) -> AsyncGenerator[Event, None]:
+        options = SessionOptions(partials=partials, request_id=request_id)
+        async for event in transcribe_segment(self._pool, file.name, file.samples, options):
+            yield event
+
+
+def find_model(settings: Settings) -> ModelFiles | None:
+    """Return the model's files; None when they are missing and may be fetched.
+
+    Raises:
+        ModelMissing, ModelInvalid: they are missing or wrong.
+    """
+    try:
+        return resolve(settings.model, settings.model_dir, settings.precision)
+    except ModelMissing:
+        if not settings.auto_download:
+            raise
+        return None
+
+
+def describe(settings: Settings, model: ModelFiles | None) -> ServedModel:
+    """Return what clients are told about the model."""
+    if model is None:
+        return ServedModel(settings.model, find(settings.model).title)
+    return ServedModel(model.id, model.title, demo=model.demo)
+
+
+def warn(context: AppContext) -> None:
+    """Say at start what nobody should find out later."""
+    settings = context.settings
+    if context.model.demo:
+        log.warning("demo_model", message=DEMO_WARNING)
+    if settings.cors_allow_any:
+        log.warning("cors_allow_any", message="Every web page that a user of this network opens may use the server.")
+    if settings.bind_all and settings.api_keys_file is None:
+        log.warning("open_to_the_network", message="Whoever reaches this machine may use the server: no key is asked.")
+
+
+def reload_limits(context: AppContext, server: Server, read_limits: LimitsReader) -> None:
+    """Read the limits again; keep the old ones when that fails."""
+    try:
+        limits = read_limits()
+    except GigasttError as exc:
+        log.error("reload_failed", reason=str(exc), message="The limits stay as they are.")
+        return
+    context.change_limits(limits)
+    server.change_frame_limit(limits.ws_frame_max_bytes)
+    log.info("limits_reloaded")
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Split HOST:PORT; an IPv6 address stands in brackets.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ConfigError(f"--metrics-listen {address}: expected HOST:PORT.")
+    return host.strip("[]"), int(port)
+
+
+def raise_descriptor_limit() -> None:
+    """Take as many descriptors as the system lets us: every client needs one, and the usual 1,024 are few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@contextlib.asynccontextmanager
+async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `work` beside the body, and cancel it at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def serving_metrics(context: AppContext, listeners: Sequence[socket.socket]) -> AsyncIterator[None]:
+    """Serve `/metrics` on its own listener beside the body."""
+    server = Server(create_metrics_app(context), max_frame_bytes=1024, handle_signals=False, event="metrics_listening")
+    task = asyncio.create_task(server.serve(list(listeners)), name="metrics")
+    try:
+        yield
+    finally:
+        server.stop(force=True)
+        await asyncio.gather(task, return_exceptions=True)
