@@ -1,0 +1,1 @@
+"""How the demo model was made: texts, synthetic speech, training, export, evaluation (see README.md)."""
