@@ -4,7 +4,7 @@ Runs on the main thread of the process that the user started. Each command lives
 that is imported only when it is asked for, so `gigastt --help` imports neither numpy nor onnxruntime.
 
 Exit codes: 0 done, 1 something failed, 2 wrong command line, environment or file, 3 no model,
-4 the workers cannot start, 130 interrupted.
+4 the workers cannot start, 5 a download failed, 6 too little disk or memory, 7 the port is taken, 130 interrupted.
 """
 
 from __future__ import annotations

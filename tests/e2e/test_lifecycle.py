@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gigastt.errors import PortUnavailable
 from tests.clips import load_clips
 from tests.live_client import live_client, transcribe_live
 from tests.server import ServerProcess, clean_environment, command, run_program
@@ -47,7 +48,7 @@ async def test_a_draining_server_is_not_ready_and_refuses_newcomers() -> None:
 
 def test_a_second_server_on_the_port_fails_with_one_clear_line(server: ServerProcess) -> None:
     done = run_program(["serve", "--model", "demo", "--port", str(server.port), "--log-format", "json"])
-    assert done.returncode == 1
+    assert done.returncode == PortUnavailable.exit_code
     complaints = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert len(complaints) == 1
     assert str(server.port) in complaints[0]
