@@ -1,155 +1,95 @@
-"""A recogniser whose language a test can write by hand: for tests of everything around the real one.
-
-Audio is made of blocks of 640 equal samples (40 ms). A block of zeros is silence, any other value `v` is the word
-`wv`. An utterance ends at the first silent block, or after 50 words. Like the real one it depends on the audio
-alone, starts at any commit, and reports partials, progress and finals through the same messages.
-"""
+"""A real worker process with the demonstration model, and the gateway's end of its pipe."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import contextlib
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
+from gigastt.config import DEMO_MODEL
+from gigastt.ipc.messages import Audio, Closed, StreamId, ToGateway, ToWorker, decode_to_gateway, encode_message
+from gigastt.ipc.packets import PacketDecoder, encode_packet
+from gigastt.models.store import resolve
+from gigastt.speech.hypothesis import Samples
+from gigastt.workers.config import WorkerConfig
 
-from gigastt.audio.pcm import Samples
-from gigastt.audio.shared import SharedSegment
-from gigastt.ipc.messages import (
-    AttachAudio,
-    Audio,
-    Cancel,
-    Closed,
-    EndpointReason,
-    Final,
-    Finish,
-    OpenStream,
-    Partial,
-    Progress,
-    StreamId,
-    ToGateway,
-    ToWorker,
-    WireWord,
-)
+Message = TypeVar("Message")
 
-BLOCK = 640
-BLOCK_SECONDS = BLOCK / 16_000
-LONGEST = 50
-POISON = 666
+_READ_SECONDS = 20.0
 
 
-class Poisoned(Exception):
-    """The audio that kills a worker."""
+def demo_config() -> WorkerConfig:
+    """The demonstration model that the package carries."""
+    files = resolve(DEMO_MODEL, Path())
+    return WorkerConfig(
+        DEMO_MODEL, str(files.encoder), str(files.decoder), str(files.joint), str(files.vocabulary), log_format="json"
+    )
 
 
-def speech(values: Iterable[int]) -> Samples:
-    """Return the samples of a script: one block for each value."""
-    return np.repeat(np.array(list(values), dtype=np.int16), BLOCK)
+class WorkerClient:
+    """Speaks to a worker as the gateway does, but blocking."""
 
+    def __init__(self, process: subprocess.Popen[bytes], sock: socket.socket) -> None:
+        self.process = process
+        self.socket = sock
+        self._decoder = PacketDecoder()
+        self._ready: list[ToGateway] = []
 
-def transcript(values: Sequence[int]) -> list[list[str]]:
-    """Return the utterances of a script, as an undisturbed worker hears them; those without words left out."""
-    utterances: list[list[str]] = [[]]
-    for value in values:
-        if value and len(utterances[-1]) < LONGEST:
-            utterances[-1].append(f"w{value}")
-        elif value:
-            utterances.append([f"w{value}"])
-        else:
-            utterances.append([])
-    return [utterance for utterance in utterances if utterance]
+    def send(self, *messages: ToWorker) -> None:
+        self.socket.sendall(b"".join(encode_packet(encode_message(message)) for message in messages))
 
+    def send_audio(self, stream: StreamId, samples: Samples, chunk: int) -> None:
+        """Send samples in packets of `chunk`."""
+        for begin in range(0, len(samples), chunk):
+            self.send(Audio(stream, samples[begin : begin + chunk].astype("<i2").tobytes()))
 
-@dataclass(slots=True)
-class _Stream:
-    id: StreamId
-    start: int
-    partials: bool
-    poison: int | None
-    buffer: bytes = b""
-    position: int = 0  # of the next block
-    words: list[WireWord] = field(default_factory=list)
-    committed: int = 0
-
-    def push(self, pcm: bytes) -> list[ToGateway]:
-        self.buffer += pcm
-        out: list[ToGateway] = []
-        whole = len(self.buffer) // (2 * BLOCK)
-        for index in range(whole):
-            block = np.frombuffer(self.buffer[index * 2 * BLOCK : (index + 1) * 2 * BLOCK], dtype="<i2")
-            out += self._hear(int(block[0]))
-        self.buffer = self.buffer[whole * 2 * BLOCK :]
-        if self.words and self.partials and whole:
-            text = " ".join(word.text for word in self.words)
-            out.append(Partial(self.id, text, list(self.words), max(0, len(self.words) - 1)))
-        if whole:
-            resume = b"s" if self.committed > self.start else b""
-            out.append(Progress(self.id, self.position, self.committed, resume))
-        return out
-
-    def finish(self) -> list[ToGateway]:
-        self.position += len(self.buffer) // 2
-        self.committed = self.position
-        return [self._final("stop"), Closed(self.id)]
-
-    def _hear(self, value: int) -> list[ToGateway]:
-        if value == self.poison:
-            raise Poisoned
-        out: list[ToGateway] = []
-        if value and len(self.words) == LONGEST:
-            self.committed = self.position
-            out.append(self._final("max_duration"))
-        seconds = self.position / 16_000
-        self.position += BLOCK
-        if value:
-            self.words.append(WireWord(f"w{value}", seconds, seconds + BLOCK_SECONDS, 1.0))
-        else:
-            self.committed = self.position
-            if self.words:
-                out.append(self._final("silence"))
-        return out
-
-    def _final(self, reason: EndpointReason) -> Final:
-        words, self.words = self.words, []
-        end = words[-1].end if words else self.committed / 16_000
-        start = words[0].start if words else end
-        text = " ".join(word.text for word in words)
-        return Final(
-            self.id, text, words, start, end, 1.0, reason, max(self.position, self.committed), self.committed, b"s"
-        )
-
-
-class FakeRecognizer:
-    """All streams of one fake worker; `poison` is the value that kills it."""
-
-    def __init__(self, poison: int | None = POISON) -> None:
-        self._poison = poison
-        self.streams: dict[StreamId, _Stream] = {}
-
-    def handle(self, message: ToWorker) -> list[ToGateway]:
-        """Take a message and do all the work there is.
+    def receive(self) -> ToGateway:
+        """Return the next message.
 
         Raises:
-            Poisoned: the audio says so.
+            EOFError: the worker is gone.
         """
-        match message:
-            case OpenStream():
-                assert message.start % BLOCK == 0, "a stream begins at a block"
-                stream = _Stream(message.stream, message.start, message.options.partials, self._poison)
-                stream.position = stream.committed = message.start
-                self.streams[message.stream] = stream
-                return []
-            case Audio():
-                opened = self.streams.get(message.stream)
-                return opened.push(message.pcm) if opened is not None else []
-            case Finish():
-                finished = self.streams.pop(message.stream, None)
-                return finished.finish() if finished is not None else []
-            case Cancel():
-                self.streams.pop(message.stream, None)
-                return []
-            case AttachAudio():
-                with SharedSegment.attach(message.segment) as segment:
-                    samples = segment.map(message.samples)[message.start :]
-                file = _Stream(message.stream, message.start, False, self._poison)
-                file.position = file.committed = message.start
-                return [*file.push(samples.tobytes()), *file.finish()]
+        while not self._ready:
+            piece = self.socket.recv(65_536)
+            if not piece:
+                raise EOFError
+            self._ready += map(decode_to_gateway, self._decoder.feed(piece))
+        return self._ready.pop(0)
+
+    def receive_a(self, kind: type[Message]) -> Message:
+        """Return the next message of one kind; skip the others."""
+        while True:
+            message = self.receive()
+            if isinstance(message, kind):
+                return message
+
+    def receive_all(self, stream: StreamId) -> list[ToGateway]:
+        """Return everything of one stream, up to its end."""
+        messages: list[ToGateway] = []
+        while not messages or messages[-1] != Closed(stream):
+            message = self.receive()
+            if getattr(message, "stream", None) == stream:
+                messages.append(message)
+        return messages
+
+
+@contextmanager
+def spawn_worker(config: WorkerConfig) -> Iterator[WorkerClient]:
+    """Start a worker; close its pipe and reap it at the end."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(_READ_SECONDS)
+    with ours:
+        with theirs:
+            command = config.command(theirs.fileno())
+            process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
+        try:
+            yield WorkerClient(process, ours)
+        finally:
+            with contextlib.suppress(OSError):
+                ours.shutdown(socket.SHUT_RDWR)
+            with process:  # closes its standard error, and waits
+                pass

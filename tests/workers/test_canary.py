@@ -1,0 +1,75 @@
+"""The canary goes through the whole pipeline; capacity follows from what passes take."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from gigastt.errors import InferenceError, ModelInvalid
+from gigastt.speech.hypothesis import Hypothesis, Window
+from gigastt.workers.canary import capacity_of, make_sound, measure_capacity, run_canary
+from gigastt.workers.engine import Engine
+from tests.fakes.engine_bench import Bench, open_stream
+from tests.fakes.recognizer import FakeRecognizer
+
+
+class RefusingRecognizer(FakeRecognizer):
+    """Refuses everything after the first passes."""
+
+    def __init__(self, passes: int) -> None:
+        super().__init__()
+        self._left = passes
+
+    def transcribe_batch(self, windows: Sequence[Window]) -> list[Hypothesis]:
+        """Transcribe, as long as passes are left."""
+        self._left -= 1
+        if self._left < 0:
+            raise InferenceError("refused")
+        return super().transcribe_batch(windows)
+
+
+def test_the_sound_goes_through_recogniser_and_engine() -> None:
+    bench = Bench()
+
+    run_canary(bench.recognizer, bench.engine)
+
+    assert len(bench.recognizer.passes) >= 2
+    assert bench.engine.streams == 0
+
+
+@pytest.mark.parametrize(("passes", "error"), [(0, InferenceError), (1, ModelInvalid)])
+def test_a_model_that_refuses_the_sound_is_not_ready(passes: int, error: type[Exception]) -> None:
+    recognizer = RefusingRecognizer(passes)
+    engine = Engine(recognizer, open_stream, attach=lambda name, samples: np.zeros(0, np.int16))
+
+    with pytest.raises(error):
+        run_canary(recognizer, engine)
+
+
+def test_the_sound_is_loud_and_does_not_clip() -> None:
+    sound = make_sound(2.0)
+
+    assert len(sound) == 32_000
+    assert 5_000 < np.abs(sound.astype(int)).max() < 32_767
+
+
+@pytest.mark.parametrize(
+    ("short", "long", "capacity"),
+    [
+        (0.053, 0.116, 17),  # GigaAM's shapes, optimised, on one core
+        (0.181, 0.320, 5),  # the same as exported
+        (0.005, 0.012, 125),  # the demonstration model
+        (3.0, 7.0, 1),  # too slow for even one, which it then carries with fewer partials
+    ],
+)
+def test_capacity_follows_from_two_passes(short: float, long: float, capacity: int) -> None:
+    assert capacity_of(short, long) == capacity
+
+
+def test_capacity_is_measured_by_the_clock_given() -> None:
+    ticks = itertools.count(0.0, 0.05)
+
+    assert measure_capacity(FakeRecognizer(), lambda: next(ticks)) == capacity_of(0.05, 0.05)
