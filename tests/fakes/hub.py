@@ -2,7 +2,8 @@
 
 Two listeners, as in life: the hub answers `HEAD` and `GET /OWNER/NAME/resolve/REVISION/FILE` (large files with a
 redirect that carries `X-Linked-Etag` and `X-Linked-Size`, small ones directly), and the content network behind the
-redirect sends bytes from any offset. Both run in daemon threads of the test's process.
+redirect, under another host name (`localhost`), sends bytes from any offset. Both run in daemon threads of the
+test's process.
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_content(match["name"], common | {"ETag": f'"{etag}"'})
         else:
             linked = {
-                "Location": f"http://127.0.0.1:{self.state.content_port}/blobs/{match['name']}",
+                "Location": f"http://localhost:{self.state.content_port}/blobs/{match['name']}",
                 "X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"',
                 "X-Linked-Size": str(len(content)),
                 "Content-Length": "0",

@@ -36,7 +36,7 @@ FETCHED_FP32 = (ENCODER_FP32, DECODER, JOINT, VOCABULARY)
 @pytest.fixture(autouse=True)
 def own_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No proxy, no token, and no connection kept from one test to the next."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.delenv("HF_TOKEN", raising=False)
     yield
     huggingface_hub.close_session()
