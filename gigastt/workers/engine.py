@@ -282,7 +282,9 @@ class Engine:
         assert utterance is not None, "only a waiting utterance can be accepted"
         result = track.stream.accept_final(utterance, hypothesis)
         track.utterance = track.stream.next_final()
-        track.told_consumed, track.told_committed = track.stream.consumed, result.commit.offset
+        track.told_consumed = track.stream.consumed
+        # The last commit of a stream is at a whole block, which may lie beyond the last sample.
+        track.told_committed = min(result.commit.offset, track.told_consumed)
         self._outbox.append(
             Final(
                 track.id,
@@ -293,7 +295,7 @@ class Engine:
                 result.confidence,
                 result.reason,
                 consumed=track.told_consumed,
-                committed=result.commit.offset,
+                committed=track.told_committed,
                 resume=result.commit.resume,
             )
         )

@@ -149,6 +149,21 @@ def test_audio_behind_an_utterance_that_waits_is_not_consumed() -> None:
     assert bench.sent(Progress, stream)[-1].consumed == waiting + 5 * 16_000
 
 
+@pytest.mark.parametrize("samples", [0, 1, 639, 640, 641, 7_001, 41_203, len(_TALK)])
+def test_no_more_is_committed_than_consumed_nor_consumed_than_sent(samples: int) -> None:
+    bench = Bench()
+    streams = [bench.open(1), bench.attach(2, _TALK[:samples])]
+    bench.send(streams[0], _TALK[:samples])
+    bench.finish(streams[0])
+    bench.run()
+
+    for stream in streams:
+        told = [m for m in bench.messages if isinstance(m, Progress | Final) and m.stream == stream]
+        assert all(message.committed <= message.consumed <= samples for message in told)
+        assert told[-1].consumed == samples
+        assert [m.committed for m in told] == sorted(m.committed for m in told)
+
+
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_stream_opened_at_a_commit_goes_on_with_the_same_finals(which: int) -> None:
     bench = Bench()
