@@ -1,0 +1,64 @@
+"""`serve --auto-download` against a stand-in of the hub: alive at once, ready when the model is, honest about both."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gigastt.config import DEFAULT_MODEL
+from gigastt.models.catalog import GIGAAM
+from tests.fakes.hub import FakeHub, Fault, serve_hub
+from tests.server import ServerProcess
+from tests.waiting import wait_for
+
+FILES = {file.name: bytes(100) for file in GIGAAM.files} | {GIGAAM.encoder.name: bytes(1_000_000)}
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
+    """The real repository's names with other content; sent without digests, so that transfers begin."""
+    with serve_hub(FakeHub(GIGAAM.repository, GIGAAM.revision, dict(FILES), small=frozenset(FILES))) as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        yield running
+
+
+def start(model_dir: Path) -> ServerProcess:
+    return ServerProcess(
+        "--model", DEFAULT_MODEL, "--model-dir", str(model_dir), "--auto-download", "--precision", "fp32"
+    )
+
+
+def test_alive_at_once_and_ready_tells_the_percent(hub: FakeHub, tmp_path: Path) -> None:
+    hub.standing = Fault("stall", at=370_111)  # of 1,000,300 bytes in all
+    server = start(tmp_path)
+    try:
+        wait_for(lambda: server.logged("listening"), timeout=30)
+        assert server.get("/health").status_code == 200
+        wait_for(lambda: "downloading 37 %" in server.get("/ready").text, timeout=30)
+        answer = server.get("/ready")
+        assert (answer.status_code, answer.json()["reason"]) == (503, "model_missing")
+
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+    finally:
+        server.kill()
+
+    (part,) = (tmp_path / DEFAULT_MODEL / ".partial").iterdir()
+    assert part.stat().st_size == 370_111
+
+
+def test_what_cannot_be_fetched_ends_the_server_with_one_line(hub: FakeHub, tmp_path: Path) -> None:
+    server = start(tmp_path)
+    try:
+        assert server.wait() == 5
+    finally:
+        server.kill()
+
+    assert [line for line in server.prose if line.startswith("gigastt: ")] == server.prose[-1:]
+    assert f"sends as {GIGAAM.encoder.name} is not that file" in server.prose[-1]
+    assert not (tmp_path / DEFAULT_MODEL / GIGAAM.encoder.name).exists()
