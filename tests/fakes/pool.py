@@ -38,7 +38,8 @@ class FakePool:
     total: int = 4
     busy: int = 0
     waiters: int = 0
-    workers_ready: int = 1
+    size: int = 2
+    workers_ready: int = 2
     model: FakeCard | None = field(default_factory=FakeCard)
 
     @property

@@ -124,8 +124,9 @@ async def test_models_is_one_object_for_both_worlds() -> None:
         "encoder": "fake.onnx",
         "vocab_size": 257,
         "sample_rate": 48000,
-        "pool_size": 4,
+        "pool_size": 2,
         "pool_available": 4,
+        "max_sessions": 4,
         "supported_rates": [8000, 16000, 24000, 44100, 48000],
         "diarization": False,
     }
