@@ -102,8 +102,10 @@ class Engine:
         """Return how long there is nothing to do: 0 when there is work, None until the next message."""
         if self._finals or self._files:
             return 0.0
-        due = [track.partial_at for track in self._wanting()]
-        return max(0.0, min(due) + self._interval() - now) if due else None
+        wanting = list(self._wanting())
+        if any(track.urgent for track in wanting):
+            return 0.0
+        return max(0.0, min(t.partial_at for t in wanting) + self._interval() - now) if wanting else None
 
     def collect(self) -> list[ToGateway]:
         """Return the messages that are ready to go, with the progress of every stream that has made some."""
@@ -199,10 +201,10 @@ class Engine:
         return self._scheduler.partial_interval(sum(track.speaking for track in self._live.values()))
 
     def _due(self, now: float) -> list[LiveTrack]:
-        """Return the tracks whose partial is due, those that waited longest first."""
+        """Return the tracks whose partial is due: finals computed ahead, then those that waited longest."""
         latest = now - self._interval()
-        due = [track for track in self._wanting() if track.partial_at <= latest]
-        return sorted(due, key=lambda track: track.partial_at)
+        due = [track for track in self._wanting() if track.partial_at <= latest or track.urgent]
+        return sorted(due, key=lambda track: (not track.urgent, track.partial_at))
 
     def _run_partials(self, due: Sequence[LiveTrack], now: float) -> None:
         batch = choose_batch(_offers(due))
@@ -213,7 +215,7 @@ class Engine:
         for number, (track, window) in enumerate(batch):
             track.partial_at, track.offer = now, None
             if hypotheses is None:
-                track.alone = True
+                track.failed = True
                 continue
             result = track.stream.accept_partial(window, hypotheses[number], alone=len(batch) == 1)
             if result is not None:
@@ -300,7 +302,7 @@ class Engine:
             )
         )
         if isinstance(track, LiveTrack):
-            track.alone = False
+            track.failed = False
 
     def _close_if_done(self, track: Track) -> None:
         if track.stream.done and not self._is_gone(track):
@@ -324,13 +326,15 @@ class Engine:
 
 
 def _offers(due: Sequence[LiveTrack]) -> Iterator[tuple[LiveTrack, Window]]:
-    """Yield the windows of tracks that may share a pass; a track that must be alone shares with nobody."""
+    """Yield the windows of tracks that may share a pass; one that must be alone shares with nobody."""
     first: LiveTrack | None = None
     for track in due:
-        window = track.take_offer() if first is None or not (first.alone or track.alone) else None
-        if window is not None:
+        window = track.take_offer()
+        if window is not None and (first is None or not track.alone):
             first = first or track
             yield track, window
+            if first.alone:
+                return
 
 
 def _wire(words: Sequence[Word]) -> list[WireWord]:

@@ -46,7 +46,8 @@ class LiveTrack(Track):
     heard: whether audio came since a partial window was last taken.
     speaking: whether there was a window then.
     offer: a partial window that waits for its pass; replaced by a longer one, never queued.
-    alone: its windows share no pass, since one of them failed.
+    ahead: the offer is the window that the final will have, if silence goes on.
+    failed: a partial of this utterance has failed.
     """
 
     partials: bool = True
@@ -54,9 +55,20 @@ class LiveTrack(Track):
     heard: bool = False
     speaking: bool = False
     offer: Window | None = None
-    alone: bool = False
+    ahead: bool = False
+    failed: bool = False
     backlog: deque[Samples] = field(default_factory=deque)
     finishing: bool = False
+
+    @property
+    def urgent(self) -> bool:
+        """Whether its next pass may be its final one already, and so must not wait for the cadence of partials."""
+        return self.stream.in_tail and (self.heard or (self.ahead and self.offer is not None))
+
+    @property
+    def alone(self) -> bool:
+        """Whether the offer shares no pass: only a result of its own can be a final, and failures are not shared."""
+        return self.ahead or self.failed
 
     def feed(self) -> bool:
         """Give the stream the packets that have come, up to the end of an utterance."""
@@ -80,7 +92,7 @@ class LiveTrack(Track):
             self.heard = False
             window = self.stream.next_partial()
             if window is not None:
-                self.offer = window
+                self.offer, self.ahead = window, self.stream.in_tail
         self.speaking = self.offer is not None
         return self.offer
 

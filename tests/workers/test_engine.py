@@ -238,8 +238,8 @@ def test_a_partial_that_fails_is_dropped_and_its_mates_are_served_alone() -> Non
     assert bench.partial_texts(good) == []
 
     bench.now += 1.0
-    bench.send(good, silence(0.1))
-    bench.send(bad, silence(0.1))
+    bench.send(good, tone(800.0, 0.6))
+    bench.send(bad, tone(POISON_HZ, 0.6))
     bench.run()
 
     assert len(bench.partial_texts(good)) == 1

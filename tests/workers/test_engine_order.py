@@ -125,3 +125,46 @@ def test_idle_streams_want_nothing() -> None:
 
     assert bench.passes == []
     assert bench.engine.wait_seconds(bench.now) is None
+
+
+def test_the_final_is_computed_ahead_in_the_silence_and_needs_no_second_pass() -> None:
+    bench = Bench()
+    stream = bench.open(1)
+    bench.send(stream, speech(PITCHES[:3]))
+    bench.run()
+    bench.send(stream, silence(0.3))  # with the pause of the speech: enough for a tail, not for an endpoint
+    bench.run()  # at once: the cadence of partials does not hold it up
+    assert [record.kind for record in bench.passes] == ["partial", "partial"]
+    assert bench.sent(Final) == []
+
+    bench.send(stream, silence(0.3))
+    bench.run()
+
+    (final,) = bench.sent(Final, stream)
+    assert len(final.words) == 3
+    assert len(bench.passes) == 2
+
+
+def test_windows_that_may_become_finals_run_alone() -> None:
+    bench = Bench()
+    for number in range(1, 4):
+        bench.send(bench.open(number), speech(PITCHES[:2]), silence(0.3))
+    bench.run()
+
+    assert [(record.kind, record.batch) for record in bench.passes] == [("partial", 1)] * 3
+
+
+def test_a_final_computed_ahead_comes_before_partials_of_others() -> None:
+    bench = Bench()
+    growing, ending = bench.open(1), bench.open(2)
+    bench.send(ending, speech(PITCHES[:2]))
+    bench.run()
+    bench.send(growing, speech(PITCHES[:2]))
+    bench.send(ending, silence(0.3))
+    bench.messages.clear()
+
+    bench.next_pass()
+
+    assert bench.sent(Partial, growing) == []
+    bench.next_pass()
+    assert len(bench.sent(Partial, growing)) == 1
