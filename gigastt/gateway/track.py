@@ -6,8 +6,9 @@ stream id; when that worker dies, the next binding begins at the last commit and
 
 Deaths. A worker that crashes is a strike against every track it held; two crashes in a row without a commit
 between them make a track a suspect. A kill from outside (an operator, the kernel) is hardly evidence against
-audio: it counts a third, and only if the worker had not even got as far as the one before it. What happens to
-suspects is the pool's affair; a convicted track skips the audio that both dead workers had been sent.
+audio: it counts a third, and only if the worker left audio unanalysed without getting further than the one before
+it. What happens to suspects is the pool's affair; a convicted track skips the audio that the dead workers had been
+sent.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TypeAlias
 from gigastt.audio.pcm import SAMPLE_RATE, Samples
 from gigastt.errors import ProtocolViolation
 from gigastt.gateway.flow import credit
-from gigastt.gateway.sources import FileSource, LiveSource
+from gigastt.gateway.sources import START_STEP, FileSource, LiveSource
 from gigastt.ipc.messages import (
     Audio,
     Cancel,
@@ -177,7 +178,7 @@ class Track:
         handed = self._handed
         if not blamed or handed == self.committed:
             return self.suspected
-        stuck = self.consumed <= self._furthest
+        stuck = self.consumed <= self._furthest and handed - self.consumed >= START_STEP
         self._furthest = max(self._furthest, self.consumed)
         if crashed or stuck:
             self._strikes += CRASH_STRIKES if crashed else KILL_STRIKES
