@@ -189,6 +189,7 @@ class _Process:
                     pass_fds=[theirs.fileno()],
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
+                    start_new_session=True,  # a terminal's Ctrl-C must not reach it before it can ignore that
                 )
             except BaseException:
                 ours.close()

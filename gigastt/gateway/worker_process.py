@@ -80,7 +80,10 @@ class WorkerProcess(asyncio.Protocol):
         with theirs:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *command(theirs.fileno()), stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(),)
+                    *command(theirs.fileno()),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,  # a terminal's Ctrl-C must not reach it before it can ignore that
                 )
             except BaseException:
                 ours.close()
