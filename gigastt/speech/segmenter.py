@@ -33,10 +33,14 @@ _CLOSED = -1
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One utterance: blocks `first` to before `last`."""
+    """One utterance: blocks `first` to before `last`.
+
+    padding: blocks that its tail lacks, because the stream or a short endpoint ended it early.
+    """
 
     first: int
     last: int
+    padding: int
     reason: Reason
 
 
@@ -105,7 +109,7 @@ class Segmenter:
     def finish(self) -> Cut:
         """End the stream; the last utterance may be empty (`first == last`)."""
         if not self.is_open:
-            return Cut(self._position, self._position, "stop")
+            return Cut(self._position, self._position, 0, "stop")
         return self._end("stop")
 
     def get_state(self) -> bytes:
@@ -140,7 +144,8 @@ class Segmenter:
         self._levels = bytearray(block - self._start)
 
     def _end(self, reason: Reason) -> Cut:
-        cut = Cut(self._start, min(self._position, self._speech_end + TAIL_BLOCKS), reason)
+        tail_end = self._speech_end + TAIL_BLOCKS
+        cut = Cut(self._start, min(self._position, tail_end), max(0, tail_end - self._position), reason)
         self._close(cut.last)
         return cut
 
@@ -159,7 +164,7 @@ class Segmenter:
             self._start = start + pause
             self._levels = rest
             self._speech_end = max(self._speech_end, self._start)
-        return Cut(start, start + pause, "max_duration")
+        return Cut(start, start + pause, 0, "max_duration")
 
 
 def best_pause(levels: bytes | bytearray) -> int:

@@ -3,9 +3,9 @@
 Owned by one stream while an utterance is open. Pure: token sequences and frames in, words out; knows nothing
 of audio or passes. Frames are absolute feature frames of 10 ms.
 
-Words that several passes agree on, and that end well before the audio does, become stable. From then on they
-are not searched again: every later pass begins its search behind them with the search state that they left,
-so no later partial can change them.
+Words that passes agree on over 0.6 s of new audio, and that end well before the audio does, become stable.
+From then on they are not searched again: every later pass begins its search behind them with the search state
+that they left, so no later partial can change them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from gigastt.speech.hypothesis import SUBSAMPLING, WORD_START, Hypothesis, SearchState, Token, Word, group_words
 
-SETTLED_FRAMES = 60  # a word that ends so long before the audio does may become stable
-AGREEMENT_FRAMES = 16  # passes count as two only if their audio ends so far apart
+SETTLED_FRAMES = 80  # a word that ends so long before the audio does may become stable
+AGREEMENT_FRAMES = 60  # passes must agree on it while so much audio was added
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,26 @@ class PartialResult:
     text: str
     words: tuple[Word, ...]
     stable: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A word of the last pass that is not stable.
+
+    state: of the search after its last token.
+    since: where the audio ended when it was first heard so.
+    """
+
+    tokens: tuple[Token, ...]
+    state: SearchState
+    since: int
+
+    @property
+    def end(self) -> int:
+        return self.tokens[-1].frame + SUBSAMPLING
+
+    def is_like(self, other: _Heard) -> bool:
+        return [token.id for token in self.tokens] == [token.id for token in other.tokens]
 
 
 class Draft:
@@ -38,56 +58,74 @@ class Draft:
         self.searched_to = start  # everything before is settled; a multiple of 4
         self.state: SearchState | None = None
         self._stable: tuple[Token, ...] = ()
-        self._words: tuple[Word, ...] = ()
-        self._last: list[list[Token]] = []  # words of the last pass, not settled
-        self._last_end = start
+        self._heard: list[_Heard] = []
+        self._shown = PartialResult("", (), 0)
 
-    def update(self, hypothesis: Hypothesis, end: int) -> PartialResult | None:
+    @property
+    def is_wordless(self) -> bool:
+        """Whether no pass has heard a word yet."""
+        return not self._shown.words
+
+    def update(self, hypothesis: Hypothesis, end: int, silent: bool = False) -> PartialResult | None:
         """Take the result of a pass.
 
         Args:
             hypothesis: searched from `searched_to`, or from the utterance's start.
             end: the frame at which the pass's audio ended.
+            silent: whether that audio ended with the silence of an utterance's tail.
 
         Returns:
-            The draft now; None when its words are as they were.
+            The draft now; None when it is as it was.
         """
-        fresh = [
-            (token, state)
-            for token, state in zip(hypothesis.tokens, hypothesis.states, strict=True)
-            if token.frame >= self.searched_to
-        ]
-        words = _split([token for token, _ in fresh])
-        if end - self._last_end >= AGREEMENT_FRAMES:
-            self._settle(words, {id(token): state for token, state in fresh}, end)
-            self._last_end = end
-        stable = len(group_words(self._stable))
-        shown = group_words(self._stable + tuple(token for word in self._last for token in word))
-        if shown == self._words:
+        self._heard = self._compare(self._split(hypothesis, end))
+        self._settle(end, silent)
+        words = group_words(self._stable + tuple(token for word in self._heard for token in word.tokens))
+        result = PartialResult(" ".join(word.text for word in words), words, len(group_words(self._stable)))
+        if self._shown == result:
             return None
-        self._words = shown
-        return PartialResult(" ".join(word.text for word in shown), shown, stable)
+        self._shown = result
+        return result
 
-    def _settle(self, words: list[list[Token]], states: dict[int, SearchState], end: int) -> None:
+    def settle_before(self, frame: int) -> None:
+        """Search nothing before `frame` again: words that end there become stable, agreed on or not."""
+        self._keep(sum(word.end <= frame for word in self._heard))
+        first = self._heard[0].tokens[0].frame if self._heard else frame
+        self.searched_to = max(self.searched_to, min(frame, first))
+
+    def _split(self, hypothesis: Hypothesis, end: int) -> list[_Heard]:
+        """Group what lies behind the stable words into words; what would lengthen the last of them is dropped."""
+        words: list[_Heard] = []
+        for token, state in zip(hypothesis.tokens, hypothesis.states, strict=True):
+            if token.frame < self.searched_to:
+                continue
+            if token.piece.startswith(WORD_START) or not (words or self._stable):
+                words.append(_Heard((token,), state, end))
+            elif words:
+                words[-1] = _Heard((*words[-1].tokens, token), state, end)
+        return words
+
+    def _compare(self, words: list[_Heard]) -> list[_Heard]:
+        """Carry over since when the leading words have been heard, up to the first that is new."""
+        for number, before in enumerate(self._heard[: len(words)]):
+            word = words[number]
+            if not word.is_like(before):
+                break
+            words[number] = _Heard(word.tokens, word.state, before.since)
+        return words
+
+    def _settle(self, end: int, silent: bool) -> None:
+        agreement, settled = (1, 0) if silent else (AGREEMENT_FRAMES, SETTLED_FRAMES)
         count = 0
-        for before, now in zip(self._last, words, strict=False):
-            same = [token.id for token in before] == [token.id for token in now]
-            if not same or now[-1].frame + SUBSAMPLING > end - SETTLED_FRAMES:
+        for word in self._heard[: len(self._heard) if silent else -1]:  # amid speech the last word may still grow
+            if end - word.since < agreement or end - word.end < settled:
                 break
             count += 1
-        if count == len(words):
-            count -= 1  # the last word may still grow
-        for word in words[: max(0, count)]:
-            self._stable += tuple(word)
-            self.state = states[id(word[-1])]
-            self.searched_to = word[-1].frame + SUBSAMPLING
-        self._last = words[max(0, count) :]
+        self._keep(count)
 
-
-def _split(tokens: list[Token]) -> list[list[Token]]:
-    words: list[list[Token]] = []
-    for token in tokens:
-        if not words or token.piece.startswith(WORD_START):
-            words.append([])
-        words[-1].append(token)
-    return words
+    def _keep(self, count: int) -> None:
+        """Make the first words heard stable."""
+        for word in self._heard[:count]:
+            self._stable += word.tokens
+            self.state = word.state
+            self.searched_to = word.end
+        del self._heard[:count]

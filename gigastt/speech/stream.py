@@ -23,6 +23,7 @@ from gigastt.speech.hypothesis import (
     FRAME_SAMPLES,
     SAMPLE_RATE,
     WINDOW_SAMPLES,
+    Features,
     Hypothesis,
     Samples,
     Window,
@@ -37,6 +38,7 @@ UNIT_SAMPLES = UNIT_FRAMES * FRAME_SAMPLES
 OVERLAP_SAMPLES = WINDOW_SAMPLES - FRAME_SAMPLES  # a frame reads so far into the next one's samples
 PARTIAL_FRAMES = 800  # a partial pass sees at most so much, unless it is the speculative final
 CONTEXT_FRAMES = 200  # left context of a pass that does not begin with the utterance
+MAX_PATIENCE_FRAMES = 100  # without words, the next pass waits for a quarter of the utterance, at most so long
 _NOTHING = Hypothesis((), ())
 
 
@@ -151,6 +153,11 @@ class Stream:
         """Whether the stream was finished and every final accepted."""
         return self._finished and not self._waiting
 
+    @property
+    def in_tail(self) -> bool:
+        """Whether the open utterance may be over: its next partial window is then the one its final will have."""
+        return self._segmenter.is_open and self._segmenter.tail_end is not None
+
     def push(self, samples: Samples) -> None:
         """Take the next samples, any number of them."""
         if self._finished:
@@ -210,10 +217,13 @@ class Stream:
         start = segmenter.needed_from * BLOCK_FRAMES
         tail = segmenter.tail_end
         end = (tail or segmenter.position) * BLOCK_FRAMES
-        if end <= self._last_offered or end > self._features.end:  # a resumed stream waits for its audio
+        if end > self._features.end:  # a resumed stream waits for its audio
             return None
         if self._draft is None:
             self._draft = Draft(start)
+        patience = min(MAX_PATIENCE_FRAMES, (end - start) // 4) if self._draft.is_wordless else 0
+        if end - self._last_offered <= patience:
+            return None
         self._last_offered = end
         window = self._whole(start, end) if tail else self._growing(start, end)
         self._offer = _Offer(window, start, end, is_final=tail is not None)
@@ -233,7 +243,7 @@ class Stream:
         self._offer = None
         if offer.is_final and alone:
             self._speculative = (offer.start, offer.end, hypothesis)
-        return self._draft.update(hypothesis, offer.end)
+        return self._draft.update(hypothesis, offer.end, offer.is_final)
 
     @property
     def _needed_from(self) -> int:
@@ -262,23 +272,31 @@ class Stream:
     def _add(self, cut: Cut) -> None:
         first, last = cut.first * BLOCK_FRAMES, cut.last * BLOCK_FRAMES
         known = self._speculative
-        hypothesis = known[2] if known is not None and known[:2] == (first, last) else None
+        hypothesis = known[2] if known is not None and known[:2] == (first, last) and not cut.padding else None
         if first == last:
             hypothesis = _NOTHING
-        self._waiting.append(Utterance(self._whole(first, last), first, last, cut.reason, self._snapshot(), hypothesis))
+        self._waiting.append(
+            Utterance(self._whole(first, last, cut.padding), first, last, cut.reason, self._snapshot(), hypothesis)
+        )
         self._draft, self._offer, self._speculative = None, None, None
         self._last_offered = last
 
-    def _whole(self, first: int, end: int) -> Window:
-        return Window(self._features.read(first, end), first)
+    def _whole(self, first: int, end: int, padding: int = 0) -> Window:
+        features = self._features.read(first, end)
+        if padding:
+            features = np.concatenate((features, _room_noise(features, padding * BLOCK_FRAMES)))
+        return Window(features, first)
 
     def _growing(self, start: int, end: int) -> Window:
-        assert self._draft is not None
-        searched = self._draft.searched_to
-        first = (
-            start if end - start <= PARTIAL_FRAMES else max(start, min(searched - CONTEXT_FRAMES, end - CONTEXT_FRAMES))
-        )
-        return Window(self._features.read(first, end), first, (searched - first) // BLOCK_FRAMES, self._draft.state)
+        """Return a window over the open utterance that costs at most `PARTIAL_FRAMES`, give or take a word."""
+        draft = self._draft
+        assert draft is not None
+        first = start
+        if end - start > PARTIAL_FRAMES:
+            searched = CONTEXT_FRAMES if draft.is_wordless else PARTIAL_FRAMES - CONTEXT_FRAMES
+            draft.settle_before(end - searched)
+            first = max(start, draft.searched_to - CONTEXT_FRAMES)
+        return Window(self._features.read(first, end), first, (draft.searched_to - first) // BLOCK_FRAMES, draft.state)
 
     def _snapshot(self) -> Commit:
         resume = ResumeState(
@@ -293,6 +311,15 @@ class Stream:
         self._analysed = state.analysed
         if self._segmenter.position + len(state.levels) != state.analysed or self._needed_from * BLOCK_SAMPLES != start:
             raise ValueError("Expected the resume bytes of the commit at this start.")
+
+
+def _room_noise(features: Features, frames: int) -> Features:
+    """Return frames of what the quietest fifth of each band is below: a tail that was not recorded.
+
+    A last word needs sound after it; digital silence after a live room is worse than none.
+    """
+    rank = len(features) // 5
+    return np.repeat(np.partition(features, rank, axis=0)[rank : rank + 1], frames, axis=0)
 
 
 def _seconds(frame: int) -> float:
