@@ -38,6 +38,7 @@ class Graph:
         for tensor in model.graph.initializer:
             self.weights[tensor.name] = numpy_helper.to_array(tensor)
             tensor.Clear()  # the protobuf's copy of 844 MB is not needed any more
+        self.batch = 2  # rows that a trial may have; 1 where the exporter fixed the batch for good
         self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
         self._fresh = itertools.count()
         self._names = {name for node in self.nodes for name in node.output} | set(self.weights)
@@ -66,7 +67,7 @@ class Graph:
         twin.inputs, twin.outputs = list(self.inputs), list(self.outputs)
         twin.nodes = [_clone(node) for node in self.nodes]
         twin.weights = dict(self.weights)
-        twin.opset, twin._names = self.opset, set(self._names)
+        twin.opset, twin.batch, twin._names = self.opset, self.batch, set(self._names)
         twin._fresh = itertools.count(next(self._fresh))
         return twin
 

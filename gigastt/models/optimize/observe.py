@@ -72,18 +72,27 @@ def run(graph: Graph, trials: list[Trial], outputs: list[str] | None = None) -> 
         raise ValueError(str(exc)) from exc
 
 
-def look_inside(graph: Graph, batch: int = 2) -> Values:
-    """Every value of the graph for one short trial, weights included."""
+def look_inside(graph: Graph) -> Values:
+    """Every value of the graph for one short trial of two rows (where the graph takes two), weights included."""
     names = [name for node in graph.nodes for name in node.output if name]
-    return {**graph.weights, **run(graph, [make_trial(batch, _LOOK_FRAMES)], names)[0]}
+    return {**graph.weights, **run(graph, [make_trial(min(2, graph.batch), _LOOK_FRAMES)], names)[0]}
 
 
-def largest_difference(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
-    """The largest absolute difference; infinite where the shapes differ or a value is not finite."""
-    if a.shape != b.shape:
-        return float("inf")
-    difference = np.abs(a.astype(np.float64) - b.astype(np.float64))
-    return float(difference.max(initial=0.0)) if np.isfinite(difference).all() else float("inf")
+def free_batch(graph: Graph) -> None:
+    """Make the batch dynamic where the exporter fixed it, if the graph runs with another batch at all."""
+    graph.batch = 2
+    fixed = [v for v in (*graph.inputs, *graph.outputs) if v.type.tensor_type.shape.dim[0].HasField("dim_value")]
+    if not fixed:
+        return
+    sizes = [value.type.tensor_type.shape.dim[0].dim_value for value in fixed]
+    for value in fixed:
+        value.type.tensor_type.shape.dim[0].dim_param = "batch_size"
+    try:
+        run(graph, [make_trial(2, _LOOK_FRAMES)])
+    except ValueError:
+        for value, size in zip(fixed, sizes, strict=True):
+            value.type.tensor_type.shape.dim[0].dim_value = size
+        graph.batch = 1
 
 
 def relative_difference(reference: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
