@@ -36,6 +36,7 @@ from gigastt.gateway.server import Server, bind, watch_loop_lag
 from gigastt.gateway.session import SessionOptions, transcribe_segment
 from gigastt.models.catalog import find
 from gigastt.models.fetch import FetchRequest, fetch_in_child
+from gigastt.models.prepacked import LoadPlan, prepare_load
 from gigastt.models.progress import DownloadProgress
 from gigastt.models.store import ModelFiles, resolve
 from gigastt.workers.config import WorkerConfig
@@ -117,7 +118,8 @@ async def load(context: AppContext, workers: WorkerCommand, model: ModelFiles | 
     """Fetch the model if need be, start the workers, and wait until each is ready."""
     if model is None:
         model = await fetch_model(context)
-    workers.use(model)
+    plan = await asyncio.to_thread(prepare_load, model.encoder)
+    workers.use(model, plan)
     await context.pool.start()
     await context.pool.wait_ready()
     card = context.pool.model
@@ -146,11 +148,11 @@ class WorkerCommand:
         self._settings = settings
         self._config: WorkerConfig | None = None
 
-    def use(self, model: ModelFiles) -> None:
-        """Have workers load these files."""
+    def use(self, model: ModelFiles, plan: LoadPlan) -> None:
+        """Have workers load these files, the encoder in the form that was planned."""
         self._config = WorkerConfig(
             model=model.name,
-            encoder=str(model.encoder),
+            encoder=str(plan.encoder),
             decoder=str(model.decoder),
             joint=str(model.joint),
             vocabulary=str(model.vocabulary),
