@@ -28,7 +28,7 @@ class ConsoleProgress:
         self._clock = clock
         self._terminal = stream.isatty()
         self._drawn_at = float("-inf")
-        self._step: tuple[str, int] | None = None
+        self._step: tuple[str, int | str] | None = None
         self._stage = ""
         self._began = 0.0
         self._began_with = 0
@@ -52,7 +52,8 @@ class ConsoleProgress:
                 self._drawn_at = now
                 self._write(self._line(snapshot, now))
             return
-        step = (snapshot.stage, (snapshot.percent or 0) // _STEP_PERCENT)
+        tenth = None if snapshot.percent is None else snapshot.percent // _STEP_PERCENT
+        step = (snapshot.stage, snapshot.subject if tenth is None else tenth)
         if step != self._step and snapshot.stage != "done":
             self._step = step
             self._stream.write(self._line(snapshot, now) + "\n")

@@ -4,7 +4,7 @@
     2. look: which files are here and right, which lie elsewhere on this machine, what the hub says of the rest
     3. check that disk and memory suffice, before the first byte
     4. fetch what is missing (`transfer`)
-    5. optimise the encoder, remove the fp32 one unless it is wanted, write the search's weights
+    5. optimise the encoder, remove the fp32 one unless it is wanted, prepare loading and search
 
 Blocking; the command line runs it in its own process, a server in a child process (`fetch`).
 """
@@ -26,7 +26,7 @@ from gigastt.models.memory import available_memory
 from gigastt.models.optimizer import EncoderOptimizer, Optimizer, make_encoder, require_encoder_memory
 from gigastt.models.progress import DownloadProgress
 from gigastt.models.seals import Seals, sha256_of
-from gigastt.models.store import PARTIAL_FOLDER, SEARCH_WEIGHTS, ModelFiles, is_present, model_folder, resolve
+from gigastt.models.store import PARTIAL_FOLDER, ModelFiles, is_present, model_folder, resolve
 from gigastt.models.transfer import Patience, Transfer, Wanted, persist
 
 
@@ -39,7 +39,7 @@ class DownloadOptions:
             `auto` optimises the fp32 one and then removes it.
         mirror: address of a mirror of the hub; None for HF_ENDPOINT or the hub itself.
         keep_fp32: keep the fp32 encoder after optimising.
-        optimizer: makes the search's weights and, with `auto`, the optimised encoder; None makes nothing.
+        optimizer: makes what makes loading and search fast and, with `auto`, the optimised encoder; None: nothing.
     """
 
     precision: Precision = "auto"
@@ -120,9 +120,10 @@ class _Download:
         encoder = self._entry.encoder_int8 if self._options.precision == "int8" else self._entry.encoder
         fp32_was_ours = self._seals.get(encoder.name) is not None
         wanted_files = [encoder, self._entry.decoder, self._entry.joint, self._entry.vocabulary]
-        if self._options.precision == "auto" and not self._options.keep_fp32 and self._optimized_is_good():
-            wanted_files.remove(encoder)
+        if optimizer and self._optimized_is_good():
             optimizer = None
+            if not self._options.keep_fp32:
+                wanted_files.remove(encoder)
         wanted = [file for file in map(self._wanted, wanted_files) if file is not None]
 
         # 2. Will the rest fit?
@@ -134,7 +135,8 @@ class _Download:
 
         # 3. Fetch it.
         total = sum(file.size for file in wanted)
-        self._progress.begin("downloading", total_bytes=total, done_bytes=total - missing)
+        if wanted:
+            self._progress.begin("downloading", total_bytes=total, done_bytes=total - missing)
         for file in wanted:
             self._transfer.fetch(file)
 
@@ -143,13 +145,17 @@ class _Download:
         if optimizer:
             fetched_now = any(file.name == encoder.name for file in wanted)
             report += self._optimize(optimizer, remove=not self._options.keep_fp32 and (fetched_now or fp32_was_ours))
-        if self._options.optimizer and (wanted or not is_present(self._folder / SEARCH_WEIGHTS)):
-            self._progress.begin("optimizing", subject=SEARCH_WEIGHTS)
-            report += self._options.optimizer.search(self._folder)
         shutil.rmtree(self._folder / PARTIAL_FOLDER, ignore_errors=True)
-        self._progress.begin("done")
         files = resolve(self._entry.name, self._model_dir, self._options.precision)
-        return Outcome(files, tuple(file.name for file in wanted), tuple(report))
+        if self._options.optimizer and (wanted or report or files.search is None):
+            self._progress.begin("optimizing", subject="loading and search")
+            report += self._options.optimizer.prepare(files.encoder)
+        self._progress.begin("done")
+        return Outcome(
+            resolve(self._entry.name, self._model_dir, self._options.precision),
+            tuple(file.name for file in wanted),
+            tuple(report),
+        )
 
     def _encoder_optimizer(self) -> EncoderOptimizer | None:
         optimizer = self._options.optimizer

@@ -1,7 +1,7 @@
-"""What is made out of fetched files: the optimised encoder and the search's weights, and the room that takes.
+"""What is made out of fetched files: the optimised encoder, the search's weights, the prepacked form; and its room.
 
-The graph work itself is in `models.optimize` and `models.search_weights`, imported only when it is about to run
-(onnx alone takes a quarter of a second). Runs in whichever process holds the directory's lock.
+The work itself is in `models.optimize`, `models.search_weights` and `models.prepacked`, imported only when it is
+about to run (onnx alone takes a quarter of a second). Runs in whichever process holds the directory's lock.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gigastt.models.lock import exclusive
 from gigastt.models.memory import available_memory, require_memory
 from gigastt.models.progress import DownloadProgress
 from gigastt.models.seals import Seals, sha256_of
-from gigastt.models.store import SEARCH_WEIGHTS, ModelFiles
+from gigastt.models.store import ModelFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,11 @@ class EncoderOptimizer:
     """How the optimised encoder is made, and what that takes as multiples of the fp32 encoder's size.
 
     Attributes:
-        run: fp32 file, file to write → lines of a report. Raises ModelInvalid and leaves nothing.
+        run: fp32 file, file to write, what to tell of each step → lines of a report. Raises ModelInvalid and
+            leaves nothing.
     """
 
-    run: Callable[[Path, Path], list[str]]
+    run: Callable[[Path, Path, Callable[[str], None]], list[str]]
     memory_factor: float
     disk_factor: float
 
@@ -38,17 +39,21 @@ class Optimizer:
     """What to do with fetched files.
 
     Attributes:
-        search: folder → lines of a report; writes the search's weights.
+        prepare: the encoder that will be loaded → lines of a report; writes what makes loading and search fast.
         encoder: None leaves the encoder as it is.
     """
 
-    search: Callable[[Path], list[str]]
+    prepare: Callable[[Path], list[str]]
     encoder: EncoderOptimizer | None
 
 
 def load_optimizer(*, encoder: bool) -> Optimizer:
-    """The project's own optimiser."""
-    return Optimizer(_write_search_weights, None)
+    """The project's own optimiser; without `encoder` it leaves the encoder as it is."""
+    if not encoder:
+        return Optimizer(_prepare, None)
+    from gigastt.models.optimize import DISK_FACTOR, MEMORY_FACTOR
+
+    return Optimizer(_prepare, EncoderOptimizer(_optimize_encoder, MEMORY_FACTOR, DISK_FACTOR))
 
 
 def require_encoder_memory(optimizer: EncoderOptimizer, encoder_bytes: int, available: int | None) -> None:
@@ -72,9 +77,16 @@ def make_encoder(folder: Path, optimizer: EncoderOptimizer, progress: DownloadPr
     Raises:
         ModelInvalid: the fp32 encoder breaks its contract, or the result does; nothing is left behind.
     """
-    progress.begin("optimizing", subject=ENCODER_OPTIMIZED)
+
+    def tell(step: str) -> None:
+        progress.check_cancelled()
+        progress.begin("optimizing", subject=step)
+
+    tell("the encoder")
     target = folder / ENCODER_OPTIMIZED
-    report = optimizer.run(folder / ENCODER_FP32, target)
+    for leftover in folder.glob(f"{target.name}.*.partial"):  # of a process that was killed; we hold the lock
+        leftover.unlink()
+    report = optimizer.run(folder / ENCODER_FP32, target, tell)
     Seals(folder).put(target.name, sha256_of(target))
     return report
 
@@ -104,22 +116,44 @@ def optimize_files(
         if output is not None:
             for source in (files.encoder, files.decoder, files.joint, files.vocabulary):
                 shutil.copyfile(source, output / source.name)
-        report = make_encoder(folder, optimizer.encoder, progress) if optimizer.encoder is not None else []
-        progress.begin("optimizing", subject=SEARCH_WEIGHTS)
-        report += optimizer.search(folder)
+        made_encoder = folder / files.encoder.name
+        report: list[str] = []
+        if optimizer.encoder is not None:
+            made_encoder = folder / ENCODER_OPTIMIZED
+            report += make_encoder(folder, optimizer.encoder, progress)
+        progress.begin("optimizing", subject="loading and search")
+        report += optimizer.prepare(made_encoder)
         if output is not None:
             (output / ENCODER_FP32).unlink()
         progress.begin("done")
     return folder, report
 
 
-def _write_search_weights(folder: Path) -> list[str]:
+def _optimize_encoder(source: Path, target: Path, tell: Callable[[str], None]) -> list[str]:
+    from gigastt.models.optimize import optimize
+
+    return optimize(source, target, progress=tell).lines()
+
+
+def _prepare(encoder: Path) -> list[str]:
+    return [_write_search_weights(encoder.parent), _prepack(encoder)]
+
+
+def _write_search_weights(folder: Path) -> str:
     """Write the search's weights beside decoder and joint; say so where their form is not known."""
     from gigastt.models.search_weights import UnknownGraph, write_search_weights
     from gigastt.speech.model import TripletFiles
 
     files = TripletFiles(folder / ENCODER_FP32, folder / DECODER, folder / JOINT, folder / VOCABULARY)
     try:
-        return [f"Search: {write_search_weights(files).name} written; decoder and joint need not be run."]
+        return f"Search: {write_search_weights(files).name} written; decoder and joint need not be run."
     except UnknownGraph as exc:
-        return [f"Search: the decoder and the joint are run as they are ({exc})."]
+        return f"Search: the decoder and the joint are run as they are ({exc})."
+
+
+def _prepack(encoder: Path) -> str:
+    from gigastt.models.prepacked import prepare_load
+
+    if prepare_load(encoder).prepacked:
+        return "Loading: weights laid out for this processor; all workers share one copy of them."
+    return "Loading: each worker has its own copy of the encoder's weights (they are few, or there is no room)."

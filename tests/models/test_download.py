@@ -6,7 +6,7 @@ import hashlib
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -329,18 +329,18 @@ def test_cancelled_download_stops_and_keeps_what_has_arrived(hub: FakeHub, tmp_p
     assert part.read_bytes() == CONTENTS[ENCODER_FP32][:100_000]
 
 
-def halve(source: Path, target: Path) -> list[str]:
+def halve(source: Path, target: Path, tell: Callable[[str], None]) -> list[str]:
     """Stand for the optimiser."""
     target.write_bytes(source.read_bytes()[::2])
     return [f"{source.name} → {target.name}"]
 
 
-def note_search(folder: Path) -> list[str]:
-    """Stand for writing the search's weights."""
-    return [f"search of {folder.name}"]
+def note(encoder: Path) -> list[str]:
+    """Stand for preparing load and search."""
+    return [f"prepared {encoder.name}"]
 
 
-OPTIMIZER = Optimizer(search=note_search, encoder=EncoderOptimizer(halve, memory_factor=3.0, disk_factor=0.5))
+OPTIMIZER = Optimizer(prepare=note, encoder=EncoderOptimizer(halve, memory_factor=3.0, disk_factor=0.5))
 
 
 @pytest.mark.parametrize("keep", [False, True])
@@ -350,7 +350,7 @@ def test_optimising_replaces_the_fp32_encoder_unless_it_is_kept(hub: FakeHub, tm
     outcome = download(ENTRY, tmp_path, wanted)
 
     folder = tmp_path / DEFAULT_MODEL
-    assert outcome.report == (f"{ENCODER_FP32} → {ENCODER_OPTIMIZED}", f"search of {DEFAULT_MODEL}")
+    assert outcome.report == (f"{ENCODER_FP32} → {ENCODER_OPTIMIZED}", f"prepared {ENCODER_OPTIMIZED}")
     assert outcome.files.form == "optimized"
     assert (folder / ENCODER_FP32).exists() is keep
     assert Seals(folder).state(ENCODER_OPTIMIZED) == "good"
@@ -360,7 +360,9 @@ def test_optimised_encoder_needs_no_second_transfer_but_a_damaged_one_does(hub: 
     wanted = replace(options(hub, "auto"), optimizer=OPTIMIZER)
     optimized = download(ENTRY, tmp_path, wanted).files.encoder
     assert download(ENTRY, tmp_path, wanted).fetched == ()
+    assert download(ENTRY, tmp_path, replace(wanted, keep_fp32=True)).report == (f"prepared {ENCODER_OPTIMIZED}",)
 
+    (tmp_path / DEFAULT_MODEL / ENCODER_FP32).unlink()
     content = optimized.read_bytes()
     optimized.write_bytes(b"X" + content[1:])
     assert download(ENTRY, tmp_path, wanted).fetched == (ENCODER_FP32,)

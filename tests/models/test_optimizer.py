@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,23 +18,23 @@ from gigastt.models.store import resolve
 COMMON = {DECODER, JOINT, VOCABULARY}
 
 
-def halve(source: Path, target: Path) -> list[str]:
+def halve(source: Path, target: Path, tell: Callable[[str], None]) -> list[str]:
     """Stand for the graph work."""
     target.write_bytes(source.read_bytes()[::2])
     return ["half as large"]
 
 
-def refuse(source: Path, target: Path) -> list[str]:
+def refuse(source: Path, target: Path, tell: Callable[[str], None]) -> list[str]:
     """Stand for a file that is not an encoder."""
     raise ModelInvalid(f"{source.name} is not an encoder.")
 
 
-def note_search(folder: Path) -> list[str]:
-    """Stand for writing the search's weights."""
-    return ["search written"]
+def note(encoder: Path) -> list[str]:
+    """Stand for preparing load and search."""
+    return [f"prepared {encoder.name}"]
 
 
-OPTIMIZER = Optimizer(note_search, EncoderOptimizer(halve, memory_factor=3.0, disk_factor=0.5))
+OPTIMIZER = Optimizer(note, EncoderOptimizer(halve, memory_factor=3.0, disk_factor=0.5))
 
 
 @pytest.fixture
@@ -54,11 +55,19 @@ def test_optimised_encoder_lies_sealed_beside_the_fp32_one(model_dir: Path) -> N
         resolve(DEFAULT_MODEL, model_dir, "fp32"), None, OPTIMIZER, DownloadProgress(seen.append)
     )
 
-    assert (folder, report) == (model_dir, ["half as large", "search written"])
+    assert (folder, report) == (model_dir, ["half as large", f"prepared {ENCODER_OPTIMIZED}"])
     assert names(model_dir) == {ENCODER_FP32, ENCODER_OPTIMIZED, *COMMON}
     assert Seals(model_dir).state(ENCODER_OPTIMIZED) == "good"
     assert resolve(DEFAULT_MODEL, model_dir).form == "optimized"
     assert [snapshot.describe() for snapshot in seen] == ["optimizing", "optimizing", "done"]
+
+
+def test_leftovers_of_a_killed_process_are_cleared_away(model_dir: Path) -> None:
+    (model_dir / f"{ENCODER_OPTIMIZED}.4711.partial").write_bytes(b"half a file")
+
+    optimize_files(resolve(DEFAULT_MODEL, model_dir, "fp32"), None, OPTIMIZER, DownloadProgress())
+
+    assert names(model_dir) == {ENCODER_FP32, ENCODER_OPTIMIZED, *COMMON}
 
 
 def test_other_folder_gets_a_complete_set_and_the_source_stays_untouched(model_dir: Path, tmp_path: Path) -> None:
@@ -73,7 +82,7 @@ def test_other_folder_gets_a_complete_set_and_the_source_stays_untouched(model_d
 
 
 def test_file_that_is_not_an_encoder_leaves_nothing(model_dir: Path) -> None:
-    optimizer = Optimizer(note_search, EncoderOptimizer(refuse, 3.0, 0.5))
+    optimizer = Optimizer(note, EncoderOptimizer(refuse, 3.0, 0.5))
 
     with pytest.raises(ModelInvalid):
         optimize_files(resolve(DEFAULT_MODEL, model_dir, "fp32"), None, optimizer, DownloadProgress())
@@ -83,7 +92,7 @@ def test_file_that_is_not_an_encoder_leaves_nothing(model_dir: Path) -> None:
 
 
 def test_too_little_memory_is_told_before_the_work(model_dir: Path) -> None:
-    greedy = Optimizer(note_search, EncoderOptimizer(halve, memory_factor=1e15, disk_factor=0.5))
+    greedy = Optimizer(note, EncoderOptimizer(halve, memory_factor=1e15, disk_factor=0.5))
 
     with pytest.raises(NotEnoughRoom, match="Optimising the encoder needs"):
         optimize_files(resolve(DEFAULT_MODEL, model_dir, "fp32"), None, greedy, DownloadProgress())
