@@ -26,6 +26,7 @@ from gigastt.ipc.packets import PacketDecoder, encode_packet
 log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 2.0
+REAP_SECONDS = 0.5  # from the end of the pipe to the end of the process
 _OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -115,7 +116,7 @@ class WorkerProcess(asyncio.Protocol):
         # A worker that closed its pipe and lives on is of no use.
         if self._process.returncode is None:
             try:
-                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+                await asyncio.wait_for(self._process.wait(), REAP_SECONDS)
             except TimeoutError:
                 self.kill("crashed")
         code = await self._process.wait()

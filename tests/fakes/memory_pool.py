@@ -112,7 +112,7 @@ class MemoryPool:
 
     def run(self) -> None:
         """Let all workers work until there is nothing left to do."""
-        while any([self.step(worker) for worker in list(self.workers)]):
+        while sum(self.step(worker) for worker in list(self.workers)):
             self.router.tick(0.0)
             self.router.tick(10.0)
 

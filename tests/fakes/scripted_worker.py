@@ -18,12 +18,13 @@ import threading
 import time
 from collections.abc import Sequence
 
-from gigastt.ipc.messages import Audio, Ready, Stats, ToGateway, decode_to_worker, encode_message
+from gigastt.ipc.messages import Audio, PassRecord, Ready, Stats, ToGateway, decode_to_worker, encode_message
 from gigastt.ipc.packets import PacketDecoder, encode_packet
 from tests.fakes.scripted import BLOCK, FakeRecognizer, Poisoned
 
 SPIN, SLEEP, HANG_UP, RUBBISH = 777, 778, 779, 780
 _BEAT_SECONDS = 0.3
+_PASS = PassRecord("final", 1, 0.1, 10.0)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,7 +50,7 @@ def _work(sock: socket.socket) -> None:
     while True:
         now = time.monotonic()
         if now >= beat_at:
-            _send(sock, [Stats(len(recognizer.streams), 0.1, 1024, [])])
+            _send(sock, [Stats(len(recognizer.streams), 0.1, 1024, [_PASS])])
             beat_at = now + _BEAT_SECONDS
         readable, _, _ = select.select([sock], [], [], max(0.0, beat_at - now))
         if not readable:

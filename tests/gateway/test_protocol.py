@@ -1,0 +1,290 @@
+"""The client protocol: every row of its table, and random clients."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gigastt.errors import CapacityTimeout, ShuttingDown
+from gigastt.gateway.configure import ClientOptions
+from gigastt.gateway.protocol import (
+    MOST_EMPTY_FRAMES,
+    MOST_GARBAGE_FRAMES,
+    ClientProtocol,
+    Close,
+    Effect,
+    FeedAudio,
+    Finish,
+    IgnoredText,
+    SendError,
+    SendReady,
+)
+
+FRAME = 512 * 1024
+
+
+def protocol(*, idle: float = 300.0, cap: float = 3600.0, admitted: bool = True) -> ClientProtocol:
+    client = ClientProtocol(idle_timeout_secs=idle, max_session_secs=cap, max_frame_bytes=FRAME, now=0.0)
+    if admitted:
+        assert client.admitted(0.0) == [SendReady()]
+    return client
+
+
+def configure(client: ClientProtocol, **fields: Any) -> list[Effect]:
+    return client.receive_text(json.dumps({"type": "configure", **fields}), 0.0)
+
+
+def codes(effects: list[Effect]) -> list[str | int]:
+    """Return error codes and close codes, in order."""
+    found: list[str | int] = []
+    for effect in effects:
+        match effect:
+            case SendError():
+                found.append(effect.code)
+            case Close():
+                found.append(effect.code)
+            case Finish():
+                found += [effect.reason, effect.close_code]
+    return found
+
+
+def test_audio_is_fed_as_it_came() -> None:
+    assert protocol().receive_bytes(b"\x01\x02\x03", 0.0) == [FeedAudio(b"\x01\x02\x03")]
+
+
+def test_stop_finishes_and_closes_normally() -> None:
+    client = protocol()
+    assert client.receive_text('{"type":"stop"}', 0.0) == [Finish("stop", 1000)]
+    assert client.receive_text('{"type":"stop"}', 0.0) == []
+    assert client.receive_bytes(b"late", 0.0) == []
+    assert client.deadline == math.inf
+
+
+def test_configure_messages_compose() -> None:
+    client = protocol()
+    assert configure(client, sample_rate=8000, encoding="mulaw", diarization=True, unknown=[1]) == []
+    assert configure(client, channels=2, protocol_version="1.0", sample_rate=None) == []
+    assert configure(client, endpoint_silence_ms=200, partials=False) == []
+    assert client.options == ClientOptions(8000, "mulaw", 2, 200, False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"sample_rate": 11_025}, "invalid_sample_rate"),
+        ({"sample_rate": "16000"}, "invalid_sample_rate"),
+        ({"sample_rate": True}, "invalid_sample_rate"),
+        ({"sample_rate": 1e400}, "invalid_sample_rate"),
+        ({"sample_rate": 10**400}, "invalid_sample_rate"),
+        ({"encoding": "mp3"}, "invalid_configuration"),
+        ({"encoding": ["mulaw"]}, "invalid_configuration"),
+        ({"channels": 3}, "invalid_configuration"),
+        ({"channels": True}, "invalid_configuration"),
+        ({"endpoint_silence_ms": 199}, "invalid_configuration"),
+        ({"endpoint_silence_ms": 5001}, "invalid_configuration"),
+        ({"endpoint_silence_ms": 600.5}, "invalid_configuration"),
+        ({"partials": "no"}, "invalid_configuration"),
+    ],
+)
+def test_a_wrong_field_is_reported_and_changes_nothing(fields: dict[str, Any], code: str) -> None:
+    client = protocol()
+    configure(client, sample_rate=16_000)
+    text = json.dumps({"type": "configure", **fields}).replace("Infinity", "1e400")
+    assert codes(client.receive_text(text, 0.0)) == [code]
+    assert client.options == ClientOptions(sample_rate=16_000)
+    assert client.receive_bytes(b"goes on", 0.0)
+
+
+def test_right_fields_beside_a_wrong_one_take_effect() -> None:
+    client = protocol()
+    assert codes(configure(client, sample_rate=1, channels=9, partials=False)) == [
+        "invalid_sample_rate",
+        "invalid_configuration",
+    ]
+    assert client.options == ClientOptions(partials=False)
+
+
+@pytest.mark.parametrize("version", ["2.0", "1", 1.0, "", {}, "\ud800"])
+def test_another_protocol_version_is_refused(version: Any) -> None:
+    client = protocol()
+    assert codes(configure(client, protocol_version=version)) == ["unsupported_protocol_version", 1002]
+    assert client.receive_bytes(b"audio", 0.0) == []
+
+
+def test_configure_after_audio_is_too_late_and_the_session_goes_on() -> None:
+    client = protocol()
+    client.receive_bytes(b"audio", 0.0)
+    assert codes(configure(client, sample_rate=8000)) == ["configure_too_late"]
+    assert client.options == ClientOptions()
+    assert client.receive_bytes(b"more", 0.0) == [FeedAudio(b"more")]
+
+
+def test_empty_frames_are_not_audio_yet() -> None:
+    client = protocol()
+    client.receive_bytes(b"", 0.0)
+    assert configure(client, sample_rate=8000) == []
+
+
+def test_empty_frames_without_end_close_the_session() -> None:
+    client = protocol()
+    for _ in range(MOST_EMPTY_FRAMES):
+        assert client.receive_bytes(b"", 0.0) == []
+    assert codes(client.receive_bytes(b"", 0.0)) == ["policy_violation", 1008]
+
+
+GARBAGE = [
+    "",
+    "hello",
+    "null",
+    "[]",
+    '"stop"',
+    '{"type":"Stop"}',
+    '{"type":["stop"]}',
+    '{"type":{"stop":1}}',
+    '{"type":"ping"}',
+    '{"type":"stop","x":NaN}',
+    '{"type":"\ud800"}',
+    "[" * 60_000,
+    '{"a":' * 10_000,
+    '{"type":"stop","pad":"' + "x" * 70_000 + '"}',
+    "1" * 5_000,
+    '{"type":"stop"',
+]
+
+
+@pytest.mark.parametrize("text", GARBAGE, ids=lambda text: repr(text[:20]))
+def test_other_text_is_ignored(text: str) -> None:
+    client = protocol()
+    assert client.receive_text(text, 0.0) == [IgnoredText(len(text))]
+    assert client.state == "open"
+
+
+def test_garbage_without_end_closes_the_session() -> None:
+    client = protocol()
+    for number in range(MOST_GARBAGE_FRAMES):
+        assert codes(client.receive_text(GARBAGE[number % 10], 0.0)) == []
+    assert codes(client.receive_text("hello", 0.0)) == ["policy_violation", 1008]
+
+
+@pytest.mark.parametrize("size", [FRAME, FRAME + 1])
+def test_a_frame_over_the_limit_is_too_large(size: int) -> None:
+    expected: list[int] = [] if size == FRAME else [1009]
+    assert codes(protocol().receive_bytes(bytes(size), 0.0)) == expected
+    assert codes(protocol().receive_text("x" * size, 0.0)) == expected
+
+
+def test_idle_client_gets_its_final_and_is_closed() -> None:
+    client = protocol(idle=10)
+    client.receive_bytes(b"audio", 5.0)
+    client.audio_taken(6.0)
+    assert client.deadline == 16.0
+    assert client.tick(15.9) == []
+    assert codes(client.tick(16.0)) == ["idle_timeout", "timeout", 1001]
+    assert client.tick(99.0) == []
+
+
+def test_a_client_whose_audio_waits_for_room_is_not_idle() -> None:
+    client = protocol(idle=10)
+    client.receive_bytes(b"audio", 5.0)
+    assert client.tick(1_000.0) == []
+    client.audio_taken(1_000.0)
+    assert client.tick(1_009.0) == []
+    assert codes(client.tick(1_010.0)) == ["idle_timeout", "timeout", 1001]
+
+
+def test_the_longest_session_ends_with_its_final_even_amid_audio() -> None:
+    client = protocol(cap=60)
+    client.receive_bytes(b"audio", 59.0)
+    assert codes(client.tick(60.0)) == ["max_session_duration_exceeded", "timeout", 1008]
+
+
+def test_zero_means_no_limit() -> None:
+    client = protocol(idle=0, cap=0)
+    assert client.deadline == math.inf
+    assert client.tick(1e9) == []
+
+
+def test_the_session_begins_when_it_is_admitted() -> None:
+    client = protocol(idle=10, cap=60, admitted=False)
+    assert client.deadline == math.inf
+    client.admitted(30.0)
+    assert client.deadline == 40.0
+
+
+def test_drain_gives_the_last_final() -> None:
+    client = protocol()
+    client.receive_bytes(b"audio", 0.0)
+    assert client.drain() == [Finish("shutdown", 1001)]
+    assert client.drain() == []
+
+
+def test_drain_after_stop_changes_nothing() -> None:
+    client = protocol()
+    client.receive_text('{"type":"stop"}', 0.0)
+    assert client.drain() == []
+
+
+def test_no_capacity_is_told_with_the_time_to_come_back() -> None:
+    effects = protocol(admitted=False).refused(CapacityTimeout("busy", retry_after_ms=1500))
+    assert effects == [SendError("timeout", "busy", 1500), Close(1013, "timeout")]
+
+
+def test_a_newcomer_while_draining_is_told_so() -> None:
+    effects = protocol(admitted=False).refused(ShuttingDown("bye"))
+    assert codes(effects) == ["shutting_down", 1001]
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+_fields = st.fixed_dictionaries(
+    {"type": st.sampled_from(["configure", "stop", "x"])},
+    optional=dict.fromkeys(
+        ("sample_rate", "encoding", "channels", "endpoint_silence_ms", "partials", "protocol_version"), _json
+    ),
+)
+_frames = st.lists(
+    st.binary(max_size=8)
+    | st.text(max_size=40)
+    | _json.map(json.dumps)
+    | _fields.map(json.dumps)
+    | st.sampled_from(GARBAGE)
+    | st.floats(0, 200),
+    max_size=40,
+)
+
+
+@given(frames=_frames)
+def test_any_client_ends_at_most_once_and_keeps_valid_options(frames: list[bytes | str | float]) -> None:
+    client, now, ends = protocol(idle=100, cap=500), 0.0, 0
+    fed: list[bytes] = []
+    for frame in frames:
+        match frame:
+            case bytes():
+                effects = client.receive_bytes(frame, now)
+            case str():
+                effects = client.receive_text(frame, now)
+            case _:
+                now += frame
+                effects = client.tick(now)
+        assert not (ends and effects)
+        ends += sum(isinstance(effect, Finish | Close) for effect in effects)
+        for effect in effects:
+            if isinstance(effect, FeedAudio):
+                fed.append(effect.data)
+                client.audio_taken(now)
+    assert ends <= 1
+    assert (client.state in ("finishing", "closed")) == bool(ends)
+    options = client.options
+    assert options.sample_rate in (8000, 16000, 24000, 44100, 48000)
+    assert options.channels in (1, 2)
+    assert 200 <= options.endpoint_silence_ms <= 5000
+    if not ends:
+        assert fed == [frame for frame in frames if isinstance(frame, bytes) and frame]
