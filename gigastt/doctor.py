@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
 import shutil
 import socket
@@ -17,14 +18,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from gigastt.config import Precision, default_pool_size
 from gigastt.errors import GigasttError
-from gigastt.models.catalog import CATALOG
 from gigastt.models.disk import mib
+from gigastt.models.inspect import Standing, inspect_model
 from gigastt.models.memory import available_memory
-from gigastt.models.seals import sha256_of
+from gigastt.models.prepacked import plan_load
 from gigastt.models.store import ModelFiles, resolve
 
 Verdict: TypeAlias = Literal["ok", "warning", "broken"]
@@ -123,38 +124,44 @@ def check_model(subject: Subject) -> Iterator[Finding]:
     yield Finding("model", "ok", f"{files.name}, {files.form} encoder, {mib(size)} {where}")
     if files.demo:
         yield Finding("model", "warning", "the demo model knows synthetic voices only", "Use it to try things out.")
-    yield check_digests(files)
+    yield check_digests(subject)
     yield from check_loading(files)
 
 
-def check_digests(files: ModelFiles) -> Finding:
-    """Compare the files with their published digests, where there are any."""
-    entry = CATALOG.get(files.name)
-    known = {} if entry is None else {file.name: file.sha256 for file in entry.files if file.sha256}
-    checked = []
-    for path in (files.encoder, files.decoder, files.joint, files.vocabulary):
-        expected = known.get(path.name)
-        if expected is None:
-            continue
-        if sha256_of(path) != expected:
-            return Finding("digests", "broken", f"{path.name} is not the published file", "Run `gigastt download`.")
-        checked.append(path.name)
-    return Finding("digests", "ok", f"match: {', '.join(checked)}" if checked else "none published for these files")
+def check_digests(subject: Subject) -> Finding:
+    """Read the files in use whole, and compare them with what was published or what we once made."""
+    places = inspect_model(subject.model, subject.model_dir, subject.precision)
+    used = [file for place in places for file in place.files if file.in_use]
+    names = {
+        standing: ", ".join(f.path.name for f in used if f.standing == standing) for standing in get_args(Standing)
+    }
+    if names["changed"]:
+        return Finding(
+            "digests", "broken", f"changed since it was checked: {names['changed']}", "Run `gigastt download`."
+        )
+    if names["other"]:
+        text = f"not the published file: {names['other']}"
+        return Finding("digests", "warning", text, "If that is not on purpose, run `gigastt download`.")
+    known = ", ".join(part for part in (names["published"], names["sealed"]) if part)
+    return Finding("digests", "ok", f"match: {known}" if known else "none known for these files")
 
 
 def check_loading(files: ModelFiles) -> Iterator[Finding]:
-    """Load the model as a worker does; its memory times the workers must fit into what is free."""
+    """Load the model as a worker does; what each adds, times the workers, must fit into what is free."""
     from gigastt.speech.model import TripletFiles
     from gigastt.speech.recognizer import Recognizer
 
-    before, begun = _resident_bytes(), time.monotonic()
+    plan = plan_load(files.encoder)
+    before, begun = _private_bytes(), time.monotonic()
     try:
-        Recognizer.load(TripletFiles(files.encoder, files.decoder, files.joint, files.vocabulary))
+        Recognizer.load(TripletFiles(plan.encoder, files.decoder, files.joint, files.vocabulary))
     except GigasttError as exc:
         yield Finding("loading", "broken", str(exc), "Run `gigastt download` again, or see --precision.")
         return
-    cost = max(_resident_bytes() - before, 0)
-    yield Finding("loading", "ok", f"{time.monotonic() - begun:.1f} s, {mib(cost)} of memory")
+    cost = max(_private_bytes() - before, 0)
+    form = "its encoder weights shared by all workers" if plan.prepacked else "no weights shared between workers"
+    text = f"{time.monotonic() - begun:.1f} s, {mib(cost)} of memory for each worker, {form}"
+    yield Finding("loading", "ok", text)
     yield check_memory(cost + WORKER_SPARE_BYTES, default_pool_size(), available_memory())
 
 
@@ -225,6 +232,7 @@ def _answers_health(host: str, port: int) -> bool:
         connection.close()
 
 
-def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize()
+def _private_bytes() -> int:
+    """Memory that this process shares with no other: what one more worker like it would add."""
+    match = re.search(r"^RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
+    return int(match.group(1)) * 1024 if match else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from gigastt import doctor
 from gigastt.cli import run
 from gigastt.doctor import Subject
+from gigastt.models.seals import Seals
+from gigastt.models.store import resolve
 
 
 def test_a_machine_that_runs_the_tests_is_well() -> None:
@@ -78,3 +81,17 @@ def test_the_command_prints_findings_and_exits_with_0_when_nothing_is_broken(
 def test_the_command_exits_with_1_when_something_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor", "--model-dir", str(tmp_path), "--port", "0"]) == 1
     assert "BROKEN" in capsys.readouterr().out
+
+
+def test_files_that_are_not_the_published_ones_are_a_warning_and_changed_ones_are_broken(tmp_path: Path) -> None:
+    demo = resolve("demo", tmp_path)
+    for path in (demo.encoder, demo.decoder, demo.joint, demo.vocabulary):
+        shutil.copyfile(path, tmp_path / path.name)
+    subject = Subject("127.0.0.1", 0, "gigaam-v3-e2e-rnnt", tmp_path)
+
+    assert doctor.check_digests(subject).verdict == "warning"
+
+    Seals(tmp_path).put(demo.joint.name, "0" * 64)
+    finding = doctor.check_digests(subject)
+    assert finding.verdict == "broken"
+    assert demo.joint.name in finding.text
