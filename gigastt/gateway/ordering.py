@@ -3,8 +3,8 @@
 A core without I/O or clock, owned by a session. One lane for each channel.
 
 - Finals are numbered as they are released, over all channels.
-- A final without words that no partial announced is not told, except that a session ends with exactly one last
-  final, whatever is in it.
+- A final without words that no partial announced is not told, except that the last one a session tells is always
+  the last of its channel, whatever is in it: it says why the session ended.
 - The finals of two channels come in the order in which they end, as far as that is decided: a final waits while
   the other channel has undecided audio from before its end, but at most `HOLD_SECONDS`, and not when the other
   channel's current partial already reaches beyond it. What follows a waiting final in its channel waits too.
@@ -59,7 +59,7 @@ class Sequencer:
         self.ended = False  # the last final has been released
         self._lanes = [_Lane(channel) for channel in range(channels)]
         self._seq = 0
-        self._told_closing = False
+        self._ends_closing = False  # the newest final told is the last of its channel
 
     def partial(self, channel: int, message: Partial) -> None:
         """Take a partial."""
@@ -108,7 +108,7 @@ class Sequencer:
             released.append(self._number(lane.channel, entry.message) if isinstance(entry, _HeldFinal) else entry)
         if not self.ended and all(lane.closing is not None and not lane.entries for lane in self._lanes):
             self.ended = True
-            if not self._told_closing:
+            if not self._ends_closing:
                 released.append(self._empty_last())
         return released
 
@@ -130,17 +130,15 @@ class Sequencer:
         return None if undecided and now < entry.until else lane
 
     def _number(self, channel: int, message: Final) -> FinalEvent:
-        reason: FinalReason = message.reason
-        if message.reason == "stop":
-            self._told_closing = True
-            reason = self.end_reason
+        self._ends_closing = message.reason == "stop"
+        reason: FinalReason = self.end_reason if message.reason == "stop" else message.reason
         seq, self._seq = self._seq, self._seq + 1
         return FinalEvent(
             channel, seq, message.text, message.words, message.start, message.end, message.confidence, reason
         )
 
     def _empty_last(self) -> FinalEvent:
-        """The channel that ends last had nothing more to say; but a session ends with a final."""
+        """The channels ended with nothing more to say; but a session ends with a final that says why."""
         lane = max(self._lanes, key=lambda lane: lane.closing.end if lane.closing is not None else 0.0)
         assert lane.closing is not None
         return self._number(lane.channel, lane.closing)

@@ -98,6 +98,19 @@ def test_a_partial_does_not_overtake_the_final_before_it() -> None:
     assert told(sequencer.release(HOLD_SECONDS)) == [(0, "раз"), (0, "два три")]
 
 
+def test_the_end_of_one_channel_is_not_the_end_of_the_session() -> None:
+    sequencer = Sequencer(2)
+    sequencer.final(1, final("раньше", 1.0, "stop"), 0.0)
+    sequencer.final(0, final("позже", 2.0), 0.0)
+    sequencer.final(0, final("", 3.0, "stop"), 0.0)
+    finals = [event for event in sequencer.release(0.0) if isinstance(event, FinalEvent)]
+    assert [(event.text, event.reason) for event in finals] == [
+        ("раньше", "stop"),
+        ("позже", "silence"),
+        ("", "stop"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("left", "right", "expected"),
     [

@@ -332,7 +332,7 @@ def test_two_channels_are_each_whole_and_numbered_together(
             pieces[channel] = pieces[channel][BLOCK:]
             if data.draw(st.booleans()):
                 pool.step(data.draw(st.sampled_from(pool.workers)))
-            elif data.draw(st.integers(0, 9)) == 0:
+            elif pool.deaths < 6 and data.draw(st.booleans()):
                 pool.kill(data.draw(st.sampled_from(pool.workers)))
         player.session.finish()
         finals = await player.finals()

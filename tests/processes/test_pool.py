@@ -54,6 +54,10 @@ def restarts(pool: Pool, reason: str) -> float:
     return pool.metrics.registry.get_sample_value("gigastt_worker_restarts_total", {"reason": reason}) or 0.0
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def test_the_pool_is_ready_when_every_worker_is_and_says_what_fits() -> None:
     async with pool_of(2, "--capacity", "3") as pool:
         assert (pool.state, pool.workers_ready, pool.total, pool.available) == ("ready", 2, 6, 6)
@@ -100,7 +104,9 @@ async def test_streams_survive_kills_of_random_workers() -> None:
             return kills
 
         playing = [play(session, script) for session, script in zip(sessions, scripts, strict=True)]
-        kills, *_ = await asyncio.gather(torture(), *playing)
+        killing = asyncio.create_task(torture())
+        await asyncio.gather(*playing)
+        kills = await killing
         for session, script in zip(sessions, scripts, strict=True):
             assert await texts_of(session) == transcript(script)
         assert kills >= 2
@@ -217,6 +223,6 @@ async def test_closing_leaves_no_process_and_no_descriptor() -> None:
             session.cancel()
 
     await life()
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = open_descriptors()
     await life()
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    assert open_descriptors() <= before
