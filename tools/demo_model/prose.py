@@ -15,9 +15,7 @@ from tools.demo_model.grammar import SENTENCE
 
 SHARE = Path("/usr/share")
 _SKIPPED_FORTUNES = {"sex", "flirt", "lovers", "mat", "e13", "polit", "armenian"}
-_ABBREVIATION = re.compile(
-    r"\b(т|д|п|др|пр|см|рис|стр|гл|ред|руб|коп|им|ул|г|в|вв|н|э|тыс|млн|напр)\.$", re.IGNORECASE
-)
+_ABBREVIATION = re.compile(r"\b(т|д|п|др|пр|см|рис|стр|гл|ред|руб|коп|им|ул|г|в|вв|н|э|тыс|млн|напр)\.$", re.IGNORECASE)
 _ONE_LETTER_WORDS = "аивкосуябжэ"
 _HTML_FILES = 3000
 _DOCUMENT_FILES = 400

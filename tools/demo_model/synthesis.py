@@ -27,6 +27,7 @@ import soxr
 from tools.demo_model.grammar import SENTENCE
 from tools.demo_model.prose import debian_prose
 from tools.demo_model.templates import TemplateGrammar
+from tools.demo_model.words import WORD_LISTS
 
 Waveform: TypeAlias = npt.NDArray[np.float32]  # [samples], 16 kHz
 
@@ -37,12 +38,7 @@ _ESPEAK_RATE = 22_050
 _WAV_HEADER_BYTES = 44
 _PEAK = 0.7
 _MOST_REPETITIONS = 6
-_ESPEAK_VOICES = (
-    "m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 klatt klatt2 klatt3 klatt4 Alex Alicia Andrea Andy Annie "
-    "Denis Diogo Gene Gene2 Henrique Hugo Jacky Lee Marco Mario Michael Mike adam anika antonio aunty belinda benjamin "
-    "boris caleb david ed edward grandma iven iven3 john linda max michel miguel norbert pablo paul pedro quincy rob "
-    "robert shelby steph steph3 travis victor zac"
-).split()
+_ESPEAK_VOICES = WORD_LISTS["ESPEAK_VOICES"]
 
 
 @dataclass(frozen=True, slots=True)

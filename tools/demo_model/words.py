@@ -251,4 +251,13 @@ WORD_LISTS: dict[str, tuple[str, ...]] = {
         помочь?
         """
     ),
+    # voice variants of espeak-ng
+    "ESPEAK_VOICES": _words(
+        """
+        m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 klatt klatt2 klatt3 klatt4 Alex Alicia Andrea Andy Annie Denis Diogo
+        Gene Gene2 Henrique Hugo Jacky Lee Marco Mario Michael Mike adam anika antonio aunty belinda benjamin boris
+        caleb david ed edward grandma iven iven3 john linda max michel miguel norbert pablo paul pedro quincy rob
+        robert shelby steph steph3 travis victor zac
+        """
+    ),
 }
