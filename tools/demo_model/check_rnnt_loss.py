@@ -40,7 +40,7 @@ def main() -> None:
     expected = slow_loss(scores, targets, frames, labels)
     expected.backward()
     leaves = [leaf.detach().float().requires_grad_() for leaf in exact]
-    loss = joint_rnnt_loss(*leaves, targets, frames, labels, 4)
+    loss = joint_rnnt_loss(leaves[0], leaves[1], leaves[2], leaves[3], targets, frames, labels, blank=4)
     loss.backward()
     gaps = [float((leaf.grad - wanted.grad).abs().max()) for leaf, wanted in zip(leaves, exact, strict=True)]
     print(f"loss {loss.item():.6f}, by definition {expected.item():.6f}; largest gap of a gradient {max(gaps):.2e}")
