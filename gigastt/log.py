@@ -63,6 +63,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         library = logging.getLogger(name)
         library.handlers = []
         library.propagate = True
+        library.setLevel(logging.NOTSET)
     logging.captureWarnings(True)
 
 
