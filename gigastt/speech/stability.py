@@ -10,12 +10,25 @@ that they left, so no later partial can change them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gigastt.speech.hypothesis import SUBSAMPLING, WORD_START, Hypothesis, SearchState, Token, Word, group_words
 
 SETTLED_FRAMES = 80  # a word that ends so long before the audio does may become stable
 AGREEMENT_FRAMES = 60  # passes must agree on it while so much audio was added
+SURE = 0.7  # confidence of the surest word below which an utterance is taken for noise
+SURE_IF_FEW = 0.8  # the same for an utterance of one or two words
+
+
+def is_credible(words: Sequence[Word]) -> bool:
+    """Tell whether the words of an utterance were said: at least one of them is sure.
+
+    Music, keys and tones that pass the detector make a recogniser guess at a word or two without conviction;
+    speech, however noisy, has a word it is sure of.
+    """
+    sure = SURE if len(words) > 2 else SURE_IF_FEW
+    return any(word.confidence >= sure for word in words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +91,18 @@ class Draft:
             The draft now; None when it is as it was.
         """
         self._heard = self._compare(self._split(hypothesis, end))
+        if self.is_wordless and not is_credible(self._words()):
+            return None
         self._settle(end, silent)
-        words = group_words(self._stable + tuple(token for word in self._heard for token in word.tokens))
+        words = self._words()
         result = PartialResult(" ".join(word.text for word in words), words, len(group_words(self._stable)))
         if self._shown == result:
             return None
         self._shown = result
         return result
+
+    def _words(self) -> tuple[Word, ...]:
+        return group_words(self._stable + tuple(token for word in self._heard for token in word.tokens))
 
     def settle_before(self, frame: int) -> None:
         """Search nothing before `frame` again: words that end there become stable, agreed on or not."""

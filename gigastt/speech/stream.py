@@ -31,7 +31,7 @@ from gigastt.speech.hypothesis import (
     group_words,
 )
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
-from gigastt.speech.stability import Draft, PartialResult
+from gigastt.speech.stability import Draft, PartialResult, is_credible
 
 BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES  # 640: 40 ms
 UNIT_SAMPLES = UNIT_FRAMES * FRAME_SAMPLES
@@ -197,8 +197,9 @@ class Stream:
             raise ValueError("Expected the result of the oldest waiting utterance.")
         self._waiting.popleft()
         self._commit = utterance.commit
-        tokens = hypothesis.tokens if hypothesis else ()
-        words = group_words(tokens)
+        words = group_words(hypothesis.tokens) if hypothesis else ()
+        if not is_credible(words):
+            words = ()
         return FinalResult(
             text=" ".join(word.text for word in words),
             words=words,

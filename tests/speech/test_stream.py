@@ -39,7 +39,8 @@ def clips() -> tuple[Samples, ...]:
 
 def _read(path: Path) -> Samples:
     with wave.open(str(path)) as wav:
-        return np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2").astype(np.int16)
+        samples: Samples = np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2").astype(np.int16)
+    return samples
 
 
 @cache
@@ -60,7 +61,8 @@ def monologue() -> Samples:
 
 def _without_silence(samples: Samples) -> Samples:
     blocks = samples[: len(samples) // 640 * 640].reshape(-1, 640)
-    return blocks[np.abs(blocks).max(axis=1) > 600].reshape(-1)
+    voiced: Samples = blocks[np.abs(blocks).max(axis=1) > 600].reshape(-1)
+    return voiced
 
 
 def transcribe_fake(window: Window) -> Hypothesis:
