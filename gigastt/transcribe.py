@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from gigastt.audio.decode import decode
 from gigastt.config import Precision
+from gigastt.models.prepacked import plan_load
 from gigastt.models.store import ModelFiles, resolve
 from gigastt.speech import pump
 from gigastt.speech.hypothesis import SAMPLE_RATE, Samples, Word
@@ -74,5 +75,5 @@ def load_recognizer(model: str, model_dir: Path, precision: Precision = "auto") 
         ModelInvalid: its files break their contract.
     """
     files = resolve(model, model_dir, precision)
-    triplet = TripletFiles(files.encoder, files.decoder, files.joint, files.vocabulary)
+    triplet = TripletFiles(plan_load(files.encoder).encoder, files.decoder, files.joint, files.vocabulary)
     return files, Recognizer.load(triplet)
