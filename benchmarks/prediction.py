@@ -17,6 +17,9 @@ from benchmarks.graph_writer import GraphWriter, floats, integers
 PREDICTOR = 320
 HIDDEN = 320
 VOCABULARY = 1025
+# Strong enough that the state never settles: a settled one would emit the same token for ever.
+LSTM_GAIN = 8.0
+SHARPNESS = 16.0  # of the scores: a trained joint is sure of its tokens, and confidences follow from it
 
 
 def write_decoder(seed: int) -> tuple[onnx.ModelProto, int]:
@@ -25,8 +28,8 @@ def write_decoder(seed: int) -> tuple[onnx.ModelProto, int]:
     table = w.around("embed.weight", VOCABULARY * PREDICTOR, 0.0, 1.0)
     x = w.op("Gather", [table, "x"])
     x = w.op("Transpose", [x], perm=[1, 0, 2])
-    weight = w.uniform("onnx::LSTM_101", (1, 4 * PREDICTOR, PREDICTOR), PREDICTOR, 1.5)
-    recurrent = w.uniform("onnx::LSTM_102", (1, 4 * PREDICTOR, PREDICTOR), PREDICTOR, 1.5)
+    weight = w.uniform("onnx::LSTM_101", (1, 4 * PREDICTOR, PREDICTOR), PREDICTOR, LSTM_GAIN)
+    recurrent = w.uniform("onnx::LSTM_102", (1, 4 * PREDICTOR, PREDICTOR), PREDICTOR, LSTM_GAIN)
     bias = w.around("onnx::LSTM_103", 8 * PREDICTOR, 0.0, 0.1)
     y = w.op("LSTM", [x, weight, recurrent, bias, "", "h.1", "c.1"], outputs=3, hidden_size=PREDICTOR)
     hidden, cell = y[:-1] + "1", y[:-1] + "2"
@@ -72,9 +75,9 @@ def write_joint(encoder: JointInput, seed: int, blank_bias: float) -> tuple[onnx
     enc = w.linear(w.op("Transpose", ["enc"], perm=[0, 2, 1]), "/enc", width, HIDDEN, gain=1.0 / encoder.spread)
     dec = w.linear(w.op("Transpose", ["dec"], perm=[0, 2, 1]), "/pred", PREDICTOR, HIDDEN, gain=1.5)
     y = w.op("Add", [w.op("Unsqueeze", [enc, w.ints(2)]), w.op("Unsqueeze", [dec, w.ints(1)])])
-    weight = w.uniform("onnx::MatMul_201", (HIDDEN, VOCABULARY), HIDDEN, 1.5)
+    weight = w.uniform("onnx::MatMul_201", (HIDDEN, VOCABULARY), HIDDEN, 1.5 * SHARPNESS)
     # Unequal token biases: a language uses a few pieces often, and so does this model.
-    bias = np.random.default_rng(seed + 1).normal(0.0, 0.3, VOCABULARY)
+    bias = np.random.default_rng(seed + 1).normal(0.0, 0.3 * SHARPNESS, VOCABULARY)
     bias[-1] = blank_bias
     stored = w.stored(bias.astype(np.float32), "joint_net.1.bias")
     y = w.op("Add", [stored, w.op("MatMul", [w.op("Relu", [y]), weight])])

@@ -28,6 +28,7 @@ from gigastt.speech.hypothesis import Samples
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.workers.allocator import return_free_memory
 from gigastt.workers.canary import measure_capacity, run_canary
 from gigastt.workers.config import WorkerConfig
 from gigastt.workers.engine import Engine
@@ -95,6 +96,7 @@ def _start(sock: socket.socket, config: WorkerConfig) -> Engine:
 
     run_canary(recognizer, Engine(recognizer, open_stream, attach))
     capacity = measure_capacity(recognizer, time.perf_counter)
+    return_free_memory()
     seconds = time.monotonic() - begun
     ready = Ready(os.getpid(), seconds, capacity, recognizer.encoder_name, len(recognizer.vocabulary.pieces), PROVIDER)
     _send(sock, [ready])

@@ -1,0 +1,166 @@
+"""Weigh real workers: how long until one is ready, and what one and four of them hold in memory together.
+
+    python -m benchmarks.memory DIR [--workers 4] [--rounds 3]
+
+DIR holds a model (see `benchmarks.encoder`). Forms: the optimised encoder mapped by all workers (prepacked), the
+same as a plain file, and fp32; and for comparison processes that hold onnx-asr with the same files. Memory is the
+proportional set size: a page shared by four processes counts a quarter in each. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.pinned import machine
+from gigastt.ipc.messages import Ready, decode_to_gateway
+from gigastt.ipc.packets import PacketDecoder
+from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY
+from gigastt.models.prepacked import prepare_load
+from gigastt.workers.config import WorkerConfig
+
+_PEER = """
+import sys
+from pathlib import Path
+from benchmarks.peers import load_onnx_asr
+import numpy as np
+model = load_onnx_asr(Path(sys.argv[1]), Path(sys.argv[2]))
+for seconds in (2, 5):
+    model.recognize(np.random.default_rng(0).standard_normal(seconds * 16000).astype(np.float32) * 0.1)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+_READY_SECONDS = 120.0
+
+
+@dataclass(slots=True)
+class Running:
+    """A process that is ready, and the seconds from its spawn until it was."""
+
+    process: subprocess.Popen[bytes]
+    seconds: float
+    load_seconds: float | None = None
+
+
+Start = Callable[[contextlib.ExitStack], Running]
+
+
+def start_worker(config: WorkerConfig, stack: contextlib.ExitStack) -> Running:
+    """Spawn one real worker and wait for its `Ready`; the stack ends it."""
+    ours, theirs = socket.socketpair()
+    stack.callback(ours.close)
+    begin = time.perf_counter()
+    process = subprocess.Popen(
+        config.command(theirs.fileno()),
+        pass_fds=[theirs.fileno()],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    theirs.close()
+    stack.callback(_end, process)
+    ours.settimeout(_READY_SECONDS)
+    for body in _bodies(ours):
+        message = decode_to_gateway(body)
+        if isinstance(message, Ready):
+            return Running(process, time.perf_counter() - begin, message.load_seconds)
+    raise RuntimeError("The worker ended before it was ready.")
+
+
+def start_peer(directory: Path, encoder: Path, stack: contextlib.ExitStack) -> Running:
+    """Spawn a process that holds onnx-asr with the same files, warmed up alike."""
+    begin = time.perf_counter()
+    command = [sys.executable, "-c", _PEER, str(directory), str(encoder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    stack.callback(_end, process)
+    assert process.stdout is not None
+    if process.stdout.readline() != b"ready\n":
+        raise RuntimeError("The peer ended before it was ready.")
+    return Running(process, time.perf_counter() - begin)
+
+
+def weigh(start: Start, workers: int, rounds: int) -> dict[str, object]:
+    """Start processes one by one; returns seconds to ready, and MiB of one and of all."""
+    ready: list[float] = []
+    loads: list[float] = []
+    alone: list[float] = []
+    together: list[float] = []
+    for _ in range(rounds):
+        with contextlib.ExitStack() as stack:
+            running: list[Running] = []
+            for _ in range(workers):
+                running.append(start(stack))
+                if len(running) == 1:
+                    alone.append(pss_mib(running[0].process.pid))
+            ready += [process.seconds for process in running]
+            loads += [process.load_seconds for process in running if process.load_seconds is not None]
+            together.append(sum(pss_mib(process.process.pid) for process in running))
+    figures: dict[str, object] = {
+        "ready_seconds": round(statistics.median(ready), 2),
+        "one_mib": round(statistics.median(alone), 1),
+        "all_mib": round(statistics.median(together), 1),
+        "all_over_one": round(statistics.median(together) / statistics.median(alone), 2),
+    }
+    return figures | ({"load_seconds": round(statistics.median(loads), 2)} if loads else {})
+
+
+def pss_mib(pid: int) -> float:
+    """The proportional set size of a process."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    return sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
+
+
+def _bodies(connection: socket.socket) -> Iterator[bytes]:
+    decoder = PacketDecoder()
+    while piece := connection.recv(65536):
+        yield from decoder.feed(piece)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Weigh real workers, one and several, in every form of the encoder.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    directory = arguments.directory
+    optimized, fp32 = directory / ENCODER_OPTIMIZED, directory / ENCODER_FP32
+    mapped = prepare_load(optimized)
+
+    def config(encoder: Path) -> WorkerConfig:
+        return WorkerConfig(
+            model="benchmark",
+            encoder=str(encoder),
+            decoder=str(directory / DECODER),
+            joint=str(directory / JOINT),
+            vocabulary=str(directory / VOCABULARY),
+        )
+
+    forms: dict[str, Start] = {
+        "optimized, mapped": lambda stack: start_worker(config(mapped.encoder), stack),
+        "optimized, plain": lambda stack: start_worker(config(optimized), stack),
+        "fp32": lambda stack: start_worker(config(fp32), stack),
+        "onnx-asr optimized": lambda stack: start_peer(directory, optimized, stack),
+        "onnx-asr fp32": lambda stack: start_peer(directory, fp32, stack),
+    }
+    figures = {name: weigh(start, arguments.workers, arguments.rounds) for name, start in forms.items()}
+    print(json.dumps({"machine": machine(None), "prepacked": mapped.prepacked, "forms": figures}))
+
+
+if __name__ == "__main__":
+    main()

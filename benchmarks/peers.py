@@ -1,0 +1,22 @@
+"""onnx-asr on the same model files, as the measurements' yardstick."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import onnx_asr
+
+from benchmarks.pinned import session_options
+from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
+
+
+def load_onnx_asr(directory: Path, encoder: Path) -> Any:
+    """Load a model into onnx-asr with `encoder` in place of its fp32 one, one thread a session."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / ENCODER_FP32).symlink_to(encoder.resolve())
+        for name in (DECODER, JOINT, VOCABULARY):
+            (folder / name).symlink_to((directory / name).resolve())
+        return onnx_asr.load_model("gigaam-v3-e2e-rnnt", folder, sess_options=session_options())
