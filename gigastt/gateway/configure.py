@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from gigastt.audio.pcm import ENCODINGS, Encoding
 from gigastt.audio.resample import SUPPORTED_RATES
@@ -86,6 +86,6 @@ def _invalid(message: str) -> Complaint:
     return Complaint("invalid_configuration", message)
 
 
-def _is_int(value: object) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     """Whether a JSON value is a whole number; to Python, `true` is one too."""
     return isinstance(value, int) and not isinstance(value, bool)
