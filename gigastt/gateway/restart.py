@@ -16,7 +16,7 @@ FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
 BOOT_ATTEMPTS = 2
 # A worker that served this long did not fail at starting; 40 random kills a minute are no crash loop.
-STEADY_SECONDS = 2.0
+STEADY_SECONDS = 1.0
 LOOP_DEATHS = 5
 
 

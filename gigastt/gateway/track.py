@@ -6,7 +6,7 @@ stream id; when that worker dies, the next binding begins at the last commit and
 
 Deaths. A worker that crashes is a strike against every track it held; two crashes in a row without a commit
 between them make a track a suspect. A kill from outside (an operator, the kernel) is hardly evidence against
-audio: it counts a third, and only if the worker left audio unanalysed without getting further than the one before
+audio: it counts a twelfth, and only if the worker left audio unanalysed without getting further than the one before
 it. What happens to suspects is the pool's affair; a convicted track skips the audio that the dead workers had been
 sent.
 """
@@ -41,7 +41,7 @@ LEAST_PACKET_SAMPLES = SAMPLE_RATE // 50
 MOST_PACKET_SAMPLES = SAMPLE_RATE  # so that a replay lets other streams' packets through
 FILE_AHEAD_SAMPLES = 5 * SAMPLE_RATE  # a worker may have looked this far beyond what it said it consumed
 
-CRASH_STRIKES = 3
+CRASH_STRIKES = 12
 KILL_STRIKES = 1
 SUSPECT_STRIKES = 2 * CRASH_STRIKES
 
@@ -76,6 +76,7 @@ class Track:
         self._resume = b""
         self._stream: StreamId | None = None
         self._sent = 0
+        self._analysed = 0  # the furthest any binding has consumed
         self._finish_sent = False
         self._promised: list[str] = []  # stable words shown of the open utterance
         # of the deaths since the last commit:
@@ -126,7 +127,10 @@ class Track:
         if stream is None or self._finish_sent or isinstance(source, FileSource):
             return None
         waiting = source.end - self._sent
-        allowed = min(waiting, credit(end=self._sent, consumed=self.consumed, committed=self.committed))
+        # What was analysed once comes without credit: a worker that resumes consumes nothing until it has all the
+        # audio that its resume state already knows.
+        consumed = max(self.consumed, self._analysed)
+        allowed = min(waiting, credit(end=self._sent, consumed=consumed, committed=self.committed))
         if allowed >= LEAST_PACKET_SAMPLES or (allowed and self.finishing):
             count = min(allowed, MOST_PACKET_SAMPLES)
             pcm = source.read(self._sent, self._sent + count)
@@ -232,6 +236,7 @@ class Track:
                 f"but got {news.committed} and {news.consumed}."
             )
         self.consumed = news.consumed
+        self._analysed = max(self._analysed, news.consumed)
         # A worker repeats a commit in its progress without the state that belongs to it.
         if isinstance(news, Final) or news.committed > self.committed:
             self._resume = news.resume

@@ -1,7 +1,7 @@
 """A recogniser whose language a test can write by hand: for tests of everything around the real one.
 
 Audio is made of blocks of 640 equal samples (40 ms). A block of zeros is silence, any other value `v` is the word
-`wv`. An utterance ends at the first silent block, or after 50 words. Like the real one it depends on the audio
+`wv`. An utterance ends at the first silent block, or after 250 words (10 s). Like the real one it depends on the audio
 alone, starts at any commit, and reports partials, progress and finals through the same messages.
 """
 
@@ -33,7 +33,7 @@ from gigastt.ipc.messages import (
 
 BLOCK = 640
 BLOCK_SECONDS = BLOCK / 16_000
-LONGEST = 50
+LONGEST = 250
 POISON = 666
 
 

@@ -14,6 +14,7 @@ from gigastt.audio.shared import SharedSegment
 from gigastt.gateway.events import Event, FinalEvent, PartialEvent, ProgressEvent, SegmentFailedEvent
 from gigastt.gateway.flow import CREDIT_SAMPLES
 from gigastt.gateway.session import Session, SessionOptions, transcribe_segment
+from gigastt.ipc.messages import Audio
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import BLOCK, BLOCK_SECONDS, POISON, speech, transcript
 from tests.waiting import wait_until
@@ -55,7 +56,7 @@ def test_no_final_is_lost_or_doubled_however_workers_die(script: list[int], data
         player = Player(pool)
         samples = speech(script)
         while len(samples):
-            if pool.deaths % 6 == 5:  # eight kills in a row before any worker got anywhere would be evidence
+            if pool.deaths % 20 == 19:  # two dozen kills in a row before any worker got anywhere would be evidence
                 pool.run()
             count = data.draw(st.integers(1, 3 * BLOCK), label="piece")
             player.push(samples[:count])
@@ -178,6 +179,18 @@ async def test_kills_from_outside_are_no_evidence_against_audio() -> None:
         pool.kill(next(worker for worker in pool.workers if worker.recognizer.streams))
     player.session.finish()
     assert texts(await player.finals()) == [[f"w{value}" for value in range(1, 21)]]
+
+
+async def test_a_replay_brings_what_was_analysed_once_without_waiting_for_credit() -> None:
+    pool = MemoryPool(workers=1)
+    player = Player(pool)
+    for _ in range(9):  # nine seconds of one utterance
+        player.push(speech([7] * 5 + [8] * 20))
+        pool.run()
+    committed, end = player.session.tracks[0].committed, player.session.tracks[0].source.end
+    pool.kill(pool.workers[0])
+    replayed = sum(len(message.pcm) // 2 for message in pool.workers[0].sent if isinstance(message, Audio))
+    assert replayed == end - committed
 
 
 async def test_all_workers_killed_at_once_cost_nothing() -> None:
@@ -332,7 +345,7 @@ def test_two_channels_are_each_whole_and_numbered_together(
             pieces[channel] = pieces[channel][BLOCK:]
             if data.draw(st.booleans()):
                 pool.step(data.draw(st.sampled_from(pool.workers)))
-            elif pool.deaths < 6 and data.draw(st.booleans()):
+            elif pool.deaths < 20 and data.draw(st.booleans()):
                 pool.kill(data.draw(st.sampled_from(pool.workers)))
         player.session.finish()
         finals = await player.finals()
