@@ -55,7 +55,7 @@ def test_streams_do_not_disturb_each_other() -> None:
 
 @pytest.mark.parametrize("amplitude", [0, 1, 30, 1_000, 10_000])
 def test_stationary_noise_is_not_speech(amplitude: int) -> None:
-    assert sum(level >= 102 for level in levels_of(noise(4.0, amplitude))) <= 1
+    assert sum(level >= 102 for level in levels_of(noise(4.0, amplitude))) <= 2
 
 
 def test_recorded_speech_is_heard() -> None:

@@ -1,0 +1,1 @@
+"""How the activity detector was made: mixtures, training, export, evaluation (see README.md)."""
