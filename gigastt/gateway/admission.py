@@ -17,6 +17,7 @@ from gigastt.gateway.metrics import Metrics
 
 LEAST_RETRY_MS = 1_000
 MOST_RETRY_MS = 30_000
+SHUTDOWN_RETRY_MS = 5_000  # by then another server, or this one again, may be there
 _SMOOTHING = 0.2
 
 
@@ -71,7 +72,7 @@ class Admission:
         self._closed = True
         for waiter in self._waiters:
             if not waiter.done():
-                waiter.set_exception(ShuttingDown(_CLOSING))
+                waiter.set_exception(_closing())
         self._waiters.clear()
         self._report()
 
@@ -97,7 +98,7 @@ class Admission:
     async def _acquire(self, timeout: float) -> None:
         """Take a place: count it as active."""
         if self._closed:
-            raise ShuttingDown(_CLOSING)
+            raise _closing()
         if self.available and not self._waiters:
             self._active += 1
             self._report()
@@ -142,4 +143,5 @@ class Admission:
         self._metrics.pool_saturation_ratio.set(self.saturation)
 
 
-_CLOSING = "The server is shutting down."
+def _closing() -> ShuttingDown:
+    return ShuttingDown("The server is shutting down.", retry_after_ms=SHUTDOWN_RETRY_MS)

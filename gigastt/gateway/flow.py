@@ -65,14 +65,15 @@ class ReplayBuffer:
     def read(self, start: int, end: int) -> bytes:
         """Return samples `start` to `end` as PCM16 little-endian."""
         assert self.start <= start <= end <= self.end
-        parts = []
-        at = self.start
-        for piece in self._pieces:
-            if at >= end:
+        parts: deque[bytes] = deque()
+        after = self.end
+        for piece in reversed(self._pieces):  # what is read is nearly always the newest
+            before = after - len(piece)
+            if before < end:
+                parts.appendleft(piece[max(0, start - before) : end - before].astype("<i2", copy=False).tobytes())
+            if before <= start:
                 break
-            if at + len(piece) > start:
-                parts.append(piece[max(0, start - at) : end - at].astype("<i2", copy=False).tobytes())
-            at += len(piece)
+            after = before
         return b"".join(parts)
 
 

@@ -38,7 +38,8 @@ class Intake:
         for begin in range(0, len(data), _PIECE_BYTES):
             waveforms = self._decoder.push(data[begin : begin + _PIECE_BYTES])
             delay = self._pace.delay(waveforms.shape[1] / self._rate, self._clock())
-            await asyncio.sleep(delay)
+            if delay or begin:  # between the pieces of a large frame others have their turn
+                await asyncio.sleep(delay)
             for channel, resampler in enumerate(self._resamplers):
                 samples = resampler.push(waveforms[channel])
                 await self._session.send(channel, samples)

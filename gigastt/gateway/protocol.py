@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TypeAlias
 
-from gigastt.errors import CapacityTimeout, RequestError, ShuttingDown
+from gigastt.errors import CapacityTimeout, RequestError
 from gigastt.gateway.configure import ClientOptions, apply, supports_version
 from gigastt.gateway.events import EndReason
 
@@ -172,9 +172,7 @@ class ClientProtocol:
         return [error, *self._finish("timeout", CLOSE_GOING_AWAY)]
 
     def drain(self) -> list[Effect]:
-        """The server is shutting down."""
-        if self.state == "waiting":
-            return self.refused(ShuttingDown("The server is shutting down."))
+        """The server is shutting down. Who still waits for a place is refused by whoever gives places."""
         if self.state in ("open", "streaming"):
             return self._finish("shutdown", CLOSE_GOING_AWAY)
         return []
