@@ -1,7 +1,7 @@
 """The server: listening sockets, and a life that ends in order.
 
     bind → startup → main_loop ──first signal──→ drain ──all done, or time is up──→ shutdown
-                        └────────second signal, at any time──────────────────────────↗
+                                                   └────────second signal───────────────↗
 
 Draining, the server still listens, so that a newcomer is told `shutting_down` and `/ready` answers 503; sessions get
 their last final and are closed with 1001 by those who own them. uvicorn would close every WebSocket with 1012 before
@@ -16,6 +16,7 @@ import errno
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Generator
 from types import FrameType
 
@@ -36,6 +37,7 @@ KEEP_ALIVE_SECONDS = 75  # longer than a reverse proxy keeps a connection, so th
 DEADLINES = Deadlines()
 SEND_BUFFER_BYTES = 128 * 1024
 _STOP_SECONDS = 1
+_ONE_SIGNAL_SECONDS = 1.0  # make and the terminal may both pass on one Ctrl-C: that is not a second one
 _LAG_SECONDS = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -73,6 +75,7 @@ class Server(uvicorn.Server):
         handle_signals: bool = True,
         deadlines: Deadlines = DEADLINES,
         event: str = "listening",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Build a server.
 
@@ -84,13 +87,16 @@ class Server(uvicorn.Server):
             handle_signals: listen to SIGINT and SIGTERM; one server of a process does.
             deadlines: for slow and silent peers.
             event: what the log says, with host and port, when the server listens.
+            clock: tells when signals come, in seconds.
         """
         super().__init__(_configure(app, max_frame_bytes, deadlines))
         self._begin_drain = begin_drain
         self._drain_seconds = drain_seconds
         self._handle_signals = handle_signals
         self._event = event
+        self._clock = clock
         self._draining: asyncio.Task[None] | None = None
+        self._signalled_at = 0.0
 
     @property
     def draining(self) -> bool:
@@ -107,13 +113,15 @@ class Server(uvicorn.Server):
         self.config.ws_max_size = max_frame_bytes
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain at the first signal, stop at the second."""
+        """Drain at the first signal, stop at a second one that comes at least a second later."""
+        now = self._clock()
         if self._draining is None:
             log.info("draining", signal=signal.Signals(sig).name, seconds=self._drain_seconds())
+            self._signalled_at = now
             if self._begin_drain is not None:
                 self._begin_drain()
             self._draining = asyncio.get_running_loop().create_task(self._drain(), name="drain")
-        else:
+        elif now >= self._signalled_at + _ONE_SIGNAL_SECONDS:
             log.warning("stopping_now", signal=signal.Signals(sig).name)
             self.stop(force=True)
 

@@ -93,10 +93,14 @@ async def test_a_drain_takes_no_longer_than_it_may() -> None:
         await asyncio.wait_for(asyncio.shield(running.task), 5)
 
 
-async def test_the_second_signal_stops_at_once() -> None:
-    async with serving(Fakes(live=never_end).context(Limits(shutdown_drain_secs=600))) as running:
+async def test_the_second_signal_stops_at_once_unless_it_is_an_echo_of_the_first() -> None:
+    times = iter([10.0, 10.002, 10.9, 11.0])
+    context = Fakes(live=never_end).context(Limits(shutdown_drain_secs=600))
+    async with serving(context, clock=lambda: next(times)) as running:
         session = await websockets.connect(f"{running.ws}/v1/ws")
-        running.server.handle_exit(signal.SIGINT, None)
+        for _ in range(3):
+            running.server.handle_exit(signal.SIGINT, None)
+        assert not running.server.should_exit
         running.server.handle_exit(signal.SIGINT, None)
         await asyncio.wait_for(asyncio.shield(running.task), 5)
         await session.wait_closed()
