@@ -47,8 +47,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket to the gateway")
     with socket.socket(fileno=parser.parse_args(arguments).fd) as sock:
         _preload()
-        sock.sendall(b"\n")  # warm
-        body, descriptors, _, _ = socket.recv_fds(sock, MAX_JOB_BYTES, 1)
+        try:
+            sock.sendall(b"\n")  # warm
+            body, descriptors, _, _ = socket.recv_fds(sock, MAX_JOB_BYTES, 1)
+        except OSError:  # a reset is as much an end as any
+            return 0
         if not descriptors:
             return 0  # the gateway is gone, or needs no decoder any more
         job = Job(**json.loads(body))

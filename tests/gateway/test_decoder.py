@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -204,3 +206,18 @@ async def test_the_process_loads_neither_the_recogniser_nor_an_event_loop(decode
     assert "libavcodec" in loaded
     assert "onnxruntime" not in loaded
     assert "_asyncio" not in loaded
+
+
+def test_a_process_whose_gateway_is_gone_before_its_first_job_ends_quietly() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gigastt.gateway.decoder_main", "--fd", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stderr=subprocess.PIPE,
+        )
+    with process:
+        ours.recv(1, socket.MSG_PEEK)  # it is warm; closing with this unread resets the connection
+        ours.close()
+        _, words = process.communicate(timeout=10)
+    assert (process.returncode, words) == (0, b"")
