@@ -18,6 +18,7 @@ Precision: TypeAlias = Literal["auto", "int8", "fp32"]
 
 DEFAULT_MODEL = "gigaam-v3-e2e-rnnt"
 DEMO_MODEL = "demo"
+_ON_PURPOSE = "add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant."
 
 
 def default_pool_size() -> int:
@@ -88,6 +89,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def split_address(address: str) -> tuple[str, int]:
+    """Split HOST:PORT; an IPv6 address stands in brackets.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ConfigError(f"--metrics-listen {address}: expected HOST:PORT.")
+    return host.strip("[]"), int(port)
+
+
 def check_settings(settings: Settings) -> None:
     """Check what one option alone cannot.
 
@@ -97,7 +110,14 @@ def check_settings(settings: Settings) -> None:
     if not is_loopback(settings.host) and not settings.bind_all:
         raise ConfigError(
             f"--host {settings.host} would let every machine that reaches this one use the server, "
-            "which asks for no password by default; add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant."
+            f"which asks for no password by default; {_ON_PURPOSE}"
         )
+    if settings.metrics_listen is not None:
+        host, _ = split_address(settings.metrics_listen)
+        if not is_loopback(host) and not settings.bind_all:
+            raise ConfigError(
+                f"--metrics-listen {settings.metrics_listen} would show the metrics, which ask for no password, "
+                f"to every machine that reaches this one; {_ON_PURPOSE}"
+            )
     if settings.api_keys_file is not None and not settings.api_keys_file.is_file():
         raise ConfigError(f"--api-keys-file {settings.api_keys_file}: no such file.")

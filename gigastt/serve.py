@@ -22,8 +22,8 @@ import structlog
 import uvloop
 
 from gigastt import __version__
-from gigastt.config import Limits, Settings
-from gigastt.errors import ConfigError, GigasttError, ModelMissing
+from gigastt.config import Limits, Settings, split_address
+from gigastt.errors import GigasttError, ModelMissing
 from gigastt.gateway.app import create_app, create_metrics_app
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.decoder import DecodedFile, Decoder
@@ -218,18 +218,6 @@ def reload_limits(context: AppContext, server: Server, read_limits: LimitsReader
     context.change_limits(limits)
     server.change_frame_limit(limits.ws_frame_max_bytes)
     log.info("limits_reloaded")
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Split HOST:PORT; an IPv6 address stands in brackets.
-
-    Raises:
-        ConfigError: it is something else.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ConfigError(f"--metrics-listen {address}: expected HOST:PORT.")
-    return host.strip("[]"), int(port)
 
 
 def raise_descriptor_limit() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gigastt.config import Settings, check_settings, default_pool_size, is_loopback
+from gigastt.config import Settings, check_settings, default_pool_size, is_loopback, split_address
 from gigastt.errors import ConfigError
 
 
@@ -39,3 +39,25 @@ def test_an_open_host_without_permission_is_refused() -> None:
 def test_a_missing_keys_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         check_settings(Settings(api_keys_file=tmp_path / "keys"))
+
+
+@pytest.mark.parametrize(
+    ("address", "parts"),
+    [("127.0.0.1:9100", ("127.0.0.1", 9100)), ("[::1]:9100", ("::1", 9100)), ("localhost:0", ("localhost", 0))],
+)
+def test_an_address_is_split(address: str, parts: tuple[str, int]) -> None:
+    assert split_address(address) == parts
+
+
+@pytest.mark.parametrize("address", ["", "9100", ":9100", "host:", "host:port", "host:99999", "host:²"])
+def test_what_is_not_an_address_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="HOST:PORT"):
+        split_address(address)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:9100", "[::]:9100", "metrics.example:9100"])
+def test_metrics_for_the_network_without_permission_are_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="--bind-all"):
+        check_settings(Settings(metrics_listen=address))
+    check_settings(Settings(metrics_listen=address, bind_all=True))
+    check_settings(Settings(metrics_listen="127.0.0.1:9100"))

@@ -11,23 +11,9 @@ from gigastt.config import Limits, Settings
 from gigastt.errors import ConfigError, ModelMissing
 from gigastt.gateway.app import create_app
 from gigastt.gateway.server import Server
-from gigastt.serve import find_model, reload_limits, split_address
+from gigastt.serve import find_model, reload_limits
 from tests.fakes.pool import Fakes
 from tests.server import ServerProcess, run_program
-
-
-@pytest.mark.parametrize(
-    ("address", "parts"),
-    [("127.0.0.1:9100", ("127.0.0.1", 9100)), ("[::1]:9100", ("::1", 9100)), ("localhost:0", ("localhost", 0))],
-)
-def test_an_address_is_split(address: str, parts: tuple[str, int]) -> None:
-    assert split_address(address) == parts
-
-
-@pytest.mark.parametrize("address", ["", "9100", ":9100", "host:", "host:port", "host:99999", "host:²"])
-def test_what_is_not_an_address_is_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match="HOST:PORT"):
-        split_address(address)
 
 
 def test_a_missing_model_is_an_error_unless_it_may_be_fetched(tmp_path: Path) -> None:
