@@ -23,7 +23,7 @@ import jiwer
 from benchmarks.live_stream import Record, play
 from benchmarks.playlist import Playlist, load_clips, make_playlist
 from benchmarks.server_process import ServerProcess, serve
-from benchmarks.wording import normalise
+from benchmarks.wording import normalise, unmatched
 
 _BOUND_SECONDS = 0.5  # of --find-capacity: p95 of end of speech to final, beyond the endpoint silence
 _ENDPOINT_SECONDS = 0.6
@@ -36,7 +36,7 @@ async def measure(server: ServerProcess, playlists: Sequence[Playlist], options:
         asyncio.create_task(play(server.websocket, playlist, chunk_ms=options.chunk_ms, paced=not options.fast))
         for playlist in playlists
     ]
-    loader = asyncio.create_task(_upload_without_end(server, playlists)) if options.uploads else None
+    loader = asyncio.create_task(upload_without_end(server, playlists)) if options.uploads else None
     records = await asyncio.gather(*streams)
     after = server.usage()
     if loader is not None:
@@ -69,7 +69,7 @@ async def accuracy(server: ServerProcess, records: Sequence[Record]) -> dict[str
     if not records:
         return {}
     async with httpx.AsyncClient(timeout=600) as client:
-        files = [await _upload(client, server, record.playlist) for record in records]
+        files = [await upload(client, server, record.playlist) for record in records]
     references = [normalise(r.playlist.reference) for r in records]
     return {
         "wer_live": round(100 * jiwer.wer(references, [normalise(r.text) for r in records]), 2),
@@ -78,18 +78,20 @@ async def accuracy(server: ServerProcess, records: Sequence[Record]) -> dict[str
     }
 
 
-async def _upload(client: httpx.AsyncClient, server: ServerProcess, playlist: Playlist) -> dict[str, Any]:
+async def upload(client: httpx.AsyncClient, server: ServerProcess, playlist: Playlist) -> dict[str, Any]:
+    """Transcribe a playlist as a file."""
     response = await client.post(f"{server.http}/v1/transcribe", content=playlist.wav())
     response.raise_for_status()
     body: dict[str, Any] = response.json()
     return body
 
 
-async def _upload_without_end(server: ServerProcess, playlists: Sequence[Playlist]) -> None:
+async def upload_without_end(server: ServerProcess, playlists: Sequence[Playlist]) -> None:
+    """Upload one playlist after the other until cancelled."""
     async with httpx.AsyncClient(timeout=600) as client:
         while True:
             for playlist in playlists:
-                await _upload(client, server, playlist)
+                await upload(client, server, playlist)
 
 
 def latencies(records: Sequence[Record]) -> dict[str, Any]:
@@ -123,27 +125,31 @@ def latencies(records: Sequence[Record]) -> dict[str, Any]:
 
 def stability(records: Sequence[Record]) -> dict[str, Any]:
     """How many words were stable before their final, and how many stable ones changed later."""
-    words = stable_words = by_partial = by_final = 0
+    words = stable_words = by_partial = by_final = by_place = 0
     for record in records:
         for (_, final), partials in zip(record.finals, record.partials_of_final, strict=True):
-            stable: list[str] = []
+            stable: list[dict[str, Any]] = []
             for _, partial in partials:
-                shown = [w["word"] for w in partial["words"]]
-                by_partial += sum(a != b for a, b in zip(stable, shown, strict=False)) + max(
-                    0, len(stable) - len(shown)
-                )
-                stable = shown[: partial["stable"]]
-            ended = [w["word"] for w in final["words"]]
-            by_final += sum(a != b for a, b in zip(stable, ended, strict=False)) + max(0, len(stable) - len(ended))
+                by_partial += _changed(stable, partial["words"])
+                stable = partial["words"][: partial["stable"]]
+            fixed, ended = ([w["word"] for w in of] for of in (stable, final["words"]))
+            by_final += unmatched(fixed, ended)
+            by_place += _changed(fixed, ended)
             words += len(ended)
-            stable_words += len(stable)
+            stable_words += len(fixed)
     return {
         "words": words,
         "stable_before_final_percent": round(100 * stable_words / max(1, words), 1),
         "stable_changed_by_partial": by_partial,
         "stable_changed_by_final": by_final,
         "stable_changed_by_final_percent": round(100 * by_final / max(1, stable_words), 2),
+        "stable_moved_by_final": by_place,  # counted by place: a word that comes or goes moves all behind it
     }
+
+
+def _changed(stable: Sequence[Any], later: Sequence[Any]) -> int:
+    """Count stable words that are not the same, or not there, in what came later."""
+    return sum(a != b for a, b in zip(stable, later, strict=False)) + max(0, len(stable) - len(later))
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float] | None:

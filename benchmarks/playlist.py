@@ -9,6 +9,7 @@ import io
 import json
 import random
 import wave
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,30 +85,44 @@ def make_playlist(clips: list[Clip], seconds: float, seed: int, *, speech_share:
         speech_share: clip time over clip and pause time.
     """
     rng = random.Random(seed)
-    noise = np.random.default_rng(seed)
-    parts: list[npt.NDArray[np.int16]] = []
-    spans: list[Span] = []
-    references: list[str] = []
-    at = 0
+    begins = rng.uniform(0.0, 2.0)  # streams do not speak in step
+    at = int(begins * SAMPLE_RATE)
+    order: list[Clip] = []
     queue: list[Clip] = []
-
-    def pause(samples: int) -> None:
-        nonlocal at
-        parts.append(np.rint(noise.standard_normal(samples) * _NOISE_LEVEL).astype(np.int16))
-        at += samples
-
-    pause(int(rng.uniform(0.0, 2.0) * SAMPLE_RATE))  # streams do not speak in step
     while at < seconds * SAMPLE_RATE:
         if not queue:
             queue = rng.sample(clips, len(clips))
-        clip = queue.pop()
+        order.append(queue.pop())
+        at += len(order[-1].samples) + _pause_behind(order[-1], speech_share)
+    return join_clips(order, seed, begins=begins, speech_share=speech_share)
+
+
+def join_clips(clips: Sequence[Clip], seed: int, *, begins: float = 0.0, speech_share: float = 0.5) -> Playlist:
+    """Join clips in their order, each followed by a pause, the first after `begins` seconds."""
+    noise = np.random.default_rng(seed)
+    parts: list[npt.NDArray[np.int16]] = []
+    spans: list[Span] = []
+    at = 0
+
+    def append(samples: npt.NDArray[np.int16]) -> None:
+        nonlocal at
+        parts.append(samples)
+        at += len(samples)
+
+    def pause(samples: int) -> None:
+        append(np.rint(noise.standard_normal(samples) * _NOISE_LEVEL).astype(np.int16))
+
+    pause(int(begins * SAMPLE_RATE))
+    for clip in clips:
         offset = at / SAMPLE_RATE
         spans += _utterances([Span(offset + s.start, offset + s.end) for s in clip.spans])
-        references.append(clip.reference)
-        parts.append(clip.samples)
-        at += len(clip.samples)
-        pause(int(len(clip.samples) * (1 - speech_share) / speech_share))
-    return Playlist(np.concatenate(parts), " ".join(references), tuple(spans))
+        append(clip.samples)
+        pause(_pause_behind(clip, speech_share))
+    return Playlist(np.concatenate(parts), " ".join(clip.reference for clip in clips), tuple(spans))
+
+
+def _pause_behind(clip: Clip, speech_share: float) -> int:
+    return int(len(clip.samples) * (1 - speech_share) / speech_share)
 
 
 def _utterances(sentences: list[Span]) -> list[Span]:

@@ -18,11 +18,11 @@ import re
 import wave
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.wording import unmatched
 from gigastt.speech.activity import ActivityDetector, ActivityModel
 from gigastt.speech.hypothesis import SAMPLE_RATE, Samples
 from gigastt.speech.model import TripletFiles
@@ -105,15 +105,9 @@ class Player:
             words = [word.text for word in final.words]
             self._counts.words += len(words)
             self._counts.stable += len(self._stable)
-            self._counts.changed_strictly += _unmatched(self._stable, words)
-            self._counts.changed_by_final += _unmatched(_plain(self._stable), _plain(words))
+            self._counts.changed_strictly += unmatched(self._stable, words)
+            self._counts.changed_by_final += unmatched(_plain(self._stable), _plain(words))
             self._shown, self._stable = [], []
-
-
-def _unmatched(stable: Sequence[str], final: Sequence[str]) -> int:
-    """Return how many stable words the final does not hold at their place."""
-    matcher = SequenceMatcher(a=list(stable), b=list(final), autojunk=False)
-    return len(stable) - sum(block.size for block in matcher.get_matching_blocks())
 
 
 def _plain(words: Sequence[str]) -> list[str]:
