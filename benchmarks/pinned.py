@@ -47,12 +47,15 @@ def session_options() -> onnxruntime.SessionOptions:
 
 
 def median_seconds(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Run every contender once to warm up, then in turns; returns each one's median wall-clock seconds."""
+    """Run every contender once to warm up, then in turns; returns each one's median seconds of processor time.
+
+    On one idle core that is the wall clock's time; on a shared one it leaves the neighbours out.
+    """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds + 1):
         for name, run in contenders.items():
-            start = time.perf_counter()
+            start = time.process_time()
             run()
             if turn:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(time.process_time() - start)
     return {name: statistics.median(values) for name, values in times.items()}
