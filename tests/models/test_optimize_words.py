@@ -1,0 +1,58 @@
+"""The optimiser on a real export of another architecture: still valid, and the words stay."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import jiwer
+import pytest
+
+from gigastt.models.optimize import optimize
+from gigastt.models.optimize.words import CLIPS, compare_words, read_clip
+from gigastt.speech.features import log_mel
+from gigastt.speech.hypothesis import Window, group_words
+from gigastt.speech.model import TripletFiles
+from gigastt.speech.recognizer import Recognizer
+from tests.shared import require_shared
+
+DEMO = Path(__file__).resolve().parents[2] / "gigastt" / "models" / "demo"
+FILES = TripletFiles(*(DEMO / f"v3_e2e_rnnt_{n}" for n in ("encoder.onnx", "decoder.onnx", "joint.onnx", "vocab.txt")))
+MAX_POINTS = 0.3  # of word error rate
+
+
+@pytest.fixture(scope="module")
+def optimized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("demo") / "encoder.optimized.onnx"
+    report = optimize(FILES.encoder, target)
+    assert {step.name: step.outcome for step in report.passes}["8-bit weights per channel"] == "done"
+    assert report.words is not None
+    return target
+
+
+def word_error_rate(encoder: Path, clips: list[tuple[Path, str]]) -> float:
+    recognizer = Recognizer.load(TripletFiles(encoder, FILES.decoder, FILES.joint, FILES.vocabulary))
+    hypotheses = [recognizer.transcribe(Window(log_mel(read_clip(clip)), 0)) for clip, _ in clips]
+    texts = [plain(" ".join(word.text for word in group_words(h.tokens))) for h in hypotheses]
+    return 100 * float(jiwer.wer([plain(text) for _, text in clips], texts))
+
+
+def plain(text: str) -> str:
+    return " ".join(re.sub(r"[^а-я ]", " ", text.lower().replace("ё", "е")).split())
+
+
+def test_word_error_rate_moves_by_at_most_three_tenths_of_a_point(optimized: Path) -> None:
+    directory = require_shared("models/mini/test")
+    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+    spoken = [entry for entry in manifest if entry["filename"] != "lecture.wav"]
+    clips = [(directory / entry["filename"], entry["reference"]) for entry in spoken]
+    assert len(clips) == 40
+    assert word_error_rate(optimized, clips) <= word_error_rate(FILES.encoder, clips) + MAX_POINTS
+
+
+def test_words_of_the_clips_that_come_along_stay(optimized: Path) -> None:
+    comparison = compare_words(FILES, optimized)
+    assert len(CLIPS) == 3
+    assert comparison.words > 10
+    assert comparison.differing <= 1

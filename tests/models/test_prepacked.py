@@ -1,0 +1,108 @@
+"""Prepacked encoders: same results, used only where they match, made where they can be written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from benchmarks.conformer import EncoderShape, write_encoder
+from gigastt.models.optimize.graph import Graph
+from gigastt.models.optimize.observe import make_trial
+from gigastt.models.optimize.pipeline import run_passes
+from gigastt.models.prepacked import FOLDER, LoadPlan, plan_load, prepack, prepare_load
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    source, target = tmp_path / "fp32.onnx", tmp_path / "models" / "encoder.optimized.onnx"
+    target.parent.mkdir()
+    onnx.save(write_encoder(EncoderShape(layers=1, width=64, heads=4), seed=2)[0], source)
+    onnx.save(run_passes(Graph.load(source))[0].model(external=False)[0], target)
+    return target
+
+
+def encode(path: Path) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    features = make_trial(1, 100).features
+    encoded: np.ndarray = session.run(None, {"audio_signal": features, "length": np.array([100])})[0]
+    return encoded
+
+
+def test_prepacked_form_gives_the_same_bits(encoder: Path) -> None:
+    assert prepack(encoder) is not None
+    plan = plan_load(encoder)
+    assert plan.prepacked
+    assert plan.encoder != encoder
+    assert np.array_equal(encode(plan.encoder), encode(encoder))
+
+
+def test_without_a_prepacked_form_the_plain_file_is_loaded(encoder: Path) -> None:
+    assert plan_load(encoder) == LoadPlan(encoder, prepacked=False)
+
+
+@pytest.mark.parametrize("suffix", ["", ".data"])
+def test_prepacked_form_that_changed_is_not_used(encoder: Path, suffix: str) -> None:
+    folder = prepack(encoder)
+    assert folder is not None
+    with (folder / f"{encoder.name}{suffix}").open("ab") as file:
+        file.write(b"x")
+    assert not plan_load(encoder).prepacked
+
+
+def test_prepacked_form_of_another_encoder_is_not_used(encoder: Path) -> None:
+    prepack(encoder)
+    os.utime(encoder, ns=(0, 0))
+    assert not plan_load(encoder).prepacked
+    prepack(encoder)
+    assert plan_load(encoder).prepacked
+
+
+def test_record_that_is_no_json_is_not_believed(encoder: Path) -> None:
+    folder = prepack(encoder)
+    assert folder is not None
+    (folder / "made_from.json").write_text("{", encoding="utf-8")
+    assert not plan_load(encoder).prepacked
+
+
+def test_form_of_another_version_of_onnxruntime_is_removed(encoder: Path) -> None:
+    folder = prepack(encoder)
+    assert folder is not None
+    older = folder.with_name(folder.name.rpartition("-ort")[0] + "-ort0.9")
+    folder.rename(older)
+    assert not plan_load(encoder).prepacked
+    prepack(encoder)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_where_the_models_cannot_be_written_the_cache_is_used(encoder: Path, cache: Path) -> None:
+    (encoder.parent / FOLDER).write_text("in the way of the folder", encoding="utf-8")  # holds for root as well
+    folder = prepack(encoder)
+    assert folder is not None
+    assert cache in folder.parents
+    assert plan_load(encoder).prepacked
+
+
+def test_where_nothing_can_be_written_the_plain_file_is_loaded(encoder: Path, cache: Path) -> None:
+    (encoder.parent / FOLDER).write_text("in the way", encoding="utf-8")
+    cache.write_text("in the way", encoding="utf-8")
+    assert prepack(encoder) is None
+    assert not plan_load(encoder).prepacked
+
+
+def test_small_encoder_is_loaded_as_it_is(encoder: Path) -> None:
+    assert prepare_load(encoder) == LoadPlan(encoder, prepacked=False)
+    assert not (encoder.parent / FOLDER).exists()
