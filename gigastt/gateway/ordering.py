@@ -95,6 +95,11 @@ class Sequencer:
             lane.announced = False
 
     @property
+    def waits(self) -> bool:
+        """Whether anything is held back."""
+        return any(lane.entries for lane in self._lanes)
+
+    @property
     def deadline(self) -> float | None:
         """When to call `release` again although nothing new came; None when nothing waits."""
         held = [entry.until for lane in self._lanes for entry in lane.entries if isinstance(entry, _HeldFinal)]

@@ -159,7 +159,8 @@ class Session:
             case Closed():
                 pass
         self._room.set()
-        self._release()
+        if self._sequencer.waits or not isinstance(news, Progress):
+            self._release()
 
     def _fail(self, event: WindowFailedEvent | SegmentFailedEvent) -> None:
         """Declare a span without words, and count it as lost: the two always agree."""

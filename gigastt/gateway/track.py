@@ -127,6 +127,8 @@ class Track:
         if stream is None or self._finish_sent or isinstance(source, FileSource):
             return None
         waiting = source.end - self._sent
+        if waiting < LEAST_PACKET_SAMPLES and not self.finishing:
+            return None
         # What was analysed once comes without credit: a worker that resumes consumes nothing until it has all the
         # audio that its resume state already knows.
         consumed = max(self.consumed, self._analysed)
