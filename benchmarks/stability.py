@@ -102,6 +102,8 @@ class Player:
                 hypothesis = self._recognizer.transcribe(utterance.window)
                 self._counts.final_seconds += len(utterance.window.features) / 100
             final = self._stream.accept_final(utterance, hypothesis)
+            if final is None:
+                continue
             words = [word.text for word in final.words]
             self._counts.words += len(words)
             self._counts.stable += len(self._stable)

@@ -53,4 +53,6 @@ def _finals(recognizer: Recognizes, stream: Stream) -> Iterator[FinalResult]:
                 hypothesis = recognizer.transcribe(utterance.window)
             except InferenceError:
                 hypothesis = None
-        yield stream.accept_final(utterance, hypothesis)
+        final = stream.accept_final(utterance, hypothesis)
+        if final is not None:
+            yield final

@@ -24,10 +24,16 @@ LEAD_BLOCKS = 25  # an onset in the first second of a stream reaches back to its
 MAX_BLOCKS = 500  # 20 s
 SHORTEST_FORCED_BLOCKS = 250  # a forced cut leaves at least 10 s
 DIP_BLOCKS = 6  # a pause is weighed over 240 ms
+BREATH_BLOCKS = 5  # 200 ms without speech: the detector still hears the speaker's pauses
+DENSE_BLOCKS = 150  # after 6 s without a breath the recogniser is asked whether anyone still speaks
+CHECK_BLOCKS = 50  # and again every 2 s
+DOUBT_BLOCKS = 10  # it must have heard nothing for 400 ms longer than the endpoint silence
+CHECK_CONTEXT_BLOCKS = 75  # and is shown 3 s more
+LAST_WORD_BLOCKS = 13  # 520 ms: a token may come so long before its word ends
 
 Reason: TypeAlias = Literal["silence", "max_duration", "stop"]
 
-_STATE = struct.Struct("<qqqqBH")
+_STATE = struct.Struct("<qqqqqBHH")
 _CLOSED = -1
 
 
@@ -61,6 +67,8 @@ class Segmenter:
         self._speech_end = position
         self._speech = False
         self._levels = bytearray()  # of the open utterance
+        self._quiet = 0  # blocks without speech, up to this one
+        self._check_at = position  # where the recogniser is asked next
 
     @property
     def position(self) -> int:
@@ -85,6 +93,34 @@ class Segmenter:
         end = self._speech_end + min(TAIL_BLOCKS, self._endpoint)
         return end if self.is_open and self._position >= end else None
 
+    @property
+    def check_from(self) -> int | None:
+        """Where the window begins that the recogniser is asked about now; None when it is not.
+
+        In babble and music the detector never hears a pause. Answer with `accept_check` before the next block.
+        """
+        if not self.is_open or self._position != self._check_at:
+            return None
+        return max(self._start, self._position - self._endpoint - DOUBT_BLOCKS - CHECK_CONTEXT_BLOCKS)
+
+    def accept_check(self, last_word: int | None) -> Cut | None:
+        """Take the recogniser's answer; return the utterance it ends, if any.
+
+        Args:
+            last_word: the block after the last spoken token in the window; None if there was none.
+        """
+        if last_word is None:
+            last = self._position - PRE_ROLL_BLOCKS
+        else:
+            last = last_word + LAST_WORD_BLOCKS
+            silent, needed = self._position - last_word, self._endpoint + DOUBT_BLOCKS
+            if silent < needed:  # ask when this silence would be long enough, if it is one
+                self._check_at = self._position + (needed - silent if silent >= DOUBT_BLOCKS else CHECK_BLOCKS)
+                return None
+        cut = Cut(self._start, max(self._start, min(last, self._position)), 0, "silence")
+        self._close(cut.last)
+        return cut
+
     def push(self, level: int) -> Cut | None:
         """Take the level of the next block; return the utterance it ends, if any."""
         block = self._position
@@ -98,6 +134,9 @@ class Segmenter:
         if not self.is_open:
             return None
         self._levels.append(level)
+        self._quiet = 0 if self._speech else self._quiet + 1
+        if self._quiet >= BREATH_BLOCKS:
+            self._check_at = self._position + DENSE_BLOCKS
         if self._speech:
             self._speech_end = self._position
         elif self._position - self._speech_end >= self._endpoint:
@@ -114,7 +153,16 @@ class Segmenter:
 
     def get_state(self) -> bytes:
         """Return everything that decides about the blocks to come."""
-        head = _STATE.pack(self._position, self._floor, self._start, self._speech_end, self._speech, self._reach)
+        head = _STATE.pack(
+            self._position,
+            self._floor,
+            self._start,
+            self._speech_end,
+            self._check_at,
+            self._speech,
+            self._reach,
+            self._quiet,
+        )
         return head + bytes(self._levels)
 
     def set_state(self, state: bytes) -> None:
@@ -125,9 +173,9 @@ class Segmenter:
         """
         if len(state) < _STATE.size:
             raise ValueError(f"Expected at least {_STATE.size} bytes of segmenter state, but got {len(state)}.")
-        position, floor, start, speech_end, speech, reach = _STATE.unpack_from(state)
+        position, floor, start, speech_end, check_at, speech, reach, quiet = _STATE.unpack_from(state)
         levels = state[_STATE.size :]
-        closed = start == _CLOSED and not levels and not speech
+        closed = start == _CLOSED and not levels
         opened = 0 <= floor <= start <= speech_end <= position and position - start == len(levels) < MAX_BLOCKS
         if (
             not (closed or opened)
@@ -138,10 +186,13 @@ class Segmenter:
             raise ValueError("Expected a consistent segmenter state.")
         self._position, self._floor, self._start, self._speech_end = position, floor, start, speech_end
         self._speech, self._reach, self._levels = bool(speech), reach, bytearray(levels)
+        self._check_at, self._quiet = check_at, quiet
 
     def _begin(self, block: int) -> None:
         self._start = max(self._floor, block - self._reach)
         self._levels = bytearray(block - self._start)
+        self._check_at = block + DENSE_BLOCKS
+        self._quiet = 0
 
     def _end(self, reason: Reason) -> Cut:
         tail_end = self._speech_end + TAIL_BLOCKS
@@ -164,6 +215,7 @@ class Segmenter:
             self._start = start + pause
             self._levels = rest
             self._speech_end = max(self._speech_end, self._start)
+            self._check_at = self._position + CHECK_BLOCKS
         return Cut(start, start + pause, 0, "max_duration")
 
 

@@ -19,6 +19,7 @@ SETTLED_FRAMES = 80  # a word that ends so long before the audio does may become
 AGREEMENT_FRAMES = 60  # passes must agree on it while so much audio was added
 SURE = 0.7  # confidence of the surest word below which an utterance is taken for noise
 SURE_IF_FEW = 0.8  # the same for an utterance of one or two words
+LIKELY = 0.5  # confidence of the surest word with which an utterance is first shown; its final is the judge
 
 
 def is_credible(words: Sequence[Word]) -> bool:
@@ -91,7 +92,7 @@ class Draft:
             The draft now; None when it is as it was.
         """
         self._heard = self._compare(self._split(hypothesis, end))
-        if self.is_wordless and not is_credible(self._words()):
+        if self.is_wordless and not any(word.confidence >= LIKELY for word in self._words()):
             return None
         self._settle(end, silent)
         words = self._words()

@@ -3,8 +3,8 @@
 Owned by the worker's main thread (or by `gigastt transcribe`). No model, no clock, no I/O: whoever owns a
 stream decides when a pass runs, and nothing about when or whether partial passes ran can change a final.
 
-    push ─► features ─► activity levels ─► segmenter ─► utterances ─► next_final  ─► accept_final
-                                             └─ the open utterance ─► next_partial ─► accept_partial
+    push ─► features ─► activity levels ─► segmenter ─► utterances ────────► next_final   ─► accept_final
+                                             └───────── the open utterance ─► next_partial ─► accept_partial
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gigastt.speech.activity import BLOCK_FRAMES, UNIT_FRAMES, ActivityDetector
+from gigastt.speech.activity import BLOCK_FRAMES, ActivityDetector
+from gigastt.speech.analysis import BLOCK_SAMPLES, Analysis
 from gigastt.speech.commit import Commit, ResumeState
-from gigastt.speech.feature_buffer import FeatureBuffer
-from gigastt.speech.features import MELS, FeatureExtractor
 from gigastt.speech.hypothesis import (
     FRAME_SAMPLES,
     SAMPLE_RATE,
-    WINDOW_SAMPLES,
     Features,
     Hypothesis,
     Samples,
@@ -33,12 +31,10 @@ from gigastt.speech.hypothesis import (
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
 from gigastt.speech.stability import Draft, PartialResult, is_credible
 
-BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES  # 640: 40 ms
-UNIT_SAMPLES = UNIT_FRAMES * FRAME_SAMPLES
-OVERLAP_SAMPLES = WINDOW_SAMPLES - FRAME_SAMPLES  # a frame reads so far into the next one's samples
 PARTIAL_FRAMES = 800  # a partial pass sees at most so much, unless it is the speculative final
 CONTEXT_FRAMES = 200  # left context of a pass that does not begin with the utterance
-MAX_PATIENCE_FRAMES = 100  # without words, the next pass waits for a quarter of the utterance, at most so long
+EAGER_FRAMES = 200  # so long an utterance is searched for its first word with every block,
+MAX_PATIENCE_FRAMES = 100  # then the next pass waits for a quarter of what came since, at most so long
 _NOTHING = Hypothesis((), ())
 
 
@@ -56,7 +52,9 @@ class StreamSettings:
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A cut utterance that waits for its pass.
+    """What waits for a pass: a cut utterance, or a checkpoint within a long one.
+
+    A checkpoint's pass decides whether anyone still speaks; its audio will be in an utterance's window too.
 
     hypothesis: already known (the speculative final, or nothing to transcribe): no pass is needed.
     commit: what the stream may forget once this utterance's final has been delivered.
@@ -68,6 +66,7 @@ class Utterance:
     reason: Reason
     commit: Commit
     hypothesis: Hypothesis | None = None
+    is_checkpoint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,31 +114,27 @@ class Stream:
     ) -> None:
         if start < 0 or start % BLOCK_SAMPLES:
             raise ValueError(f"Expected a start at a multiple of {BLOCK_SAMPLES} samples, but got {start}.")
-        first_block = start // BLOCK_SAMPLES
+        block = start // BLOCK_SAMPLES
+        detector = detector_factory()
         self._settings = settings
-        self._extractor = FeatureExtractor()
-        self._detector = detector_factory()
-        self._segmenter = Segmenter(settings.endpoint_silence_ms, first_block)
-        self._features = FeatureBuffer(first_block * BLOCK_FRAMES, MELS)
+        self._segmenter = Segmenter(settings.endpoint_silence_ms, block)
         self._levels = bytearray()  # of blocks that the segmenter has not taken
-        self._analysed = first_block  # the next block the detector will see
-        self._pending: list[Samples] = []
-        self._pending_samples = 0
-        self._extracted = start  # absolute samples given to the extractor
+        if resume:
+            block = self._continue(start, ResumeState.unpack(resume), detector)
+        self._analysis = Analysis(detector, start, block)
         self._waiting: deque[Utterance] = deque()
         self._draft: Draft | None = None
         self._offer: _Offer | None = None
         self._speculative: tuple[int, int, Hypothesis] | None = None
         self._last_offered = -1
+        self._is_checking = False
         self._finished = False
-        if resume:
-            self._continue(start, ResumeState.unpack(resume))
         self._commit = self._snapshot()
 
     @property
     def consumed(self) -> int:
         """Absolute samples taken in and analysed."""
-        return self._extracted
+        return self._analysis.extracted
 
     @property
     def commit(self) -> Commit:
@@ -154,48 +149,44 @@ class Stream:
         return self._finished and not self._waiting
 
     @property
+    def is_wordless(self) -> bool:
+        """Whether the open utterance has shown no word yet."""
+        return self._draft is None or self._draft.is_wordless
+
+    @property
     def in_tail(self) -> bool:
         """Whether the open utterance may be over: its next partial window is then the one its final will have."""
         return self._segmenter.is_open and self._segmenter.tail_end is not None
 
     def push(self, samples: Samples) -> None:
         """Take the next samples, any number of them."""
-        if self._finished:
+        if self._analysis.is_finished:
             raise RuntimeError("Expected no samples after finish.")
-        self._pending.append(samples)
-        self._pending_samples += len(samples)
-        end = self._analysed * BLOCK_SAMPLES + UNIT_SAMPLES + OVERLAP_SAMPLES
-        if self._extracted + self._pending_samples < end:
-            return
-        self._extract()
-        while self._features.end >= self._analysed * BLOCK_FRAMES + UNIT_FRAMES:
-            self._analyse(UNIT_FRAMES)
+        if self._analysis.push(samples):
+            self._proceed()
 
     def finish(self) -> None:
         """End the audio: the last utterance, perhaps empty, is cut with reason `stop`."""
-        if self._finished:
-            return
-        self._pending.append(np.zeros(0, np.int16))
-        self._extract()
-        end = self._extracted
-        blocks = max(self._analysed, -(-end // BLOCK_SAMPLES))
-        padding = blocks * BLOCK_SAMPLES + OVERLAP_SAMPLES - end
-        self._features.append(self._extractor.push(np.zeros(padding, np.int16)))
-        while self._analysed < blocks:
-            self._analyse(min(UNIT_FRAMES, (blocks - self._analysed) * BLOCK_FRAMES))
-        self._segment()  # levels of a resume state, when no unit followed them
-        self._add(self._segmenter.finish())
-        self._finished = True
+        if not self._analysis.is_finished:
+            self._analysis.finish()
+            self._proceed()
 
     def next_final(self) -> Utterance | None:
-        """Return the oldest cut utterance whose result has not been accepted."""
+        """Return the oldest cut utterance, or the checkpoint, whose result has not been accepted."""
         return self._waiting[0] if self._waiting else None
 
-    def accept_final(self, utterance: Utterance, hypothesis: Hypothesis | None) -> FinalResult:
-        """Take the result of the oldest utterance's pass; None says that the pass failed."""
+    def accept_final(self, utterance: Utterance, hypothesis: Hypothesis | None) -> FinalResult | None:
+        """Take the result of the oldest waiting pass; None says that it failed.
+
+        Returns:
+            The final; None after a checkpoint, which has nothing to tell.
+        """
         if not self._waiting or utterance is not self._waiting[0]:
             raise ValueError("Expected the result of the oldest waiting utterance.")
         self._waiting.popleft()
+        if utterance.is_checkpoint:
+            self._accept_check(utterance, hypothesis)
+            return None
         self._commit = utterance.commit
         words = group_words(hypothesis.tokens) if hypothesis else ()
         if not is_credible(words):
@@ -218,11 +209,12 @@ class Stream:
         start = segmenter.needed_from * BLOCK_FRAMES
         tail = segmenter.tail_end
         end = (tail or segmenter.position) * BLOCK_FRAMES
-        if end > self._features.end:  # a resumed stream waits for its audio
+        if end > self._analysis.features.end:  # a resumed stream waits for its audio
             return None
         if self._draft is None:
             self._draft = Draft(start)
-        patience = min(MAX_PATIENCE_FRAMES, (end - start) // 4) if self._draft.is_wordless else 0
+        quiet = max(0, end - start - EAGER_FRAMES) if self._draft.is_wordless else 0
+        patience = min(MAX_PATIENCE_FRAMES, quiet // 4)
         if end - self._last_offered <= patience:
             return None
         self._last_offered = end
@@ -250,25 +242,45 @@ class Stream:
     def _needed_from(self) -> int:
         return self._segmenter.needed_from
 
-    def _extract(self) -> None:
-        samples = np.concatenate(self._pending) if len(self._pending) > 1 else self._pending[0]
-        self._features.append(self._extractor.push(samples))
-        self._extracted += self._pending_samples
-        self._pending.clear()
-        self._pending_samples = 0
+    def _proceed(self) -> None:
+        """Analyse and cut as far as the audio goes, or to a checkpoint: what follows depends on its answer."""
+        while self._segment():
+            levels = self._analysis.next_levels()
+            if not levels:
+                break
+            self._levels += levels
+        if self._analysis.is_finished and not self._is_checking and not self._finished:
+            self._finished = True
+            self._add(self._segmenter.finish())
 
-    def _analyse(self, frames: int) -> None:
-        first = self._analysed * BLOCK_FRAMES
-        self._levels += self._detector.push(self._features.read(first, first + frames))
-        self._analysed += frames // BLOCK_FRAMES
-        self._segment()
-
-    def _segment(self) -> None:
-        while self._levels:
+    def _segment(self) -> bool:
+        """Give the segmenter the levels that wait; False when it stopped at a checkpoint."""
+        while self._levels and not self._is_checking:
             cut = self._segmenter.push(self._levels.pop(0))
             if cut is not None:
                 self._add(cut)
-        self._features.drop_before(self._needed_from * BLOCK_FRAMES)
+            elif (check_from := self._segmenter.check_from) is not None:
+                self._add_check(check_from)
+        self._analysis.features.drop_before(self._needed_from * BLOCK_FRAMES)
+        return not self._is_checking
+
+    def _add_check(self, check_from: int) -> None:
+        first, last = check_from * BLOCK_FRAMES, self._segmenter.position * BLOCK_FRAMES
+        window = self._whole(first, last)
+        self._waiting.append(Utterance(window, first, last, "silence", self._commit, is_checkpoint=True))
+        self._is_checking = True
+
+    def _accept_check(self, checkpoint: Utterance, hypothesis: Hypothesis | None) -> None:
+        """Go on from a checkpoint; a pass that failed says that someone speaks."""
+        last_word: int | None = checkpoint.last_frame // BLOCK_FRAMES
+        if hypothesis is not None:
+            spoken = [token.frame for token in hypothesis.tokens if any(map(str.isalnum, token.piece))]
+            last_word = spoken[-1] // BLOCK_FRAMES + 1 if spoken else None
+        self._is_checking = False
+        cut = self._segmenter.accept_check(last_word)
+        if cut is not None:
+            self._add(cut)
+        self._proceed()
 
     def _add(self, cut: Cut) -> None:
         first, last = cut.first * BLOCK_FRAMES, cut.last * BLOCK_FRAMES
@@ -283,7 +295,7 @@ class Stream:
         self._last_offered = last
 
     def _whole(self, first: int, end: int, padding: int = 0) -> Window:
-        features = self._features.read(first, end)
+        features = self._analysis.features.read(first, end)
         if padding:
             features = np.concatenate((features, _room_noise(features, padding * BLOCK_FRAMES)))
         return Window(features, first)
@@ -297,21 +309,24 @@ class Stream:
             searched = CONTEXT_FRAMES if draft.is_wordless else PARTIAL_FRAMES - CONTEXT_FRAMES
             draft.settle_before(end - searched)
             first = max(start, draft.searched_to - CONTEXT_FRAMES)
-        return Window(self._features.read(first, end), first, (draft.searched_to - first) // BLOCK_FRAMES, draft.state)
+        return Window(
+            self._analysis.features.read(first, end), first, (draft.searched_to - first) // BLOCK_FRAMES, draft.state
+        )
 
     def _snapshot(self) -> Commit:
+        analysis = self._analysis
         resume = ResumeState(
-            self._analysed, bytes(self._levels), self._detector.get_state(), self._segmenter.get_state()
+            analysis.position, bytes(self._levels), analysis.get_detector_state(), self._segmenter.get_state()
         )
         return Commit(self._needed_from * BLOCK_SAMPLES, resume.pack())
 
-    def _continue(self, start: int, state: ResumeState) -> None:
-        self._detector.set_state(state.detector)
+    def _continue(self, start: int, state: ResumeState, detector: ActivityDetector) -> int:
+        detector.set_state(state.detector)
         self._segmenter.set_state(state.segmenter)
         self._levels += state.levels
-        self._analysed = state.analysed
         if self._segmenter.position + len(state.levels) != state.analysed or self._needed_from * BLOCK_SAMPLES != start:
             raise ValueError("Expected the resume bytes of the commit at this start.")
+        return state.analysed
 
 
 def _room_noise(features: Features, frames: int) -> Features:

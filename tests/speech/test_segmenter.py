@@ -9,6 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.speech.segmenter import (
+    BREATH_BLOCKS,
+    CHECK_BLOCKS,
+    DENSE_BLOCKS,
+    LAST_WORD_BLOCKS,
     LEAD_BLOCKS,
     MAX_BLOCKS,
     PRE_ROLL_BLOCKS,
@@ -29,8 +33,25 @@ levels = st.lists(
 
 def run(blocks: list[int], endpoint_silence_ms: int = 600) -> list[Cut]:
     segmenter = Segmenter(endpoint_silence_ms)
-    cuts = [cut for level in blocks if (cut := segmenter.push(level)) is not None]
+    cuts: list[Cut] = []
+    for level in blocks:
+        cut = segmenter.push(level)
+        if segmenter.check_from is not None:
+            assert cut is None
+            cut = segmenter.accept_check(segmenter.position)  # somebody speaks
+        cuts += [cut] if cut is not None else []
     return [*cuts, segmenter.finish()]
+
+
+def speak_densely(segmenter: Segmenter, blocks: int) -> list[int]:
+    """Push speech without a breath; return where the recogniser was asked."""
+    asked = []
+    for _ in range(blocks):
+        segmenter.push(LOUD)
+        if segmenter.check_from is not None:
+            asked.append(segmenter.position)
+            segmenter.accept_check(segmenter.position)
+    return asked
 
 
 def test_speech_is_cut_with_pre_roll_and_tail() -> None:
@@ -93,6 +114,48 @@ def test_silence_after_a_forced_cut_is_no_utterance() -> None:
     assert cuts[1].first == cuts[1].last
 
 
+def test_the_recogniser_is_asked_only_after_long_speech_without_a_breath() -> None:
+    assert speak_densely(Segmenter(600), 299) == [
+        DENSE_BLOCKS,
+        DENSE_BLOCKS + CHECK_BLOCKS,
+        DENSE_BLOCKS + 2 * CHECK_BLOCKS,
+    ]
+    breathing = Segmenter(600)
+    for level in ([LOUD] * 100 + [QUIET] * BREATH_BLOCKS) * 3:
+        breathing.push(level)
+        assert breathing.check_from is None
+
+
+def asked(endpoint_silence_ms: int = 600) -> Segmenter:
+    segmenter = Segmenter(endpoint_silence_ms)
+    for _ in range(DENSE_BLOCKS):
+        segmenter.push(LOUD)
+    return segmenter
+
+
+def test_a_long_silence_of_the_recogniser_ends_the_utterance() -> None:
+    segmenter = asked()
+    assert segmenter.check_from == DENSE_BLOCKS - 15 - 10 - 75
+    assert segmenter.accept_check(DENSE_BLOCKS - 25) == Cut(0, DENSE_BLOCKS - 25 + LAST_WORD_BLOCKS, 0, "silence")
+    assert not segmenter.is_open
+
+
+def test_a_short_silence_of_the_recogniser_is_asked_about_when_it_would_be_long_enough() -> None:
+    segmenter = asked()
+    assert segmenter.accept_check(DENSE_BLOCKS - 15) is None
+    for _ in range(10):
+        assert segmenter.check_from is None
+        segmenter.push(LOUD)
+    assert segmenter.check_from is not None
+
+
+def test_without_any_word_the_utterance_ends_and_the_next_begins_with_its_pre_roll() -> None:
+    segmenter = asked()
+    assert segmenter.accept_check(None) == Cut(0, DENSE_BLOCKS - PRE_ROLL_BLOCKS, 0, "silence")
+    segmenter.push(LOUD)
+    assert segmenter.needed_from == DENSE_BLOCKS - PRE_ROLL_BLOCKS
+
+
 @given(levels, st.sampled_from([200, 600, 5_000]))
 def test_cuts_follow_each_other_and_are_short_enough(blocks: list[int], endpoint_silence_ms: int) -> None:
     cuts = run(blocks, endpoint_silence_ms)
@@ -115,10 +178,15 @@ def test_a_state_set_again_continues_exactly(blocks: list[int], place: int) -> N
     first, second = Segmenter(600), Segmenter(600)
     for level in blocks[:at]:
         first.push(level)
+        if first.check_from is not None:
+            first.accept_check(first.position)
     second.set_state(first.get_state())
     assert second.needed_from == first.needed_from
     for level in blocks[at:]:
         assert second.push(level) == first.push(level)
+        assert second.check_from == first.check_from
+        if first.check_from is not None:
+            assert second.accept_check(None) == first.accept_check(None)
     assert second.finish() == first.finish()
 
 

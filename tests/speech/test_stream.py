@@ -15,12 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gigastt.speech.activity import ActivityDetector, ActivityModel
+from gigastt.speech.analysis import BLOCK_SAMPLES
 from gigastt.speech.commit import Commit
 from gigastt.speech.hypothesis import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window
-from gigastt.speech.stream import BLOCK_SAMPLES, FinalResult, Stream, StreamSettings
+from gigastt.speech.stream import FinalResult, Stream, StreamSettings
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 MODEL = ActivityModel.load()
+MUMBLED = range(1_000, 1_700)  # feature frames of the client's audio in which the fake recogniser hears no word
 _STATE = np.zeros(1, np.float32)
 
 
@@ -54,9 +56,9 @@ def conversation() -> Samples:
 
 @cache
 def monologue() -> Samples:
-    """Half a minute of speech without a pause as long as an endpoint."""
+    """Three quarters of a minute of speech without a breath; nothing is recognised in `MUMBLED`."""
     voiced = [_without_silence(clip) for clip in clips()]
-    return np.tile(np.concatenate(voiced), 3)[: 30 * 16_000]
+    return np.tile(np.concatenate(voiced), 4)[: 45 * 16_000]
 
 
 def _without_silence(samples: Samples) -> Samples:
@@ -68,8 +70,9 @@ def _without_silence(samples: Samples) -> Samples:
 def transcribe_fake(window: Window) -> Hypothesis:
     """One token for every encoder frame that is louder than the last, so any changed frame shows."""
     loudness = window.features[::SUBSAMPLING].sum(axis=1)
-    frames = [n for n in range(max(1, window.skip), len(loudness)) if loudness[n] > loudness[n - 1] + 40]
-    tokens = tuple(Token(1, f"▁{loudness[n]:.4f}", window.first_frame + SUBSAMPLING * n, 1.0) for n in frames)
+    louder = [n for n in range(max(1, window.skip), len(loudness)) if loudness[n] > loudness[n - 1] + 40]
+    heard = [n for n in louder if window.first_frame + SUBSAMPLING * n not in MUMBLED]
+    tokens = tuple(Token(1, f"▁{loudness[n]:.4f}", window.first_frame + SUBSAMPLING * n, 1.0) for n in heard)
     return Hypothesis(tokens, tuple(SearchState(token.id, _STATE, _STATE, _STATE) for token in tokens))
 
 
@@ -92,7 +95,9 @@ def take_finals(stream: Stream) -> list[Outcome]:
     finals = []
     while (utterance := stream.next_final()) is not None:
         hypothesis = utterance.hypothesis if utterance.hypothesis is not None else transcribe_fake(utterance.window)
-        finals.append(outcome(stream.accept_final(utterance, hypothesis)))
+        final = stream.accept_final(utterance, hypothesis)
+        if final is not None:
+            finals.append(outcome(final))
     return finals
 
 
@@ -164,7 +169,7 @@ turns = st.lists(
 
 @KINDS
 @given(turns)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_finals_do_not_depend_on_chunks_passes_or_restarts(kind: str, drawn: list[Turn]) -> None:
     samples = audio(kind)
     stream = open_stream()
@@ -230,6 +235,33 @@ def test_no_audio_needs_no_pass() -> None:
     utterance = stream.next_final()
     assert utterance is not None
     assert utterance.hypothesis == Hypothesis((), ())
+
+
+def test_the_recogniser_ends_an_utterance_in_which_the_detector_hears_no_pause() -> None:
+    first, second = expected("monologue")[:2]
+    assert first.reason == "silence"
+    assert MUMBLED.start / 100 < first.end < MUMBLED.stop / 100
+    assert second.start > first.end
+
+
+def test_a_checkpoint_tells_the_client_nothing() -> None:
+    stream = open_stream()
+    stream.push(monologue())
+    checkpoint = stream.next_final()
+    assert checkpoint is not None
+    assert checkpoint.is_checkpoint
+    before = stream.commit
+    assert stream.accept_final(checkpoint, None) is None
+    assert stream.commit == before
+
+
+def test_a_window_at_a_checkpoint_is_short() -> None:
+    stream = open_stream()
+    stream.push(monologue())
+    while (utterance := stream.next_final()) is not None:
+        if utterance.is_checkpoint:
+            assert len(utterance.window.features) <= 400
+        stream.accept_final(utterance, transcribe_fake(utterance.window))
 
 
 def test_silence_commits() -> None:
@@ -318,5 +350,5 @@ def test_features_of_finished_utterances_are_dropped() -> None:
     take_finals(stream)
     stream.push(np.zeros(32_000, np.int16))
     take_finals(stream)
-    held: Features = stream._features._rows
+    held: Features = stream._analysis.features._rows
     assert held.nbytes < 40_000

@@ -1,0 +1,83 @@
+"""Analysis: samples of one stream in, features kept and activity levels out, unit by unit.
+
+Owned by one stream. Knows nothing of utterances. Positions are absolute: samples, frames of 10 ms, blocks of
+40 ms from the client's first sample.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gigastt.speech.activity import BLOCK_FRAMES, UNIT_FRAMES, ActivityDetector
+from gigastt.speech.feature_buffer import FeatureBuffer
+from gigastt.speech.features import MELS, FeatureExtractor
+from gigastt.speech.hypothesis import FRAME_SAMPLES, WINDOW_SAMPLES, Samples
+
+BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES  # 640: 40 ms
+_UNIT_SAMPLES = UNIT_FRAMES * FRAME_SAMPLES
+_OVERLAP_SAMPLES = WINDOW_SAMPLES - FRAME_SAMPLES  # a frame reads so far into the next one's samples
+
+
+class Analysis:
+    """Features and levels of one stream.
+
+    Args:
+        detector: fresh, or continued at block `position`.
+        start: the first sample that will be pushed; a multiple of 640.
+        position: the first block the detector has not seen; at `start` or later.
+    """
+
+    def __init__(self, detector: ActivityDetector, start: int, position: int) -> None:
+        self.features = FeatureBuffer(start // FRAME_SAMPLES, MELS)
+        self.position = position  # the next block the detector will see
+        self.extracted = start  # samples taken in
+        self._detector = detector
+        self._extractor = FeatureExtractor()
+        self._pending: list[Samples] = []  # too few to be worth a call
+        self._pending_samples = 0
+        self._end: int | None = None  # the block after the last one, once the audio has ended
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the audio has ended."""
+        return self._end is not None
+
+    def push(self, samples: Samples) -> bool:
+        """Take the next samples; return whether there may be levels."""
+        self._pending.append(samples)
+        self._pending_samples += len(samples)
+        needed = self.position * BLOCK_SAMPLES + _UNIT_SAMPLES + _OVERLAP_SAMPLES
+        if self.extracted + self._pending_samples < needed:
+            return False
+        self._extract()
+        return True
+
+    def finish(self) -> None:
+        """End the audio: the last block is filled with silence."""
+        self._extract()
+        self._end = max(self.position, -(-self.extracted // BLOCK_SAMPLES))
+        padding = self._end * BLOCK_SAMPLES + _OVERLAP_SAMPLES - self.extracted
+        self.features.append(self._extractor.push(np.zeros(padding, np.int16)))
+
+    def next_levels(self) -> bytes:
+        """Return the levels of the next unit, one byte per block; none when the audio does not reach so far."""
+        frames = UNIT_FRAMES
+        if self._end is not None:
+            frames = min(frames, (self._end - self.position) * BLOCK_FRAMES)
+        first = self.position * BLOCK_FRAMES
+        if not frames or self.features.end < first + frames:
+            return b""
+        self.position += frames // BLOCK_FRAMES
+        return self._detector.push(self.features.read(first, first + frames))
+
+    def get_detector_state(self) -> bytes:
+        """Return the detector's state before block `position`."""
+        return self._detector.get_state()
+
+    def _extract(self) -> None:
+        if self._pending:
+            samples = np.concatenate(self._pending) if len(self._pending) > 1 else self._pending[0]
+            self.features.append(self._extractor.push(samples))
+        self.extracted += self._pending_samples
+        self._pending.clear()
+        self._pending_samples = 0
