@@ -36,7 +36,7 @@ from gigastt.speech.hypothesis import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Sa
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.stream import Stream, StreamSettings
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
-from gigastt.workers.tracks import COMMIT_STEP_SAMPLES, FileTrack, LiveTrack, Track
+from gigastt.workers.tracks import COMMIT_STEP_SAMPLES, PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, Track
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +105,7 @@ class Engine:
         wanting = list(self._wanting())
         if any(track.urgent for track in wanting):
             return 0.0
-        return max(0.0, min(t.partial_at for t in wanting) + self._interval() - now) if wanting else None
+        return max(0.0, min(self._due_times(wanting).values()) - now) if wanting else None
 
     def collect(self) -> list[ToGateway]:
         """Return the messages that are ready to go, with the progress of every stream that has made some."""
@@ -197,13 +197,17 @@ class Engine:
             if track.partials and track.utterance is None and (track.heard or track.offer is not None):
                 yield track
 
-    def _interval(self) -> float:
-        return self._scheduler.partial_interval(sum(track.speaking for track in self._live.values()))
+    def _due_times(self, wanting: Sequence[LiveTrack]) -> dict[LiveTrack, float]:
+        """Return when the next partial of each track is due, at the cadence that the load allows."""
+        speaking = sum(track.speaking for track in self._live.values())
+        often = self._scheduler.partial_interval(speaking, first=True)
+        usual = self._scheduler.partial_interval(speaking)
+        return {t: t.partial_at + (often if t.stream.is_wordless else usual) for t in wanting}
 
     def _due(self, now: float) -> list[LiveTrack]:
         """Return the tracks whose partial is due: finals computed ahead, then those that waited longest."""
-        latest = now - self._interval()
-        due = [track for track in self._wanting() if track.partial_at <= latest or track.urgent]
+        wanting = list(self._wanting())
+        due = [track for track, at in self._due_times(wanting).items() if at <= now or track.urgent]
         return sorted(due, key=lambda track: (not track.urgent, track.partial_at))
 
     def _run_partials(self, due: Sequence[LiveTrack], now: float) -> None:
@@ -275,8 +279,9 @@ class Engine:
             hypothesis = self._recognizer.transcribe(utterance.window)
         except InferenceError as exc:
             log.warning("final_failed", stream=track.id, cause=str(exc))
-            begin, end = (f * FRAME_SAMPLES / SAMPLE_RATE for f in (utterance.first_frame, utterance.last_frame))
-            self._outbox.append(Failed(track.id, exc.code, begin, end))
+            if not utterance.is_checkpoint:
+                begin, end = (f * FRAME_SAMPLES / SAMPLE_RATE for f in (utterance.first_frame, utterance.last_frame))
+                self._outbox.append(Failed(track.id, exc.code, begin, end))
         self._accept(track, hypothesis)
 
     def _accept(self, track: Track, hypothesis: Hypothesis | None) -> None:
@@ -284,6 +289,8 @@ class Engine:
         assert utterance is not None, "only a waiting utterance can be accepted"
         result = track.stream.accept_final(utterance, hypothesis)
         track.utterance = track.stream.next_final()
+        if result is None:  # a checkpoint: it tells the stream where to cut, and the client nothing
+            return
         track.told_consumed = track.stream.consumed
         # The last commit of a stream is at a whole block, which may lie beyond the last sample.
         track.told_committed = min(result.commit.offset, track.told_consumed)
@@ -317,7 +324,7 @@ class Engine:
         consumed = track.stream.consumed
         commit = track.stream.commit
         advanced = commit.offset - track.told_committed >= COMMIT_STEP_SAMPLES
-        if consumed == track.told_consumed and not advanced:
+        if consumed - track.told_consumed < PROGRESS_STEP_SAMPLES and not advanced:
             return
         track.told_consumed = consumed
         if advanced:

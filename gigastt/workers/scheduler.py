@@ -14,6 +14,7 @@ from typing import TypeVar
 from gigastt.speech.hypothesis import Window
 
 MIN_PARTIAL_SECONDS = 0.3  # cadence of one stream's partials on an idle worker
+FIRST_PARTIAL_SECONDS = 0.1  # the same before the first word: windows are short, and somebody waits for a sign
 PARTIAL_SHARE = 0.6  # of the worker's time that partials may take; the rest is for finals and files
 LIVE_PASSES_PER_FILE_PASS = 3
 MAX_BATCH = 4
@@ -58,9 +59,14 @@ class Scheduler:
         """Learn what a partial costs: a pass over `windows` windows took `seconds`."""
         self._partial_seconds += _LEARNING_RATE * (seconds / windows - self._partial_seconds)
 
-    def partial_interval(self, speaking: int) -> float:
-        """Return the seconds between two partials of one stream while `speaking` streams want them."""
-        return max(MIN_PARTIAL_SECONDS, speaking * self._partial_seconds / PARTIAL_SHARE)
+    def partial_interval(self, speaking: int, *, first: bool = False) -> float:
+        """Return the seconds between two partial passes of one stream while `speaking` streams want them.
+
+        Args:
+            first: the stream's utterance has no word yet.
+        """
+        least = FIRST_PARTIAL_SECONDS if first else MIN_PARTIAL_SECONDS
+        return max(least, speaking * self._partial_seconds / PARTIAL_SHARE)
 
 
 def choose_batch(windows: Iterable[tuple[Key, Window]]) -> Sequence[tuple[Key, Window]]:

@@ -15,6 +15,7 @@ from gigastt.speech.hypothesis import SAMPLE_RATE, Samples, Window
 from gigastt.speech.stream import Stream, Utterance
 
 FILE_PIECE_SAMPLES = 2 * SAMPLE_RATE  # analysed between two looks at live work
+PROGRESS_STEP_SAMPLES = SAMPLE_RATE // 2  # of credit that the gateway need not know of sooner
 COMMIT_STEP_SAMPLES = SAMPLE_RATE // 2  # silence commits this often, not with every packet
 
 

@@ -81,7 +81,7 @@ def test_what_would_lengthen_a_stable_word_is_dropped() -> None:
 
 def test_unsure_words_are_not_shown() -> None:
     draft = Draft(0)
-    assert draft.update(heard(("ту", 20), probability=0.5), end=200) is None
+    assert draft.update(heard(("ту", 20), probability=0.4), end=200) is None
     assert draft.is_wordless
     assert texts(draft.update(heard(("ту", 20), ("да", 60)), end=300)) == ["ту", "да"]
 
