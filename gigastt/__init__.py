@@ -1,5 +1,12 @@
 """gigastt: a self-hosted, multi-user speech-to-text server for Russian."""
 
-from importlib.metadata import version
+from typing import Any
 
-__version__ = version("gigastt")
+
+def __getattr__(name: str) -> Any:
+    """Look `__version__` up when it is asked for: a worker never does, and looking takes tens of milliseconds."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("gigastt")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
