@@ -149,7 +149,8 @@ def stability(records: Sequence[Record]) -> dict[str, Any]:
 
 def _changed(stable: Sequence[Any], later: Sequence[Any]) -> int:
     """Count stable words that are not the same, or not there, in what came later."""
-    return sum(a != b for a, b in zip(stable, later, strict=False)) + max(0, len(stable) - len(later))
+    differing = sum(bool(a != b) for a, b in zip(stable, later, strict=False))
+    return differing + max(0, len(stable) - len(later))
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float] | None:

@@ -78,10 +78,12 @@ async def live_client(url: str, **options: Any) -> AsyncIterator[LiveClient]:
             await receiving
 
 
-async def transcribe_live(url: str, pcm: bytes, *, rate: int = 16_000, chunk_bytes: int = 3200) -> LiveClient:
-    """Stream a whole recording and return the finished session."""
+async def transcribe_live(
+    url: str, pcm: bytes, *, rate: int = 16_000, chunk_bytes: int = 3200, **fields: Any
+) -> LiveClient:
+    """Stream a whole recording, configured with further `fields`, and return the finished session."""
     async with live_client(url) as client:
-        await client.configure(sample_rate=rate)
+        await client.configure(sample_rate=rate, **fields)
         await client.stream(pcm, chunk_bytes)
         await client.stop()
     return client
