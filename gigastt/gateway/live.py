@@ -1,8 +1,8 @@
 """Live: the shell of `/v1/ws` around the client protocol.
 
-Two tasks a connection: one reads frames and carries out what the protocol says; one, from the first audio on,
-writes what the session has to tell. Nothing is decided here but deadlines: every send has one, and a client that
-does not read is dropped. An idle client has one task and no state in any worker.
+Two tasks a session: one reads frames and carries out what the protocol says; one, from the first audio on, writes
+what the session has to tell. Nothing is decided here but deadlines: every send has one, and a client that does not
+read is dropped. An idle client has no state in any worker. A chunk of audio costs no task and no timer.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import math
 import time
 import uuid
-from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 
 import structlog
@@ -81,12 +80,13 @@ class LiveConnection:
         self._tasks: asyncio.TaskGroup
         self._scope: asyncio.Timeout | None = None  # what the reader waits in, so that it can be woken
         self._woken = False
+        self._alarm: asyncio.TimerHandle | None = None
         self._over = False
         self._close_code = CLOSE_INTERNAL
         self._next_seq = 0
 
     def wake(self) -> None:
-        """Make the reader look up: the server drains, or the writer is done."""
+        """Make the reader look up: the server drains, the protocol's deadline has come, or the writer is done."""
         self._woken = True
         if self._scope is not None:
             self._scope.reschedule(self._loop.time())
@@ -109,13 +109,11 @@ class LiveConnection:
         began = self._loop.time()
         log.info("session_opened")
         try:
-            await self._perform(self._protocol.admitted(began))
-            await self._read()
-        except WebSocketDisconnect:
-            self._over = True
-        except SlowConsumer:
-            await self._evict()
+            # In a task of its own: here every frame would come up through the frames of all middleware.
+            await self._tasks.create_task(self._read())
         finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
             if self._session is not None:
                 self._session.cancel()
             log.info("session_closed", seconds=round(self._loop.time() - began, 3), finals=self._next_seq)
@@ -150,40 +148,65 @@ class LiveConnection:
     # -- reading
 
     async def _read(self) -> None:
-        while not self._over:
-            if self._woken:
-                self._woken = False
-                if self._context.pool.draining:
-                    await self._perform(self._protocol.drain())
-                continue
-            message = await self._until_deadline(self._receive())
-            now = self._loop.time()
-            if message is None:
-                pass
-            elif message["type"] == "websocket.disconnect":
-                self._protocol.gone()
-                self._over = True
-            elif (text := message.get("text")) is not None:
-                await self._perform(self._protocol.receive_text(text, now))
-            else:
-                await self._perform(self._protocol.receive_bytes(message.get("bytes") or b"", now))
-            # Always, not only when nothing came: a flood of frames must not keep a session alive.
-            await self._perform(self._protocol.tick(self._loop.time()))
-
-    async def _receive(self) -> Message:
-        early, self._early = self._early, None
-        return early if early is not None else await self._websocket.receive()
-
-    async def _until_deadline(self, work: Awaitable[Message]) -> Message | None:
-        """Wait for a frame; None when the protocol's deadline came first, or somebody called `wake`."""
-        deadline = self._protocol.deadline
+        """Carry out what the protocol says until the session is over."""
         try:
-            async with asyncio.timeout_at(None if math.isinf(deadline) else deadline) as self._scope:
-                return await work
+            await self._perform(self._protocol.admitted(self._loop.time()))
+            self._set_alarm()
+            while not self._over:
+                await self._perform(await self._receive())
+        except WebSocketDisconnect:
+            self._over = True
+        except SlowConsumer:
+            await self._evict()
+
+    async def _receive(self) -> list[Effect]:
+        """Take frames and feed their audio, until the protocol wants anything else done or somebody calls `wake`."""
+        try:
+            async with asyncio.timeout(None) as self._scope:
+                while not self._woken and not self._over:
+                    message = self._early or await self._websocket.receive()
+                    self._early = None
+                    match self._take(message):
+                        case [FeedAudio(data)]:
+                            await self._feed(data)
+                        case []:
+                            pass
+                        case effects:
+                            return effects
         except TimeoutError:
-            return None
+            pass
         finally:
             self._scope = None
+        self._woken = False
+        return self._protocol.drain() if self._context.pool.draining else self._protocol.tick(self._loop.time())
+
+    def _take(self, message: Message) -> list[Effect]:
+        now = self._loop.time()
+        if message["type"] == "websocket.disconnect":
+            self._protocol.gone()
+            self._over = True
+            return []
+        if (text := message.get("text")) is not None:
+            return self._protocol.receive_text(text, now)
+        return self._protocol.receive_bytes(message.get("bytes") or b"", now)
+
+    async def _feed(self, data: bytes) -> None:
+        intake = self._intake or self._open_session()
+        try:
+            await intake.feed(data)
+        finally:
+            self._protocol.audio_taken(self._loop.time())
+            if self._alarm is None:
+                self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """Wake the reader at the protocol's deadline. Every frame puts that off, but only here is it looked at."""
+        self._alarm = None
+        deadline = self._protocol.deadline
+        if deadline <= self._loop.time():
+            self.wake()
+        elif deadline < math.inf:
+            self._alarm = self._loop.call_at(deadline, self._set_alarm)
 
     # -- effects
 
@@ -201,8 +224,6 @@ class LiveConnection:
                     )
                 case SendError():
                     await self._send(wire.error(effect.code, effect.message, effect.retry_after_ms))
-                case FeedAudio():
-                    await self._feed(effect.data)
                 case Finish():
                     await self._finish(effect)
                 case Close():
@@ -210,19 +231,6 @@ class LiveConnection:
                     await self._close(effect.code, effect.reason)
                 case IgnoredText():
                     log.debug("text_ignored", characters=effect.characters)
-
-    async def _feed(self, data: bytes) -> None:
-        intake = self._intake or self._open_session()
-        deadline = self._protocol.deadline
-        try:
-            async with asyncio.timeout_at(None if math.isinf(deadline) else deadline) as self._scope:
-                if not self._woken:
-                    await intake.feed(data)
-        except TimeoutError:
-            pass
-        finally:
-            self._scope = None
-        self._protocol.audio_taken(self._loop.time())
 
     def _open_session(self) -> Intake:
         options = self._protocol.options
