@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -251,7 +251,7 @@ class Stream:
             self._levels += levels
         if self._analysis.is_finished and not self._is_checking and not self._finished:
             self._finished = True
-            self._add(self._segmenter.finish())
+            self._add_last()
 
     def _segment(self) -> bool:
         """Give the segmenter the levels that wait; False when it stopped at a checkpoint."""
@@ -293,6 +293,17 @@ class Stream:
         )
         self._draft, self._offer, self._speculative = None, None, None
         self._last_offered = last
+
+    def _add_last(self) -> None:
+        """Add the utterance that ends the stream.
+
+        A cut in the last block, which silence filled up, is that one: nothing follows it, and it commits more than
+        there is. Every commit before is at a block that a stream can begin with.
+        """
+        if self._waiting and self._waiting[-1].commit.offset > self._analysis.extracted:
+            self._waiting[-1] = replace(self._waiting[-1], reason="stop")
+        else:
+            self._add(self._segmenter.finish())
 
     def _whole(self, first: int, end: int, padding: int = 0) -> Window:
         features = self._analysis.features.read(first, end)

@@ -229,6 +229,15 @@ def test_a_clip_of_any_length_ends_with_one_final(length: int) -> None:
     assert [final.reason for final in finals] == ["stop"]
 
 
+def test_a_cut_in_a_last_block_that_is_not_full_is_the_last_one_so_that_every_commit_can_begin_a_stream() -> None:
+    audio = np.concatenate([clips()[0], np.zeros(16_000, np.int16)])
+    cut = run(audio, endpoint_silence_ms=200)[0]
+    length = round(cut.end * 16_000) - 300
+    finals = run(audio[:length], endpoint_silence_ms=200)
+    assert [(final.text, final.end, final.reason) for final in finals] == [(cut.text, cut.end, "stop")]
+    assert cut.reason == "silence"
+
+
 def test_no_audio_needs_no_pass() -> None:
     stream = open_stream()
     stream.finish()
