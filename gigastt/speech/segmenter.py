@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 BLOCK_MS = 40
+FULL_LEVEL = 255  # probability 1
 ON_LEVEL = 102  # speech begins at probability 0.4
 OFF_LEVEL = 51  # and ends below 0.2
+SURE_LEVEL = 200  # what never reaches probability 0.78 is no speech: speech is above it most of the time
 PRE_ROLL_BLOCKS = 8  # 320 ms before the onset
 TAIL_BLOCKS = 8  # 320 ms after the last speech
 LEAD_BLOCKS = 25  # an onset in the first second of a stream reaches back to its beginning
@@ -38,16 +40,30 @@ _CLOSED = -1
 
 
 @dataclass(frozen=True, slots=True)
+class Activity:
+    """How sure the detector is of an utterance, from its onset to its last speech.
+
+    mean: probability, 0 to 1.
+    is_speech: whether any block was above `SURE_LEVEL`.
+    """
+
+    mean: float
+    is_speech: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """One utterance: blocks `first` to before `last`.
 
     padding: blocks that its tail lacks, because the stream or a short endpoint ended it early.
+    activity: what the detector made of it.
     """
 
     first: int
     last: int
     padding: int
     reason: Reason
+    activity: Activity
 
 
 class Segmenter:
@@ -94,6 +110,11 @@ class Segmenter:
         return end if self.is_open and self._position >= end else None
 
     @property
+    def activity(self) -> Activity:
+        """What the detector made of the open utterance so far."""
+        return measure_activity(self._levels[: self._speech_end - self._start] if self.is_open else b"")
+
+    @property
     def check_from(self) -> int | None:
         """Where the window begins that the recogniser is asked about now; None when it is not.
 
@@ -117,9 +138,7 @@ class Segmenter:
             if silent < needed:  # ask when this silence would be long enough, if it is one
                 self._check_at = self._position + (needed - silent if silent >= DOUBT_BLOCKS else CHECK_BLOCKS)
                 return None
-        cut = Cut(self._start, max(self._start, min(last, self._position)), 0, "silence")
-        self._close(cut.last)
-        return cut
+        return self._cut(min(last, self._position), 0, "silence")
 
     def push(self, level: int) -> Cut | None:
         """Take the level of the next block; return the utterance it ends, if any."""
@@ -148,7 +167,7 @@ class Segmenter:
     def finish(self) -> Cut:
         """End the stream; the last utterance may be empty (`first == last`)."""
         if not self.is_open:
-            return Cut(self._position, self._position, 0, "stop")
+            return Cut(self._position, self._position, 0, "stop", measure_activity(b""))
         return self._end("stop")
 
     def get_state(self) -> bytes:
@@ -196,8 +215,12 @@ class Segmenter:
 
     def _end(self, reason: Reason) -> Cut:
         tail_end = self._speech_end + TAIL_BLOCKS
-        cut = Cut(self._start, min(self._position, tail_end), max(0, tail_end - self._position), reason)
-        self._close(cut.last)
+        return self._cut(min(self._position, tail_end), max(0, tail_end - self._position), reason)
+
+    def _cut(self, last: int, padding: int, reason: Reason) -> Cut:
+        spoken = self._levels[: min(last, self._speech_end) - self._start]
+        cut = Cut(self._start, last, padding, reason, measure_activity(spoken))
+        self._close(last)
         return cut
 
     def _close(self, floor: int) -> None:
@@ -210,13 +233,20 @@ class Segmenter:
         """Cut at the best pause; what follows it begins the next utterance, if it holds speech."""
         start, pause = self._start, best_pause(self._levels)
         rest = self._levels[pause:]
-        self._close(start + pause)
+        cut = self._cut(start + pause, 0, "max_duration")
         if self._speech or any(level >= ON_LEVEL for level in rest):
             self._start = start + pause
             self._levels = rest
             self._speech_end = max(self._speech_end, self._start)
             self._check_at = self._position + CHECK_BLOCKS
-        return Cut(start, start + pause, 0, "max_duration")
+        return cut
+
+
+def measure_activity(levels: bytes | bytearray) -> Activity:
+    """Weigh the levels of an utterance; the zeros of its pre-roll do not count."""
+    heard = levels.lstrip(b"\0")
+    mean = sum(heard) / len(heard) / FULL_LEVEL if heard else 0.0
+    return Activity(mean, max(heard, default=0) >= SURE_LEVEL)
 
 
 def best_pause(levels: bytes | bytearray) -> int:

@@ -3,7 +3,8 @@
 Owned by one stream while an utterance is open. Pure: token sequences and frames in, words out; knows nothing
 of audio or passes. Frames are absolute feature frames of 10 ms.
 
-Words that passes agree on over 0.6 s of new audio, and that end well before the audio does, become stable.
+Words that passes agree on over 0.8 s of new audio, and that end well before the audio does, become stable; in the
+silence of an utterance's tail, all words do: if it goes on, that pass is the final.
 From then on they are not searched again: every later pass begins its search behind them with the search state
 that they left, so no later partial can change them.
 """
@@ -15,20 +16,25 @@ from dataclasses import dataclass
 
 from gigastt.speech.hypothesis import SUBSAMPLING, WORD_START, Hypothesis, SearchState, Token, Word, group_words
 
-SETTLED_FRAMES = 80  # a word that ends so long before the audio does may become stable
-AGREEMENT_FRAMES = 60  # passes must agree on it while so much audio was added
+SETTLED_FRAMES = 100  # a word that ends so long before the audio does may become stable
+AGREEMENT_FRAMES = 80  # passes must agree on it while so much audio was added
 SURE = 0.7  # confidence of the surest word below which an utterance is taken for noise
 SURE_IF_FEW = 0.8  # the same for an utterance of one or two words
 LIKELY = 0.5  # confidence of the surest word with which an utterance is first shown; its final is the judge
+SURE_IF_FAINT = 0.95  # the same, for either, in an utterance that the detector doubts
+FAINT = 0.6  # the detector's mean probability; of speech it is above 0.64 even at 5 dB
 
 
-def is_credible(words: Sequence[Word]) -> bool:
+def is_credible(words: Sequence[Word], activity: float) -> bool:
     """Tell whether the words of an utterance were said: at least one of them is sure.
 
     Music, keys and tones that pass the detector make a recogniser guess at a word or two without conviction;
     speech, however noisy, has a word it is sure of.
+
+    Args:
+        activity: the detector's mean probability of speech in the utterance.
     """
-    sure = SURE if len(words) > 2 else SURE_IF_FEW
+    sure = SURE_IF_FAINT if activity < FAINT else SURE if len(words) > 2 else SURE_IF_FEW
     return any(word.confidence >= sure for word in words)
 
 
@@ -80,19 +86,23 @@ class Draft:
         """Whether no pass has heard a word yet."""
         return not self._shown.words
 
-    def update(self, hypothesis: Hypothesis, end: int, silent: bool = False) -> PartialResult | None:
+    def update(
+        self, hypothesis: Hypothesis, end: int, *, activity: float = 1.0, silent: bool = False
+    ) -> PartialResult | None:
         """Take the result of a pass.
 
         Args:
             hypothesis: searched from `searched_to`, or from the utterance's start.
             end: the frame at which the pass's audio ended.
+            activity: the detector's mean probability of speech so far.
             silent: whether that audio ended with the silence of an utterance's tail.
 
         Returns:
             The draft now; None when it is as it was.
         """
         self._heard = self._compare(self._split(hypothesis, end))
-        if self.is_wordless and not any(word.confidence >= LIKELY for word in self._words()):
+        likely = LIKELY if activity >= FAINT else SURE_IF_FAINT
+        if self.is_wordless and not any(word.confidence >= likely for word in self._words()):
             return None
         self._settle(end, silent)
         words = self._words()
@@ -133,7 +143,7 @@ class Draft:
         return words
 
     def _settle(self, end: int, silent: bool) -> None:
-        agreement, settled = (1, 0) if silent else (AGREEMENT_FRAMES, SETTLED_FRAMES)
+        agreement, settled = (0, 0) if silent else (AGREEMENT_FRAMES, SETTLED_FRAMES)
         count = 0
         for word in self._heard[: len(self._heard) if silent else -1]:  # amid speech the last word may still grow
             if end - word.since < agreement or end - word.end < settled:

@@ -57,6 +57,7 @@ class Utterance:
     A checkpoint's pass decides whether anyone still speaks; its audio will be in an utterance's window too.
 
     hypothesis: already known (the speculative final, or nothing to transcribe): no pass is needed.
+    activity: the detector's mean probability of speech.
     commit: what the stream may forget once this utterance's final has been delivered.
     """
 
@@ -66,6 +67,7 @@ class Utterance:
     reason: Reason
     commit: Commit
     hypothesis: Hypothesis | None = None
+    activity: float = 0.0
     is_checkpoint: bool = False
 
 
@@ -156,7 +158,7 @@ class Stream:
     @property
     def in_tail(self) -> bool:
         """Whether the open utterance may be over: its next partial window is then the one its final will have."""
-        return self._segmenter.is_open and self._segmenter.tail_end is not None
+        return self._segmenter.tail_end is not None and self._segmenter.activity.is_speech
 
     def push(self, samples: Samples) -> None:
         """Take the next samples, any number of them."""
@@ -189,7 +191,7 @@ class Stream:
             return None
         self._commit = utterance.commit
         words = group_words(hypothesis.tokens) if hypothesis else ()
-        if not is_credible(words):
+        if not is_credible(words, utterance.activity):
             words = ()
         return FinalResult(
             text=" ".join(word.text for word in words),
@@ -204,7 +206,7 @@ class Stream:
     def next_partial(self) -> Window | None:
         """Return the growing utterance as far as it may be transcribed now; None when nothing is new."""
         segmenter = self._segmenter
-        if not self._settings.partials or not segmenter.is_open or self._finished:
+        if not self._settings.partials or not segmenter.activity.is_speech or self._finished:
             return None
         start = segmenter.needed_from * BLOCK_FRAMES
         tail = segmenter.tail_end
@@ -236,7 +238,8 @@ class Stream:
         self._offer = None
         if offer.is_final and alone:
             self._speculative = (offer.start, offer.end, hypothesis)
-        return self._draft.update(hypothesis, offer.end, offer.is_final)
+        activity = self._segmenter.activity.mean
+        return self._draft.update(hypothesis, offer.end, activity=activity, silent=offer.is_final)
 
     @property
     def _needed_from(self) -> int:
@@ -286,11 +289,10 @@ class Stream:
         first, last = cut.first * BLOCK_FRAMES, cut.last * BLOCK_FRAMES
         known = self._speculative
         hypothesis = known[2] if known is not None and known[:2] == (first, last) and not cut.padding else None
-        if first == last:
+        if not cut.activity.is_speech:
             hypothesis = _NOTHING
-        self._waiting.append(
-            Utterance(self._whole(first, last, cut.padding), first, last, cut.reason, self._snapshot(), hypothesis)
-        )
+        window, mean = self._whole(first, last, cut.padding), cut.activity.mean
+        self._waiting.append(Utterance(window, first, last, cut.reason, self._snapshot(), hypothesis, mean))
         self._draft, self._offer, self._speculative = None, None, None
         self._last_offered = last
 

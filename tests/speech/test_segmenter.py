@@ -18,7 +18,9 @@ from gigastt.speech.segmenter import (
     PRE_ROLL_BLOCKS,
     SHORTEST_FORCED_BLOCKS,
     TAIL_BLOCKS,
+    Activity,
     Cut,
+    Reason,
     Segmenter,
     best_pause,
 )
@@ -54,10 +56,19 @@ def speak_densely(segmenter: Segmenter, blocks: int) -> list[int]:
     return asked
 
 
+def sure(first: int, last: int, padding: int, reason: Reason) -> Cut:
+    """A cut of an utterance that is `LOUD` from its onset to its end."""
+    return Cut(first, last, padding, reason, Activity(LOUD / 255, is_speech=True))
+
+
+def nothing(at: int) -> Cut:
+    return Cut(at, at, 0, "stop", Activity(0.0, is_speech=False))
+
+
 def test_speech_is_cut_with_pre_roll_and_tail() -> None:
     cuts = run([QUIET] * 50 + [LOUD] * 20 + [QUIET] * 30)
-    assert cuts[0] == Cut(50 - PRE_ROLL_BLOCKS, 70 + TAIL_BLOCKS, 0, "silence")
-    assert cuts[1] == Cut(100, 100, 0, "stop")
+    assert cuts[0] == sure(50 - PRE_ROLL_BLOCKS, 70 + TAIL_BLOCKS, 0, "silence")
+    assert cuts[1] == nothing(100)
 
 
 @pytest.mark.parametrize(("endpoint_silence_ms", "blocks"), [(200, 5), (600, 15), (1_000, 25), (5_000, 125)])
@@ -79,7 +90,7 @@ def test_a_pause_shorter_than_the_endpoint_does_not_cut() -> None:
 
 
 def test_faint_levels_go_on_with_speech_but_do_not_begin_it() -> None:
-    assert run([FAINT] * 100) == [Cut(100, 100, 0, "stop")]
+    assert run([FAINT] * 100) == [nothing(100)]
     assert len(run([LOUD] + [FAINT] * 100)) == 1
 
 
@@ -101,7 +112,7 @@ def test_a_long_utterance_is_cut_amid_its_deepest_pause() -> None:
     cuts = run(speech + [LOUD] * 50)
     assert cuts[0].reason == "max_duration"
     assert 330 < cuts[0].last < 337
-    assert cuts[1] == Cut(cuts[0].last, 550, TAIL_BLOCKS, "stop")
+    assert (cuts[1].first, cuts[1].last, cuts[1].padding, cuts[1].reason) == (cuts[0].last, 550, TAIL_BLOCKS, "stop")
 
 
 def test_of_equal_pauses_the_latest_is_taken() -> None:
@@ -112,6 +123,12 @@ def test_silence_after_a_forced_cut_is_no_utterance() -> None:
     cuts = run([LOUD] * 400 + [QUIET] * 300, 5_000)
     assert [cut.reason for cut in cuts] == ["max_duration", "stop"]
     assert cuts[1].first == cuts[1].last
+
+
+def test_an_utterance_that_never_rises_far_is_not_speech() -> None:
+    faint, mixed, _ = run(([QUIET] * 40 + [150] * 10 + [QUIET] * 30) + ([150] * 5 + [LOUD] * 5 + [QUIET] * 30))
+    assert faint.activity == Activity(150 / 255, is_speech=False)
+    assert mixed.activity == Activity(200 / 255, is_speech=True)
 
 
 def test_the_recogniser_is_asked_only_after_long_speech_without_a_breath() -> None:
@@ -136,7 +153,7 @@ def asked(endpoint_silence_ms: int = 600) -> Segmenter:
 def test_a_long_silence_of_the_recogniser_ends_the_utterance() -> None:
     segmenter = asked()
     assert segmenter.check_from == DENSE_BLOCKS - 15 - 10 - 75
-    assert segmenter.accept_check(DENSE_BLOCKS - 25) == Cut(0, DENSE_BLOCKS - 25 + LAST_WORD_BLOCKS, 0, "silence")
+    assert segmenter.accept_check(DENSE_BLOCKS - 25) == sure(0, DENSE_BLOCKS - 25 + LAST_WORD_BLOCKS, 0, "silence")
     assert not segmenter.is_open
 
 
@@ -151,7 +168,7 @@ def test_a_short_silence_of_the_recogniser_is_asked_about_when_it_would_be_long_
 
 def test_without_any_word_the_utterance_ends_and_the_next_begins_with_its_pre_roll() -> None:
     segmenter = asked()
-    assert segmenter.accept_check(None) == Cut(0, DENSE_BLOCKS - PRE_ROLL_BLOCKS, 0, "silence")
+    assert segmenter.accept_check(None) == sure(0, DENSE_BLOCKS - PRE_ROLL_BLOCKS, 0, "silence")
     segmenter.push(LOUD)
     assert segmenter.needed_from == DENSE_BLOCKS - PRE_ROLL_BLOCKS
 

@@ -97,9 +97,16 @@ def test_the_search_is_taken_forward_over_what_is_long_past() -> None:
 
 def test_one_sure_word_makes_an_utterance_credible() -> None:
     sure, unsure = Word("да", 0, 1, 0.85), Word("ту", 0, 1, 0.5)
-    assert is_credible((unsure, sure))
-    assert not is_credible((unsure, unsure, unsure))
-    assert not is_credible(())
+    assert is_credible((unsure, sure), 0.9)
+    assert not is_credible((unsure, unsure, unsure), 0.9)
+    assert not is_credible((), 0.9)
+
+
+def test_what_the_detector_doubts_must_be_surer() -> None:
+    assert not is_credible((Word("да", 0, 1, 0.85),), 0.4)
+    assert is_credible((Word("да", 0, 1, 0.97),), 0.4)
+    draft = Draft(0)
+    assert draft.update(heard(("ту", 20)), end=200, activity=0.4) is None
 
 
 spoken = st.lists(st.tuples(st.sampled_from(["раз", "два", "три"]), st.integers(1, 400)), max_size=8)
@@ -113,7 +120,7 @@ def test_stable_words_never_change(passes: list[tuple[list[tuple[str, int]], int
     for words, step, silent in passes:
         end += step
         timed = sorted({frame * 4 % max(4, end): text for text, frame in words}.items())
-        result = draft.update(heard(*((text, frame) for frame, text in timed)), end, silent)
+        result = draft.update(heard(*((text, frame) for frame, text in timed)), end, silent=silent)
         if result is not None:
             assert texts(result)[: len(stable)] == stable
             stable = texts(result)[: result.stable]

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from gigastt.speech.segmenter import Cut
+from gigastt.speech.segmenter import Activity, Cut
 from tools.activity.channels import change_speed, compand, normalise, pass_band, shape_spectrum, telephone
 from tools.activity.evaluate import Decision, Span, label_voice, measure, merge_spans, spans_of
 from tools.activity.export import SHIPPED, build
@@ -15,6 +15,7 @@ from tools.activity.network import BANDS, BLOCK_FRAMES, HIDDEN, Array, Weights, 
 from tools.activity.noises import NOISES, babble
 
 SECOND = 16_000
+SURE = Activity(0.9, is_speech=True)
 
 
 def features(blocks: int) -> Array:
@@ -113,6 +114,6 @@ def test_spans_join_over_short_gaps() -> None:
 def test_a_late_endpoint_is_measured_from_the_end_of_speech() -> None:
     labels = np.zeros(500, np.bool_)
     labels[100:200] = True
-    decisions = [Decision(Cut(22, 58, 0, "silence"), 270), Decision(Cut(125, 125, 0, "stop"), 500)]
+    decisions = [Decision(Cut(22, 58, 0, "silence", SURE), 270), Decision(Cut(125, 125, 0, "stop", SURE), 500)]
     figures = measure(decisions, labels)
     assert (figures.lost, figures.cut, figures.delays, figures.never) == (0.0, 0, (700,), 0.0)
