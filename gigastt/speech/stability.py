@@ -3,8 +3,8 @@
 Owned by one stream while an utterance is open. Pure: token sequences and frames in, words out; knows nothing
 of audio or passes. Frames are absolute feature frames of 10 ms.
 
-Words that passes agree on over 0.8 s of new audio, and that end well before the audio does, become stable; in the
-silence of an utterance's tail, all words do: if it goes on, that pass is the final.
+Words that passes agree on over 0.6 s of new audio, and that end well before the audio does, become stable, doubtful
+ones later; in the silence of an utterance's tail all words do: if it goes on, that pass is the final.
 From then on they are not searched again: every later pass begins its search behind them with the search state
 that they left, so no later partial can change them.
 """
@@ -16,8 +16,10 @@ from dataclasses import dataclass
 
 from gigastt.speech.hypothesis import SUBSAMPLING, WORD_START, Hypothesis, SearchState, Token, Word, group_words
 
-SETTLED_FRAMES = 100  # a word that ends so long before the audio does may become stable
-AGREEMENT_FRAMES = 80  # passes must agree on it while so much audio was added
+SETTLED_FRAMES = 80  # a word that ends so long before the audio does may become stable
+AGREEMENT_FRAMES = 60  # passes must agree on it while so much audio was added
+DOUBTFUL = 0.9  # a word with a token less probable
+DOUBTFUL_FRAMES = 160  # needs so much of both
 SURE = 0.7  # confidence of the surest word below which an utterance is taken for noise
 SURE_IF_FEW = 0.8  # the same for an utterance of one or two words
 LIKELY = 0.5  # confidence of the surest word with which an utterance is first shown; its final is the judge
@@ -62,6 +64,10 @@ class _Heard:
     @property
     def end(self) -> int:
         return self.tokens[-1].frame + SUBSAMPLING
+
+    @property
+    def is_doubtful(self) -> bool:
+        return min(token.probability for token in self.tokens) < DOUBTFUL
 
     def is_like(self, other: _Heard) -> bool:
         return [token.id for token in self.tokens] == [token.id for token in other.tokens]
@@ -143,10 +149,12 @@ class Draft:
         return words
 
     def _settle(self, end: int, silent: bool) -> None:
-        agreement, settled = (0, 0) if silent else (AGREEMENT_FRAMES, SETTLED_FRAMES)
         count = 0
-        for word in self._heard[: len(self._heard) if silent else -1]:  # amid speech the last word may still grow
-            if end - word.since < agreement or end - word.end < settled:
+        for word in self._heard if silent else self._heard[:-1]:  # amid speech the last word may still grow
+            agreement, settled = AGREEMENT_FRAMES, SETTLED_FRAMES
+            if word.is_doubtful:
+                agreement = settled = DOUBTFUL_FRAMES
+            if not silent and (end - word.since < agreement or end - word.end < settled):
                 break
             count += 1
         self._keep(count)

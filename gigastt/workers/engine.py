@@ -20,23 +20,29 @@ from gigastt.ipc.messages import (
     Cancel,
     Closed,
     Failed,
-    Final,
     Finish,
     OpenStream,
-    Partial,
     PassRecord,
     Progress,
     StreamId,
     StreamOptions,
     ToGateway,
     ToWorker,
-    WireWord,
 )
-from gigastt.speech.hypothesis import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window, Word
+from gigastt.speech.hypothesis import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.workers.results import final_message, partial_message
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
-from gigastt.workers.tracks import COMMIT_STEP_SAMPLES, PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, Track
+from gigastt.workers.tracks import (
+    BUSY_FINALS,
+    COMMIT_STEP_SAMPLES,
+    PROGRESS_STEP_SAMPLES,
+    FileTrack,
+    LiveTrack,
+    Track,
+    take_offers,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -123,11 +129,14 @@ class Engine:
         if turn is Turn.FINAL:
             track = self._finals.popleft()
             if not self._is_gone(track):
-                self._run_final(track, turn)
+                if track.looking:
+                    self._look_ahead(track, now)
+                else:
+                    self._run_final(track, turn)
                 self._feed_live(track)
             self._read_ahead()
         elif turn is Turn.PARTIAL:
-            self._run_partials(partials, now)
+            self._run_partials(choose_batch(take_offers(partials)), now)
             self._read_ahead()
         elif turn is Turn.FILE:
             self._step_file()
@@ -183,13 +192,18 @@ class Engine:
 
     def _feed_live(self, track: LiveTrack) -> None:
         """Give a track its audio as far as it goes without a pass; line up what needs one."""
-        while track.utterance is not None or track.feed():
+        while track.utterance is not None or track.feed(look=len(self._finals) < BUSY_FINALS):
             self._touched[track.id] = track
             if track.utterance is not None and not self._accept_known(track):
-                if track not in self._finals:
-                    self._finals.append(track)
+                self._line_up(track)
                 return
+        if track.looking:
+            self._line_up(track)
         self._close_if_done(track)
+
+    def _line_up(self, track: LiveTrack) -> None:
+        if track not in self._finals:
+            self._finals.append(track)
 
     def _wanting(self) -> Iterator[LiveTrack]:
         """Yield the tracks that may have something new to show."""
@@ -210,12 +224,17 @@ class Engine:
         due = [track for track, at in self._due_times(wanting).items() if at <= now or track.urgent]
         return sorted(due, key=lambda track: (not track.urgent, track.partial_at))
 
-    def _run_partials(self, due: Sequence[LiveTrack], now: float) -> None:
-        batch = choose_batch(_offers(due))
+    def _look_ahead(self, track: LiveTrack, now: float) -> None:
+        """Transcribe what is the whole utterance if its silence goes on; its final then needs no pass."""
+        track.looking = False
+        if (window := track.take_offer()) is not None:
+            self._run_partials([(track, window)], now, Turn.FINAL)
+
+    def _run_partials(self, batch: Sequence[tuple[LiveTrack, Window]], now: float, turn: Turn = Turn.PARTIAL) -> None:
         if not batch:
             return
         windows = [window for _, window in batch]
-        hypotheses = self._transcribe_partials(windows)
+        hypotheses = self._transcribe_partials(windows, turn)
         for number, (track, window) in enumerate(batch):
             track.partial_at, track.offer = now, None
             if hypotheses is None:
@@ -223,10 +242,10 @@ class Engine:
                 continue
             result = track.stream.accept_partial(window, hypotheses[number], alone=len(batch) == 1)
             if result is not None:
-                self._outbox.append(Partial(track.id, result.text, _wire(result.words), result.stable))
+                self._outbox.append(partial_message(track, result))
 
-    def _transcribe_partials(self, windows: list[Window]) -> list[Hypothesis] | None:
-        self._note_pass(Turn.PARTIAL, windows)
+    def _transcribe_partials(self, windows: list[Window], turn: Turn) -> list[Hypothesis] | None:
+        self._note_pass(turn, windows)
         try:
             if len(windows) == 1:
                 return [self._recognizer.transcribe(windows[0])]
@@ -294,20 +313,7 @@ class Engine:
         track.told_consumed = track.stream.consumed
         # The last commit of a stream is at a whole block, which may lie beyond the last sample.
         track.told_committed = min(result.commit.offset, track.told_consumed)
-        self._outbox.append(
-            Final(
-                track.id,
-                result.text,
-                _wire(result.words),
-                result.start,
-                result.end,
-                result.confidence,
-                result.reason,
-                consumed=track.told_consumed,
-                committed=track.told_committed,
-                resume=result.commit.resume,
-            )
-        )
+        self._outbox.append(final_message(track, result))
         if isinstance(track, LiveTrack):
             track.failed = False
 
@@ -330,19 +336,3 @@ class Engine:
         if advanced:
             track.told_committed = commit.offset
         self._outbox.append(Progress(track.id, consumed, track.told_committed, commit.resume if advanced else b""))
-
-
-def _offers(due: Sequence[LiveTrack]) -> Iterator[tuple[LiveTrack, Window]]:
-    """Yield the windows of tracks that may share a pass; one that must be alone shares with nobody."""
-    first: LiveTrack | None = None
-    for track in due:
-        window = track.take_offer()
-        if window is not None and (first is None or not track.alone):
-            first = first or track
-            yield track, window
-            if first.alone:
-                return
-
-
-def _wire(words: Sequence[Word]) -> list[WireWord]:
-    return [WireWord(word.text, word.start, word.end, word.confidence) for word in words]

@@ -8,6 +8,7 @@ and `consumed`, by which the gateway grants credit, says how far the worker real
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gigastt.ipc.messages import StreamId
@@ -16,6 +17,8 @@ from gigastt.speech.stream import Stream, Utterance
 
 FILE_PIECE_SAMPLES = 2 * SAMPLE_RATE  # analysed between two looks at live work
 PROGRESS_STEP_SAMPLES = SAMPLE_RATE // 2  # of credit that the gateway need not know of sooner
+LIVE_PIECE_SAMPLES = SAMPLE_RATE * 16 // 100  # 160 ms: shorter than what follows an utterance's tail up to its endpoint
+BUSY_FINALS = 4  # so many waiting finals leave no time to compute others ahead
 COMMIT_STEP_SAMPLES = SAMPLE_RATE // 2  # silence commits this often, not with every packet
 
 
@@ -49,6 +52,8 @@ class LiveTrack(Track):
     offer: a partial window that waits for its pass; replaced by a longer one, never queued.
     ahead: the offer is the window that the final will have, if silence goes on.
     failed: a partial of this utterance has failed.
+    looking: its audio waits while the final that its silence promises is computed ahead.
+    looked: that has been done for this silence.
     """
 
     partials: bool = True
@@ -58,6 +63,8 @@ class LiveTrack(Track):
     offer: Window | None = None
     ahead: bool = False
     failed: bool = False
+    looking: bool = False
+    looked: bool = False
     backlog: deque[Samples] = field(default_factory=deque)
     finishing: bool = False
 
@@ -71,21 +78,39 @@ class LiveTrack(Track):
         """Whether the offer shares no pass: only a result of its own can be a final, and failures are not shared."""
         return self.ahead or self.failed
 
-    def feed(self) -> bool:
-        """Give the stream the packets that have come, up to the end of an utterance."""
+    def feed(self, *, look: bool = True) -> bool:
+        """Give the stream what has come, up to the end of an utterance, or to a silence that may be one.
+
+        Args:
+            look: whether there is time to compute a final ahead of such a silence's end.
+        """
         fed = False
-        while self.utterance is None and self.backlog:
-            self.stream.push(self.backlog.popleft())
-            self.utterance = self.stream.next_final()
-            self.heard = fed = True
-        if self.utterance is None and self.finishing:
-            self.finishing = False
-            self.stream.finish()
+        while self.utterance is None and (self.backlog or self.finishing) and not self._must_look(look):
+            if self.backlog:
+                self.stream.push(self._next_piece())
+                self.heard = True
+            else:
+                self.finishing = False
+                self.stream.finish()
             self.utterance = self.stream.next_final()
             fed = True
         if self.utterance is not None:
             self.offer, self.speaking = None, False
         return fed
+
+    def _must_look(self, look: bool) -> bool:
+        """Tell whether the words are wanted before more audio: a client that sends much at once sees them, too."""
+        if not self.stream.in_tail:
+            self.looked = False
+        elif look and self.partials and not self.looked:
+            self.looked = self.looking = True
+        return self.looking
+
+    def _next_piece(self) -> Samples:
+        samples = self.backlog.popleft()
+        if len(samples) > LIVE_PIECE_SAMPLES:
+            self.backlog.appendleft(samples[LIVE_PIECE_SAMPLES:])
+        return samples[:LIVE_PIECE_SAMPLES]
 
     def take_offer(self) -> Window | None:
         """Return the newest partial window; None when there is nothing to transcribe."""
@@ -123,3 +148,15 @@ class FileTrack(Track):
             self.stream.finish()
         self.utterance = self.stream.next_final()
         return True
+
+
+def take_offers(due: Sequence[LiveTrack]) -> Iterator[tuple[LiveTrack, Window]]:
+    """Yield the windows of tracks that may share a pass; one that must be alone shares with nobody."""
+    first: LiveTrack | None = None
+    for track in due:
+        window = track.take_offer()
+        if window is not None and (first is None or not track.alone):
+            first = first or track
+            yield track, window
+            if first.alone:
+                return

@@ -61,9 +61,19 @@ def test_a_changed_word_begins_its_agreement_anew() -> None:
     assert draft.searched_to == 64
 
 
-def test_the_silent_tail_makes_every_agreed_word_stable() -> None:
+def test_a_doubtful_word_needs_longer_agreement() -> None:
     draft = Draft(0)
-    draft.update(heard(("раз", 20), ("два", 60)), end=100)
+    words = [("раз", 20), ("два", 60)]
+    for end, stable in ((100, 0), (180, 0), (240, 0), (280, 2)):
+        draft.update(heard(*words, probability=0.8), end=end)
+        result = draft.update(heard(*words, ("три", 70 + end // 10), probability=0.8), end=end)
+        assert result is not None
+        assert result.stable == stable
+
+
+def test_the_silent_tail_makes_every_word_stable() -> None:
+    draft = Draft(0)
+    draft.update(heard(("раз", 20)), end=100)
     result = draft.update(heard(("раз", 20), ("два", 60)), end=108, silent=True)
     assert result is not None
     assert result.stable == 2

@@ -1,0 +1,39 @@
+"""Results: what a stream found, as messages to the gateway.
+
+Pure; called by the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gigastt.ipc.messages import Final, Partial, WireWord
+from gigastt.speech.hypothesis import Word
+from gigastt.speech.stability import PartialResult
+from gigastt.speech.stream import FinalResult
+from gigastt.workers.tracks import Track
+
+
+def partial_message(track: Track, result: PartialResult) -> Partial:
+    """Return the message of a partial."""
+    return Partial(track.id, result.text, _wire(result.words), result.stable)
+
+
+def final_message(track: Track, result: FinalResult) -> Final:
+    """Return the message of a final, with how far the track is."""
+    return Final(
+        track.id,
+        result.text,
+        _wire(result.words),
+        result.start,
+        result.end,
+        result.confidence,
+        result.reason,
+        consumed=track.told_consumed,
+        committed=track.told_committed,
+        resume=result.commit.resume,
+    )
+
+
+def _wire(words: Sequence[Word]) -> list[WireWord]:
+    return [WireWord(word.text, word.start, word.end, word.confidence) for word in words]
