@@ -31,7 +31,7 @@ from gigastt.speech.hypothesis import (
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
 from gigastt.speech.stability import Draft, PartialResult, is_credible
 
-PARTIAL_FRAMES = 800  # a partial pass sees at most so much, unless it is the speculative final
+PARTIAL_FRAMES = 480  # a partial pass sees at most so much, unless it is the speculative final
 CONTEXT_FRAMES = 200  # left context of a pass that does not begin with the utterance
 EAGER_FRAMES = 200  # so long an utterance is searched for its first word with every block,
 MAX_PATIENCE_FRAMES = 100  # then the next pass waits for a quarter of what came since, at most so long
