@@ -4,11 +4,10 @@ A core without I/O: samples and worker messages go in, messages to send and resu
 pool and a session, on the event loop. A track is bound to one worker at a time, each time under a fresh
 stream id; when that worker dies, the next binding begins at the last commit and gets the same samples again.
 
-Deaths. A worker that crashes is a strike against every track it held; two crashes in a row without a commit
-between them make a track a suspect. A kill from outside (an operator, the kernel) is hardly evidence against
-audio: it counts a twelfth, and only if the worker left audio unanalysed without getting further than the one before
-it. What happens to suspects is the pool's affair; a convicted track skips the audio that the dead workers had been
-sent.
+Deaths. Two workers that crash without a commit between them make every track that both held a suspect. A kill from
+outside (an operator, the kernel) is hardly evidence against audio: it takes two dozen in a row, each amid audio that
+no worker has come through alive. What happens to suspects is the pool's affair; a convicted track skips the audio
+that the dead workers had been sent.
 """
 
 from __future__ import annotations
@@ -41,9 +40,8 @@ LEAST_PACKET_SAMPLES = SAMPLE_RATE // 50
 MOST_PACKET_SAMPLES = SAMPLE_RATE  # so that a replay lets other streams' packets through
 FILE_AHEAD_SAMPLES = 5 * SAMPLE_RATE  # a worker may have looked this far beyond what it said it consumed
 
-CRASH_STRIKES = 12
-KILL_STRIKES = 1
-SUSPECT_STRIKES = 2 * CRASH_STRIKES
+SUSPICIOUS_CRASHES = 2
+SUSPICIOUS_KILLS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +78,9 @@ class Track:
         self._finish_sent = False
         self._promised: list[str] = []  # stable words shown of the open utterance
         # of the deaths since the last commit:
-        self._strikes = 0
+        self._crashes = 0
+        self._kills = 0
         self._reach: int | None = None  # what all of those dead workers had been sent
-        self._furthest = -1  # what any of them had analysed
 
     # -- the client's side
 
@@ -182,19 +180,16 @@ class Track:
         """
         self._stream = None
         handed = self._handed
-        if not blamed or handed == self.committed:
-            return self.suspected
-        stuck = self.consumed <= self._furthest and handed - self.consumed >= START_STEP
-        self._furthest = max(self._furthest, self.consumed)
-        if crashed or stuck:
-            self._strikes += CRASH_STRIKES if crashed else KILL_STRIKES
+        if blamed and handed > self.committed and (crashed or handed - self.consumed >= START_STEP):
+            self._crashes += crashed
+            self._kills += not crashed
             self._reach = handed if self._reach is None else min(self._reach, handed)
         return self.suspected
 
     @property
     def suspected(self) -> bool:
         """Too many workers died with this audio in their hands."""
-        return self._strikes >= SUSPECT_STRIKES
+        return self._crashes >= SUSPICIOUS_CRASHES or self._kills >= SUSPICIOUS_KILLS
 
     @property
     def past_danger(self) -> bool:
@@ -203,7 +198,8 @@ class Track:
 
     def parole(self) -> None:
         """A worker has come past the suspicious audio alive; the next crash counts double."""
-        self._strikes = min(self._strikes, CRASH_STRIKES)
+        self._crashes = min(self._crashes, SUSPICIOUS_CRASHES - 1)
+        self._kills = 0
 
     def skip(self) -> Span:
         """Give up the audio that kills workers; the next binding begins behind it and knows nothing of it."""
@@ -224,9 +220,8 @@ class Track:
         return self._sent
 
     def _acquit(self) -> None:
-        self._strikes = 0
+        self._crashes = self._kills = 0
         self._reach = None
-        self._furthest = -1
 
     # -- messages
 
@@ -246,6 +241,8 @@ class Track:
             self.committed = news.committed
             self.source.trim(news.committed)
             self._acquit()
+        elif self._kills and self.past_danger:
+            self._kills = 0
 
     def _show(self, message: Partial) -> list[TrackMessage]:
         """Let a partial through unless it would change words that were promised not to change.
