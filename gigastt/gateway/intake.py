@@ -1,7 +1,8 @@
 """Intake: a live client's bytes become samples of its session.
 
-Decodes and resamples (statefully, once), and holds the client to its speed. Runs in the connection's task; one
-per session. Waits where the session has no room, so the connection reads no further.
+Decodes and resamples (statefully, once), or leaves alone what is as it should be, and holds the client to its speed.
+Runs in the connection's task; one per session. Waits where the session has no room, so the connection reads no
+further.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gigastt.audio.pcm import SAMPLE_RATE, PcmDecoder
+from gigastt.audio.pcm import SAMPLE_RATE, PcmDecoder, Samples
 from gigastt.audio.resample import Resampler
 from gigastt.gateway.configure import ClientOptions
 from gigastt.gateway.flow import Pace
@@ -27,6 +28,7 @@ class Intake:
         self._metrics = metrics
         self._clock = clock
         self._decoder = PcmDecoder(options.encoding, options.channels)
+        self._as_it_is = options.encoding == "pcm_s16le" and options.sample_rate == SAMPLE_RATE
         self._resamplers = [Resampler(options.sample_rate) for _ in range(options.channels)]
         self._rate = options.sample_rate
         self._pace = Pace(clock())
@@ -36,14 +38,13 @@ class Intake:
         """Accept the bytes of one frame. Cancelled, it leaves off in the middle; then only `finish` may follow."""
         self._whole = False
         for begin in range(0, len(data), _PIECE_BYTES):
-            waveforms = self._decoder.push(data[begin : begin + _PIECE_BYTES])
-            delay = self._pace.delay(waveforms.shape[1] / self._rate, self._clock())
+            piece = data[begin : begin + _PIECE_BYTES]
+            pcm = self._decoder.push_int16(piece) if self._as_it_is else self._decoder.push(piece)
+            delay = self._pace.delay(pcm.shape[1] / self._rate, self._clock())
             if delay or begin:  # between the pieces of a large frame others have their turn
                 await asyncio.sleep(delay)
             for channel, resampler in enumerate(self._resamplers):
-                samples = resampler.push(waveforms[channel])
-                await self._session.send(channel, samples)
-                self._metrics.audio_seconds.inc(len(samples) / SAMPLE_RATE)
+                await self._accept(channel, pcm[channel] if self._as_it_is else resampler.push(pcm[channel]))
         self._whole = True
 
     async def flush(self) -> None:
@@ -51,6 +52,8 @@ class Intake:
         if not self._whole:
             return
         for channel, resampler in enumerate(self._resamplers):
-            samples = resampler.flush()
-            await self._session.send(channel, samples)
-            self._metrics.audio_seconds.inc(len(samples) / SAMPLE_RATE)
+            await self._accept(channel, resampler.flush())
+
+    async def _accept(self, channel: int, samples: Samples) -> None:
+        await self._session.send(channel, samples)
+        self._metrics.audio_seconds.inc(len(samples) / SAMPLE_RATE)

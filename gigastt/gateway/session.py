@@ -90,11 +90,12 @@ class Session:
         """Accept samples (16 kHz) of one channel; wait while too much is on its way. Nothing after `finish`."""
         track = self.tracks[channel]
         while len(samples) and not self._finished and not track.done:
-            if not track.room:
+            room = track.room
+            if not room:
                 self._room.clear()
                 await self._room.wait()
                 continue
-            accepted, samples = samples[: track.room], samples[track.room :]
+            accepted, samples = samples[:room], samples[room:]
             track.push(accepted)
             self._stopwatch.heard(channel, track.source.end, self._clock())
             self._pool.pump_track(track)

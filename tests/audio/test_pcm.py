@@ -33,6 +33,17 @@ def test_result_does_not_depend_on_where_frames_are_cut(
     assert pieces.carried_bytes == whole.carried_bytes
 
 
+@given(raw=st.binary(max_size=200), cut=cuts, channels=st.sampled_from([1, 2]))
+@settings(deadline=None)
+def test_int16_without_a_detour_is_the_same(raw: bytes, cut: list[int], channels: int) -> None:
+    direct, rounded = PcmDecoder("pcm_s16le", channels), PcmDecoder("pcm_s16le", channels)
+
+    got = [direct.push_int16(piece) for piece in cut_at(raw, cut)]
+
+    assert np.array_equal(np.concatenate(got, axis=1), to_int16(rounded.push(raw)))
+    assert direct.carried_bytes == rounded.carried_bytes
+
+
 def test_channels_are_taken_apart() -> None:
     interleaved = np.array([1, -1, 2, -2, 3, -3], dtype="<i2").tobytes()
 
