@@ -56,7 +56,7 @@ class RereadableCommand(click.Command):
     help="Inference workers.",
 )
 @setting("--max-sessions", type=CountOrAuto(), default="auto", help="Sessions and uploads at once.")
-@setting("--bind-all", is_flag=True, aliases=["GIGASTT_ALLOW_BIND_ANY"], help="Allow a --host or --metrics-listen that others can reach.")
+@setting("--bind-all", is_flag=True, aliases=["GIGASTT_ALLOW_BIND_ANY"], help="Allow addresses that others can reach.")
 @setting("--allow-origin", type=Origin(), multiple=True, help="Web origin to allow; repeatable.")
 @setting("--cors-allow-any", is_flag=True, help="Allow every web origin.")
 @setting("--allowed-host", type=ListItem(), multiple=True, help="Name to answer to in Host; repeatable.")
