@@ -36,9 +36,9 @@ class CommandEntry:
 COMMANDS: dict[str, CommandEntry] = {
     "serve": CommandEntry("gigastt.commands.serve", "serve", "Serve speech-to-text over HTTP and WebSocket."),
     "transcribe": CommandEntry("gigastt.commands.transcribe", "transcribe", "Transcribe files without a server."),
-    "download": CommandEntry("gigastt.models.commands", "download", "Fetch the recogniser's model files."),
-    "optimize": CommandEntry("gigastt.models.commands", "optimize", "Make the model files fast on this machine."),
-    "quantize": CommandEntry("gigastt.models.commands", "optimize", "The same as optimize."),
+    "download": CommandEntry("gigastt.commands.download", "download", "Fetch the recogniser's model files."),
+    "optimize": CommandEntry("gigastt.commands.optimize", "optimize", "Make the model files fast on this machine."),
+    "quantize": CommandEntry("gigastt.commands.optimize", "optimize", "The same as optimize."),
     "doctor": CommandEntry("gigastt.commands.doctor", "doctor", "Say what is wrong here and how to mend it."),
     "bench": CommandEntry("gigastt.commands.bench", "bench", "Measure the recogniser's speed on a file."),
     "health": CommandEntry("gigastt.commands.health", "health", "Ask a running server whether it is well."),

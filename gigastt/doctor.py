@@ -1,7 +1,8 @@
 """The doctor: look at this machine the way the server will, and say what is wrong and how to mend it.
 
 Each check is a function that looks at one thing and returns one finding; it raises nothing. Runs on the main
-thread of `gigastt doctor`, takes as long as reading the model files does, and changes nothing.
+thread of `gigastt doctor`, takes as long as reading the model files does, and changes nothing, but that the files of
+a copied directory are sealed again.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from typing import Literal, TypeAlias, get_args
 from gigastt.config import Precision, default_pool_size
 from gigastt.errors import GigasttError
 from gigastt.models.disk import mib
-from gigastt.models.inspect import Standing, inspect_model
 from gigastt.models.memory import available_memory
 from gigastt.models.prepacked import plan_load
+from gigastt.models.standing import Standing, judge
 from gigastt.models.store import ModelFiles, resolve
 
 Verdict: TypeAlias = Literal["ok", "warning", "broken"]
@@ -124,17 +125,14 @@ def check_model(subject: Subject) -> Iterator[Finding]:
     yield Finding("model", "ok", f"{files.name}, {files.form} encoder, {mib(size)} {where}")
     if files.demo:
         yield Finding("model", "warning", "the demo model knows synthetic voices only", "Use it to try things out.")
-    yield check_digests(subject)
+    yield check_digests(files)
     yield from check_loading(files)
 
 
-def check_digests(subject: Subject) -> Finding:
+def check_digests(files: ModelFiles) -> Finding:
     """Read the files in use whole, and compare them with what was published or what we once made."""
-    places = inspect_model(subject.model, subject.model_dir, subject.precision)
-    used = [file for place in places for file in place.files if file.in_use]
-    names = {
-        standing: ", ".join(f.path.name for f in used if f.standing == standing) for standing in get_args(Standing)
-    }
+    standings = judge(files)
+    names = {wanted: ", ".join(n for n, s in standings.items() if s == wanted) for wanted in get_args(Standing)}
     if names["changed"]:
         return Finding(
             "digests", "broken", f"changed since it was checked: {names['changed']}", "Run `gigastt download`."

@@ -15,6 +15,7 @@ import gc
 import resource
 import signal
 import socket
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -22,8 +23,8 @@ import structlog
 import uvloop
 
 from gigastt import __version__
-from gigastt.config import Limits, Settings, split_address
-from gigastt.errors import GigasttError, ModelMissing
+from gigastt.config import DEMO_MODEL, Limits, Settings, split_address
+from gigastt.errors import GigasttError, ModelInvalid, ModelMissing
 from gigastt.gateway.app import create_app, create_metrics_app
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.decoder import DecodedFile, Decoder
@@ -118,7 +119,10 @@ async def load(context: AppContext, workers: WorkerCommand, model: ModelFiles | 
     """Fetch the model if need be, start the workers, and wait until each is ready."""
     if model is None:
         model = await fetch_model(context)
+    began = time.monotonic()
     plan = await asyncio.to_thread(prepare_load, model.encoder)
+    seconds = round(time.monotonic() - began, 1)
+    log.info("encoder_chosen", form=model.form, file=str(plan.encoder), shared=plan.prepacked, seconds=seconds)
     workers.use(model, plan)
     await context.pool.start()
     await context.pool.wait_ready()
@@ -177,17 +181,23 @@ class FileTranscription:
 
 
 def find_model(settings: Settings) -> ModelFiles | None:
-    """Return the model's files; None when they are missing and may be fetched.
+    """Return the model's files; None when they are missing or damaged and may be fetched.
 
     Raises:
         ModelMissing, ModelInvalid: they are missing or wrong.
     """
     try:
-        return resolve(settings.model, settings.model_dir, settings.precision)
-    except ModelMissing:
-        if not settings.auto_download:
+        files = resolve(settings.model, settings.model_dir, settings.precision)
+    except (ModelMissing, ModelInvalid) as exc:
+        if not settings.auto_download or settings.model == DEMO_MODEL:
             raise
+        if isinstance(exc, ModelInvalid):
+            log.warning("model_invalid", reason=str(exc), message="It is fetched again.")
         return None
+    if files.read_again:
+        message = "They look newer than when they were checked, so they were read whole; their content is right."
+        log.warning("model_read_again", files=files.read_again, for_good=files.sealed_again, message=message)
+    return files
 
 
 def describe(settings: Settings, model: ModelFiles | None) -> ServedModel:

@@ -87,11 +87,11 @@ def test_files_that_are_not_the_published_ones_are_a_warning_and_changed_ones_ar
     demo = resolve("demo", tmp_path)
     for path in (demo.encoder, demo.decoder, demo.joint, demo.vocabulary):
         shutil.copyfile(path, tmp_path / path.name)
-    subject = Subject("127.0.0.1", 0, "gigaam-v3-e2e-rnnt", tmp_path)
+    files = resolve("gigaam-v3-e2e-rnnt", tmp_path)
 
-    assert doctor.check_digests(subject).verdict == "warning"
+    assert doctor.check_digests(files).verdict == "warning"
 
     Seals(tmp_path).put(demo.joint.name, "0" * 64)
-    finding = doctor.check_digests(subject)
+    finding = doctor.check_digests(files)
     assert finding.verdict == "broken"
     assert demo.joint.name in finding.text

@@ -29,34 +29,26 @@ def setting(flag: str, *, aliases: Sequence[str] = (), **attributes: Any) -> Cal
     return click.option(flag, envvar=[variable, *aliases], show_envvar=True, **attributes)
 
 
+model_option = setting(
+    "--model",
+    default=DEFAULT_MODEL,
+    help="Which model; 'demo' needs no download and is no use on people.",
+)
+model_dir_option = setting(
+    "--model-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=lambda: Settings().model_dir,
+    show_default="~/.gigastt/models",
+    help="Where the model files are.",
+)
+
+
 def model_options() -> Callable[[Function], Function]:
     """Declare which model to use, and where its files are."""
-
-    def decorate(function: Function) -> Function:
-        for option in (
-            setting(
-                "--precision",
-                type=click.Choice(["auto", "int8", "fp32"]),
-                default="auto",
-                help="Which encoder file to load.",
-            ),
-            setting(
-                "--model-dir",
-                type=click.Path(file_okay=False, path_type=Path),
-                default=lambda: Settings().model_dir,
-                show_default="~/.gigastt/models",
-                help="Where the model files are.",
-            ),
-            setting(
-                "--model",
-                default=DEFAULT_MODEL,
-                help="Which model; 'demo' needs no download and is no use on people.",
-            ),
-        ):
-            function = option(function)
-        return function
-
-    return decorate
+    precision_option = setting(
+        "--precision", type=click.Choice(["auto", "int8", "fp32"]), default="auto", help="Which encoder file to load."
+    )
+    return lambda function: model_option(model_dir_option(precision_option(function)))
 
 
 def config_option() -> Callable[[Function], Function]:

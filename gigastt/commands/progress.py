@@ -1,6 +1,6 @@
-"""A progress line on a terminal: how much of a file is transcribed, and how fast.
+"""Progress for people, on standard error: one line that is drawn again on a terminal.
 
-Written to standard error, and only if that is a terminal; whoever prints to standard output clears it first.
+Whoever prints to standard output meanwhile clears the line first.
 """
 
 from __future__ import annotations
@@ -8,34 +8,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TextIO
+from typing import Self, TextIO
+
+from gigastt.models.disk import mib
+from gigastt.models.progress import Snapshot
 
 _REDRAW_SECONDS = 0.1
 _BAR_WIDTH = 24
+_STEP_PERCENT = 10
 
 
-class ProgressLine:
-    """One file's progress.
+class _Line:
+    """A line of a terminal, drawn again now and then and taken away at the end; nothing elsewhere.
 
     Args:
-        stream: where to draw; nothing is drawn unless it is a terminal.
-        label: what is being worked on.
-        share: tells how much of the file has been read, 0 to 1.
+        stream: where to draw.
         clock: monotonic seconds.
     """
 
-    def __init__(
-        self, stream: TextIO, label: str, share: Callable[[], float], clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
         self._stream = stream
-        self._label = label
-        self._share = share
         self._clock = clock
         self._visible = stream.isatty()
-        self._started = clock()
         self._drawn_at = float("-inf")
 
-    def __enter__(self) -> ProgressLine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -43,29 +40,87 @@ class ProgressLine:
     ) -> None:
         self.clear()
 
-    def update(self, seconds: float) -> None:
-        """Draw anew: `seconds` of the audio are done."""
-        now = self._clock()
-        if not self._visible or now - self._drawn_at < _REDRAW_SECONDS:
-            return
-        self._drawn_at = now
-        speed = seconds / max(now - self._started, 0.001)
-        self._write(f"{self._label} {self._bar()} {_clock_text(seconds)} {speed:.0f}x")
-
     def clear(self) -> None:
         """Take the line away, so that other output can use it."""
         if self._visible:
             self._write("")
             self._drawn_at = float("-inf")
 
-    def _bar(self) -> str:
-        share = min(self._share(), 1.0)
-        done = round(share * _BAR_WIDTH)
-        return f"[{'#' * done}{'.' * (_BAR_WIDTH - done)}] {share:4.0%}"
+    def _draw(self, make: Callable[[float], str]) -> None:
+        """Draw what `make` makes of the time, but not too often."""
+        now = self._clock()
+        if self._visible and now - self._drawn_at >= _REDRAW_SECONDS:
+            self._drawn_at = now
+            self._write(make(now))
 
     def _write(self, text: str) -> None:
         self._stream.write(f"\r\x1b[K{text}")
         self._stream.flush()
+
+
+class ProgressLine(_Line):
+    """How much of a file is transcribed, and how fast.
+
+    Args:
+        label: what is being worked on.
+        share: tells how much of the file has been read, 0 to 1.
+    """
+
+    def __init__(
+        self, stream: TextIO, label: str, share: Callable[[], float], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(stream, clock)
+        self._label = label
+        self._share = share
+        self._started = clock()
+
+    def update(self, seconds: float) -> None:
+        """Draw anew: `seconds` of the audio are done."""
+
+        def line(now: float) -> str:
+            share = min(self._share(), 1.0)
+            speed = seconds / max(now - self._started, 0.001)
+            return f"{self._label} {_bar(share)} {share:4.0%} {_clock_text(seconds)} {speed:.0f}x"
+
+        self._draw(line)
+
+
+class DownloadLine(_Line):
+    """How far a download is; where there is no terminal, a plain line for every tenth and every step."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream, clock)
+        self._step: tuple[str, int | str] | None = None
+        self._stage = ""
+        self._began = 0.0
+        self._began_with = 0
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Draw a snapshot; give this to `DownloadProgress`."""
+        if snapshot.stage != self._stage:
+            self._stage, self._began, self._began_with = snapshot.stage, self._clock(), snapshot.done_bytes
+        self._draw(lambda now: self._text(snapshot, now))
+        tenth = None if snapshot.percent is None else snapshot.percent // _STEP_PERCENT
+        step = (snapshot.stage, snapshot.subject if tenth is None else tenth)
+        if not self._visible and step != self._step and snapshot.stage != "done":
+            self._step = step
+            self._stream.write(self._text(snapshot, self._clock()) + "\n")
+            self._stream.flush()
+
+    def _text(self, snapshot: Snapshot, now: float) -> str:
+        if snapshot.percent is None:
+            subject = f" {snapshot.subject}" if snapshot.subject else ""
+            return f"{snapshot.describe()}{subject} …"
+        speed = (snapshot.done_bytes - self._began_with) / max(now - self._began, 0.001)
+        return (
+            f"{snapshot.stage} {_bar(snapshot.percent / 100)} {snapshot.percent:3} %  {mib(snapshot.done_bytes)} of "
+            f"{mib(snapshot.total_bytes)}, {mib(int(speed))}/s  {snapshot.subject}"
+        )
+
+
+def _bar(share: float) -> str:
+    done = int(share * _BAR_WIDTH)
+    return f"[{'#' * done}{'.' * (_BAR_WIDTH - done)}]"
 
 
 def _clock_text(seconds: float) -> str:

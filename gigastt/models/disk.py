@@ -62,6 +62,21 @@ def rename_durably(source: Path, target: Path) -> None:
     sync_file(target.parent)
 
 
+def copy_durably(source: Path, target: Path) -> None:
+    """Copy a file so that `target` is whole or not there; nothing to do where both are one file."""
+    if target.exists() and target.samefile(source):
+        return
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        shutil.copyfile(source, temporary)
+        temporary.chmod(0o644)
+        rename_durably(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a small file whole or not at all."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name.lstrip('.')}-")

@@ -18,15 +18,16 @@ from pathlib import Path
 
 from gigastt.config import Precision
 from gigastt.errors import DownloadFailed, ModelInvalid, ModelMissing
-from gigastt.models.catalog import ENCODER_FP32, ENCODER_OPTIMIZED, CatalogEntry, RemoteFile
-from gigastt.models.disk import FreeBytes, free_bytes, require_space
+from gigastt.models.catalog import ENCODER_FORMS, ENCODER_FP32, ENCODER_OPTIMIZED, CatalogEntry, RemoteFile
+from gigastt.models.disk import FreeBytes, free_bytes
 from gigastt.models.hub import Hub, RemoteState
 from gigastt.models.lock import exclusive
 from gigastt.models.memory import available_memory
-from gigastt.models.optimizer import EncoderOptimizer, Optimizer, make_encoder, require_encoder_memory
+from gigastt.models.prepacked import plan_load
+from gigastt.models.preparation import Needs, Preparation, make_encoder
 from gigastt.models.progress import DownloadProgress
 from gigastt.models.seals import Seals, sha256_of
-from gigastt.models.store import PARTIAL_FOLDER, ModelFiles, is_present, model_folder, resolve
+from gigastt.models.store import PARTIAL_FOLDER, ModelFiles, choose_encoder, is_present, model_folder, resolve
 from gigastt.models.transfer import Patience, Transfer, Wanted, persist
 
 
@@ -39,13 +40,15 @@ class DownloadOptions:
             `auto` optimises the fp32 one and then removes it.
         mirror: address of a mirror of the hub; None for HF_ENDPOINT or the hub itself.
         keep_fp32: keep the fp32 encoder after optimising.
-        optimizer: makes what makes loading and search fast and, with `auto`, the optimised encoder; None: nothing.
+        optimize: make the optimised encoder, with `auto`.
+        preparation: makes what makes loading and search fast, and the optimised encoder; None: nothing is made.
     """
 
     precision: Precision = "auto"
     mirror: str | None = None
     keep_fp32: bool = False
-    optimizer: Optimizer | None = None
+    optimize: bool = True
+    preparation: Preparation | None = None
     timeout: float | None = None
     patience: Patience = field(default_factory=Patience)
     free: FreeBytes = free_bytes
@@ -115,23 +118,23 @@ class _Download:
 
     def run(self) -> Outcome:
         # 1. What is here already?
+        options = self._options
         self._progress.begin("checking")
-        optimizer = self._encoder_optimizer()
-        encoder = self._entry.encoder_int8 if self._options.precision == "int8" else self._entry.encoder
-        fp32_was_ours = self._seals.get(encoder.name) is not None
+        self._remove_damaged()
+        encoder = self._entry.encoder_int8 if options.precision == "int8" else self._entry.encoder
+        fp32_was_ours = self._seals.get(ENCODER_FP32) is not None
         wanted_files = [encoder, self._entry.decoder, self._entry.joint, self._entry.vocabulary]
-        if optimizer and self._optimized_is_good():
-            optimizer = None
-            if not self._options.keep_fp32:
+        preparation = options.preparation
+        optimizing = preparation is not None and options.optimize and options.precision == "auto"
+        if optimizing and is_present(self._folder / ENCODER_OPTIMIZED):
+            optimizing = False
+            if not options.keep_fp32:
                 wanted_files.remove(encoder)
         wanted = [file for file in map(self._wanted, wanted_files) if file is not None]
 
         # 2. Will the rest fit?
         missing = sum(file.size - self._transfer.arrived(file) for file in wanted)
-        made = int(encoder.nominal_bytes * optimizer.disk_factor) if optimizer else 0
-        require_space(self._folder, missing + made, self._options.free)
-        if optimizer:
-            require_encoder_memory(optimizer, encoder.nominal_bytes, self._options.memory())
+        self._needs(encoder, optimizing=optimizing).require(self._folder, missing, options.free, options.memory())
 
         # 3. Fetch it.
         total = sum(file.size for file in wanted)
@@ -142,61 +145,64 @@ class _Download:
 
         # 4. Make it fast.
         report: list[str] = []
-        if optimizer:
-            fetched_now = any(file.name == encoder.name for file in wanted)
-            report += self._optimize(optimizer, remove=not self._options.keep_fp32 and (fetched_now or fp32_was_ours))
+        if preparation is not None and optimizing:
+            report += make_encoder(self._folder / ENCODER_FP32, self._folder, preparation, self._progress)
+            if not options.keep_fp32 and (fp32_was_ours or any(file.name == ENCODER_FP32 for file in wanted)):
+                (self._folder / ENCODER_FP32).unlink()
+                Seals(self._folder).drop(ENCODER_FP32)
         shutil.rmtree(self._folder / PARTIAL_FOLDER, ignore_errors=True)
-        files = resolve(self._entry.name, self._model_dir, self._options.precision)
-        if self._options.optimizer and (wanted or report or files.search is None):
+        files = resolve(self._entry.name, self._model_dir, options.precision)
+        if preparation is not None and (wanted or report or files.search is None):
             self._progress.begin("optimizing", subject="loading and search")
-            report += self._options.optimizer.prepare(files.encoder)
+            report += preparation.prepare(files.encoder)
+            files = resolve(self._entry.name, self._model_dir, options.precision)
         self._progress.begin("done")
-        return Outcome(
-            resolve(self._entry.name, self._model_dir, self._options.precision),
-            tuple(file.name for file in wanted),
-            tuple(report),
-        )
+        return Outcome(files, tuple(file.name for file in wanted), tuple(report))
 
-    def _encoder_optimizer(self) -> EncoderOptimizer | None:
-        optimizer = self._options.optimizer
-        return optimizer.encoder if optimizer is not None and self._options.precision == "auto" else None
+    def _needs(self, encoder: RemoteFile, *, optimizing: bool) -> Needs:
+        """What making the files fast will take, besides themselves."""
+        if self._options.preparation is None:
+            return Needs()
+        size = encoder.nominal_bytes
+        here = choose_encoder(self._folder, self._options.precision)
+        if here is not None and not optimizing:
+            path = self._folder / here[0]
+            if plan_load(path).prepacked:
+                return Needs()
+            size = path.stat().st_size
+        return self._options.preparation.needs(size, optimizing=optimizing)
 
-    def _optimized_is_good(self) -> bool:
-        """Whether the optimised encoder is here and is still what we made; a damaged one is removed."""
-        path = self._folder / ENCODER_OPTIMIZED
-        if not is_present(path):
-            return False
-        seal = self._seals.get(ENCODER_OPTIMIZED)
-        if seal is None or self._digest(path) == seal.sha256:
-            return True
-        path.unlink()
-        self._seals.drop(ENCODER_OPTIMIZED)
-        return False
+    def _remove_damaged(self) -> None:
+        """Remove encoders that we fetched or made and that have changed since: none of them may be chosen."""
+        for name, _ in ENCODER_FORMS:
+            seal, path = self._seals.get(name), self._folder / name
+            if seal is not None and is_present(path) and self._digest(path) != seal.sha256:
+                path.unlink()
+                self._seals.drop(name)
 
     def _wanted(self, file: RemoteFile) -> Wanted | None:
         """What must be fetched to have this file, or None where it is here and right (and then sealed)."""
+        remote = self._look_up(file) if file.sha256 is None else None
+        sha256 = file.sha256 if remote is None else self._agree(file, remote)
+        assert sha256 is not None, "the catalogue or the hub has told it"
         here = self._folder / file.name
-        elsewhere = [path for path in (self._model_dir / file.name, self._hub.cached(file.name)) if path is not None]
-        if file.sha256 is not None:
-            if is_present(here) and self._is_right(here, file.sha256):
-                return None
-            local = self._first_right(elsewhere, file.sha256)
-            if local is not None:
-                return Wanted(file.name, local.stat().st_size, file.sha256, exact=True, local=local)
-        remote = persist(
+        if is_present(here) and self._is_right(here, sha256):
+            return None
+        for path in (self._model_dir / file.name, self._hub.cached(file.name)):
+            if path is not None and is_present(path) and self._digest(path) == sha256:
+                return Wanted(file.name, path.stat().st_size, sha256, exact=True, local=path)
+        if remote is None:
+            remote = self._look_up(file)
+            self._agree(file, remote)
+        return Wanted(file.name, remote.size or file.nominal_bytes, sha256, exact=remote.size is not None)
+
+    def _look_up(self, file: RemoteFile) -> RemoteState:
+        return persist(
             lambda: self._hub.look_up(file.name),
             self._options.patience,
             self._progress,
             f"Cannot ask {self._hub.endpoint} about {file.name}",
         )
-        sha256 = self._agree(file, remote)
-        if file.sha256 is None:
-            if is_present(here) and self._is_right(here, sha256):
-                return None
-            local = self._first_right(elsewhere, sha256)
-            if local is not None:
-                return Wanted(file.name, local.stat().st_size, sha256, exact=True, local=local)
-        return Wanted(file.name, remote.size or file.nominal_bytes, sha256, exact=remote.size is not None)
 
     def _agree(self, file: RemoteFile, remote: RemoteState) -> str:
         """The digest a file must have: the catalogue's, else the hub's."""
@@ -222,16 +228,6 @@ class _Download:
             self._seals.put(path.name, sha256)
         return True
 
-    def _first_right(self, paths: list[Path], sha256: str) -> Path | None:
-        return next((path for path in paths if is_present(path) and self._digest(path) == sha256), None)
-
     def _digest(self, path: Path) -> str:
         self._progress.turn_to(path.name)
         return sha256_of(path, lambda count: self._progress.check_cancelled())
-
-    def _optimize(self, optimizer: EncoderOptimizer, *, remove: bool) -> list[str]:
-        report = make_encoder(self._folder, optimizer, self._progress)
-        if remove:
-            (self._folder / ENCODER_FP32).unlink()
-            Seals(self._folder).drop(ENCODER_FP32)
-        return report

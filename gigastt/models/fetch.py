@@ -137,11 +137,11 @@ def main(argument: str) -> int:
     """Run the child."""
     from gigastt.models.catalog import find
     from gigastt.models.download import DownloadOptions, ensure
-    from gigastt.models.optimizer import load_optimizer
+    from gigastt.models.preparation import PREPARATION
 
     end_with_parent()
     request = FetchRequest(**json.loads(argument))
-    options = DownloadOptions(precision=request.precision, optimizer=load_optimizer(encoder=True))
+    options = DownloadOptions(precision=request.precision, preparation=PREPARATION)
     try:
         ensure(find(request.model), Path(request.model_dir), options, DownloadProgress(Reporter().observe))
     except GigasttError as exc:

@@ -29,12 +29,17 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from gigastt.errors import NotEnoughRoom
+from gigastt.models.disk import require_space
+from gigastt.models.memory import available_memory
+
 FOLDER = "prepacked"
 SMALLEST_BYTES = 64 * 1024 * 1024  # below, a worker's private copy costs less than the trouble
 _MADE_FROM = "made_from.json"
 _IDENTITY = ("vendor_id", "cpu family", "model", "flags", "CPU implementer", "CPU part", "Features")
-_TIMEOUT_SECONDS = 60.0
-_ROOM = 4  # times the encoder's size must be free: both forms of the weights, and as much again for others
+_TIMEOUT_SECONDS = 300.0
+_DISK_FACTOR = 2.0  # plain and prepacked weights over the encoder's size: measured 1.93 for int8, 1.85 for fp32
+_MEMORY_FACTOR = 2.5  # peak of the process that makes them over the same: measured 2.3 and 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +53,19 @@ class LoadPlan:
 def plan_load(encoder: Path) -> LoadPlan:
     """Choose the prepacked form of an encoder where a good one exists, and the plain file otherwise."""
     for folder in _folders(encoder):
-        made = folder / encoder.name
-        if _recorded(folder) == _describe(encoder, folder):
-            return LoadPlan(made, prepacked=True)
+        if _is_good(encoder, folder):
+            return LoadPlan(folder / encoder.name, prepacked=True)
     return LoadPlan(encoder, prepacked=False)
+
+
+def disk_needed(encoder_bytes: int) -> int:
+    """Bytes that the prepacked form of an encoder of this size takes; 0 where it gets none."""
+    return int(_DISK_FACTOR * encoder_bytes) if encoder_bytes >= SMALLEST_BYTES else 0
+
+
+def memory_needed(encoder_bytes: int) -> int:
+    """Bytes that making it takes at the peak; 0 where none is made."""
+    return int(_MEMORY_FACTOR * encoder_bytes) if encoder_bytes >= SMALLEST_BYTES else 0
 
 
 def prepare_load(encoder: Path) -> LoadPlan:
@@ -61,7 +75,8 @@ def prepare_load(encoder: Path) -> LoadPlan:
     """
     plan = plan_load(encoder)
     size = encoder.stat().st_size
-    if plan.prepacked or size < SMALLEST_BYTES or shutil.disk_usage(encoder.parent).free < _ROOM * size:
+    available = available_memory()
+    if plan.prepacked or size < SMALLEST_BYTES or (available is not None and available < memory_needed(size)):
         return plan
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         command = [sys.executable, "-m", "gigastt.models.prepacked", str(encoder)]
@@ -72,18 +87,23 @@ def prepare_load(encoder: Path) -> LoadPlan:
 def prepack(encoder: Path) -> Path | None:
     """Make the prepacked form; returns its folder, or None where no place for it can be written.
 
-    Whole or not at all: it is made in a folder of another name.
+    Whole or not at all: it is made in a folder of another name. Of several processes, one makes it.
     """
+    from filelock import FileLock  # costs 60 ms, and only this child needs it
+
     for folder in _folders(encoder):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with _scratch(folder.parent) as scratch:
+            with FileLock(folder.parent.with_name(f".{FOLDER}.lock")), _scratch(folder.parent) as scratch:
+                if _is_good(encoder, folder):
+                    return folder
+                require_space(folder.parent, disk_needed(encoder.stat().st_size))
                 _save_prepacked(encoder, scratch / encoder.name)
                 (scratch / _MADE_FROM).write_text(json.dumps(_describe(encoder, scratch)), encoding="utf-8")
                 shutil.rmtree(folder, ignore_errors=True)
                 scratch.rename(folder)
                 _remove_older(folder)
-        except OSError:
+        except (OSError, NotEnoughRoom):
             continue
         return folder
     return None
@@ -106,22 +126,20 @@ def _folders(encoder: Path) -> tuple[Path, ...]:
     return (encoder.parent / FOLDER / key, cache / "gigastt" / FOLDER / place / key)
 
 
-def _describe(encoder: Path, folder: Path) -> dict[str, list[int]] | None:
-    """Size and modification time of the encoder and of what was made from it; None where one is missing."""
-    paths = {"source": encoder, "graph": folder / encoder.name, "weights": folder / f"{encoder.name}.data"}
+def _is_good(encoder: Path, folder: Path) -> bool:
+    """Whether a folder holds this encoder's prepacked form, all files as they were when it was made."""
     try:
-        stats = {name: path.stat() for name, path in paths.items()}
-    except OSError:
-        return None
-    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
-
-
-def _recorded(folder: Path) -> object:
-    """What was true when the folder was made; something that equals nothing where it is unreadable."""
-    try:
-        return json.loads((folder / _MADE_FROM).read_text(encoding="utf-8"))
+        recorded: object = json.loads((folder / _MADE_FROM).read_text(encoding="utf-8"))
+        return recorded == _describe(encoder, folder)
     except (OSError, ValueError):
         return False
+
+
+def _describe(encoder: Path, folder: Path) -> dict[str, list[int]]:
+    """Size and modification time of the encoder and of what was made from it."""
+    paths = {"source": encoder, "graph": folder / encoder.name, "weights": folder / f"{encoder.name}.data"}
+    stats = {name: path.stat() for name, path in paths.items()}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
 def _remove_older(folder: Path) -> None:

@@ -2,8 +2,8 @@
 
 `.seals.json` lies beside the model files: {"files": {name: {"sha256", "size", "mtime_ns"}}}. A seal is written
 just before the atomic rename that gives a verified file its name (a rename keeps size and time), and is good as
-long as both still match; otherwise the file is read again. Files brought by hand have no seal until `doctor`
-or `download` has looked at them: whoever put them there vouches for them.
+long as both still match; otherwise the file is read again. Files brought by hand have no seal until `download`
+has looked at them: whoever put them there vouches for them.
 
 Plain blocking file access, from whichever thread or process calls. Knows no hub and no catalogue.
 """
@@ -91,7 +91,5 @@ def _read(path: Path) -> dict[str, Seal]:
     try:
         files = json.loads(path.read_bytes())["files"]
         return {str(name): Seal(**fields) for name, fields in files.items()}
-    except FileNotFoundError:
-        return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}

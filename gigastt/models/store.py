@@ -4,16 +4,17 @@ Two layouts are accepted below `--model-dir`: a folder named after the model (wh
 files lying there directly (what the original server made, or a stick). A directory need not be writable.
 
 Trust, and what a start can afford: files that we fetched or made carry a seal (`seals`), and a start only
-compares size and time with it; a file that no longer matches its seal is read again and refused when its
-content has changed. Files brought by hand have no seal and are taken as they are, like any program on this
-machine; `gigastt doctor` reads them whole and compares them with the published digests.
+compares size and time with it; a file that no longer matches its seal is read again, refused when its content
+has changed, and else sealed anew where the directory can be written. Files brought by hand have no seal and are
+taken as they are, like any program on this machine; `gigastt doctor` reads them whole and compares them with the
+published digests.
 
 Blocking file access. Imports neither onnx, onnxruntime nor huggingface_hub: the gateway starts through here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gigastt.config import DEMO_MODEL, Precision
@@ -27,7 +28,7 @@ from gigastt.models.catalog import (
     Form,
     find,
 )
-from gigastt.models.seals import Seals, sha256_of
+from gigastt.models.seals import SEALS_FILE, Seals, sha256_of
 
 PARTIAL_FOLDER = ".partial"
 SEARCH_WEIGHTS = "v3_e2e_rnnt_search.npy"
@@ -47,6 +48,9 @@ class ModelFiles:
         form: which of the encoder's forms is in use.
         demo: the demonstration model, which must say so wherever it appears.
         search: weights of the fast greedy search, where they lie beside the others.
+        read_again: files that had to be read whole because they no longer look as they did when they were checked
+            (a copied directory); their content is right.
+        sealed_again: whether the next start is spared that.
     """
 
     name: str
@@ -59,6 +63,8 @@ class ModelFiles:
     form: Form
     demo: bool = False
     search: Path | None = None
+    read_again: tuple[str, ...] = ()
+    sealed_again: bool = False
 
     @property
     def id(self) -> str:
@@ -112,8 +118,7 @@ def resolve(model: str, model_dir: Path, precision: Precision = "auto") -> Model
             demo=model == DEMO_MODEL,
             search=folder / SEARCH_WEIGHTS if is_present(folder / SEARCH_WEIGHTS) else None,
         )
-        _check_seals(files)
-        return files
+        return _check_seals(files)
     raise ModelMissing(_explain(model, model_dir, precision, folders))
 
 
@@ -139,21 +144,35 @@ def is_present(path: Path) -> bool:
         return False
 
 
-def _check_seals(files: ModelFiles) -> None:
+def _check_seals(files: ModelFiles) -> ModelFiles:
     """Refuse files that are not what they were when we named them, and pointers in place of files."""
     seals = Seals(files.directory)
+    stale: dict[str, str] = {}
     for path in (files.encoder, files.decoder, files.joint, files.vocabulary):
-        state = seals.state(path.name)
-        if state == "stale":
-            seal = seals.get(path.name)
-            if seal is None or sha256_of(path) != seal.sha256:
+        seal = seals.get(path.name)
+        if seal is None:
+            if _starts_with(path, _LFS_POINTER):
+                raise ModelInvalid(f"{path} is a Git LFS pointer, not the file itself. Use `gigastt download`.")
+        elif seals.state(path.name) == "stale":
+            if sha256_of(path) != seal.sha256:
                 raise ModelInvalid(
                     f"{path} has changed since it was fetched and checked. Fetch it again with "
                     f"`gigastt download --model {files.name} --model-dir {files.directory.parent}`; if the change is "
-                    f"yours, remove {files.directory / '.seals.json'}."
+                    f"yours, remove {files.directory / SEALS_FILE}."
                 )
-        elif state == "none" and _starts_with(path, _LFS_POINTER):
-            raise ModelInvalid(f"{path} is a Git LFS pointer, not the file itself. Use `gigastt download`.")
+            stale[path.name] = seal.sha256
+    return replace(files, read_again=tuple(stale), sealed_again=_seal_again(files.directory, stale)) if stale else files
+
+
+def _seal_again(directory: Path, digests: dict[str, str]) -> bool:
+    """Give files their seals for the looks they have now; False where that cannot be written."""
+    seals = Seals(directory)
+    try:
+        for name, sha256 in digests.items():
+            seals.put(name, sha256)
+    except OSError:
+        return False
+    return True
 
 
 def _starts_with(path: Path, prefix: bytes) -> bool:

@@ -17,7 +17,7 @@ from gigastt.config import DEFAULT_MODEL, Precision
 from gigastt.errors import DownloadFailed, ModelInvalid, NotEnoughRoom
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED, JOINT, VOCABULARY
 from gigastt.models.download import DownloadOptions, Outcome, download, ensure
-from gigastt.models.optimizer import EncoderOptimizer, Optimizer
+from gigastt.models.preparation import Preparation
 from gigastt.models.progress import DownloadProgress, Snapshot
 from gigastt.models.seals import Seals
 from gigastt.models.store import resolve
@@ -340,12 +340,12 @@ def note(encoder: Path) -> list[str]:
     return [f"prepared {encoder.name}"]
 
 
-OPTIMIZER = Optimizer(prepare=note, encoder=EncoderOptimizer(halve, memory_factor=3.0, disk_factor=0.5))
+PREPARATION = Preparation(halve, note, memory_factor=3.0, size_factor=0.5)
 
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_optimising_replaces_the_fp32_encoder_unless_it_is_kept(hub: FakeHub, tmp_path: Path, keep: bool) -> None:
-    wanted = replace(options(hub, "auto"), optimizer=OPTIMIZER, keep_fp32=keep)
+    wanted = replace(options(hub, "auto"), preparation=PREPARATION, keep_fp32=keep)
 
     outcome = download(ENTRY, tmp_path, wanted)
 
@@ -357,7 +357,7 @@ def test_optimising_replaces_the_fp32_encoder_unless_it_is_kept(hub: FakeHub, tm
 
 
 def test_optimised_encoder_needs_no_second_transfer_but_a_damaged_one_does(hub: FakeHub, tmp_path: Path) -> None:
-    wanted = replace(options(hub, "auto"), optimizer=OPTIMIZER)
+    wanted = replace(options(hub, "auto"), preparation=PREPARATION)
     optimized = download(ENTRY, tmp_path, wanted).files.encoder
     assert download(ENTRY, tmp_path, wanted).fetched == ()
     assert download(ENTRY, tmp_path, replace(wanted, keep_fp32=True)).report == (f"prepared {ENCODER_OPTIMIZED}",)
@@ -369,19 +369,42 @@ def test_optimised_encoder_needs_no_second_transfer_but_a_damaged_one_does(hub: 
     assert optimized.read_bytes() == content
 
 
+def test_damaged_encoder_of_another_form_does_not_stand_in_the_way(hub: FakeHub, tmp_path: Path) -> None:
+    optimized = download(ENTRY, tmp_path, replace(options(hub, "auto"), preparation=PREPARATION)).files.encoder
+    optimized.write_bytes(b"X" + optimized.read_bytes())
+
+    outcome = ensure(ENTRY, tmp_path, options(hub, "int8"))
+
+    assert outcome.files.form == "int8"
+    assert not optimized.exists()
+
+
+def test_room_for_the_prepacked_form_is_part_of_what_is_asked_for(hub: FakeHub, tmp_path: Path) -> None:
+    large = replace(ENTRY, encoder_int8=replace(ENTRY.encoder_int8, nominal_bytes=100 << 20))
+    wanted = replace(options(hub, "int8"), preparation=PREPARATION)
+    arriving = SIZES[ENCODER_INT8] + sum(SIZES[name] for name in (DECODER, JOINT, VOCABULARY))
+
+    with pytest.raises(NotEnoughRoom, match=f"{arriving + (200 << 20) + (64 << 20):,} bytes"):
+        download(large, tmp_path, replace(wanted, free=lambda _: 200 << 20))
+    with pytest.raises(NotEnoughRoom, match=f"needs {250 << 20:,} bytes of memory"):
+        download(large, tmp_path, replace(wanted, memory=lambda: 200 << 20))
+
+    assert all(request.method == "HEAD" for request in hub.requests)
+
+
 def test_fp32_encoder_brought_by_hand_is_not_removed(hub: FakeHub, tmp_path: Path) -> None:
     folder = tmp_path / DEFAULT_MODEL
     folder.mkdir()
     (folder / ENCODER_FP32).write_bytes(CONTENTS[ENCODER_FP32])
 
-    outcome = download(ENTRY, tmp_path, replace(options(hub, "auto"), optimizer=OPTIMIZER))
+    outcome = download(ENTRY, tmp_path, replace(options(hub, "auto"), preparation=PREPARATION))
 
     assert outcome.files.form == "optimized"
     assert (folder / ENCODER_FP32).read_bytes() == CONTENTS[ENCODER_FP32]
 
 
 def test_too_little_memory_to_optimise_is_told_before_anything_is_fetched(hub: FakeHub, tmp_path: Path) -> None:
-    wanted = replace(options(hub, "auto"), optimizer=OPTIMIZER, memory=lambda: 1_000_000)
+    wanted = replace(options(hub, "auto"), preparation=PREPARATION, memory=lambda: 1_000_000)
 
     with pytest.raises(NotEnoughRoom, match=r"needs 1,200,000 bytes of memory.*--precision int8"):
         download(ENTRY, tmp_path, wanted)

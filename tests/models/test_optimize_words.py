@@ -10,7 +10,7 @@ import jiwer
 import pytest
 
 from gigastt.models.optimize import optimize
-from gigastt.models.optimize.words import CLIPS, compare_words, read_clip
+from gigastt.models.optimize.words import CLIPS, WordComparison, compare_words, edit_distance, read_clip
 from gigastt.speech.features import log_mel
 from gigastt.speech.hypothesis import Window, group_words
 from gigastt.speech.model import TripletFiles
@@ -56,3 +56,15 @@ def test_words_of_the_clips_that_come_along_stay(optimized: Path) -> None:
     assert len(CLIPS) == 3
     assert comparison.words > 10
     assert comparison.differing <= 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "distance"),
+    [("", "", 0), ("a b c", "a b c", 0), ("a b c", "a x c", 1), ("a b", "b", 1), ("", "a b", 2), ("a", "x " * 90, 90)],
+)
+def test_differing_words_are_never_more_than_there_are(old: str, new: str, distance: int) -> None:
+    assert edit_distance(old.split(), new.split()) == edit_distance(new.split(), old.split()) == distance
+
+
+def test_share_of_no_words_is_none() -> None:
+    assert WordComparison(0, 0).share == 0.0

@@ -147,6 +147,19 @@ def test_sealed_file_that_was_only_touched_is_still_good(tmp_path: Path) -> None
     assert resolve(DEFAULT_MODEL, tmp_path).joint == tmp_path / JOINT
 
 
+def test_touched_files_are_read_once_and_sealed_again(tmp_path: Path) -> None:
+    fill(tmp_path, *ALL)
+    for name in (ENCODER_FP32, JOINT):
+        Seals(tmp_path).put(name, sha256_of(tmp_path / name))
+        os.utime(tmp_path / name, (1, 1))
+
+    first, second = resolve(DEFAULT_MODEL, tmp_path), resolve(DEFAULT_MODEL, tmp_path)
+
+    assert (first.read_again, first.sealed_again) == ((ENCODER_FP32, JOINT), True)
+    assert (second.read_again, second.sealed_again) == ((), False)
+    assert Seals(tmp_path).state(JOINT) == "good"
+
+
 def test_sealed_file_whose_content_changed_is_refused(tmp_path: Path) -> None:
     fill(tmp_path, *ALL)
     Seals(tmp_path).put(ENCODER_FP32, sha256_of(tmp_path / ENCODER_FP32))

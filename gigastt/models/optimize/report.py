@@ -42,7 +42,10 @@ class Report:
             f"({self.measurements.relative_difference:.2%} of the signal)."
         )
         if self.words is not None:
-            lines.append(f"Words: {self.words.differing} of {self.words.words} differ over the clips that come along.")
+            lines.append(
+                f"Words that differ from the fp32 encoder's, over the clips that come along: {self.words.share:.1%} "
+                f"({self.words.differing} of {self.words.words})."
+            )
         for step in self.passes:
             if step.outcome == "not found":
                 lines.append(f"Left out, its pattern is not in this file: {step.name}.")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import wave
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +23,15 @@ CLIPS = tuple(sorted((Path(__file__).parent / "clips").glob("*.wav")))
 
 @dataclass(frozen=True, slots=True)
 class WordComparison:
-    """How many words the first encoder heard, and how many came out otherwise (or were added)."""
+    """How many words of the longer transcripts there are, and how many of them the other encoder has otherwise."""
 
     words: int
     differing: int
+
+    @property
+    def share(self) -> float:
+        """Differing words, 0 to 1."""
+        return self.differing / max(self.words, 1)
 
 
 def compare_words(files: TripletFiles, other_encoder: Path, clips: Sequence[Path] = CLIPS) -> WordComparison:
@@ -38,8 +42,10 @@ def compare_words(files: TripletFiles, other_encoder: Path, clips: Sequence[Path
     """
     before = _transcribe(files, clips)
     after = _transcribe(replace(files, encoder=other_encoder), clips)
-    differing = sum(_differing(old, new) for old, new in zip(before, after, strict=True))
-    return WordComparison(sum(map(len, before)), differing)
+    pairs = list(zip(before, after, strict=True))
+    return WordComparison(
+        sum(max(len(old), len(new)) for old, new in pairs), sum(edit_distance(old, new) for old, new in pairs)
+    )
 
 
 def _transcribe(files: TripletFiles, clips: Sequence[Path]) -> list[list[str]]:
@@ -48,9 +54,14 @@ def _transcribe(files: TripletFiles, clips: Sequence[Path]) -> list[list[str]]:
     return [[word.text for word in group_words(hypothesis.tokens)] for hypothesis in hypotheses]
 
 
-def _differing(old: list[str], new: list[str]) -> int:
-    changes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    return sum(max(i2 - i1, j2 - j1) for tag, i1, i2, j1, j2 in changes if tag != "equal")
+def edit_distance(old: Sequence[str], new: Sequence[str]) -> int:
+    """The fewest words to replace, leave out or put in that make `new` of `old`; at most the longer one's length."""
+    row = list(range(len(new) + 1))
+    for number, word in enumerate(old, 1):
+        above, row[0] = row[0], number
+        for at, other in enumerate(new, 1):
+            above, row[at] = row[at], min(row[at] + 1, row[at - 1] + 1, above + (word != other))
+    return row[-1]
 
 
 def read_clip(path: Path) -> Samples:

@@ -9,9 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from gigastt.cli import run
-from gigastt.models.catalog import ENCODER_FP32
-from gigastt.models.commands import download, optimize
-from gigastt.models.console import ConsoleProgress
+from gigastt.commands.download import download
+from gigastt.commands.optimize import optimize
+from gigastt.commands.progress import DownloadLine
+from gigastt.models.catalog import ENCODER_FP32, GIGAAM, RemoteFile
+from gigastt.models.disk import SPARE_BYTES
+from gigastt.models.preparation import PREPARATION
 from gigastt.models.progress import Snapshot
 
 
@@ -37,6 +40,27 @@ def test_help_says_what_each_way_needs() -> None:
     assert "--precision int8" in text
     assert "memory" in text
     assert "HF_ENDPOINT" in text
+
+
+@pytest.mark.parametrize(
+    ("encoder", "optimizing", "disk", "memory"),
+    [
+        (GIGAAM.encoder, True, "1.7 GB of disk", "3.6 GB of memory while it optimises"),
+        (GIGAAM.encoder_int8, False, "--precision int8: 0.8 GB of disk", "0.6 GB of memory"),
+        (GIGAAM.encoder, False, "--precision fp32 or --no-optimize: 2.8 GB of disk", "2.3 GB of memory"),
+    ],
+    ids=["auto", "int8", "fp32"],
+)
+def test_help_is_what_the_check_will_ask_for(encoder: RemoteFile, optimizing: bool, disk: str, memory: str) -> None:
+    text = " ".join(CliRunner().invoke(download, ["--help"], terminal_width=100).output.split())
+    needs = PREPARATION.needs(encoder.nominal_bytes, optimizing=optimizing)
+    others = sum(file.nominal_bytes for file in (GIGAAM.decoder, GIGAAM.joint, GIGAAM.vocabulary))
+    told = [float(part.rpartition(" GB")[0].rpartition(" ")[2]) * 1e9 for part in (disk, memory)]
+
+    assert disk in text
+    assert memory in text
+    assert told[0] - 0.1e9 < encoder.nominal_bytes + others + needs.disk + SPARE_BYTES <= told[0]
+    assert told[1] - 0.1e9 < needs.memory <= told[1]
 
 
 @pytest.mark.parametrize("mirror", ["hub.example", "ftp://hub.example", "http://"])
@@ -75,7 +99,7 @@ def test_every_command_has_its_name() -> None:
 def test_terminal_shows_one_line_drawn_again() -> None:
     stream, clock = Terminal(), Clock()
 
-    with ConsoleProgress(stream, clock) as console:
+    with DownloadLine(stream, clock) as console:
         console.show(Snapshot("checking", "a.onnx"))
         clock.now = 1.0
         console.show(Snapshot("downloading", "a.onnx", 0, 100 << 20))
@@ -92,7 +116,7 @@ def test_terminal_shows_one_line_drawn_again() -> None:
 def test_log_file_gets_a_line_for_every_tenth() -> None:
     stream = io.StringIO()
 
-    with ConsoleProgress(stream, Clock()) as console:
+    with DownloadLine(stream, Clock()) as console:
         for done in range(1001):
             console.show(Snapshot("downloading", "a.onnx", done, 1000))
         console.show(Snapshot("done"))

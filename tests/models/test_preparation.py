@@ -10,7 +10,7 @@ import pytest
 from gigastt.config import DEFAULT_MODEL
 from gigastt.errors import ModelInvalid, NotEnoughRoom
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY
-from gigastt.models.optimizer import EncoderOptimizer, Optimizer, optimize_files
+from gigastt.models.preparation import Preparation, optimize_files
 from gigastt.models.progress import DownloadProgress, Snapshot
 from gigastt.models.seals import Seals
 from gigastt.models.store import resolve
@@ -34,7 +34,7 @@ def note(encoder: Path) -> list[str]:
     return [f"prepared {encoder.name}"]
 
 
-OPTIMIZER = Optimizer(note, EncoderOptimizer(halve, memory_factor=3.0, disk_factor=0.5))
+PREPARATION = Preparation(halve, note, memory_factor=3.0, size_factor=0.5)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_optimised_encoder_lies_sealed_beside_the_fp32_one(model_dir: Path) -> N
     seen: list[Snapshot] = []
 
     folder, report = optimize_files(
-        resolve(DEFAULT_MODEL, model_dir, "fp32"), None, OPTIMIZER, DownloadProgress(seen.append)
+        resolve(DEFAULT_MODEL, model_dir, "fp32"), None, PREPARATION, DownloadProgress(seen.append)
     )
 
     assert (folder, report) == (model_dir, ["half as large", f"prepared {ENCODER_OPTIMIZED}"])
@@ -65,7 +65,7 @@ def test_optimised_encoder_lies_sealed_beside_the_fp32_one(model_dir: Path) -> N
 def test_leftovers_of_a_killed_process_are_cleared_away(model_dir: Path) -> None:
     (model_dir / f"{ENCODER_OPTIMIZED}.4711.partial").write_bytes(b"half a file")
 
-    optimize_files(resolve(DEFAULT_MODEL, model_dir, "fp32"), None, OPTIMIZER, DownloadProgress())
+    optimize_files(resolve(DEFAULT_MODEL, model_dir, "fp32"), None, PREPARATION, DownloadProgress())
 
     assert names(model_dir) == {ENCODER_FP32, ENCODER_OPTIMIZED, *COMMON}
 
@@ -74,7 +74,7 @@ def test_other_folder_gets_a_complete_set_and_the_source_stays_untouched(model_d
     source = resolve(DEFAULT_MODEL, model_dir, "fp32")
     before = names(model_dir)
 
-    folder, _ = optimize_files(source, tmp_path / "new" / "place", OPTIMIZER, DownloadProgress())
+    folder, _ = optimize_files(source, tmp_path / "new" / "place", PREPARATION, DownloadProgress())
 
     assert names(folder) == {ENCODER_OPTIMIZED, *COMMON}
     assert resolve(DEFAULT_MODEL, folder).form == "optimized"
@@ -82,17 +82,17 @@ def test_other_folder_gets_a_complete_set_and_the_source_stays_untouched(model_d
 
 
 def test_file_that_is_not_an_encoder_leaves_nothing(model_dir: Path) -> None:
-    optimizer = Optimizer(note, EncoderOptimizer(refuse, 3.0, 0.5))
+    preparation = Preparation(refuse, note)
 
     with pytest.raises(ModelInvalid):
-        optimize_files(resolve(DEFAULT_MODEL, model_dir, "fp32"), None, optimizer, DownloadProgress())
+        optimize_files(resolve(DEFAULT_MODEL, model_dir, "fp32"), None, preparation, DownloadProgress())
 
     assert names(model_dir) == {ENCODER_FP32, *COMMON}
     assert resolve(DEFAULT_MODEL, model_dir).form == "fp32"
 
 
 def test_too_little_memory_is_told_before_the_work(model_dir: Path) -> None:
-    greedy = Optimizer(note, EncoderOptimizer(halve, memory_factor=1e15, disk_factor=0.5))
+    greedy = Preparation(halve, note, memory_factor=1e15)
 
     with pytest.raises(NotEnoughRoom, match="Optimising the encoder needs"):
         optimize_files(resolve(DEFAULT_MODEL, model_dir, "fp32"), None, greedy, DownloadProgress())
