@@ -19,4 +19,5 @@ def load_onnx_asr(directory: Path, encoder: Path) -> Any:
         (folder / ENCODER_FP32).symlink_to(encoder.resolve())
         for name in (DECODER, JOINT, VOCABULARY):
             (folder / name).symlink_to((directory / name).resolve())
+        (folder / "config.json").write_text('{"version": "v3"}', encoding="utf-8")  # else it takes v2's front end
         return onnx_asr.load_model("gigaam-v3-e2e-rnnt", folder, sess_options=session_options())

@@ -91,7 +91,7 @@ def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recogn
     found, recognizer = load_recognizer(model, model_dir, precision)
     if found.demo:
         click.echo(
-            "gigastt: this is the demo model: it knows synthetic voices only and is wrong nine times in ten on people.",
+            "gigastt: this is the demo model: it knows synthetic voices only and gets most words of people wrong.",
             err=True,
         )
     return recognizer

@@ -88,7 +88,7 @@ GIGAAM = CatalogEntry(
 
 CATALOG: dict[str, CatalogEntry] = {GIGAAM.name: GIGAAM}
 
-DEMO_TITLE = "Demonstration model: synthetic voices only, nine words in ten wrong on real people"
+DEMO_TITLE = "Demonstration model: synthetic voices only, 85 % of the words wrong on real people"
 
 
 def find(name: str) -> CatalogEntry:

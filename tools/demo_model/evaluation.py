@@ -64,9 +64,10 @@ def load(folder: Path) -> Any:
     """Load the fp32 model of a folder into onnx-asr, on one thread."""
     session = onnxruntime.SessionOptions()
     session.intra_op_num_threads = session.inter_op_num_threads = 1
-    with tempfile.TemporaryDirectory() as links:  # onnx-asr wants a folder with nothing else in it
+    with tempfile.TemporaryDirectory() as links:
         for part in _PARTS:
             (Path(links) / f"v3_e2e_rnnt_{part}").symlink_to((folder / f"v3_e2e_rnnt_{part}").resolve())
+        (Path(links) / "config.json").write_text('{"version": "v3"}', encoding="utf-8")  # else it takes v2's front end
         return onnx_asr.load_model(
             "gigaam-v3-e2e-rnnt", links, sess_options=session, providers=["CPUExecutionProvider"]
         )
