@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
+MODEL ?= gigastt/models/demo
+CLIPS ?= tests/data
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 PROJECT_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation
 UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes \
@@ -17,7 +19,7 @@ help:
 	@echo "make test     lint, types, import rules and every test"
 	@echo "make unit     the tests that start no server"
 	@echo "make lint | format | types | imports"
-	@echo "make bench    measure; prints JSON (see benchmarks/README.md)"
+	@echo "make bench    measure the demo model, or MODEL=DIR; prints JSON (see benchmarks/README.md)"
 	@echo "make lock     write the lock files anew (needs uv)"
 	@echo "make clean    remove $(VENV) and every cache"
 
@@ -59,7 +61,9 @@ imports: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/gigastt bench --model demo tests/data/espeak_11.wav
+	$(BIN)/python -m benchmarks.encoder $(MODEL) --rounds 3
+	$(BIN)/python -m benchmarks.offline $(MODEL) --clips $(CLIPS) --minutes 2 --rounds 2
+	$(BIN)/python -m benchmarks.memory $(MODEL) --rounds 1
 
 lock:
 	$(UV_COMPILE) pyproject.toml -o requirements.lock

@@ -24,10 +24,9 @@ import onnxruntime
 from onnxruntime.quantization import quantize_dynamic
 
 from benchmarks.make_model import speech_like_features
-from benchmarks.peers import load_onnx_asr
+from benchmarks.peers import load_onnx_asr, optimized_encoder
 from benchmarks.pinned import machine, median_seconds, pin, session_options
-from gigastt.models.catalog import ENCODER_FP32, ENCODER_OPTIMIZED
-from gigastt.models.optimize import optimize
+from gigastt.models.catalog import ENCODER_FP32
 
 SECONDS = (0.96, 2.0, 5.0, 20.0)
 Encode = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
@@ -73,14 +72,10 @@ def _speedups(figures: dict[str, dict[str, object]]) -> dict[str, dict[str, floa
 def _files(directory: Path, temporary: Path) -> dict[str, Path]:
     """The encoder's files by form; what is missing is made."""
     fp32 = directory / ENCODER_FP32
-    optimized = directory / ENCODER_OPTIMIZED
-    if not optimized.is_file():
-        optimized = temporary / ENCODER_OPTIMIZED
-        optimize(fp32, optimized)
     plain = temporary / "quantize_dynamic.onnx"
     logging.disable(logging.WARNING)  # it recommends its own preprocessing
     quantize_dynamic(fp32, plain)
-    return {"fp32": fp32, "quantize_dynamic": plain, "optimized": optimized}
+    return {"fp32": fp32, "quantize_dynamic": plain, "optimized": optimized_encoder(directory, temporary)}
 
 
 def _session(path: Path) -> Encode:

@@ -16,15 +16,17 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.peers import optimized_encoder
 from benchmarks.pinned import machine
 from gigastt.ipc.messages import Ready, decode_to_gateway
 from gigastt.ipc.packets import PacketDecoder
-from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY
+from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
 from gigastt.models.prepacked import prepare_load
 from gigastt.workers.config import WorkerConfig
 
@@ -132,14 +134,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             pipe.close()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Weigh real workers, one and several, in every form of the encoder.")
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    directory = arguments.directory
-    optimized, fp32 = directory / ENCODER_OPTIMIZED, directory / ENCODER_FP32
+def measure(directory: Path, temporary: Path, workers: int, rounds: int) -> dict[str, object]:
+    """Weigh every form of the encoder in processes of its own."""
+    optimized, fp32 = optimized_encoder(directory, temporary), directory / ENCODER_FP32
     mapped = prepare_load(optimized)
 
     def config(encoder: Path) -> WorkerConfig:
@@ -158,8 +155,20 @@ def main() -> None:
         "onnx-asr optimized": lambda stack: start_peer(directory, optimized, stack),
         "onnx-asr fp32": lambda stack: start_peer(directory, fp32, stack),
     }
-    figures = {name: weigh(start, arguments.workers, arguments.rounds) for name, start in forms.items()}
-    print(json.dumps({"machine": machine(None), "prepacked": mapped.prepacked, "forms": figures}))
+    if not mapped.prepacked:  # a small model: the two are the same
+        del forms["optimized, mapped"]
+    return {"workers": workers, "forms": {name: weigh(start, workers, rounds) for name, start in forms.items()}}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Weigh real workers, one and several, in every form of the encoder.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        figures = measure(arguments.directory, Path(temporary), arguments.workers, arguments.rounds)
+    print(json.dumps({"machine": machine(None), **figures}))
 
 
 if __name__ == "__main__":

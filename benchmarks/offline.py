@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import tempfile
 import wave
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import load_onnx_asr
+from benchmarks.peers import load_onnx_asr, optimized_encoder
 from benchmarks.pinned import machine, median_seconds, pin
-from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY
+from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
+from gigastt.models.optimize.words import read_clip
 from gigastt.models.prepacked import prepare_load
 from gigastt.speech.features import log_mel
 from gigastt.speech.hypothesis import FRAME_SAMPLES, SAMPLE_RATE, EncoderOut, Features, Hypothesis, Samples, Window
@@ -38,13 +40,13 @@ from gigastt.transcribe import Recording, Segment
 PAUSE_SECONDS = 0.8
 
 
-def measure(directory: Path, clips: Sequence[Path], minutes: float, rounds: int) -> dict[str, object]:
+def measure(directory: Path, optimized: Path, clips: Sequence[Path], minutes: float, rounds: int) -> dict[str, object]:
     """Run both loads through every contender; returns speeds, ratios and the cost of each stage."""
-    optimized, fp32 = directory / ENCODER_OPTIMIZED, directory / ENCODER_FP32
+    fp32 = directory / ENCODER_FP32
     triplet = _triplet(directory, prepare_load(optimized).encoder)
     ours = Recognizer.load(triplet)
     peers = {f"onnx-asr {encoder.stem}": load_onnx_asr(directory, encoder) for encoder in (optimized, fp32)}
-    sounds = [_read(clip) for clip in clips]
+    sounds = [read_clip(clip) for clip in clips]
     long = _join(sounds, minutes)
     long_file = _as_wav(long)
     pieces = _windows(ours, long, long_file)
@@ -104,13 +106,6 @@ def _recognize(peer: Any, sounds: Sequence[Samples]) -> list[str]:
     return [peer.recognize(sound.astype(np.float32) / 32768) for sound in sounds]
 
 
-def _read(path: Path) -> Samples:
-    with wave.open(str(path), "rb") as clip:
-        if (clip.getframerate(), clip.getnchannels(), clip.getsampwidth()) != (SAMPLE_RATE, 1, 2):
-            raise SystemExit(f"{path}: expected WAV, 16 kHz, mono, 16 bits")
-        return np.frombuffer(clip.readframes(clip.getnframes()), "<i2").astype(np.int16)
-
-
 def _join(sounds: Sequence[Samples], minutes: float) -> Samples:
     """Repeat the clips with pauses of quiet noise until the length is reached."""
     quiet = np.random.default_rng(0).normal(0, 8, int(PAUSE_SECONDS * SAMPLE_RATE)).astype(np.int16)
@@ -163,7 +158,9 @@ def main() -> None:
     arguments = parser.parse_args()
     core = pin(arguments.core)
     clips = sorted(arguments.clips.glob("*.wav"))
-    figures = measure(arguments.directory, clips, arguments.minutes, arguments.rounds)
+    with tempfile.TemporaryDirectory() as temporary:
+        optimized = optimized_encoder(arguments.directory, Path(temporary))
+        figures = measure(arguments.directory, optimized, clips, arguments.minutes, arguments.rounds)
     print(json.dumps({"machine": machine(core), **figures}))
 
 

@@ -1,4 +1,4 @@
-"""onnx-asr on the same model files, as the measurements' yardstick."""
+"""The model files of a measurement, and onnx-asr on the same files as its yardstick."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from typing import Any
 import onnx_asr
 
 from benchmarks.pinned import session_options
-from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
+from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY
+from gigastt.models.optimize import optimize
+
+
+def optimized_encoder(directory: Path, temporary: Path) -> Path:
+    """The optimised encoder of a model; made in `temporary` where `gigastt optimize` has not been there."""
+    made = directory / ENCODER_OPTIMIZED
+    if made.is_file():
+        return made
+    optimize(directory / ENCODER_FP32, temporary / ENCODER_OPTIMIZED)
+    return temporary / ENCODER_OPTIMIZED
 
 
 def load_onnx_asr(directory: Path, encoder: Path) -> Any:
