@@ -25,14 +25,21 @@ from benchmarks.prediction import PREDICTOR, SHARPNESS, VOCABULARY, JointInput, 
 ENCODER_PARAMETERS = 220_681_728
 DECODER_PARAMETERS = 1_149_760
 JOINT_PARAMETERS = 677_825
+FITTED_SECONDS = 30.0
 FITTED_TOKENS_PER_SECOND = 6.0  # on the noise below; gives about 4 on clips of real and of synthetic speech
 MAX_SYMBOLS = 10
 PREFIX = "v3_e2e_rnnt"
 Array = npt.NDArray[np.float32]
 
 
-def make_model(directory: Path, shape: EncoderShape, seed: int = 0) -> dict[str, int]:
-    """Write encoder, decoder, joint and vocabulary into `directory`; returns parameters by part."""
+def make_model(
+    directory: Path, shape: EncoderShape, seed: int = 0, fitted_seconds: float = FITTED_SECONDS
+) -> dict[str, int]:
+    """Write encoder, decoder, joint and vocabulary into `directory`; returns parameters by part.
+
+    Args:
+        fitted_seconds: length of the noise that the joint's bias is fitted on.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     paths = {part: directory / f"{PREFIX}_{part}.onnx" for part in ("encoder", "decoder", "joint")}
     encoder, encoder_size = write_encoder(shape, seed)
@@ -40,7 +47,7 @@ def make_model(directory: Path, shape: EncoderShape, seed: int = 0) -> dict[str,
     del encoder
     decoder, decoder_size = write_decoder(seed + 1)
     onnx.save(decoder, paths["decoder"])
-    encoded = _encode(paths["encoder"], speech_like_features(30.0, seed + 2))
+    encoded = _encode(paths["encoder"], speech_like_features(fitted_seconds, seed + 2))
     enc = JointInput(mean=encoded.mean(axis=1), spread=float(encoded.std(axis=1).mean()))
     joint, joint_size = write_joint(enc, seed + 3, blank_bias=0.0)
     onnx.save(joint, paths["joint"])

@@ -21,7 +21,7 @@ SMALL = EncoderShape(layers=2, width=64, heads=4)
 @pytest.fixture(scope="module")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("small")
-    make_model.make_model(directory, SMALL, seed=1)
+    make_model.make_model(directory, SMALL, seed=1, fitted_seconds=5.0)
     return directory
 
 
@@ -45,7 +45,7 @@ def test_vocabulary_has_1025_different_pieces_and_ends_with_the_blank() -> None:
 
 
 def test_same_seed_writes_the_same_files(small_model: Path, tmp_path: Path) -> None:
-    make_model.make_model(tmp_path, SMALL, seed=1)
+    make_model.make_model(tmp_path, SMALL, seed=1, fitted_seconds=5.0)
     for path in small_model.iterdir():
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
 
