@@ -17,7 +17,7 @@ UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes
 help:
 	@echo "make serve    install, then serve the demo model on 127.0.0.1:9876"
 	@echo "make test     lint, types, import rules and every test"
-	@echo "make unit     the tests that start no server"
+	@echo "make unit     the quick tests: no servers, workers, downloads or minutes of audio"
 	@echo "make lint | format | types | imports"
 	@echo "make bench    measure the demo model, or MODEL=DIR; prints JSON (see benchmarks/README.md)"
 	@echo "make lock     write the lock files anew (needs uv)"
@@ -44,7 +44,7 @@ test: lint types imports
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 unit: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not e2e"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not e2e and not slow"
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -1,6 +1,26 @@
-"""Make `tests.fakes` and its neighbours importable from every test."""
+"""Make `tests.fakes` and its neighbours importable from every test; mark what `make unit` leaves out."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import pytest
+
+_HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(_HERE.parent))
+
+# Real sockets with their deadlines, worker processes, downloads, the demo model over minutes of audio.
+_SLOW = (
+    "processes",
+    "gateway/test_decoder.py",
+    "gateway/test_server",
+    "models/test_download",
+    "models/test_optimize_words.py",
+    "speech/test_noise.py",
+    "speech/test_onnx_asr.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(_HERE).as_posix().startswith(_SLOW):
+            item.add_marker(pytest.mark.slow)
