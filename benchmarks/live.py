@@ -22,11 +22,12 @@ import jiwer
 
 from benchmarks.live_stream import Record, play
 from benchmarks.playlist import Playlist, load_clips, make_playlist
-from benchmarks.server_process import ServerProcess, serve
+from benchmarks.server_process import ServerProcess, Usage, serve
 from benchmarks.wording import normalise, unmatched
 
 _BOUND_SECONDS = 0.5  # of --find-capacity: p95 of end of speech to final, beyond the endpoint silence
 _ENDPOINT_SECONDS = 0.6
+_TAIL_SECONDS = 0.32  # of silence that a final's `end` includes
 
 
 async def measure(server: ServerProcess, playlists: Sequence[Playlist], options: argparse.Namespace) -> dict[str, Any]:
@@ -51,6 +52,7 @@ async def measure(server: ServerProcess, playlists: Sequence[Playlist], options:
         "audio_seconds": round(audio_seconds, 1),
         **latencies(served),
         **stability(served),
+        "partial_passes_per_second_of_speech": _partial_rate(before, after, served),
         "gateway_cpu_per_audio_second": round(
             (after.gateway_cpu_seconds - before.gateway_cpu_seconds) / audio_seconds, 5
         ),
@@ -95,9 +97,16 @@ async def upload_without_end(server: ServerProcess, playlists: Sequence[Playlist
 
 
 def latencies(records: Sequence[Record]) -> dict[str, Any]:
-    """Seconds: first partial after the onset, final after the endpoint silence, final after stop, partial cadence."""
-    first, endpoint, stop, cadence = [], [], [], []
+    """Seconds: first partial after the onset, final after the endpoint silence, final after stop, partial cadence.
+
+    `final_beyond_endpoint_silence` counts from where the reference ends its sentence; `final_after_decision` from the
+    audio that lets the server decide, by its own idea of where speech ended. `word_shown` counts from a word's start.
+    """
+    first, endpoint, decided, stop, cadence, shown_words = [], [], [], [], [], []
     for record in records:
+        for at, final in record.finals:
+            if final["endpoint_reason"] == "silence":
+                decided.append(at - record.sent_at(final["end"] + _ENDPOINT_SECONDS - _TAIL_SECONDS))
         for span in record.playlist.spans:
             onset, silence_over = record.sent_at(span.start), record.sent_at(span.end + _ENDPOINT_SECONDS)
             shown = [at for at, p in record.partials if at >= onset and any(w["end"] > span.start for w in p["words"])]
@@ -114,10 +123,16 @@ def latencies(records: Sequence[Record]) -> dict[str, Any]:
         for utterance in record.partials_of_final:
             times = [at for at, _ in utterance]
             cadence += [later - earlier for earlier, later in itertools.pairwise(times)]
+            known = 0
+            for at, partial in utterance:
+                shown_words += [at - record.sent_at(word["start"]) for word in partial["words"][known:]]
+                known = max(known, len(partial["words"]))
     return {
         "first_partial_seconds": percentiles(first),
         "final_beyond_endpoint_silence_seconds": percentiles(endpoint),
+        "final_after_decision_seconds": percentiles(decided),
         "stop_to_final_seconds": percentiles(stop),
+        "word_shown_seconds": percentiles(shown_words),
         "partial_cadence_seconds": percentiles(cadence),
         "partials": sum(len(r.partials) for r in records),
     }
@@ -168,6 +183,12 @@ def _core_share(cpu_seconds: float, records: Sequence[Record]) -> float | None:
         return None
     wall = max(r.finals[-1][0] for r in records) - min(r.began for r in records)
     return round(cpu_seconds / wall, 4)
+
+
+def _partial_rate(before: Usage, after: Usage, records: Sequence[Record]) -> float | None:
+    """Partial passes for each second in which one of the streams speaks; None without sentence times."""
+    speech = sum(span.end - span.start for record in records for span in record.playlist.spans)
+    return round((after.partial_passes - before.partial_passes) / speech, 2) if speech else None
 
 
 def fits(result: dict[str, Any]) -> bool:
@@ -232,7 +253,7 @@ def main() -> None:
     ]
     model = ["--model", "demo"] if options.model == "demo" else ["--model-dir", options.model]
     sessions = str(2 * count + 8)  # the benchmark looks for the bound itself, not for the server's own
-    flags = [*model, "--pool-size", str(options.pool_size), "--max-sessions", sessions]
+    flags = [*model, "--pool-size", str(options.pool_size), "--max-sessions", sessions, "--metrics"]
     with serve(flags, cores=cores(options.cores)) as server:
         run = find_capacity if options.find_capacity else measure
         result = asyncio.run(run(server, playlists, options))

@@ -26,12 +26,13 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """CPU seconds used so far and proportional set size, of the gateway and of its workers."""
+    """CPU seconds used so far and proportional set size, of the gateway and of its workers; partial passes so far."""
 
     gateway_cpu_seconds: float
     worker_cpu_seconds: float
     gateway_pss_mib: float
     worker_pss_mib: float
+    partial_passes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,17 @@ class ServerProcess:
             worker_cpu_seconds=sum(_cpu_seconds(pid) for pid in workers),
             gateway_pss_mib=_pss_mib(self.pid),
             worker_pss_mib=sum(_pss_mib(pid) for pid in workers),
+            partial_passes=self._metric('gigastt_inference_duration_seconds_count{kind="partial"}'),
         )
+
+    def _metric(self, name: str) -> float:
+        """One sample of `/metrics`; 0 where the server publishes none or has not counted yet."""
+        try:
+            with urllib.request.urlopen(f"{self.http}/metrics", timeout=5) as response:
+                rows = response.read().decode().splitlines()
+        except urllib.error.HTTPError:
+            rows = []
+        return next((float(row.rpartition(" ")[2]) for row in rows if row.startswith(f"{name} ")), 0.0)
 
     def ready(self) -> dict[str, object]:
         """The body of `/ready`, whatever its status; empty while nothing listens."""
