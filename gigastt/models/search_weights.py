@@ -21,10 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from google.protobuf.message import DecodeError
-from onnx import numpy_helper
 
-from gigastt.errors import ModelInvalid
+from gigastt.models.optimize.graph import Graph, attribute
+from gigastt.models.optimize.tidy import tidy
 from gigastt.speech.model import Decoder, Joint, TripletFiles
 from gigastt.speech.search_weights import BLOCK_FRAMES, SearchWeights, WeightNetwork, agree, sha256_of
 from gigastt.speech.transducer import RunNetwork
@@ -73,8 +72,8 @@ def _compare_with_graphs(weights: SearchWeights, files: TripletFiles) -> None:
 
 
 def _read_record(decoder: Path, joint: Path) -> npt.NDArray[np.void]:
-    gates, recurrent = _read_decoder(_Graph.load(decoder))
-    encoder, prediction, output = _read_joint(_Graph.load(joint))
+    gates, recurrent = _read_decoder(_Reader(decoder))
+    encoder, prediction, output = _read_joint(_Reader(joint))
     scores, scores_bias = _cut_vocabulary(output)
     arrays = {
         "gates": gates,
@@ -99,12 +98,12 @@ def _read_record(decoder: Path, joint: Path) -> npt.NDArray[np.void]:
     return record
 
 
-def _read_decoder(graph: _Graph) -> tuple[_Array, _Array]:
+def _read_decoder(graph: _Reader) -> tuple[_Array, _Array]:
     """Return what each token adds to the gates, [V, 4P], and what the state adds, [P, 4P]."""
     lstm = graph.node_behind(graph.outputs[0], "LSTM")
-    attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in lstm.attribute}
-    plain = attributes.get("direction", b"forward") == b"forward" and not attributes.get("input_forget", 0)
-    if set(attributes) - _LSTM_ATTRIBUTES or not plain or attributes.get("layout", 0):
+    plain = attribute(lstm, "direction", b"forward") == b"forward"
+    known = {given.name for given in lstm.attribute} <= _LSTM_ATTRIBUTES
+    if not (plain and known) or attribute(lstm, "input_forget", 0) or attribute(lstm, "layout", 0):
         raise UnknownGraph("The decoder's LSTM is not a plain forward one.")
     x, w, r, b, lengths, h, c, peepholes = list(lstm.input) + [""] * (8 - len(lstm.input))
     if lengths or peepholes or [graph.source(h), graph.source(c)] != graph.inputs[1:3]:
@@ -122,9 +121,9 @@ def _read_decoder(graph: _Graph) -> tuple[_Array, _Array]:
     return (embedding @ weight[0].T + bias) * halved, np.ascontiguousarray(recurrent[0].T) * halved
 
 
-def _read_joint(graph: _Graph) -> tuple[_Linear, _Linear, _Linear]:
+def _read_joint(graph: _Reader) -> tuple[_Linear, _Linear, _Linear]:
     """Return the projections of encoder frame and prediction, and the output layer."""
-    top = graph.maker(graph.skip_shapes(graph.outputs[0]))
+    top = graph.maker(graph.outputs[0])
     logits = top.input[0] if top is not None and top.op_type == "LogSoftmax" else graph.outputs[0]
     output, hidden = graph.linear(logits)
     relu = graph.node_behind(hidden, "Relu")
@@ -158,79 +157,58 @@ class _Linear:
     bias: _Array
 
 
-class _Graph:
-    """An ONNX graph read backwards, from outputs to inputs."""
+class _Reader:
+    """A graph read backwards, from outputs to inputs; tidied, so that constants are weights."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        self._makers = {name: node for node in graph.node for name in node.output if name}
-        self._stored = {tensor.name: tensor for tensor in graph.initializer}
-        self.inputs = [value.name for value in graph.input if value.name not in self._stored]
-        self.outputs = [value.name for value in graph.output]
+    def __init__(self, path: Path) -> None:
+        graph = Graph.load(path)
+        tidy(graph)
+        self._makers = graph.producers()
+        self._weights = graph.weights
+        self.inputs = [value.name for value in graph.inputs if value.name not in graph.weights]
+        self.outputs = graph.output_names
 
-    @classmethod
-    def load(cls, path: Path) -> _Graph:
-        """Read a file.
-
-        Raises:
-            ModelInvalid: it is missing or not ONNX.
-        """
-        try:
-            return cls(onnx.load(str(path)).graph)
-        except (OSError, DecodeError) as exc:
-            raise ModelInvalid(f"Expected an ONNX graph in {path.name}, but it cannot be read.") from exc
-
-    def maker(self, name: str) -> onnx.NodeProto | None:
-        """Return the node that makes a tensor; None for inputs and stored tensors."""
-        return self._makers.get(name)
-
-    def skip_shapes(self, name: str) -> str:
+    def source(self, name: str) -> str:
         """Follow a tensor back through nodes that leave its numbers as they are."""
-        node = self.maker(name)
-        while node is not None and node.op_type in _SHAPE_ONLY:
+        while (node := self._makers.get(name)) is not None and node.op_type in _SHAPE_ONLY:
             name = node.input[0]
-            node = self.maker(name)
         return name
 
-    source = skip_shapes
+    def maker(self, name: str) -> onnx.NodeProto | None:
+        """Return the node that makes a tensor, shapes apart; None for inputs and stored tensors."""
+        return self._makers.get(self.source(name))
 
     def node_behind(self, name: str, op_type: str) -> onnx.NodeProto:
         """Return the node that makes a tensor, shapes apart; it must be of this type."""
-        node = self.maker(self.skip_shapes(name))
+        node = self.maker(name)
         if node is None or node.op_type != op_type:
             raise UnknownGraph(f"Expected {op_type} behind {name}, but got {node.op_type if node else 'an input'}.")
         return node
 
     def constant(self, name: str) -> _Array:
         """Return a stored float32 tensor, transposed as the graph transposes it."""
-        if name in self._stored:
-            value = numpy_helper.to_array(self._stored[name])
-        else:
-            node = self.maker(name)
-            if node is None or node.op_type not in ("Constant", "Identity", "Transpose"):
-                raise UnknownGraph(f"Expected stored weights in {name}.")
-            attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-            if node.op_type == "Constant":
-                value = numpy_helper.to_array(attributes["value"])
-            else:
-                value = self.constant(node.input[0])
-            if node.op_type == "Transpose":
-                value = value.transpose(attributes.get("perm"))
+        node = self._makers.get(name)
+        if node is not None and node.op_type == "Transpose":
+            return self.constant(node.input[0]).transpose(attribute(node, "perm"))
+        if name not in self._weights:
+            raise UnknownGraph(f"Expected stored weights in {name}.")
+        value = self._weights[name]
         if value.dtype != np.float32:
             raise UnknownGraph(f"Expected float32 weights in {name}, but got {value.dtype}.")
         return value
 
     def linear(self, name: str) -> tuple[_Linear, str]:
         """Return the linear layer that makes a tensor, and the tensor it reads."""
-        node = self.maker(self.skip_shapes(name))
+        node = self.maker(name)
         if node is not None and node.op_type == "Gemm":
             return self._gemm(node)
         bias: _Array | None = None
         if node is not None and node.op_type == "Add":
-            stored = [number for number, operand in enumerate(node.input) if self._is_constant(operand)]
+            stored = [number for number, operand in enumerate(node.input) if self.source(operand) in self._weights]
             if len(stored) != 1:
                 raise UnknownGraph(f"Expected one stored bias in {node.name or name}.")
             bias = self.constant(node.input[stored[0]])
-            node = self.maker(self.skip_shapes(node.input[1 - stored[0]]))
+            node = self.maker(node.input[1 - stored[0]])
         if node is None or node.op_type != "MatMul":
             raise UnknownGraph(f"Expected MatMul behind {name}.")
         weight = self.constant(node.input[1])
@@ -241,18 +219,9 @@ class _Graph:
         return _Linear(weight, bias.reshape(-1)), node.input[0]
 
     def _gemm(self, node: onnx.NodeProto) -> tuple[_Linear, str]:
-        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        if attributes.get("alpha", 1.0) != 1.0 or attributes.get("beta", 1.0) != 1.0 or attributes.get("transA", 0):
+        if attribute(node, "alpha", 1.0) != 1.0 or attribute(node, "beta", 1.0) != 1.0 or attribute(node, "transA", 0):
             raise UnknownGraph(f"Expected a plain Gemm in {node.name}.")
         weight = self.constant(node.input[1])
-        weight = weight.T if attributes.get("transB", 0) else weight
+        weight = weight.T if attribute(node, "transB", 0) else weight
         bias = self.constant(node.input[2]) if len(node.input) > 2 else np.zeros(weight.shape[1], dtype=np.float32)
         return _Linear(weight, bias.reshape(-1)), node.input[0]
-
-    def _is_constant(self, name: str) -> bool:
-        node = self.maker(name)
-        if node is None:
-            return name in self._stored
-        return node.op_type == "Constant" or (
-            node.op_type in ("Identity", "Transpose") and self._is_constant(node.input[0])
-        )

@@ -14,13 +14,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from gigastt.errors import ModelInvalid
 
 Weight: TypeAlias = npt.NDArray[Any]
 MICROSOFT = "com.microsoft"
-MINIMUM_OPSET = 13  # Squeeze and Unsqueeze take their axes as inputs from here on
 _INLINE_BYTES = 4096  # smaller weights stay in the protobuf: shapes are inferred through them
 
 
@@ -42,24 +42,18 @@ class Graph:
         self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
         self._fresh = itertools.count()
         self._names = {name for node in self.nodes for name in node.output} | set(self.weights)
-        if self.opset < MINIMUM_OPSET:
-            raise ModelInvalid(f"Expected an ONNX graph of opset {MINIMUM_OPSET} or later, but got {self.opset}.")
 
     @classmethod
     def load(cls, path: Path) -> Graph:
         """Read a model file.
 
         Raises:
-            ModelInvalid: not an ONNX file, or an opset from before 13.
+            ModelInvalid: it is not there or no ONNX file.
         """
         try:
             return cls(onnx.load(path))
-        except (OSError, ValueError, RuntimeError) as exc:
-            raise ModelInvalid("The encoder's file is not a readable ONNX model.") from exc
-        except Exception as exc:
-            if isinstance(exc, ModelInvalid):
-                raise
-            raise ModelInvalid("The encoder's file is not a readable ONNX model.") from exc
+        except (OSError, ValueError, RuntimeError, DecodeError) as exc:
+            raise ModelInvalid(f"{path.name} is not a readable ONNX model.") from exc
 
     def copy(self) -> Graph:
         """A copy that shares the weights' arrays (no pass writes into one)."""

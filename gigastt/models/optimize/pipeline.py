@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from gigastt.errors import ModelInvalid
 from gigastt.models.optimize.attention import fuse_attention, rotary_positions
 from gigastt.models.optimize.fold import drop_masks, fold_factors, keep_sums
 from gigastt.models.optimize.graph import Graph
@@ -23,6 +24,7 @@ from gigastt.models.optimize.quantise import quantise
 from gigastt.models.optimize.tidy import tidy
 
 Outcome = Literal["done", "not found", "undone"]
+MINIMUM_OPSET = 13  # Squeeze and Unsqueeze take their axes as inputs from here on
 EXACT = 1e-4  # float32 rounding, added up over all layers
 COARSE = 0.10  # what 8 bits may do; a trained encoder stays near 0.02
 
@@ -66,7 +68,13 @@ def run_passes(
     """Apply the passes in order; returns the rewritten graph and what each pass did.
 
     A pass whose pattern is missing is skipped; one whose result differs, or that onnxruntime refuses, is undone.
+
+    Raises:
+        ModelInvalid: an opset from before 13.
+        ValueError: onnxruntime does not take the graph.
     """
+    if graph.opset < MINIMUM_OPSET:
+        raise ModelInvalid(f"Expected an ONNX graph of opset {MINIMUM_OPSET} or later, but got {graph.opset}.")
     tidy(graph)
     free_batch(graph)
     trials = [make_trial(1, 203), make_trial(min(2, graph.batch), 90, seed=1)]
