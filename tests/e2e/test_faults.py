@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -15,7 +17,10 @@ from tests.server import ServerProcess
 from tests.waiting import wait_until
 
 CLIPS = load_clips()
-SPEECH = b"".join(clip.pcm + bytes(32_000) for clip in CLIPS[:4])  # four clips with a second of silence after each
+SPOKEN = [CLIPS[1], CLIPS[4], CLIPS[0], CLIPS[2]]  # the second is one long sentence
+SPEECH = b"".join(clip.pcm + bytes(32_000) for clip in SPOKEN)  # a second of silence after each
+SENTENCE = len(SPOKEN[0].pcm) + 32_000  # where it begins, in bytes
+CUTS = [SENTENCE + 32_000 * seconds for seconds in (2, 3, 4, 5)]  # amid that sentence; every pass hears a second more
 
 
 @pytest.fixture(scope="module")
@@ -29,19 +34,42 @@ def spoken(client: LiveClient) -> list[tuple[object, ...]]:
     return [(final["seq"], final["text"], final["start"], final["end"], final["words"]) for final in client.of("final")]
 
 
+def shows_more(client: LiveClient, *, before: int) -> bool:
+    """Whether the newest message is a partial, and not among the first `before`."""
+    return len(client.messages) > before and bool(client.messages[-1]["type"] == "partial")
+
+
+def broken_promises(client: LiveClient) -> list[tuple[list[str], list[str]]]:
+    """Return the stable words that a later partial of the same utterance had otherwise, and what it had."""
+    broken: list[tuple[list[str], list[str]]] = []
+    stable: list[str] = []
+    for message in client.messages:
+        if message["type"] == "partial":
+            shown = [word["word"] for word in message["words"]]
+            if shown[: len(stable)] != stable or message["stable"] < len(stable):
+                broken.append((stable, shown))
+            stable = shown[: message["stable"]]
+        elif message["type"] == "final":
+            stable = []
+    return broken
+
+
 async def speak_with_a_kill(server: ServerProcess, clients: int) -> list[LiveClient]:
-    """Stream to half, kill every worker once all have been heard, stream the rest."""
+    """Stream into a sentence, kill every worker once some of its words are stable, stream the rest."""
     heard = asyncio.Barrier(clients + 1)
     killed = asyncio.Event()
 
     async def speak() -> LiveClient:
         async with live_client(server.websocket_url) as client:
             await client.configure(sample_rate=16_000)
-            await client.stream(SPEECH[: len(SPEECH) // 2])
-            await client.wait_for(lambda c: c.of("partial"))
+            for begin, end in itertools.pairwise([0, *CUTS]):
+                before = len(client.messages)
+                await client.stream(SPEECH[begin:end])
+                await client.wait_for(partial(shows_more, before=before))
+            assert client.messages[-1]["stable"]
             await heard.wait()
             await killed.wait()
-            await client.stream(SPEECH[len(SPEECH) // 2 :])
+            await client.stream(SPEECH[CUTS[-1] :])
             await client.stop()
         return client
 
@@ -65,6 +93,7 @@ async def test_four_streams_survive_the_death_of_every_worker(server: ServerProc
         assert client.close_code == 1000
         assert client.of("error") == []
         assert spoken(client) == spoken(control)
+        assert broken_promises(client) == []
     assert len(server.logged("worker_died")) - deaths == 2
 
 
