@@ -195,7 +195,7 @@ def find_model(settings: Settings) -> ModelFiles | None:
             log.warning("model_invalid", reason=str(exc), message="It is fetched again.")
         return None
     if files.read_again:
-        message = "They look newer than when they were checked, so they were read whole; their content is right."
+        message = "Sizes or times differ from when they were checked, so they were read whole; the content is right."
         log.warning("model_read_again", files=files.read_again, for_good=files.sealed_again, message=message)
     return files
 
