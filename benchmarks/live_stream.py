@@ -49,8 +49,7 @@ async def play(url: str, playlist: Playlist, *, chunk_ms: int, paced: bool) -> R
     chunk = SAMPLE_RATE * chunk_ms // 1000
     record = Record(playlist, chunk)
     try:
-        # No pings of its own: as fast as possible, they would wait behind minutes of audio in the sockets' buffers.
-        async with connect(url, max_size=None, compression=None, open_timeout=60, ping_interval=None) as socket:
+        async with connect(url, max_size=None, compression=None, open_timeout=60) as socket:
             ready = json.loads(await socket.recv())
             if ready["type"] != "ready":
                 record.refused = ready.get("code", ready["type"])

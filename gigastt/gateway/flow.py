@@ -24,7 +24,7 @@ CREDIT_SAMPLES = 5 * SAMPLE_RATE  # accepted from a client, or sent to a worker,
 # An utterance is cut at 20 s and an endpoint silence lasts at most 5 s, so a worker that holds 40 s can always
 # commit some of it: this bound can make a client wait, but not for ever. 1.3 MB a channel.
 KEPT_SAMPLES = 40 * SAMPLE_RATE
-PACE_RATIO = 4.0  # a client may send this many times faster than real time ...
+PACE_RATIO = 16.0  # a client may send this many times faster than real time ...
 PACE_BURST_SECONDS = 10.0  # ... after this much audio at any speed
 
 
@@ -83,7 +83,7 @@ def credit(*, end: int, consumed: int, committed: int) -> int:
 
 
 class Pace:
-    """A client's speed limit: four times real time after a burst of ten seconds."""
+    """A client's speed limit: sixteen times real time after a burst of ten seconds."""
 
     def __init__(self, now: float) -> None:
         self._began = now

@@ -8,6 +8,7 @@ workers that hang. Routing, admission, restarts and signs of life are decided el
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -192,8 +193,15 @@ class Pool:
     async def _live_once(self, index: int) -> Death:
         """Spawn a worker and see it through to its end."""
         slot = self._slots[index]
+        spawning = asyncio.ensure_future(
+            WorkerProcess.spawn(index, self._command, self._receive, self._router.writable)
+        )
         try:
-            worker = await WorkerProcess.spawn(index, self._command, self._receive, self._router.writable)
+            worker = await asyncio.shield(spawning)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError):  # a worker that was just being started must not stay behind
+                await (await spawning).stop()
+            raise
         except OSError as exc:
             log.error("worker_spawn_failed", worker=index, cause=str(exc))
             return Death("spawn", crashed=True)

@@ -62,11 +62,11 @@ def test_credit_is_bounded_by_what_is_on_its_way_and_by_what_is_kept(
     assert credit(end=end, consumed=consumed, committed=committed) == room
 
 
-def test_pace_lets_a_burst_through_and_then_four_times_real_time() -> None:
+def test_pace_lets_a_burst_through_and_then_sixteen_times_real_time() -> None:
     pace = Pace(100.0)
     assert pace.delay(10.0, 100.0) == 0.0
-    assert pace.delay(4.0, 100.0) == pytest.approx(1.0)
-    assert pace.delay(4.0, 101.0) == pytest.approx(1.0)
+    assert pace.delay(16.0, 100.0) == pytest.approx(1.0)
+    assert pace.delay(16.0, 101.0) == pytest.approx(1.0)
 
 
 def test_pace_never_delays_a_microphone() -> None:
