@@ -56,3 +56,12 @@ class FeatureBuffer:
         rows = np.empty((capacity, self._rows.shape[1]), np.float32)
         rows[: self._used] = self._rows[: self._used]
         self._rows = rows
+
+
+def room_noise(features: Features, frames: int) -> Features:
+    """Return frames of what the quietest fifth of each band is below: a tail that was not recorded.
+
+    A last word needs sound after it; digital silence after a live room is worse than none.
+    """
+    rank = len(features) // 5
+    return np.repeat(np.partition(features, rank, axis=0)[rank : rank + 1], frames, axis=0)

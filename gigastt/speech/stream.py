@@ -18,10 +18,10 @@ import numpy as np
 from gigastt.speech.activity import BLOCK_FRAMES, ActivityDetector
 from gigastt.speech.analysis import BLOCK_SAMPLES, Analysis
 from gigastt.speech.commit import Commit, ResumeState
+from gigastt.speech.feature_buffer import room_noise
 from gigastt.speech.hypothesis import (
     FRAME_SAMPLES,
     SAMPLE_RATE,
-    Features,
     Hypothesis,
     Samples,
     Window,
@@ -310,7 +310,7 @@ class Stream:
     def _whole(self, first: int, end: int, padding: int = 0) -> Window:
         features = self._analysis.features.read(first, end)
         if padding:
-            features = np.concatenate((features, _room_noise(features, padding * BLOCK_FRAMES)))
+            features = np.concatenate((features, room_noise(features, padding * BLOCK_FRAMES)))
         return Window(features, first)
 
     def _growing(self, start: int, end: int) -> Window:
@@ -340,15 +340,6 @@ class Stream:
         if self._segmenter.position + len(state.levels) != state.analysed or self._needed_from * BLOCK_SAMPLES != start:
             raise ValueError("Expected the resume bytes of the commit at this start.")
         return state.analysed
-
-
-def _room_noise(features: Features, frames: int) -> Features:
-    """Return frames of what the quietest fifth of each band is below: a tail that was not recorded.
-
-    A last word needs sound after it; digital silence after a live room is worse than none.
-    """
-    rank = len(features) // 5
-    return np.repeat(np.partition(features, rank, axis=0)[rank : rank + 1], frames, axis=0)
 
 
 def _seconds(frame: int) -> float:
