@@ -141,9 +141,14 @@ class Stream:
     @property
     def commit(self) -> Commit:
         """The commit of this moment: finals up to here have been accepted, nothing before is needed again."""
-        if not self._waiting and self._commit.offset != self._needed_from * BLOCK_SAMPLES:
+        if self._commit.offset != self.commit_offset:
             self._commit = self._snapshot()
         return self._commit
+
+    @property
+    def commit_offset(self) -> int:
+        """Where that commit is; costs nothing, while its state has to be packed."""
+        return self._commit.offset if self._waiting else self._needed_from * BLOCK_SAMPLES
 
     @property
     def done(self) -> bool:
@@ -322,9 +327,8 @@ class Stream:
             searched = CONTEXT_FRAMES if draft.is_wordless else PARTIAL_FRAMES - CONTEXT_FRAMES
             draft.settle_before(end - searched)
             first = max(start, draft.searched_to - CONTEXT_FRAMES)
-        return Window(
-            self._analysis.features.read(first, end), first, (draft.searched_to - first) // BLOCK_FRAMES, draft.state
-        )
+        features = self._analysis.features.read(first, end)
+        return Window(features, first, (draft.searched_to - first) // BLOCK_FRAMES, draft.state)
 
     def _snapshot(self) -> Commit:
         analysis = self._analysis

@@ -328,11 +328,12 @@ class Engine:
 
     def _tell_progress(self, track: Track) -> None:
         consumed = track.stream.consumed
-        commit = track.stream.commit
-        advanced = commit.offset - track.told_committed >= COMMIT_STEP_SAMPLES
+        advanced = track.stream.commit_offset - track.told_committed >= COMMIT_STEP_SAMPLES
         if consumed - track.told_consumed < PROGRESS_STEP_SAMPLES and not advanced:
             return
         track.told_consumed = consumed
+        resume = b""
         if advanced:
-            track.told_committed = commit.offset
-        self._outbox.append(Progress(track.id, consumed, track.told_committed, commit.resume if advanced else b""))
+            commit = track.stream.commit
+            track.told_committed, resume = commit.offset, commit.resume
+        self._outbox.append(Progress(track.id, consumed, track.told_committed, resume))
