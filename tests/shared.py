@@ -1,21 +1,26 @@
-"""The material beside the checkout: where it is, and what happens to a test when it is not."""
+"""What a test needs and may not find: skip with a reason on a user's machine, fail in CI."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 
+def do_without(reason: str) -> NoReturn:
+    """End the test: skipped with a reason, and failed in CI."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def require_shared(relative: str) -> Path:
-    """Return a path under `../shared`; skip the test where it is missing, and fail it in CI."""
+    """Return a path under `../shared`, or do without."""
     path = SHARED / relative
     if not path.exists():
-        reason = f"needs ../shared/{relative}, which is not on this machine"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        do_without(f"needs ../shared/{relative}, which is not on this machine")
     return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import pytest
 
 from tests.clips import load_clips
 from tests.server import ServerProcess
+from tests.shared import do_without
 
 pytestmark = pytest.mark.e2e
 
@@ -33,22 +33,16 @@ def require_program(name: str) -> str:
     """Return a program's path; skip where it is not installed, and fail in CI."""
     found = shutil.which(name)
     if found is None:
-        _do_without(f"needs {name}, which is not installed here")
-    return str(found)
+        do_without(f"needs {name}, which is not installed here")
+    return found
 
 
 def require_node() -> str:
     node = require_program("node")
     text = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip("v\n")
     if tuple(int(part) for part in text.split(".")[:2]) < NODE_VERSION:
-        _do_without(f"needs Node 20.10 or newer, and this is {text}")
+        do_without(f"needs Node 20.10 or newer, and this is {text}")
     return node
-
-
-def _do_without(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def run_example(*arguments: str) -> subprocess.CompletedProcess[str]:

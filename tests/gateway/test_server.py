@@ -18,6 +18,7 @@ from gigastt.gateway.context import AppContext
 from gigastt.gateway.server import Server, bind, watch_loop_lag
 from tests.fakes.gateway import serving
 from tests.fakes.pool import Fakes
+from tests.shared import do_without
 from tests.waiting import wait_until
 
 
@@ -150,7 +151,7 @@ async def test_loop_lag_is_measured() -> None:
 
 async def test_a_dual_stack_listener_counts_ipv4_clients_as_such() -> None:
     if not socket.has_ipv6:
-        pytest.skip("this machine has no IPv6")
+        do_without("needs IPv6, which this machine has not")
     for listener in bind("::", 0):
         with listener:
             assert listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 0
