@@ -12,7 +12,6 @@ The recipe and the network's figures are in tools/activity.
 
 from __future__ import annotations
 
-import struct
 from importlib.resources import files
 
 import numpy as np
@@ -20,6 +19,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from gigastt.speech.features import MELS
+from gigastt.speech.gate import STATE_BYTES as GATE_BYTES
+from gigastt.speech.gate import Gate
 from gigastt.speech.hypothesis import SUBSAMPLING, Features
 
 HIDDEN = 24
@@ -27,10 +28,10 @@ BLOCK_FRAMES = SUBSAMPLING  # feature frames of 10 ms in a block; blocks are enc
 UNIT_BLOCKS = 2  # blocks of one call: 80 ms
 UNIT_FRAMES = UNIT_BLOCKS * BLOCK_FRAMES
 FULL_LEVEL = 255  # the level of probability 1
-STATE_BYTES = 4 * (MELS + MELS + HIDDEN)
+_NETWORK_BYTES = 4 * (MELS + MELS + HIDDEN)
+STATE_BYTES = _NETWORK_BYTES + GATE_BYTES
 
 _UNSEEN = 100.0  # the network's "no block yet" in place of the last mean
-_STATE = struct.Struct(f"<{STATE_BYTES}s")
 
 Row = npt.NDArray[np.float32]  # [1, 1, width]
 
@@ -74,6 +75,7 @@ class ActivityDetector:
         self._above: Row = np.zeros((1, 1, MELS), np.float32)
         self._last: Row = np.full((1, 1, MELS), _UNSEEN, np.float32)
         self._hidden: Row = np.zeros((1, 1, HIDDEN), np.float32)
+        self._gate = Gate()
 
     def push(self, unit: Features) -> bytes:
         """Take the next unit and return one level per block, 0 to 255 for probabilities 0 to 1.
@@ -87,12 +89,13 @@ class ActivityDetector:
             unit, self._above, self._last, self._hidden
         )
         levels: bytes = np.rint(probability[0] * FULL_LEVEL).astype(np.uint8).tobytes()
-        return levels
+        blocks = unit.reshape(len(levels), -1)
+        return bytes(map(self._gate.push, blocks, levels))
 
     def get_state(self) -> bytes:
-        """Return everything this detector remembers: 152 float32, little-endian."""
+        """Return everything this detector remembers: 152 float32, little-endian, and the gate's state."""
         state = np.concatenate([self._above.ravel(), self._last.ravel(), self._hidden.ravel()])
-        return _STATE.pack(state.astype("<f4").tobytes())
+        return state.astype("<f4").tobytes() + self._gate.get_state()
 
     def set_state(self, state: bytes) -> None:
         """Continue from a state of `get_state`.
@@ -102,9 +105,10 @@ class ActivityDetector:
         """
         if len(state) != STATE_BYTES:
             raise ValueError(f"Expected {STATE_BYTES} bytes of detector state, but got {len(state)}.")
-        values = np.frombuffer(state, "<f4").astype(np.float32)
+        values = np.frombuffer(state[:_NETWORK_BYTES], "<f4").astype(np.float32)
         if not np.isfinite(values).all():
             raise ValueError("Expected finite numbers in the detector's state.")
         self._above = values[:MELS].reshape(1, 1, -1)
         self._last = values[MELS : 2 * MELS].reshape(1, 1, -1)
         self._hidden = values[2 * MELS :].reshape(1, 1, -1)
+        self._gate.set_state(state[_NETWORK_BYTES:])

@@ -5,7 +5,7 @@ bytes. A fresh stream given both, and the samples from `offset` on, makes the ut
 would have made. Pure values; knows nothing of who stores or sends them.
 
     ┌─────────┬──────────┬────────────────┬─────────┬────────────┬───────────────┐
-    │ "gs" u8 │ i64      │ u8: n          │ n bytes │ 608 bytes  │ the rest      │
+    │ "gs" u8 │ i64      │ u8: n          │ n bytes │ 610 bytes  │ the rest      │
     │ version │ analysed │ levels waiting │ levels  │ detector   │ segmenter     │
     └─────────┴──────────┴────────────────┴─────────┴────────────┴───────────────┘
 
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from gigastt.speech.activity import STATE_BYTES
 
 MAX_RESUME_BYTES = 4096
-_MAGIC = b"gs\x01"
+_MAGIC = b"gs\x02"
 _HEAD = struct.Struct("<3sqB")
 
 

@@ -296,7 +296,7 @@ def test_bytes_that_are_no_resume_state_are_refused() -> None:
     stream = open_stream()
     stream.push(conversation()[:50_000])
     commit = stream.commit
-    for resume in (b"x", commit.resume[:-1], commit.resume + b"x", b"gs\x02" + commit.resume[3:]):
+    for resume in (b"x", commit.resume[:-1], commit.resume + b"x", b"gs\x00" + commit.resume[3:]):
         with pytest.raises(ValueError, match="Expected"):
             open_stream(start=commit.offset, resume=resume)
     with pytest.raises(ValueError, match="Expected"):
