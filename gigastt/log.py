@@ -1,7 +1,8 @@
 """Logging: events with fields, as JSON lines or for a terminal, on standard error.
 
-`configure` is called once in each process, before its first thread. Our own modules log through structlog
-(`structlog.get_logger(__name__)`); what uvicorn and other libraries log comes out in the same form.
+`configure` is called once in each process, before its first thread. Our own modules log through `get_logger`; what
+uvicorn and other libraries log comes out in the same form. The standard library only: a worker's memory is its own,
+and four of them should not each hold a logging framework.
 
 Privacy: libraries never log below INFO, whatever level is asked for, because some of them (websockets, httpcore)
 write frames and headers at DEBUG; tracebacks never show local variables.
@@ -9,14 +10,71 @@ write frames and headers at DEBUG; tracebacks never show local variables.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from typing import Any, TextIO
-
-import structlog
-from structlog.typing import EventDict, Processor
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TextIO
 
 OWN_LOGGER = "gigastt"
+_FIELDS = "gigastt_fields"  # the attribute of a record that makes it an event of ours
+_NOT_EXTRA = {*logging.makeLogRecord({}).__dict__, "message", "asctime"}
+_EVENT_WIDTH = 30
+
+_RESET, _BOLD, _DIM, _BLUE, _CYAN, _MAGENTA = (f"\x1b[{code}m" for code in (0, 1, 2, 34, 36, 35))
+_LEVEL_COLOURS = {"debug": "\x1b[32m", "info": "\x1b[32m", "warning": "\x1b[33m"}
+_RED = "\x1b[31m"
+
+_bound: ContextVar[Mapping[str, object]] = ContextVar("bound", default={})  # noqa: B039 - never written to
+
+
+class EventLogger:
+    """Logs events of one module: a name, and fields."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, event: str, **fields: object) -> None:
+        self._log(logging.DEBUG, event, fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        self._log(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        self._log(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        self._log(logging.ERROR, event, fields)
+
+    def exception(self, event: str, **fields: object) -> None:
+        """Log an error with the traceback of the exception that is being handled."""
+        self._log(logging.ERROR, event, fields, traceback=True)
+
+    def _log(self, level: int, event: str, fields: dict[str, object], *, traceback: bool = False) -> None:
+        self._logger.log(level, event, exc_info=traceback, extra={_FIELDS: fields})
+
+
+def get_logger(name: str) -> EventLogger:
+    """Return the logger of a module."""
+    return EventLogger(name)
+
+
+def bind_fields(**fields: object) -> None:
+    """Add fields to every event of this task or thread from now on."""
+    _bound.set({**_bound.get(), **fields})
+
+
+@contextmanager
+def bound_fields(**fields: object) -> Iterator[None]:
+    """Add fields to every event that this task, and tasks it starts, logs inside."""
+    token = _bound.set({**_bound.get(), **fields})
+    try:
+        yield
+    finally:
+        _bound.reset(token)
 
 
 def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
@@ -30,30 +88,8 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     target = sys.stderr if stream is None else stream
     terminal = target.isatty()
     console = form == "console" or (form == "auto" and terminal)
-    common: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-    ]
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *common,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
     handler = logging.StreamHandler(target)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*common, structlog.stdlib.ExtraAdder(), _name_foreign_event],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(console, terminal)],
-        )
-    )
+    handler.setFormatter(ConsoleFormatter(colours=terminal) if console else JsonFormatter())
     wanted = logging.getLevelNamesMapping()[level.upper()]
     root = logging.getLogger()
     root.handlers = [handler]
@@ -67,16 +103,68 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     logging.captureWarnings(True)
 
 
-def _renderers(console: bool, terminal: bool) -> list[Processor]:
-    if console:
-        formatter = structlog.dev.plain_traceback
-        return [structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=formatter)]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; the traceback is a field."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = fields_of(record)
+        if record.stack_info:
+            fields["stack"] = record.stack_info
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False, default=repr)
 
 
-def _name_foreign_event(logger: Any, method: str, event: EventDict) -> EventDict:
-    """Turn a library's prose into an event: `event` is the library's name, its sentence is `message`."""
-    library = str(event.get("logger", "library")).split(".")[0]
-    event["message"] = event["event"]
-    event["event"] = f"{library}_message"
-    return event
+class ConsoleFormatter(logging.Formatter):
+    """Time, level, event and logger in columns, then the fields by name; tracebacks on lines of their own."""
+
+    def __init__(self, *, colours: bool) -> None:
+        super().__init__()
+        self._colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = fields_of(record)
+        time, level, event, logger = (str(fields.pop(name)) for name in ("timestamp", "level", "event", "logger"))
+        columns = [
+            self._paint(time, _DIM),
+            f"[{self._paint(f'{level:9}', _LEVEL_COLOURS.get(level, _RED), _BOLD)}]",
+            self._paint(f"{event:{_EVENT_WIDTH}}", _BOLD),
+            f"[{self._paint(logger, _BOLD, _BLUE)}]",
+            *(
+                f"{self._paint(name, _CYAN)}={self._paint(_show(value), _MAGENTA)}"
+                for name, value in sorted(fields.items())
+            ),
+        ]
+        lines = [" ".join(columns)]
+        if record.stack_info:
+            lines.append(record.stack_info)
+        if record.exc_info:
+            lines.append(self.formatException(record.exc_info))
+        return "\n".join(lines)
+
+    def _paint(self, text: str, *styles: str) -> str:
+        return f"{''.join(styles)}{text}{_RESET}" if self._colours else text
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """Return a record as an event: what was logged with it, what is bound, and who logged it, when.
+
+    A library's prose becomes an event: `event` is the library's name, its sentence is `message`.
+    """
+    own: dict[str, object] | None = getattr(record, _FIELDS, None)
+    if own is None:
+        event = f"{record.name.partition('.')[0]}_message"
+        own = {name: value for name, value in record.__dict__.items() if name not in _NOT_EXTRA}
+        own["message"] = record.getMessage()
+    else:
+        event = record.msg
+    time = datetime.fromtimestamp(record.created, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    who = {"logger": record.name, "level": record.levelname.lower(), "timestamp": f"{time}Z"}
+    return {**_bound.get(), **own, "event": event, **who}
+
+
+def _show(value: object) -> str:
+    """Return a value as people read it: quoted only where one could not tell where it ends."""
+    if isinstance(value, str) and value.isprintable() and not set(value) & set(" =\"'"):
+        return value
+    return repr(value)

@@ -19,7 +19,6 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
-import structlog
 import uvloop
 
 from gigastt import __version__
@@ -35,6 +34,7 @@ from gigastt.gateway.ops import DEMO_WARNING
 from gigastt.gateway.pool import Pool
 from gigastt.gateway.server import Server, bind, watch_loop_lag
 from gigastt.gateway.session import SessionOptions, transcribe_segment
+from gigastt.log import get_logger
 from gigastt.models.catalog import find
 from gigastt.models.fetch import FetchRequest, fetch_in_child
 from gigastt.models.prepacked import LoadPlan, prepare_load
@@ -42,7 +42,7 @@ from gigastt.models.progress import DownloadProgress
 from gigastt.models.store import ModelFiles, resolve
 from gigastt.workers.config import WorkerConfig
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 LimitsReader = Callable[[], Limits]
 

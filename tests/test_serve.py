@@ -7,12 +7,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-import structlog.testing
 
 from gigastt.config import Limits, Settings
 from gigastt.errors import ConfigError, ModelInvalid, ModelMissing
 from gigastt.gateway.app import create_app
 from gigastt.gateway.server import Server
+from gigastt.log import fields_of
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.serve import find_model, reload_limits
@@ -37,16 +37,18 @@ def test_a_damaged_model_stops_the_server_unless_it_is_to_be_fetched(tmp_path: P
     assert find_model(Settings(model_dir=tmp_path, auto_download=True)) is None
 
 
-def test_files_of_a_copied_directory_are_read_once_with_a_word_in_the_log(tmp_path: Path) -> None:
+def test_files_of_a_copied_directory_are_read_once_with_a_word_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for name in (ENCODER_FP32, DECODER, JOINT, VOCABULARY):
         (tmp_path / name).write_bytes(b"content")
     Seals(tmp_path).put(JOINT, sha256_of(tmp_path / JOINT))
     os.utime(tmp_path / JOINT, (1, 1))
 
-    with structlog.testing.capture_logs() as events:
-        find_model(Settings(model_dir=tmp_path))
-        find_model(Settings(model_dir=tmp_path))
+    find_model(Settings(model_dir=tmp_path))
+    find_model(Settings(model_dir=tmp_path))
 
+    events = [fields_of(record) for record in caplog.records]
     assert [(e["event"], e["files"], e["for_good"]) for e in events] == [("model_read_again", (JOINT,), True)]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -29,11 +28,12 @@ from gigastt.gateway.origins import OriginPolicy
 from gigastt.gateway.responses import error_response, method_not_allowed, not_found
 from gigastt.gateway.sse import TranscriptStream
 from gigastt.gateway.uploads import Uploads
+from gigastt.log import get_logger
 
 if TYPE_CHECKING:
     from gigastt.gateway.context import AppContext
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 WEBSOCKET_PATH: Final = "/v1/ws"
 DEPRECATED_WEBSOCKET_PATH: Final = "/ws"

@@ -21,14 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import structlog
-
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.audio.shared import SHARED_MEMORY, SharedSegment, remove_leftovers
 from gigastt.errors import AudioTooLong, CapacityTimeout, InvalidAudio, RequestError
 from gigastt.gateway.decoder_main import Job
+from gigastt.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 BASE_SECONDS = 8.0  # a file may take this long, and a second more for every so many bytes
 BYTES_PER_SECOND = 200_000

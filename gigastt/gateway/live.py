@@ -13,7 +13,6 @@ import time
 import uuid
 from contextlib import AsyncExitStack
 
-import structlog
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -35,8 +34,9 @@ from gigastt.gateway.protocol import (
     SendReady,
 )
 from gigastt.gateway.session import Session, SessionOptions
+from gigastt.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 SEND_SECONDS = 5.0
 CLOSE_SECONDS = 1.0

@@ -14,7 +14,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import structlog
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,8 +27,9 @@ from gigastt.gateway.keys import ApiKeys, bearer_token, choose_subprotocol, subp
 from gigastt.gateway.metrics import OTHER_PATH, Metrics, RequestTimer
 from gigastt.gateway.origins import OriginPolicy, cors_headers, preflight_headers
 from gigastt.gateway.responses import send_error, send_response
+from gigastt.log import bound_fields, get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 Routes = Mapping[str, tuple[str, ...]]  # a path and its methods
 
@@ -83,7 +83,7 @@ class RequestMiddleware:
         template = scope["path"] if scope["path"] in self._routes else OTHER_PATH
         timer = RequestTimer(self._metrics, scope.get("method", "GET"), template, self._routes.get(template, ()))
         answer = _Answer(send, exchange, timer)
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with bound_fields(request_id=request_id):
             try:
                 await self._app(scope, receive, answer.send)
             except (ClientGone, WebSocketDisconnect):

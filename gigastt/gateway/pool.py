@@ -15,8 +15,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import structlog
-
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.config import Settings
 from gigastt.errors import ProtocolViolation, WorkerBootFailed
@@ -28,8 +26,9 @@ from gigastt.gateway.track import Track
 from gigastt.gateway.vitals import Vitals
 from gigastt.gateway.worker_process import Death, WorkerProcess
 from gigastt.ipc.messages import Ready, Stats, ToGateway
+from gigastt.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 PoolState: TypeAlias = Literal["initializing", "ready", "crash_loop", "shutting_down"]
 WorkerCommand: TypeAlias = Callable[[int], list[str]]

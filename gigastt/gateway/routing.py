@@ -20,13 +20,12 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
-import structlog
-
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.track import Span, Track, TrackMessage
 from gigastt.ipc.messages import Final, Progress, StreamId, ToWorker
+from gigastt.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 TRIAL_SECONDS = 1.5  # a pass over the suspicious audio has surely run by then
 MOVE_SAMPLES = SAMPLE_RATE  # a track moves for balance only with less than this to replay

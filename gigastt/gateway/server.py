@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Generator
 from types import FrameType
 
-import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -29,8 +28,9 @@ from gigastt.gateway.deadlines import ConnectionConfig, Deadlines
 from gigastt.gateway.http_connection import HttpConnection
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.ws_connection import WebSocketConnection
+from gigastt.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 BACKLOG = 2_048
 KEEP_ALIVE_SECONDS = 75  # longer than a reverse proxy keeps a connection, so that it is the one to close

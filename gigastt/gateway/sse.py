@@ -20,7 +20,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from starlette.types import Receive, Scope, Send
 
 from gigastt.errors import RequestError
@@ -28,11 +27,12 @@ from gigastt.gateway.events import Event, FinalEvent, PartialEvent, ProgressEven
 from gigastt.gateway.middleware import exchange_of
 from gigastt.gateway.responses import encode_json, error_fields, public_error
 from gigastt.gateway.uploads import Recognition, Upload, Uploads, gap_code, until_hung_up, word_fields
+from gigastt.log import get_logger
 
 if TYPE_CHECKING:
     from gigastt.gateway.context import AppContext
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 QUIET_SECONDS = 10.0
 _COMMENT = b": nothing new\n\n"

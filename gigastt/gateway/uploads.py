@@ -15,7 +15,6 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import structlog
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,11 +25,12 @@ from gigastt.gateway.events import Event, FinalEvent, SegmentFailedEvent, Window
 from gigastt.gateway.middleware import ClientGone, exchange_of
 from gigastt.gateway.responses import JSONResponse
 from gigastt.ipc.messages import WireWord
+from gigastt.log import get_logger
 
 if TYPE_CHECKING:
     from gigastt.gateway.context import AppContext
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 Result = TypeVar("Result")
 

@@ -16,14 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from gigastt.errors import ProtocolViolation
 from gigastt.gateway.vitals import ProcessState
 from gigastt.ipc.messages import ToGateway, ToWorker, decode_to_gateway, encode_message
 from gigastt.ipc.packets import PacketDecoder, encode_packet
+from gigastt.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 STOP_SECONDS = 2.0
 REAP_SECONDS = 0.5  # from the end of the pipe to the end of the process

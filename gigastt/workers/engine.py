@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import structlog
 
 from gigastt.errors import InferenceError, ProtocolViolation
 from gigastt.ipc.messages import (
@@ -29,6 +28,7 @@ from gigastt.ipc.messages import (
     ToGateway,
     ToWorker,
 )
+from gigastt.log import get_logger
 from gigastt.speech.hypothesis import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.stream import Stream, StreamSettings
@@ -44,7 +44,7 @@ from gigastt.workers.tracks import (
     take_offers,
 )
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 OpenFunction = Callable[[StreamSettings, int, bytes], Stream]
 AttachFunction = Callable[[str, int], Samples]

@@ -16,13 +16,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import structlog
-
-from gigastt import log as logging
 from gigastt.audio.shared import SharedSegment
 from gigastt.errors import ConfigError, GigasttError
 from gigastt.ipc.messages import AttachAudio, Closed, OpenStream, Ready, ToGateway, ToWorker, encode_message
 from gigastt.ipc.packets import encode_packet
+from gigastt.log import bind_fields, configure, get_logger
 from gigastt.speech.activity import ActivityDetector, ActivityModel
 from gigastt.speech.hypothesis import Samples
 from gigastt.speech.model import TripletFiles
@@ -35,7 +33,7 @@ from gigastt.workers.engine import Engine
 from gigastt.workers.heartbeat import Heartbeat, read_memory
 from gigastt.workers.inbox import Inbox, read_socket
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 PROVIDER = "cpu"
 _GRACE_SECONDS = 0.5  # from the end of the pipe to the end of the process, even amid a long pass
@@ -57,8 +55,8 @@ def main(arguments: Sequence[str]) -> int:
         config = WorkerConfig.from_json(options.config)
     except ConfigError as exc:
         parser.error(str(exc))
-    logging.configure(config.log_level, config.log_format)
-    structlog.contextvars.bind_contextvars(worker_pid=os.getpid())
+    configure(config.log_level, config.log_format)
+    bind_fields(worker_pid=os.getpid())
     with socket.socket(fileno=options.fd) as sock:
         return run_worker(sock, config)
 
