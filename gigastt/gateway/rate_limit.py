@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_GENERATION = 80_000
+GENERATION = 80_000
 _TOLERANCE = 1e-9
 
 
@@ -50,7 +50,7 @@ def take_token(rate: Rate, full_at: float, now: float) -> tuple[float, float]:
 class RateLimiter:
     """The buckets of all clients, by `addresses.rate_key`."""
 
-    def __init__(self, rate: Rate, generation: int = _GENERATION) -> None:
+    def __init__(self, rate: Rate, generation: int = GENERATION) -> None:
         self._rate = rate
         self._generation = generation
         self._young: dict[int, float] = {}

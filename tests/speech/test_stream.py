@@ -14,16 +14,32 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gigastt.speech.activity import ActivityDetector, ActivityModel
+from gigastt.speech.activity import ActivityDetector, ActivityModel, Row
 from gigastt.speech.analysis import BLOCK_SAMPLES
 from gigastt.speech.commit import Commit
 from gigastt.speech.hypothesis import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window
 from gigastt.speech.stream import FinalResult, Stream, StreamSettings
 
 DATA = Path(__file__).resolve().parent.parent / "data"
-MODEL = ActivityModel.load()
 MUMBLED = range(1_000, 1_700)  # feature frames of the client's audio in which the fake recogniser hears no word
 _STATE = np.zeros(1, np.float32)
+
+
+class RememberingModel(ActivityModel):
+    """The detector's network, run once for each unit and state: the examples below say the same audio many times."""
+
+    def __init__(self, model: bytes) -> None:
+        super().__init__(model)
+        self._answers: dict[bytes, tuple[Row, Row, Row, Row]] = {}
+
+    def run(self, features: Features, above: Row, last: Row, hidden: Row) -> tuple[Row, Row, Row, Row]:
+        question = b"".join(array.tobytes() for array in (features, above, last, hidden))
+        if question not in self._answers:
+            self._answers[question] = super().run(features, above, last, hidden)
+        return self._answers[question]
+
+
+MODEL = RememberingModel.load()
 
 
 def open_stream(
@@ -303,12 +319,17 @@ def test_bytes_that_are_no_resume_state_are_refused() -> None:
         open_stream(start=commit.offset + BLOCK_SAMPLES, resume=commit.resume)
 
 
+@cache
+def early_commit() -> Commit:
+    stream = open_stream()
+    stream.push(conversation()[:30_000])
+    return stream.commit
+
+
 @given(st.binary(max_size=1_200), st.integers(0, 1_200))
 @settings(max_examples=200, deadline=None)
 def test_a_damaged_resume_state_is_refused_or_harmless(noise: bytes, place: int) -> None:
-    stream = open_stream()
-    stream.push(conversation()[:30_000])
-    commit = stream.commit
+    commit = early_commit()
     damaged = (commit.resume[:place] + noise)[: len(commit.resume)] + commit.resume[place + len(noise) :]
     try:
         resumed = open_stream(start=commit.offset, resume=damaged)
