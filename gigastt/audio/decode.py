@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.container import InputContainer
 
 from gigastt.audio.pcm import SAMPLE_RATE, Samples, Waveform, limit
@@ -30,12 +31,28 @@ _CODECS = (
     "pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,"
     "pcm_f64be,pcm_alaw,pcm_mulaw,adpcm_ms,adpcm_ima_wav,flac,alac,mp3,mp3float,vorbis,opus,libopus,aac,aac_latm"
 )
-_OPTIONS = {"format_whitelist": _FORMATS, "codec_whitelist": _CODECS, "protocol_whitelist": "pipe"}
+_OPTIONS = {
+    "format_whitelist": _FORMATS,
+    "codec_whitelist": _CODECS,
+    "protocol_whitelist": "pipe",
+    "max_probe_packets": "1",  # libav looks for other codecs in a WAV file's PCM, 5 ms for each file
+    "max_size": "8192",  # bytes in a packet of a WAV file; each costs as much as its samples do
+}
 _BLOCK_SAMPLES = 16_384  # of the file's own rate, gathered before they are resampled
 _FEW_ERRORS = 10  # damaged packets that a file may have, whatever else is in it
 
+_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 # A fraction of full scale for each width of integer samples.
-_SCALES: dict[str, float] = {"int16": 2.0**-15, "int32": 2.0**-31, "int64": 2.0**-63}
+_SCALES: dict[str, float] = {"s16": 2.0**-15, "s32": 2.0**-31, "s64": 2.0**-63}
+
+
+class _Form(NamedTuple):
+    """How a frame holds its samples; `kind` is libav's name of their type without the `p` of planes."""
+
+    rate: int
+    channels: int
+    kind: str
+    is_planar: bool
 
 
 def decode(source: Source, max_seconds: float) -> Iterator[Samples]:
@@ -141,42 +158,54 @@ def _resample(frames: Iterator[av.AudioFrame]) -> Iterator[Samples]:
 
 
 def _blocks(frames: Iterator[av.AudioFrame]) -> Iterator[tuple[int, Waveform]]:
-    """Gather small frames of one rate into blocks worth a call of the resampler."""
-    rate, gathered, count = 0, list[Waveform](), 0
+    """Gather frames of one form into mono blocks worth a call of the resampler: rate, float32 [samples]."""
+    form, gathered, count = _Form(0, 0, "", is_planar=False), list[npt.NDArray[Any]](), 0
     for frame in frames:
-        if gathered and (frame.sample_rate != rate or count >= _BLOCK_SAMPLES):
-            yield rate, np.concatenate(gathered)
+        frame_form = _form_of(frame)
+        if gathered and (frame_form != form or count >= _BLOCK_SAMPLES):
+            yield form.rate, _mix_down(np.concatenate(gathered, axis=1), form)
             gathered, count = [], 0
-        rate = frame.sample_rate
-        waveform = _mix_down(frame)
-        gathered.append(waveform)
-        count += len(waveform)
+        form = frame_form
+        gathered.append(_samples_of(frame, form))
+        count += frame.samples
     if gathered:
-        yield rate, np.concatenate(gathered)
+        yield form.rate, _mix_down(np.concatenate(gathered, axis=1), form)
 
 
-def _mix_down(frame: av.AudioFrame) -> Waveform:
-    """Return the mean of a frame's channels, float32 [samples]."""
-    channels = frame.layout.nb_channels
-    if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
-        raise InvalidAudio(f"Expected a sample rate of {MIN_RATE} to {MAX_RATE} Hz, but got {frame.sample_rate}.")
-    if not 1 <= channels <= MAX_CHANNELS:
-        raise InvalidAudio(f"Expected at most {MAX_CHANNELS} channels, but got {channels}.")
+def _form_of(frame: av.AudioFrame) -> _Form:
+    kind = frame.format.name
+    form = _Form(frame.sample_rate, frame.layout.nb_channels, kind.removesuffix("p"), kind.endswith("p"))
+    if not MIN_RATE <= form.rate <= MAX_RATE:
+        raise InvalidAudio(f"Expected a sample rate of {MIN_RATE} to {MAX_RATE} Hz, but got {form.rate}.")
+    if not 1 <= form.channels <= MAX_CHANNELS:
+        raise InvalidAudio(f"Expected at most {MAX_CHANNELS} channels, but got {form.channels}.")
+    if form.kind not in _TYPES:
+        raise InvalidAudio("The file's sample format is not supported.")
+    return form
+
+
+def _samples_of(frame: av.AudioFrame, form: _Form) -> npt.NDArray[Any]:
+    """Return a frame's samples as they are, [channels, samples], in libav's own memory."""
+    dtype, count = _TYPES[form.kind], frame.samples
     try:
-        values = frame.to_ndarray()
+        if form.is_planar:
+            return np.stack([np.frombuffer(memoryview(plane), dtype, count) for plane in frame.planes])
+        interleaved = np.frombuffer(memoryview(frame.planes[0]), dtype, count * form.channels)
+        return interleaved.reshape(-1, form.channels).T
     except ValueError as exc:
-        raise InvalidAudio("The file's sample format is not supported.") from exc
-    if not frame.format.is_planar:
-        values = values.reshape(-1, channels).T
-    kind = values.dtype.name
+        raise InvalidAudio("The file is damaged: its audio cannot be decoded.") from exc
+
+
+def _mix_down(values: npt.NDArray[Any], form: _Form) -> Waveform:
+    """Return the mean of the channels of [channels, samples], float32 [samples]."""
     waveform: Waveform
-    if kind == "uint8":
+    if form.kind == "u8":
         waveform = (values.astype(np.float32) - np.float32(128)) * np.float32(2.0**-7)
-    elif kind in _SCALES:
-        waveform = values.astype(np.float32) * np.float32(_SCALES[kind])
+    elif form.kind in _SCALES:
+        waveform = values.astype(np.float32) * np.float32(_SCALES[form.kind])
     else:
         waveform = limit(values.astype(np.float32))
-    mixed: Waveform = waveform[0] if channels == 1 else waveform.mean(axis=0, dtype=np.float32)
+    mixed: Waveform = waveform[0] if form.channels == 1 else waveform.mean(axis=0, dtype=np.float32)
     return mixed
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gigastt.speech.activity import BLOCK_FRAMES, UNIT_FRAMES, ActivityDetector
+from gigastt.speech.activity import BLOCK_FRAMES, UNIT_BLOCKS, UNIT_FRAMES, ActivityDetector
 from gigastt.speech.feature_buffer import FeatureBuffer
 from gigastt.speech.features import MELS, FeatureExtractor
 from gigastt.speech.hypothesis import FRAME_SAMPLES, WINDOW_SAMPLES, Samples
@@ -61,14 +61,16 @@ class Analysis:
 
     def next_levels(self) -> bytes:
         """Return the levels of the next unit, one byte per block; none when the audio does not reach so far."""
-        frames = UNIT_FRAMES
+        longest = self._detector.longest_blocks
+        ready = (self.features.end // BLOCK_FRAMES if self._end is None else self._end) - self.position
+        blocks = longest if ready >= longest else UNIT_BLOCKS
         if self._end is not None:
-            frames = min(frames, (self._end - self.position) * BLOCK_FRAMES)
-        first = self.position * BLOCK_FRAMES
-        if not frames or self.features.end < first + frames:
+            blocks = min(blocks, ready)
+        if not 0 < blocks <= ready:
             return b""
-        self.position += frames // BLOCK_FRAMES
-        return self._detector.push(self.features.read(first, first + frames))
+        first = self.position * BLOCK_FRAMES
+        self.position += blocks
+        return self._detector.push(self.features.read(first, self.position * BLOCK_FRAMES))
 
     def get_detector_state(self) -> bytes:
         """Return the detector's state before block `position`."""

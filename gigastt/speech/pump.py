@@ -36,7 +36,7 @@ def transcribe(
         settings: how to segment it.
     """
     model = ActivityModel.load()
-    stream = Stream(settings or StreamSettings(partials=False), lambda: ActivityDetector(model))
+    stream = Stream(settings or StreamSettings(partials=False), lambda: ActivityDetector(model, is_recorded=True))
     for chunk in chunks:
         for begin in range(0, len(chunk), PIECE_SAMPLES):
             stream.push(chunk[begin : begin + PIECE_SAMPLES])

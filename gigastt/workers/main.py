@@ -90,7 +90,8 @@ def _start(sock: socket.socket, config: WorkerConfig) -> Engine:
     detector = partial(ActivityDetector, ActivityModel.load())
 
     def open_stream(settings: StreamSettings, start: int, resume: bytes) -> Stream:
-        return Stream(settings, detector, start, resume)
+        # without partials nobody waits for the next block: a file, as a rule
+        return Stream(settings, partial(detector, is_recorded=not settings.partials), start, resume)
 
     run_canary(recognizer, Engine(recognizer, open_stream, attach))
     capacity = measure_capacity(recognizer, time.perf_counter)

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.resources import files
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gigastt.speech.activity import STATE_BYTES, UNIT_FRAMES, ActivityDetector, ActivityModel
+from gigastt.speech.activity import (
+    BLOCK_FRAMES,
+    LONG_BLOCKS,
+    STATE_BYTES,
+    UNIT_BLOCKS,
+    UNIT_FRAMES,
+    ActivityDetector,
+    ActivityModel,
+    Row,
+)
 from gigastt.speech.features import log_mel
 from gigastt.speech.hypothesis import Features, Samples
 from tests.shared import require_shared
 
 MODEL = ActivityModel.load()
+DETECTOR = (files("gigastt.speech") / "data" / "activity.onnx").read_bytes()
 
 
 def noise(seconds: float, amplitude: int) -> Samples:
@@ -76,6 +87,47 @@ def test_recorded_speech_is_heard() -> None:
     wav = require_shared("audio/golos/golos_00.wav").read_bytes()
     levels = levels_of(np.frombuffer(wav[44:], "<i2").astype(np.int16))
     assert sum(level >= 102 for level in levels) > 0.4 * len(levels)
+
+
+class CountingModel(ActivityModel):
+    """A network whose last bits depend on how much it is given at once, as a matrix library's may."""
+
+    output = 0  # the one that differs
+
+    def run(self, features: Features, above: Row, last: Row, hidden: Row) -> tuple[Row, Row, Row, Row]:
+        outputs = [*super().run(features, above, last, hidden)]
+        if len(features) > UNIT_FRAMES:
+            outputs[self.output] = np.nextafter(outputs[self.output], np.float32(100))
+        return outputs[0], outputs[1], outputs[2], outputs[3]
+
+
+@given(st.lists(st.booleans(), max_size=33))
+@settings(deadline=None)
+def test_long_units_in_any_place_give_the_same_bits(longs: list[bool]) -> None:
+    levels, last_state = straight_through()
+    detector, heard, at = ActivityDetector(MODEL, is_recorded=True), b"", 0
+    per_long = LONG_BLOCKS // UNIT_BLOCKS
+    for is_long in [*longs, *[False] * len(levels)]:
+        count = per_long if is_long and at + per_long <= len(levels) else 1
+        if at < len(levels):
+            heard += detector.push(np.concatenate(changing_noise()[at : at + count]))
+        at += count
+    assert detector.longest_blocks == LONG_BLOCKS
+    assert heard == b"".join(levels)
+    assert detector.get_state() == last_state
+
+
+@pytest.mark.parametrize("output", range(4))
+def test_long_units_with_other_bits_are_found_out_and_not_used(output: int) -> None:
+    model = CountingModel(DETECTOR)
+    model.output = output
+    assert not model.runs_long_alike
+    assert ActivityDetector(model, is_recorded=True).longest_blocks == UNIT_BLOCKS
+
+
+def test_a_stream_that_is_not_recorded_takes_no_long_units() -> None:
+    with pytest.raises(ValueError, match="Expected a unit"):
+        ActivityDetector(MODEL).push(np.zeros((LONG_BLOCKS * BLOCK_FRAMES, 64), np.float32))
 
 
 @pytest.mark.parametrize("frames", [0, 3, UNIT_FRAMES + 4])
