@@ -35,7 +35,6 @@ from gigastt.speech.stream import Stream, StreamSettings
 from gigastt.workers.results import final_message, partial_message
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
 from gigastt.workers.tracks import (
-    BUSY_FINALS,
     COMMIT_STEP_SAMPLES,
     PROGRESS_STEP_SAMPLES,
     FileTrack,
@@ -192,7 +191,7 @@ class Engine:
 
     def _feed_live(self, track: LiveTrack) -> None:
         """Give a track its audio as far as it goes without a pass; line up what needs one."""
-        while track.utterance is not None or track.feed(look=len(self._finals) < BUSY_FINALS):
+        while track.utterance is not None or track.feed():
             self._touched[track.id] = track
             if track.utterance is not None and not self._accept_known(track):
                 self._line_up(track)
@@ -219,10 +218,10 @@ class Engine:
         return {t: t.partial_at + (often if t.stream.is_wordless else usual) for t in wanting}
 
     def _due(self, now: float) -> list[LiveTrack]:
-        """Return the tracks whose partial is due: finals computed ahead, then those that waited longest."""
+        """Return the tracks whose partial is due: finals ahead, first words, then those that waited longest."""
         wanting = list(self._wanting())
         due = [track for track, at in self._due_times(wanting).items() if at <= now or track.urgent]
-        return sorted(due, key=lambda track: (not track.urgent, track.partial_at))
+        return sorted(due, key=lambda track: (not track.urgent, not track.stream.is_wordless, track.partial_at))
 
     def _look_ahead(self, track: LiveTrack, now: float) -> None:
         """Transcribe what is the whole utterance if its silence goes on; its final then needs no pass."""

@@ -1,7 +1,8 @@
 """The order of work in a worker: whose window is encoded next.
 
-Finals first. Then partials of the streams that have waited longest, at a cadence that stretches with the
-load. Then files, which are promised one pass in four when live work is waiting, and every pass when none is.
+Finals first. Then partials: of utterances without a word yet, then of the streams that have waited longest, at
+a cadence that stretches with the load. Then files, which are promised one pass in four when live work is
+waiting, and every pass when none is.
 Pure: no clock, no queue, no stream; `engine` asks and tells.
 """
 
@@ -15,7 +16,8 @@ from gigastt.speech.hypothesis import Window
 
 MIN_PARTIAL_SECONDS = 0.3  # cadence of one stream's partials on an idle worker
 FIRST_PARTIAL_SECONDS = 0.1  # the same before the first word: windows are short, and somebody waits for a sign
-PARTIAL_SHARE = 0.6  # of the worker's time that partials may take; the rest is for finals and files
+FIRST_COST = 0.3  # of the usual cost: these windows are a second long, not four
+PARTIAL_SHARE = 0.8  # of the worker's time that partials may take; finals come first all the same
 LIVE_PASSES_PER_FILE_PASS = 3
 MAX_BATCH = 4
 MAX_BATCH_FRAMES = 160  # 1.6 s: beyond, a batch gains nothing
@@ -65,8 +67,10 @@ class Scheduler:
         Args:
             first: the stream's utterance has no word yet.
         """
-        least = FIRST_PARTIAL_SECONDS if first else MIN_PARTIAL_SECONDS
-        return max(least, speaking * self._partial_seconds / PARTIAL_SHARE)
+        interval = speaking * self._partial_seconds / PARTIAL_SHARE
+        if first:
+            return max(FIRST_PARTIAL_SECONDS, interval * FIRST_COST)
+        return max(MIN_PARTIAL_SECONDS, interval)
 
 
 def choose_batch(windows: Iterable[tuple[Key, Window]]) -> Sequence[tuple[Key, Window]]:

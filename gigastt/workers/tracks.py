@@ -18,7 +18,6 @@ from gigastt.speech.stream import Stream, Utterance
 FILE_PIECE_SAMPLES = 2 * SAMPLE_RATE  # analysed between two looks at live work
 PROGRESS_STEP_SAMPLES = SAMPLE_RATE // 2  # of credit that the gateway need not know of sooner
 LIVE_PIECE_SAMPLES = SAMPLE_RATE * 16 // 100  # 160 ms: shorter than what follows an utterance's tail up to its endpoint
-BUSY_FINALS = 4  # so many waiting finals leave no time to compute others ahead
 COMMIT_STEP_SAMPLES = SAMPLE_RATE // 2  # silence commits this often, not with every packet
 
 
@@ -78,14 +77,10 @@ class LiveTrack(Track):
         """Whether the offer shares no pass: only a result of its own can be a final, and failures are not shared."""
         return self.ahead or self.failed
 
-    def feed(self, *, look: bool = True) -> bool:
-        """Give the stream what has come, up to the end of an utterance, or to a silence that may be one.
-
-        Args:
-            look: whether there is time to compute a final ahead of such a silence's end.
-        """
+    def feed(self) -> bool:
+        """Give the stream what has come, up to the end of an utterance, or to a silence that may be one."""
         fed = False
-        while self.utterance is None and (self.backlog or self.finishing) and not self._must_look(look):
+        while self.utterance is None and (self.backlog or self.finishing) and not self._must_look():
             if self.backlog:
                 self.stream.push(self._next_piece())
                 self.heard = True
@@ -98,11 +93,11 @@ class LiveTrack(Track):
             self.offer, self.speaking = None, False
         return fed
 
-    def _must_look(self, look: bool) -> bool:
+    def _must_look(self) -> bool:
         """Tell whether the words are wanted before more audio: a client that sends much at once sees them, too."""
         if not self.stream.in_tail:
             self.looked = False
-        elif look and self.partials and not self.looked:
+        elif self.partials and not self.looked:
             self.looked = self.looking = True
         return self.looking
 

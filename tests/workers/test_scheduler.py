@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gigastt.speech.hypothesis import Window
-from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
+from gigastt.workers.scheduler import FIRST_COST, FIRST_PARTIAL_SECONDS, PARTIAL_SHARE, Scheduler, Turn, choose_batch
 
 
 def window(frames: int) -> Window:
@@ -87,8 +87,17 @@ def test_partials_thin_out_with_speakers_and_with_the_price_of_a_pass() -> None:
     for _ in range(100):
         scheduler.record_partials(windows=2, seconds=0.2)
 
-    assert scheduler.partial_interval(speaking=6) == pytest.approx(6 * 0.1 / 0.6, rel=1e-3)
-    assert scheduler.partial_interval(speaking=12) == pytest.approx(12 * 0.1 / 0.6, rel=1e-3)
+    assert scheduler.partial_interval(speaking=6) == pytest.approx(6 * 0.1 / PARTIAL_SHARE, rel=1e-3)
+    assert scheduler.partial_interval(speaking=12) == pytest.approx(12 * 0.1 / PARTIAL_SHARE, rel=1e-3)
+
+
+def test_a_first_word_is_looked_for_more_often_for_its_passes_are_cheap() -> None:
+    scheduler = Scheduler()
+    scheduler.record_partials(windows=1, seconds=0.5)
+
+    usual, first = (scheduler.partial_interval(speaking=12, first=first) for first in (False, True))
+    assert first == pytest.approx(FIRST_COST * usual)
+    assert scheduler.partial_interval(speaking=1, first=True) == FIRST_PARTIAL_SECONDS
 
 
 @pytest.mark.parametrize(
