@@ -45,6 +45,11 @@ ALAW_TABLE = _expand_alaw()
 _WIDTHS: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
 
 
+def sample_bytes(encoding: Encoding) -> int:
+    """Return how many bytes a sample takes."""
+    return _WIDTHS[encoding]
+
+
 class PcmDecoder:
     """Turn bytes, cut anywhere, into samples."""
 

@@ -8,52 +8,66 @@ further.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from gigastt.audio.pcm import SAMPLE_RATE, PcmDecoder, Samples
+from gigastt.audio.pcm import SAMPLE_RATE, PcmDecoder, Samples, sample_bytes
 from gigastt.audio.resample import Resampler
 from gigastt.gateway.configure import ClientOptions
 from gigastt.gateway.flow import Pace
-from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.session import Session
 
 _PIECE_BYTES = 64 * 1024  # so that one large frame does not hold up the loop
+_AT_ONCE_SECONDS = 1.0
 
 
 class Intake:
     """The way of the audio from a connection to its session."""
 
-    def __init__(self, session: Session, options: ClientOptions, metrics: Metrics, clock: Callable[[], float]) -> None:
+    def __init__(self, session: Session, options: ClientOptions, clock: Callable[[], float]) -> None:
         self._session = session
-        self._metrics = metrics
         self._clock = clock
         self._decoder = PcmDecoder(options.encoding, options.channels)
         self._as_it_is = options.encoding == "pcm_s16le" and options.sample_rate == SAMPLE_RATE
         self._resamplers = [Resampler(options.sample_rate) for _ in range(options.channels)]
-        self._rate = options.sample_rate
+        self._bytes_per_second = options.sample_rate * options.channels * sample_bytes(options.encoding)
         self._pace = Pace(clock())
+        self._next_at = 0.0  # when the client's pace allows more
         self._whole = True  # everything decoded so far was accepted
 
     async def feed(self, data: bytes) -> None:
         """Accept the bytes of one frame. Cancelled, it leaves off in the middle; then only `finish` may follow."""
         self._whole = False
         for begin in range(0, len(data), _PIECE_BYTES):
-            piece = data[begin : begin + _PIECE_BYTES]
-            pcm = self._decoder.push_int16(piece) if self._as_it_is else self._decoder.push(piece)
-            delay = self._pace.delay(pcm.shape[1] / self._rate, self._clock())
+            delay = max(0.0, self._next_at - self._clock())
             if delay or begin:  # between the pieces of a large frame others have their turn
                 await asyncio.sleep(delay)
-            for channel, resampler in enumerate(self._resamplers):
-                await self._accept(channel, pcm[channel] if self._as_it_is else resampler.push(pcm[channel]))
+            for channel, samples in enumerate(self._decode(data[begin : begin + _PIECE_BYTES], self._clock())):
+                await self._session.send(channel, samples)
         self._whole = True
+
+    def feed_at_once(self, data: bytes, now: float) -> bool:
+        """Accept the bytes of one frame if that has to wait for nothing; return whether they were accepted."""
+        if (
+            not self._whole
+            or now < self._next_at
+            or len(data) > _AT_ONCE_SECONDS * self._bytes_per_second
+            or self._session.room < 2 * _AT_ONCE_SECONDS * SAMPLE_RATE  # a resampler may give up what it held back
+        ):
+            return False
+        for channel, samples in enumerate(self._decode(data, now)):
+            self._session.push(channel, samples)
+        return True
 
     async def flush(self) -> None:
         """Accept what the resamplers hold back: the end of the audio."""
         if not self._whole:
             return
         for channel, resampler in enumerate(self._resamplers):
-            await self._accept(channel, resampler.flush())
+            await self._session.send(channel, resampler.flush())
 
-    async def _accept(self, channel: int, samples: Samples) -> None:
-        await self._session.send(channel, samples)
-        self._metrics.audio_seconds.inc(len(samples) / SAMPLE_RATE)
+    def _decode(self, data: bytes, now: float) -> Iterator[Samples]:
+        """Yield the samples of each channel, and note when more may come."""
+        pcm = self._decoder.push_int16(data) if self._as_it_is else self._decoder.push(data)
+        self._next_at = now + self._pace.delay(len(data) / self._bytes_per_second, now)
+        for channel, resampler in enumerate(self._resamplers):
+            yield pcm[channel] if self._as_it_is else resampler.push(pcm[channel])

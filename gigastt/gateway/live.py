@@ -2,7 +2,8 @@
 
 Two tasks a session: one reads frames and carries out what the protocol says; one, from the first audio on, writes
 what the session has to tell. Nothing is decided here but deadlines: every send has one, and a client that does not
-read is dropped. An idle client has no state in any worker. A chunk of audio costs no task and no timer.
+read is dropped. An idle client has no state in any worker. A chunk of audio costs no task and no timer: while the
+reader waits for a frame, the connection hands audio that needs no waiting straight to the session.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from gigastt.gateway.protocol import (
     SendReady,
 )
 from gigastt.gateway.session import Session, SessionOptions
+from gigastt.gateway.ws_connection import TAKER
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -80,6 +82,7 @@ class LiveConnection:
         self._tasks: asyncio.TaskGroup
         self._scope: asyncio.Timeout | None = None  # what the reader waits in, so that it can be woken
         self._woken = False
+        self._listening = False  # the reader waits for a frame, and has dealt with all before it
         self._alarm: asyncio.TimerHandle | None = None
         self._over = False
         self._close_code = CLOSE_INTERNAL
@@ -152,6 +155,8 @@ class LiveConnection:
         try:
             await self._perform(self._protocol.admitted(self._loop.time()))
             self._set_alarm()
+            if (set_taker := self._websocket.scope["state"].get(TAKER)) is not None:
+                set_taker(self._take_at_once)
             while not self._over:
                 await self._perform(await self._receive())
         except WebSocketDisconnect:
@@ -164,7 +169,7 @@ class LiveConnection:
         try:
             async with asyncio.timeout(None) as self._scope:
                 while not self._woken and not self._over:
-                    message = self._early or await self._websocket.receive()
+                    message = self._early or await self._next_message()
                     self._early = None
                     match self._take(message):
                         case [FeedAudio(data)]:
@@ -179,6 +184,23 @@ class LiveConnection:
             self._scope = None
         self._woken = False
         return self._protocol.drain() if self._context.pool.draining else self._protocol.tick(self._loop.time())
+
+    async def _next_message(self) -> Message:
+        self._listening = True
+        try:
+            return await self._websocket.receive()
+        finally:
+            self._listening = False
+
+    def _take_at_once(self, data: bytes) -> bool:
+        """Feed audio in the place of the reader, where nothing has to be waited for; return whether that was so."""
+        if not self._listening or self._intake is None or not self._protocol.takes_audio:
+            return False
+        now = self._loop.time()
+        if not self._intake.feed_at_once(data, now):
+            return False
+        self._protocol.audio_taken(now)
+        return True
 
     def _take(self, message: Message) -> list[Effect]:
         now = self._loop.time()
@@ -238,7 +260,7 @@ class LiveConnection:
             self._context.pool,
             SessionOptions(options.endpoint_silence_ms, options.partials, options.channels, self._exchange.request_id),
         )
-        self._intake = Intake(self._session, options, self._context.metrics, self._loop.time)
+        self._intake = Intake(self._session, options, self._loop.time)
         self._tasks.create_task(self._write(self._session))
         return self._intake
 

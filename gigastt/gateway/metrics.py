@@ -13,6 +13,8 @@ import time
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from gigastt.audio.pcm import SAMPLE_RATE
+
 KNOWN_METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 OTHER_METHOD = "OTHER"
 OTHER_PATH = "other"
@@ -59,6 +61,7 @@ class Metrics:
         )
         self.batch_size = self._histogram("batch_size", "Windows in one encoder pass.", _BATCH_BUCKETS)
         self.audio_seconds = self._counter("audio_seconds", "Seconds of audio accepted from clients.")
+        self.accepted_samples = 0  # not counted in `audio_seconds` yet: for each chunk that would be dear
         self.audio_samples_lost = self._counter(
             "audio_samples_lost", "Samples (16 kHz) declared lost to a client; 0 is the promise."
         )
@@ -80,6 +83,8 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return every series in the Prometheus text format (`CONTENT_TYPE`)."""
+        accepted, self.accepted_samples = self.accepted_samples, 0
+        self.audio_seconds.inc(accepted / SAMPLE_RATE)
         return generate_latest(self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

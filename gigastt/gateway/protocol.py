@@ -126,6 +126,11 @@ class ClientProtocol:
         self._feeding = True
         return [FeedAudio(data)]
 
+    @property
+    def takes_audio(self) -> bool:
+        """Whether audio of a size that the connection lets through may be fed without asking `receive_bytes`."""
+        return self.state == "streaming"
+
     def audio_taken(self, now: float) -> None:
         """The bytes of the last FeedAudio are accepted. While they wait, the client cannot be called idle."""
         self._feeding = False

@@ -95,8 +95,20 @@ class Session:
                 self._room.clear()
                 await self._room.wait()
                 continue
-            accepted, samples = samples[:room], samples[room:]
-            track.push(accepted)
+            self.push(channel, samples[:room])
+            samples = samples[room:]
+
+    @property
+    def room(self) -> int:
+        """Samples that every channel may accept now."""
+        return min(track.room for track in self.tracks)
+
+    def push(self, channel: int, samples: Samples) -> None:
+        """Accept samples of one channel, at most `room`."""
+        track = self.tracks[channel]
+        if not self._finished and not track.done:
+            track.push(samples)
+            self._pool.metrics.accepted_samples += len(samples)
             self._stopwatch.heard(channel, track.source.end, self._clock())
             self._pool.pump_track(track)
 
