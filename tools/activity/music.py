@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+import numpy.typing as npt
 
 from tools.activity.channels import SAMPLE_RATE, Waveform, normalise
 
@@ -21,19 +24,25 @@ class _Score:
     def add_note(
         self, at: int, semitones: float, length: int, amplitude: float, decay: float, harmonics: int, tilt: float
     ) -> None:
-        time = np.arange(length) / SAMPLE_RATE
-        pitch = self._root * 2 ** (semitones / 12)
-        partials = [k for k in range(1, harmonics + 1) if pitch * k < _HIGHEST_HZ]
-        wave = np.zeros(length)
-        for partial in partials:
-            wave += np.sin(2 * np.pi * pitch * partial * time) * partial**-tilt
-        attack, release = np.minimum(time / 0.01, 1), np.minimum((length / SAMPLE_RATE - time) / 0.02, 1)
+        note = _play(self._root * 2 ** (semitones / 12), length, decay, harmonics, tilt)
         span = self.wave[at : at + length]
-        span += (wave * attack * np.exp(-decay * time) * release * amplitude).astype(np.float32)[: len(span)]
+        span += (note * amplitude).astype(np.float32)[: len(span)]
 
     def add_drum(self, at: int, length: int, rng: np.random.Generator) -> None:
         strike = rng.standard_normal(length) * np.exp(-8 * np.arange(length) / length) * 0.8
         self.wave[at : at + length] += strike.astype(np.float32)
+
+
+@lru_cache(maxsize=64)  # a piece of music has some thirty notes, and repeats them
+def _play(pitch: float, length: int, decay: float, harmonics: int, tilt: float) -> npt.NDArray[np.float64]:
+    """Play one note at full amplitude, `pitch` in Hz."""
+    time = np.arange(length) / SAMPLE_RATE
+    wave = np.zeros(length)
+    for partial in range(1, harmonics + 1):
+        if pitch * partial < _HIGHEST_HZ:
+            wave += np.sin(2 * np.pi * pitch * partial * time) * partial**-tilt
+    attack, release = np.minimum(time / 0.01, 1), np.minimum((length / SAMPLE_RATE - time) / 0.02, 1)
+    return wave * attack * np.exp(-decay * time) * release
 
 
 def music(length: int, rng: np.random.Generator) -> Waveform:
