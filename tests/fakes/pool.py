@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gigastt.config import Limits, Settings
-from gigastt.errors import CapacityTimeout, ShuttingDown
+from gigastt.gateway.admission import Admission
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.events import Event, FinalEvent
 from gigastt.gateway.metrics import Metrics
@@ -30,46 +29,48 @@ class FakeCard:
     vocab_size: int = 257
 
 
-@dataclass
 class FakePool:
-    """Places, and nothing behind them."""
+    """Four places that are handed out as the real ones are, and nothing behind them."""
 
-    state: str = "ready"
-    total: int = 4
-    busy: int = 0
-    waiters: int = 0
-    size: int = 2
-    workers_ready: int = 2
-    model: FakeCard | None = field(default_factory=FakeCard)
+    size = 2
+    workers_ready = 2
+
+    def __init__(self) -> None:
+        self.state = "ready"
+        self.model: FakeCard | None = FakeCard()
+        self._admission = Admission(Metrics())
+        self._admission.resize(4)
+
+    @property
+    def total(self) -> int:
+        return self._admission.capacity
+
+    @property
+    def busy(self) -> int:
+        return self._admission.active
 
     @property
     def available(self) -> int:
-        return max(0, self.total - self.busy)
+        return self._admission.available
 
     @property
     def saturation(self) -> float:
-        return self.busy / self.total
+        return self._admission.saturation
+
+    def admit(self, timeout: float) -> AbstractAsyncContextManager[None]:
+        return self._admission.admit(timeout)
 
     @asynccontextmanager
-    async def admit(self, timeout: float) -> AsyncIterator[None]:
-        if self.state == "shutting_down":
-            raise ShuttingDown("The server is shutting down.", retry_after_ms=1000)
-        try:
-            async with asyncio.timeout(timeout):
-                while not self.available:
-                    self.waiters += 1
-                    await asyncio.sleep(0.005)
-                    self.waiters -= 1
-        except TimeoutError:
-            raise CapacityTimeout("No capacity in time.", retry_after_ms=2500) from None
-        self.busy += 1
-        try:
+    async def full(self) -> AsyncIterator[None]:
+        """Hold every place."""
+        async with AsyncExitStack() as places:
+            for _ in range(self.total):
+                await places.enter_async_context(self.admit(0))
             yield
-        finally:
-            self.busy -= 1
 
     def begin_drain(self) -> None:
         self.state = "shutting_down"
+        self._admission.close()
 
 
 @dataclass

@@ -89,8 +89,8 @@ async def test_health_is_open_to_every_host_origin_and_rate() -> None:
 
 async def test_ready_counts_places_and_stays_ready_when_full() -> None:
     fakes = Fakes()
-    fakes.pool.busy = 4
-    response = await request(fakes.context(), "GET", "/ready")
+    async with fakes.pool.full():
+        response = await request(fakes.context(), "GET", "/ready")
     assert response.status_code == 200
     assert response.json() == {"status": "ready", "pool_available": 0, "pool_total": 4, "saturation": 1.0}
 

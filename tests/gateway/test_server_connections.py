@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 from gigastt.config import Limits
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.deadlines import Deadlines
+from gigastt.gateway.ws_connection import MISSED_PINGS
 from tests.fakes.gateway import Running, serving
 from tests.fakes.pool import Fakes
 from tests.waiting import wait_until
@@ -242,13 +243,16 @@ async def test_a_peer_that_answers_no_ping_is_dropped() -> None:
 
 
 async def test_a_peer_that_answers_pings_stays() -> None:
-    async with (
-        serving(Fakes().context(), deadlines=QUICK) as running,
-        websockets.connect(f"{running.ws}/v1/ws") as session,
-    ):
-        await asyncio.wait({asyncio.create_task(asyncio.sleep(1.0))})
-        await session.send(b"abc")
-        assert json.loads(await session.recv()) == {"bytes": 3}
+    async with serving(Fakes().context(), deadlines=QUICK) as running, raw(running) as client, asyncio.timeout(5):
+        client.write(UPGRADE + "\r\n")
+        await client.reader.readuntil(b"\r\n\r\n")
+        for _ in range(2 * MISSED_PINGS):
+            ping, length = await client.reader.readexactly(2)
+            assert ping == 0x89
+            pong = await client.reader.readexactly(length)
+            client.write(bytes([0x8A, 0x80 | length, 0, 0, 0, 0]) + pong)  # masked with zeros
+        client.write(b"\x82\x83\0\0\0\0abc")
+        assert await client.reader.readuntil(b"}") == b'\x81\x0b{"bytes":3}'
 
 
 async def shout(websocket: WebSocket, context: AppContext) -> None:

@@ -121,8 +121,8 @@ async def test_a_body_that_grows_beyond_the_limit_is_refused_before_its_end() ->
 
 async def test_no_place_in_time_is_a_timeout_with_retry_after() -> None:
     fakes = Fakes()
-    fakes.pool.busy = fakes.pool.total
-    response = await post(fakes.context(Limits(pool_checkout_timeout_secs=0.02)))
+    async with fakes.pool.full():
+        response = await post(fakes.context(Limits(pool_checkout_timeout_secs=0.02)))
     assert (response.status_code, response.json()["code"]) == (503, "timeout")
     assert response.json()["retry_after_ms"] == 2500
     assert response.headers["retry-after"] == "3"

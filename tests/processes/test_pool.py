@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import uvloop
 
 from gigastt.audio.shared import SharedSegment
 from gigastt.config import Settings
@@ -129,7 +130,6 @@ def test_the_only_worker_is_replaced_and_the_session_goes_on(loop: str) -> None:
             assert pool.pids != [pid]
 
     if loop == "uvloop":
-        uvloop = pytest.importorskip("uvloop")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(play())
     else:
