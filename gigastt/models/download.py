@@ -11,16 +11,18 @@ Blocking; the command line runs it in its own process, a server in a child proce
 
 from __future__ import annotations
 
+import itertools
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gigastt.config import Precision
-from gigastt.errors import DownloadFailed, ModelInvalid, ModelMissing
+from gigastt.errors import DownloadFailed
 from gigastt.models.catalog import ENCODER_FORMS, ENCODER_FP32, ENCODER_OPTIMIZED, CatalogEntry, RemoteFile
 from gigastt.models.disk import FreeBytes, free_bytes
-from gigastt.models.hub import Hub, RemoteState
+from gigastt.models.hub import Hub, LineBroken, RemoteState
 from gigastt.models.lock import exclusive
 from gigastt.models.memory import available_memory
 from gigastt.models.prepacked import plan_load
@@ -28,7 +30,7 @@ from gigastt.models.preparation import Needs, Preparation, make_encoder
 from gigastt.models.progress import DownloadProgress
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.store import PARTIAL_FOLDER, ModelFiles, choose_encoder, is_present, model_folder, resolve
-from gigastt.models.transfer import Patience, Transfer, Wanted, persist
+from gigastt.models.transfer import Patience, Transfer, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +38,19 @@ class DownloadOptions:
     """What to fetch and what to do with it.
 
     Attributes:
+        preparation: makes what makes loading and search fast, and the optimised encoder.
         precision: `int8` takes the published int8 encoder as it is; `fp32` the fp32 one as it is;
             `auto` optimises the fp32 one and then removes it.
         mirror: address of a mirror of the hub; None for HF_ENDPOINT or the hub itself.
         keep_fp32: keep the fp32 encoder after optimising.
         optimize: make the optimised encoder, with `auto`.
-        preparation: makes what makes loading and search fast, and the optimised encoder; None: nothing is made.
     """
 
+    preparation: Preparation
     precision: Precision = "auto"
     mirror: str | None = None
     keep_fp32: bool = False
     optimize: bool = True
-    preparation: Preparation | None = None
     timeout: float | None = None
     patience: Patience = field(default_factory=Patience)
     free: FreeBytes = free_bytes
@@ -82,20 +84,6 @@ def download(
             raise DownloadFailed(f"Cannot use {folder}: {exc.strerror or exc}.") from exc
 
 
-def ensure(
-    entry: CatalogEntry, model_dir: Path, options: DownloadOptions, progress: DownloadProgress | None = None
-) -> Outcome:
-    """Return the files that are here, or download them: what `serve --auto-download` does.
-
-    Raises:
-        DownloadFailed, NotEnoughRoom: as `download`.
-    """
-    try:
-        return Outcome(resolve(entry.name, model_dir, options.precision), ())
-    except (ModelMissing, ModelInvalid):
-        return download(entry, model_dir, options, progress)
-
-
 class _Download:
     """One download, under the directory's lock."""
 
@@ -124,8 +112,7 @@ class _Download:
         encoder = self._entry.encoder_int8 if options.precision == "int8" else self._entry.encoder
         fp32_was_ours = self._seals.get(ENCODER_FP32) is not None
         wanted_files = [encoder, self._entry.decoder, self._entry.joint, self._entry.vocabulary]
-        preparation = options.preparation
-        optimizing = preparation is not None and options.optimize and options.precision == "auto"
+        optimizing = options.optimize and options.precision == "auto"
         if optimizing and is_present(self._folder / ENCODER_OPTIMIZED):
             optimizing = False
             if not options.keep_fp32:
@@ -145,24 +132,22 @@ class _Download:
 
         # 4. Make it fast.
         report: list[str] = []
-        if preparation is not None and optimizing:
-            report += make_encoder(self._folder / ENCODER_FP32, self._folder, preparation, self._progress)
+        if optimizing:
+            report += make_encoder(self._folder / ENCODER_FP32, self._folder, options.preparation, self._progress)
             if not options.keep_fp32 and (fp32_was_ours or any(file.name == ENCODER_FP32 for file in wanted)):
                 (self._folder / ENCODER_FP32).unlink()
                 Seals(self._folder).drop(ENCODER_FP32)
         shutil.rmtree(self._folder / PARTIAL_FOLDER, ignore_errors=True)
         files = resolve(self._entry.name, self._model_dir, options.precision)
-        if preparation is not None and (wanted or report or files.search is None):
+        if wanted or report or files.search is None:
             self._progress.begin("optimizing", subject="loading and search")
-            report += preparation.prepare(files.encoder)
+            report += options.preparation.prepare(files.encoder)
             files = resolve(self._entry.name, self._model_dir, options.precision)
         self._progress.begin("done")
         return Outcome(files, tuple(file.name for file in wanted), tuple(report))
 
     def _needs(self, encoder: RemoteFile, *, optimizing: bool) -> Needs:
         """What making the files fast will take, besides themselves."""
-        if self._options.preparation is None:
-            return Needs()
         size = encoder.nominal_bytes
         here = choose_encoder(self._folder, self._options.precision)
         if here is not None and not optimizing:
@@ -197,12 +182,16 @@ class _Download:
         return Wanted(file.name, remote.size or file.nominal_bytes, sha256, exact=remote.size is not None)
 
     def _look_up(self, file: RemoteFile) -> RemoteState:
-        return persist(
-            lambda: self._hub.look_up(file.name),
-            self._options.patience,
-            self._progress,
-            f"Cannot ask {self._hub.endpoint} about {file.name}",
-        )
+        """Ask the hub about a file, again while its failures may pass."""
+        patience = self._options.patience
+        for failures in itertools.count(1):
+            try:
+                return self._hub.look_up(file.name)
+            except LineBroken as exc:
+                if failures >= patience.attempts:
+                    raise DownloadFailed(f"Cannot ask {self._hub.endpoint} about {file.name}: {exc}.") from exc
+                time.sleep(patience.pause(failures))
+        raise AssertionError("unreachable")
 
     def _agree(self, file: RemoteFile, remote: RemoteState) -> str:
         """The digest a file must have: the catalogue's, else the hub's."""
@@ -224,10 +213,10 @@ class _Download:
         """Read a file in our folder; seal it where it is right."""
         if self._digest(path) != sha256:
             return False
-        if self._seals.get(path.name) is None or self._seals.state(path.name) != "good":
+        if self._seals.state(path.name) != "good":
             self._seals.put(path.name, sha256)
         return True
 
     def _digest(self, path: Path) -> str:
         self._progress.turn_to(path.name)
-        return sha256_of(path, lambda count: self._progress.check_cancelled())
+        return sha256_of(path)

@@ -1,26 +1,21 @@
 """Download in a child process: what `serve --auto-download` does while it already answers `/health`.
 
 A child, because optimising takes gigabytes that a server should not keep, and because it can be ended at any
-moment. The parent's side is `fetch_in_child`, a coroutine on the gateway's loop that repeats the child's progress;
-the child is `python -m gigastt.models.fetch JSON` and writes one JSON object a line to standard output:
+moment. This is the parent's side, on the gateway's loop; the child is `fetch_main`, and writes one JSON object a
+line to standard output:
 
     {"stage": "downloading", "subject": "…", "done_bytes": 1, "total_bytes": 2}      progress, at most one a percent
     {"error": "…", "code": "download_failed"}                                        the last line of a failure
-
-The child ends when its standard input does, so none outlives its server. Interrupts are the server's business.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from gigastt.config import Precision
@@ -41,7 +36,7 @@ class FetchRequest:
 
     def command(self) -> list[str]:
         """The command that starts the child."""
-        return [sys.executable, "-m", "gigastt.models.fetch", json.dumps(asdict(self))]
+        return [sys.executable, "-m", "gigastt.models.fetch_main", json.dumps(asdict(self))]
 
 
 async def fetch_in_child(command: Sequence[str], progress: DownloadProgress) -> None:
@@ -93,61 +88,3 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         except TimeoutError:
             process.kill()
             await process.wait()
-
-
-class Reporter:
-    """The child's end of the line: a line a percent, not a line a block."""
-
-    def __init__(self) -> None:
-        self._last: tuple[str, int | None] | None = None
-
-    def observe(self, snapshot: Snapshot) -> None:
-        """Write a snapshot where it differs in what people would see."""
-        seen = (snapshot.stage, snapshot.percent)
-        if seen != self._last:
-            self._last = seen
-            write_line(snapshot.to_dict())
-
-
-def write_line(fields: dict[str, Any]) -> None:
-    """Write one JSON object as one line."""
-    sys.stdout.write(json.dumps(fields) + "\n")
-    sys.stdout.flush()
-
-
-def end_with_parent() -> None:
-    """End this process when its standard input ends, and leave interrupts to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
-
-
-def report_failure(exc: GigasttError) -> int:
-    """Write the last line of a failure; return the exit status."""
-    write_line({"error": str(exc), "code": exc.code})
-    return exc.exit_code
-
-
-def main(argument: str) -> int:
-    """Run the child."""
-    from gigastt.models.catalog import find
-    from gigastt.models.download import DownloadOptions, ensure
-    from gigastt.models.preparation import PREPARATION
-
-    end_with_parent()
-    request = FetchRequest(**json.loads(argument))
-    options = DownloadOptions(precision=request.precision, preparation=PREPARATION)
-    try:
-        ensure(find(request.model), Path(request.model_dir), options, DownloadProgress(Reporter().observe))
-    except GigasttError as exc:
-        return report_failure(exc)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

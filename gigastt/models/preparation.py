@@ -87,7 +87,6 @@ def make_encoder(source: Path, folder: Path, preparation: Preparation, progress:
     """
 
     def tell(step: str) -> None:
-        progress.check_cancelled()
         progress.begin("optimizing", subject=step)
 
     tell("the encoder")

@@ -1,17 +1,14 @@
-"""How far fetching a model has got: written by the thread that works, read by whoever wants to know.
+"""How far fetching a model has got: told by whatever does the work, seen by whoever wants to know.
 
-The one object shared between a download and the outside. Reading takes a lock for a moment; `cancel` may be
-called from any thread and ends the download at its next block. Knows no terminal and no HTTP.
+Runs on the thread that works; the server's own copy lives on the event loop and repeats what the fetching process
+reports. Knows no terminal and no HTTP.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
-
-from gigastt.errors import DownloadFailed
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 Stage: TypeAlias = Literal["waiting", "checking", "downloading", "optimizing", "done"]
 
@@ -38,73 +35,35 @@ class Snapshot:
             return "waiting for another process that downloads"
         return self.stage if self.percent is None else f"{self.stage} {self.percent} %"
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields, for a line of JSON."""
-        return asdict(self)
-
 
 class DownloadProgress:
-    """A download's current snapshot, and the way to stop it.
+    """A download's current snapshot.
 
     Args:
-        observe: called after every change, from the working thread; must be quick.
+        observe: called after every change; must be quick.
     """
 
-    def __init__(self, observe: Callable[[Snapshot], None] | None = None) -> None:
+    def __init__(self, observe: Callable[[Snapshot], None] = lambda snapshot: None) -> None:
         self._observe = observe
-        self._lock = threading.Lock()
-        self._snapshot = Snapshot()
-        self._cancelled = threading.Event()
-
-    def snapshot(self) -> Snapshot:
-        """The state at this moment."""
-        with self._lock:
-            return self._snapshot
+        self.snapshot = Snapshot()
 
     def describe(self) -> str:
         """One phrase: `downloading 37 %`."""
-        return self.snapshot().describe()
+        return self.snapshot.describe()
 
     def begin(self, stage: Stage, *, subject: str = "", total_bytes: int = 0, done_bytes: int = 0) -> None:
         """Enter a stage."""
         self.publish(Snapshot(stage, subject, done_bytes, total_bytes))
 
     def advance(self, count: int) -> None:
-        """Count bytes of this stage (negative where bytes had to be thrown away).
-
-        Raises:
-            DownloadFailed: somebody has called `cancel`.
-        """
-        self.check_cancelled()
-        now = self.snapshot()
-        self.publish(Snapshot(now.stage, now.subject, now.done_bytes + count, now.total_bytes))
+        """Count bytes of this stage (negative where bytes had to be thrown away)."""
+        self.publish(replace(self.snapshot, done_bytes=self.snapshot.done_bytes + count))
 
     def turn_to(self, subject: str) -> None:
         """Name the file that is being worked on."""
-        now = self.snapshot()
-        self.publish(Snapshot(now.stage, subject, now.done_bytes, now.total_bytes))
+        self.publish(replace(self.snapshot, subject=subject))
 
     def publish(self, snapshot: Snapshot) -> None:
         """Replace the snapshot; also how a parent process repeats what its child reports."""
-        with self._lock:
-            self._snapshot = snapshot
-        if self._observe is not None:
-            self._observe(snapshot)
-
-    def cancel(self) -> None:
-        """Ask the download to stop; what has arrived is kept and used by the next one."""
-        self._cancelled.set()
-
-    def check_cancelled(self) -> None:
-        """Stop here where `cancel` was called.
-
-        Raises:
-            DownloadFailed: it was.
-        """
-        if self._cancelled.is_set():
-            raise DownloadFailed("The download was stopped. What has arrived is kept: the next one goes on there.")
-
-    def pause(self, seconds: float) -> None:
-        """Wait, but no longer than until `cancel`."""
-        self._cancelled.wait(seconds)
-        self.check_cancelled()
+        self.snapshot = snapshot
+        self._observe(snapshot)

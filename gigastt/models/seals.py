@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -20,7 +19,6 @@ from typing import Literal, TypeAlias
 from gigastt.models.disk import write_atomically
 
 SEALS_FILE = ".seals.json"
-_BLOCK_BYTES = 1 << 20
 
 SealState: TypeAlias = Literal["none", "good", "stale"]
 
@@ -34,17 +32,10 @@ class Seal:
     mtime_ns: int
 
 
-def sha256_of(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+def sha256_of(path: Path) -> str:
     """Read a file once and return its SHA-256 in hex (0.5 to 2 s for 844 MB that are in memory)."""
-    digest = hashlib.sha256()
-    buffer = bytearray(_BLOCK_BYTES)
-    view = memoryview(buffer)
     with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            digest.update(view[:count])
-            if on_bytes is not None:
-                on_bytes(count)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Seals:

@@ -13,19 +13,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from gigastt.errors import DownloadFailed, NotEnoughRoom
-from gigastt.models.disk import FreeBytes, free_bytes, mib, rename_durably
+from gigastt.models.disk import FreeBytes, mib, rename_durably
 from gigastt.models.hub import Hub, LineBroken, PartTooLong
 from gigastt.models.progress import DownloadProgress
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.store import PARTIAL_FOLDER
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class Patience:
 
     def pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row."""
-        return float(min(self.longest_pause, self.first_pause * 2 ** (failures - 1)))
+        return min(self.longest_pause, self.first_pause * 2.0 ** (failures - 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +62,13 @@ class Transfer:
         hub: Hub,
         folder: Path,
         progress: DownloadProgress,
-        patience: Patience | None = None,
-        free: FreeBytes = free_bytes,
+        patience: Patience,
+        free: FreeBytes,
     ) -> None:
         self._hub = hub
         self._folder = folder
         self._progress = progress
-        self._patience = patience or Patience()
+        self._patience = patience
         self._free = free
 
     def part(self, name: str, sha256: str) -> Path:
@@ -111,7 +108,7 @@ class Transfer:
         digest = ""
         for _ in range(2):
             self._receive(wanted, part)
-            digest = sha256_of(part, lambda count: self._progress.check_cancelled())
+            digest = sha256_of(part)
             if digest == wanted.sha256:
                 Seals(self._folder).put(wanted.name, digest, part)
                 rename_durably(part, self._folder / wanted.name)
@@ -143,7 +140,7 @@ class Transfer:
                     f"Cannot fetch {wanted.name} from {self._hub.endpoint}: {cause}. {mib(part.stat().st_size)} of "
                     f"{mib(wanted.size)} have arrived and are kept: the next download goes on there."
                 )
-            self._progress.pause(self._patience.pause(failures))
+            time.sleep(self._patience.pause(failures))
 
     def _receive_once(self, wanted: Wanted, part: Path) -> bool:
         """Receive over one connection; return whether the file is now as long as it should be."""
@@ -171,19 +168,3 @@ class Transfer:
         os.truncate(part, 0)
         self._progress.advance(-size)
         return 0
-
-
-def persist(step: Callable[[], _T], patience: Patience, progress: DownloadProgress, purpose: str) -> _T:
-    """Repeat a small request while its failures may pass.
-
-    Raises:
-        DownloadFailed: they did not.
-    """
-    for failures in range(1, patience.attempts + 1):
-        try:
-            return step()
-        except LineBroken as exc:
-            if failures == patience.attempts:
-                raise DownloadFailed(f"{purpose}: {exc}.") from exc
-            progress.pause(patience.pause(failures))
-    raise AssertionError("a loop of at least one attempt returns or raises")

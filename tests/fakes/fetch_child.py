@@ -8,24 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from gigastt.errors import GigasttError
-from gigastt.models.download import DownloadOptions, ensure
-from gigastt.models.fetch import Reporter, end_with_parent, report_failure
-from gigastt.models.progress import DownloadProgress
+from gigastt.models.download import DownloadOptions
+from gigastt.models.fetch_main import run
 from gigastt.models.transfer import Patience
-from tests.fakes.models import make_contents, make_entry
-
-
-def main(model_dir: str) -> int:
-    """Run the child."""
-    end_with_parent()
-    options = DownloadOptions(precision="fp32", patience=Patience(attempts=2, first_pause=0.0))
-    try:
-        ensure(make_entry(make_contents()), Path(model_dir), options, DownloadProgress(Reporter().observe))
-    except GigasttError as exc:
-        return report_failure(exc)
-    return 0
-
+from tests.fakes.models import NO_PREPARATION, make_contents, make_entry
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    options = DownloadOptions(NO_PREPARATION, "fp32", patience=Patience(attempts=2, first_pause=0.0))
+    sys.exit(run(make_entry(make_contents()), Path(sys.argv[1]), options))

@@ -16,10 +16,13 @@ from gigastt.models.catalog import (
     CatalogEntry,
     RemoteFile,
 )
+from gigastt.models.preparation import Preparation
 
 REPOSITORY = "someone/small-model"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 SIZES = {ENCODER_FP32: 400_000, ENCODER_INT8: 100_000, DECODER: 30_000, JOINT: 20_000, VOCABULARY: 500}
+
+NO_PREPARATION = Preparation(lambda source, target, tell: [], lambda encoder: [])
 
 
 def make_contents(seed: int = 1) -> dict[str, bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from gigastt.config import DEFAULT_MODEL, Precision
 from gigastt.errors import DownloadFailed, ModelInvalid, NotEnoughRoom
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED, JOINT, VOCABULARY
-from gigastt.models.download import DownloadOptions, Outcome, download, ensure
+from gigastt.models.download import DownloadOptions, Outcome, download
 from gigastt.models.preparation import Preparation
 from gigastt.models.progress import DownloadProgress, Snapshot
 from gigastt.models.seals import Seals
@@ -25,13 +24,26 @@ from gigastt.models.transfer import Patience
 from tests.fakes.hub import FakeHub, Fault, serve_hub
 from tests.fakes.models import REPOSITORY, REVISION, SIZES, make_contents, make_entry
 from tests.shared import do_without
-from tests.waiting import wait_for
 
 CONTENTS = make_contents()
 ENTRY = make_entry(CONTENTS)
 ONE_TRY = Patience(attempts=1, first_pause=0.0)
 TWO_TRIES = Patience(attempts=2, first_pause=0.0)
 FETCHED_FP32 = (ENCODER_FP32, DECODER, JOINT, VOCABULARY)
+
+
+def halve(source: Path, target: Path, tell: Callable[[str], None]) -> list[str]:
+    """Stand for the optimiser."""
+    target.write_bytes(source.read_bytes()[::2])
+    return [f"{source.name} → {target.name}"]
+
+
+def note(encoder: Path) -> list[str]:
+    """Stand for preparing load and search."""
+    return [f"prepared {encoder.name}"]
+
+
+PREPARATION = Preparation(halve, note, memory_factor=3.0, size_factor=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +62,7 @@ def hub() -> Iterator[FakeHub]:
 
 
 def options(hub: FakeHub, precision: Precision = "fp32", patience: Patience = ONE_TRY) -> DownloadOptions:
-    return DownloadOptions(precision=precision, mirror=hub.url, patience=patience, timeout=5.0)
+    return DownloadOptions(PREPARATION, precision, mirror=hub.url, patience=patience, timeout=5.0)
 
 
 def assert_no_wrong_content(model_dir: Path) -> None:
@@ -288,14 +300,6 @@ def test_damaged_file_is_refused_by_resolve_and_mended_by_download(hub: FakeHub,
     assert_no_wrong_content(tmp_path)
 
 
-def test_ensure_uses_what_is_there_without_asking_the_hub(hub: FakeHub, tmp_path: Path) -> None:
-    assert ensure(ENTRY, tmp_path, options(hub)).fetched == FETCHED_FP32
-    hub.requests.clear()
-
-    assert ensure(ENTRY, tmp_path, options(hub)).fetched == ()
-    assert hub.requests == []
-
-
 def test_progress_counts_every_byte_once_and_ends_done(hub: FakeHub, tmp_path: Path) -> None:
     seen: list[Snapshot] = []
     hub.faults.extend([Fault("die", at=200_000), Fault("ignore_range")])
@@ -309,45 +313,9 @@ def test_progress_counts_every_byte_once_and_ends_done(hub: FakeHub, tmp_path: P
     assert seen[-1].describe() == "done"
 
 
-def test_cancelled_download_stops_and_keeps_what_has_arrived(hub: FakeHub, tmp_path: Path) -> None:
-    progress = DownloadProgress()
-    hub.faults.append(Fault("stall", at=100_000))
-    failures: list[DownloadFailed] = []
-
-    def work() -> None:
-        try:
-            download(ENTRY, tmp_path, replace(options(hub), timeout=0.5), progress)
-        except DownloadFailed as exc:
-            failures.append(exc)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    wait_for(lambda: progress.snapshot().done_bytes == 100_000)
-    progress.cancel()
-    thread.join(10)
-
-    assert len(failures) == 1
-    (part,) = (tmp_path / DEFAULT_MODEL / ".partial").iterdir()
-    assert part.read_bytes() == CONTENTS[ENCODER_FP32][:100_000]
-
-
-def halve(source: Path, target: Path, tell: Callable[[str], None]) -> list[str]:
-    """Stand for the optimiser."""
-    target.write_bytes(source.read_bytes()[::2])
-    return [f"{source.name} → {target.name}"]
-
-
-def note(encoder: Path) -> list[str]:
-    """Stand for preparing load and search."""
-    return [f"prepared {encoder.name}"]
-
-
-PREPARATION = Preparation(halve, note, memory_factor=3.0, size_factor=0.5)
-
-
 @pytest.mark.parametrize("keep", [False, True])
 def test_optimising_replaces_the_fp32_encoder_unless_it_is_kept(hub: FakeHub, tmp_path: Path, keep: bool) -> None:
-    wanted = replace(options(hub, "auto"), preparation=PREPARATION, keep_fp32=keep)
+    wanted = replace(options(hub, "auto"), keep_fp32=keep)
 
     outcome = download(ENTRY, tmp_path, wanted)
 
@@ -359,7 +327,7 @@ def test_optimising_replaces_the_fp32_encoder_unless_it_is_kept(hub: FakeHub, tm
 
 
 def test_optimised_encoder_needs_no_second_transfer_but_a_damaged_one_does(hub: FakeHub, tmp_path: Path) -> None:
-    wanted = replace(options(hub, "auto"), preparation=PREPARATION)
+    wanted = options(hub, "auto")
     optimized = download(ENTRY, tmp_path, wanted).files.encoder
     assert download(ENTRY, tmp_path, wanted).fetched == ()
     assert download(ENTRY, tmp_path, replace(wanted, keep_fp32=True)).report == (f"prepared {ENCODER_OPTIMIZED}",)
@@ -372,10 +340,10 @@ def test_optimised_encoder_needs_no_second_transfer_but_a_damaged_one_does(hub: 
 
 
 def test_damaged_encoder_of_another_form_does_not_stand_in_the_way(hub: FakeHub, tmp_path: Path) -> None:
-    optimized = download(ENTRY, tmp_path, replace(options(hub, "auto"), preparation=PREPARATION)).files.encoder
+    optimized = download(ENTRY, tmp_path, options(hub, "auto")).files.encoder
     optimized.write_bytes(b"X" + optimized.read_bytes())
 
-    outcome = ensure(ENTRY, tmp_path, options(hub, "int8"))
+    outcome = download(ENTRY, tmp_path, options(hub, "int8"))
 
     assert outcome.files.form == "int8"
     assert not optimized.exists()
@@ -383,7 +351,7 @@ def test_damaged_encoder_of_another_form_does_not_stand_in_the_way(hub: FakeHub,
 
 def test_room_for_the_prepacked_form_is_part_of_what_is_asked_for(hub: FakeHub, tmp_path: Path) -> None:
     large = replace(ENTRY, encoder_int8=replace(ENTRY.encoder_int8, nominal_bytes=100 << 20))
-    wanted = replace(options(hub, "int8"), preparation=PREPARATION)
+    wanted = options(hub, "int8")
     arriving = SIZES[ENCODER_INT8] + sum(SIZES[name] for name in (DECODER, JOINT, VOCABULARY))
 
     with pytest.raises(NotEnoughRoom, match=f"{arriving + (200 << 20) + (64 << 20):,} bytes"):
@@ -399,14 +367,14 @@ def test_fp32_encoder_brought_by_hand_is_not_removed(hub: FakeHub, tmp_path: Pat
     folder.mkdir()
     (folder / ENCODER_FP32).write_bytes(CONTENTS[ENCODER_FP32])
 
-    outcome = download(ENTRY, tmp_path, replace(options(hub, "auto"), preparation=PREPARATION))
+    outcome = download(ENTRY, tmp_path, options(hub, "auto"))
 
     assert outcome.files.form == "optimized"
     assert (folder / ENCODER_FP32).read_bytes() == CONTENTS[ENCODER_FP32]
 
 
 def test_too_little_memory_to_optimise_is_told_before_anything_is_fetched(hub: FakeHub, tmp_path: Path) -> None:
-    wanted = replace(options(hub, "auto"), preparation=PREPARATION, memory=lambda: 1_000_000)
+    wanted = replace(options(hub, "auto"), memory=lambda: 1_000_000)
 
     with pytest.raises(NotEnoughRoom, match=r"needs 1,200,000 bytes of memory.*--precision int8"):
         download(ENTRY, tmp_path, wanted)

@@ -59,7 +59,7 @@ async def test_eight_processes_make_one_transfer(hub: FakeHub, tmp_path: Path) -
     async with asyncio.TaskGroup() as tasks:
         for progress in progresses:
             tasks.create_task(fetch_in_child(command(tmp_path), progress))
-        await wait_until(lambda: [p.snapshot().stage for p in progresses].count("waiting") == 7, timeout=30)
+        await wait_until(lambda: [p.snapshot.stage for p in progresses].count("waiting") == 7, timeout=30)
         hub.released.set()
 
     assert_complete(tmp_path)
