@@ -68,10 +68,11 @@ class PcmDecoder:
         """
         return np.ascontiguousarray(self._expand(self._take_whole(piece)).reshape(-1, self._channels).T)
 
-    def push_int16(self, piece: bytes | bytearray | memoryview) -> Samples:
-        """Do the same for `pcm_s16le` without a detour: int16 [channels, samples], as the client sent them."""
+    def push_int16(self, piece: bytes | bytearray | memoryview) -> list[Samples]:
+        """Do the same for `pcm_s16le` without a detour: the samples of each channel, as the client sent them."""
         assert self._encoding == "pcm_s16le"
-        return np.frombuffer(self._take_whole(piece), dtype="<i2").reshape(-1, self._channels).T
+        samples = np.frombuffer(self._take_whole(piece), dtype="<i2")
+        return [samples] if self._channels == 1 else list(samples.reshape(-1, self._channels).T)
 
     @property
     def carried_bytes(self) -> int:

@@ -8,7 +8,7 @@ further.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
 from gigastt.audio.pcm import SAMPLE_RATE, PcmDecoder, Samples, sample_bytes
 from gigastt.audio.resample import Resampler
@@ -17,7 +17,6 @@ from gigastt.gateway.flow import Pace
 from gigastt.gateway.session import Session
 
 _PIECE_BYTES = 64 * 1024  # so that one large frame does not hold up the loop
-_AT_ONCE_SECONDS = 1.0
 
 
 class Intake:
@@ -50,8 +49,8 @@ class Intake:
         if (
             not self._whole
             or now < self._next_at
-            or len(data) > _AT_ONCE_SECONDS * self._bytes_per_second
-            or self._session.room < 2 * _AT_ONCE_SECONDS * SAMPLE_RATE  # a resampler may give up what it held back
+            or len(data) > self._bytes_per_second
+            or not self._session.has_room(2 * SAMPLE_RATE)  # a resampler may give up what it held back
         ):
             return False
         for channel, samples in enumerate(self._decode(data, now)):
@@ -65,9 +64,9 @@ class Intake:
         for channel, resampler in enumerate(self._resamplers):
             await self._session.send(channel, resampler.flush())
 
-    def _decode(self, data: bytes, now: float) -> Iterator[Samples]:
-        """Yield the samples of each channel, and note when more may come."""
-        pcm = self._decoder.push_int16(data) if self._as_it_is else self._decoder.push(data)
+    def _decode(self, data: bytes, now: float) -> Iterable[Samples]:
+        """Return the samples of each channel, and note when more may come."""
         self._next_at = now + self._pace.delay(len(data) / self._bytes_per_second, now)
-        for channel, resampler in enumerate(self._resamplers):
-            yield pcm[channel] if self._as_it_is else resampler.push(pcm[channel])
+        if self._as_it_is:
+            return self._decoder.push_int16(data)
+        return map(Resampler.push, self._resamplers, self._decoder.push(data))

@@ -38,7 +38,8 @@ DEADLINES = Deadlines()
 SEND_BUFFER_BYTES = 128 * 1024
 _STOP_SECONDS = 1
 _ONE_SIGNAL_SECONDS = 1.0  # make and the terminal may both pass on one Ctrl-C: that is not a second one
-_LAG_SECONDS = 0.1
+_LAG_SECONDS = 0.25
+_DATE_SECONDS = 1.0  # how old the date in an answer may be
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -96,6 +97,7 @@ class Server(uvicorn.Server):
         self._event = event
         self._clock = clock
         self._draining: asyncio.Task[None] | None = None
+        self._stopped = asyncio.Event()
         self._signalled_at = 0.0
 
     @property
@@ -128,6 +130,7 @@ class Server(uvicorn.Server):
     def stop(self, *, force: bool = False) -> None:
         """End `serve` without draining; with `force`, also without waiting for requests."""
         self.should_exit = True
+        self._stopped.set()
         self.force_exit = self.force_exit or force
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -135,6 +138,12 @@ class Server(uvicorn.Server):
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
             log.info(self._event, host=host, port=port)
+
+    async def main_loop(self) -> None:
+        """Wait for the end, and keep the date of answers; uvicorn would look at the clock ten times a second."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), _DATE_SECONDS)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._draining is not None:

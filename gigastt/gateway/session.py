@@ -98,13 +98,12 @@ class Session:
             self.push(channel, samples[:room])
             samples = samples[room:]
 
-    @property
-    def room(self) -> int:
-        """Samples that every channel may accept now."""
-        return min(track.room for track in self.tracks)
+    def has_room(self, samples: int) -> bool:
+        """Whether every channel may be given so many now."""
+        return all(track.room >= samples for track in self.tracks)
 
     def push(self, channel: int, samples: Samples) -> None:
-        """Accept samples of one channel, at most `room`."""
+        """Accept samples of one channel, for which there is room."""
         track = self.tracks[channel]
         if not self._finished and not track.done:
             track.push(samples)

@@ -14,7 +14,6 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from gigastt.errors import ProtocolViolation
 from gigastt.gateway.vitals import ProcessState
@@ -135,7 +134,8 @@ class WorkerProcess(asyncio.Protocol):
     def observe(self) -> ProcessState | None:
         """Ask the kernel about the process; None where it does not tell."""
         try:
-            stat = Path(f"/proc/{self.pid}/stat").read_bytes()
+            with open(f"/proc/{self.pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123, a fifth of the system calls
+                stat = file.read(1024)
         except OSError:
             return None
         # The second field is the command in parentheses and may contain anything.
