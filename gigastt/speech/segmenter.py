@@ -20,6 +20,7 @@ FULL_LEVEL = 255  # probability 1
 ON_LEVEL = 102  # speech begins at probability 0.4
 OFF_LEVEL = 51  # and ends below 0.2
 SURE_LEVEL = 200  # what never reaches probability 0.78 is no speech: speech is above it most of the time
+CLEAR_MEAN = 0.6  # of an utterance's probabilities: of speech it is above 0.64 even at 5 dB, of most music below
 PRE_ROLL_BLOCKS = 8  # 320 ms before the onset
 TAIL_BLOCKS = 8  # 320 ms after the last speech
 LEAD_BLOCKS = 25  # an onset in the first second of a stream reaches back to its beginning
@@ -49,6 +50,11 @@ class Activity:
 
     mean: float
     is_speech: bool
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is worth a pass before it has ended, and needs no certain word to be believed."""
+        return self.is_speech and self.mean >= CLEAR_MEAN
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,20 +23,19 @@ DOUBTFUL_FRAMES = 160  # needs so much of both
 SURE = 0.7  # confidence of the surest word below which an utterance is taken for noise
 SURE_IF_FEW = 0.8  # the same for an utterance of one or two words
 LIKELY = 0.5  # confidence of the surest word with which an utterance is first shown; its final is the judge
-SURE_IF_FAINT = 0.95  # the same, for either, in an utterance that the detector doubts
-FAINT = 0.6  # the detector's mean probability; of speech it is above 0.64 even at 5 dB
+SURE_IF_UNCLEAR = 0.95  # the same, for either, in an utterance that the detector doubts
 
 
-def is_credible(words: Sequence[Word], activity: float) -> bool:
+def is_credible(words: Sequence[Word], *, is_clear: bool) -> bool:
     """Tell whether the words of an utterance were said: at least one of them is sure.
 
     Music, keys and tones that pass the detector make a recogniser guess at a word or two without conviction;
     speech, however noisy, has a word it is sure of.
 
     Args:
-        activity: the detector's mean probability of speech in the utterance.
+        is_clear: whether the detector had no doubt of the utterance.
     """
-    sure = SURE_IF_FAINT if activity < FAINT else SURE if len(words) > 2 else SURE_IF_FEW
+    sure = SURE_IF_UNCLEAR if not is_clear else SURE if len(words) > 2 else SURE_IF_FEW
     return any(word.confidence >= sure for word in words)
 
 
@@ -92,23 +91,19 @@ class Draft:
         """Whether no pass has heard a word yet."""
         return not self._shown.words
 
-    def update(
-        self, hypothesis: Hypothesis, end: int, *, activity: float = 1.0, silent: bool = False
-    ) -> PartialResult | None:
+    def update(self, hypothesis: Hypothesis, end: int, *, silent: bool = False) -> PartialResult | None:
         """Take the result of a pass.
 
         Args:
             hypothesis: searched from `searched_to`, or from the utterance's start.
             end: the frame at which the pass's audio ended.
-            activity: the detector's mean probability of speech so far.
             silent: whether that audio ended with the silence of an utterance's tail.
 
         Returns:
             The draft now; None when it is as it was.
         """
         self._heard = self._compare(self._split(hypothesis, end))
-        likely = LIKELY if activity >= FAINT else SURE_IF_FAINT
-        if self.is_wordless and not any(word.confidence >= likely for word in self._words()):
+        if self.is_wordless and not any(word.confidence >= LIKELY for word in self._words()):
             return None
         self._settle(end, silent)
         words = self._words()

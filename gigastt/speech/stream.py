@@ -57,7 +57,7 @@ class Utterance:
     A checkpoint's pass decides whether anyone still speaks; its audio will be in an utterance's window too.
 
     hypothesis: already known (the speculative final, or nothing to transcribe): no pass is needed.
-    activity: the detector's mean probability of speech.
+    is_clear: whether the detector had no doubt that this is speech.
     commit: what the stream may forget once this utterance's final has been delivered.
     """
 
@@ -67,7 +67,7 @@ class Utterance:
     reason: Reason
     commit: Commit
     hypothesis: Hypothesis | None = None
-    activity: float = 0.0
+    is_clear: bool = True
     is_checkpoint: bool = False
 
 
@@ -163,7 +163,7 @@ class Stream:
     @property
     def in_tail(self) -> bool:
         """Whether the open utterance may be over: its next partial window is then the one its final will have."""
-        return self._segmenter.tail_end is not None and self._segmenter.activity.is_speech
+        return self._segmenter.tail_end is not None and self._segmenter.activity.is_clear
 
     def push(self, samples: Samples) -> None:
         """Take the next samples, any number of them."""
@@ -196,7 +196,7 @@ class Stream:
             return None
         self._commit = utterance.commit
         words = group_words(hypothesis.tokens) if hypothesis else ()
-        if not is_credible(words, utterance.activity):
+        if not is_credible(words, is_clear=utterance.is_clear):
             words = ()
         return FinalResult(
             text=" ".join(word.text for word in words),
@@ -211,7 +211,7 @@ class Stream:
     def next_partial(self) -> Window | None:
         """Return the growing utterance as far as it may be transcribed now; None when nothing is new."""
         segmenter = self._segmenter
-        if not self._settings.partials or not segmenter.activity.is_speech or self._finished:
+        if not self._settings.partials or not segmenter.activity.is_clear or self._finished:
             return None
         start = segmenter.needed_from * BLOCK_FRAMES
         tail = segmenter.tail_end
@@ -243,8 +243,7 @@ class Stream:
         self._offer = None
         if offer.is_final and alone:
             self._speculative = (offer.start, offer.end, hypothesis)
-        activity = self._segmenter.activity.mean
-        return self._draft.update(hypothesis, offer.end, activity=activity, silent=offer.is_final)
+        return self._draft.update(hypothesis, offer.end, silent=offer.is_final)
 
     @property
     def _needed_from(self) -> int:
@@ -296,8 +295,8 @@ class Stream:
         hypothesis = known[2] if known is not None and known[:2] == (first, last) and not cut.padding else None
         if not cut.activity.is_speech:
             hypothesis = _NOTHING
-        window, mean = self._whole(first, last, cut.padding), cut.activity.mean
-        self._waiting.append(Utterance(window, first, last, cut.reason, self._snapshot(), hypothesis, mean))
+        window, is_clear = self._whole(first, last, cut.padding), cut.activity.is_clear
+        self._waiting.append(Utterance(window, first, last, cut.reason, self._snapshot(), hypothesis, is_clear))
         self._draft, self._offer, self._speculative = None, None, None
         self._last_offered = last
 

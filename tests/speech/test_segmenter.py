@@ -131,6 +131,12 @@ def test_an_utterance_that_never_rises_far_is_not_speech() -> None:
     assert mixed.activity == Activity(200 / 255, is_speech=True)
 
 
+def test_an_utterance_that_is_loud_only_at_times_is_not_clear() -> None:
+    doubtful, clear, _ = run([100, *([LOUD, QUIET, QUIET] * 10), *[QUIET] * 40] + [LOUD] * 20 + [QUIET] * 30)
+    assert doubtful.activity.is_speech and not doubtful.activity.is_clear
+    assert clear.activity.is_clear
+
+
 def test_the_recogniser_is_asked_only_after_long_speech_without_a_breath() -> None:
     assert speak_densely(Segmenter(600), 299) == [
         DENSE_BLOCKS,

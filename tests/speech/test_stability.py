@@ -107,16 +107,14 @@ def test_the_search_is_taken_forward_over_what_is_long_past() -> None:
 
 def test_one_sure_word_makes_an_utterance_credible() -> None:
     sure, unsure = Word("да", 0, 1, 0.85), Word("ту", 0, 1, 0.5)
-    assert is_credible((unsure, sure), 0.9)
-    assert not is_credible((unsure, unsure, unsure), 0.9)
-    assert not is_credible((), 0.9)
+    assert is_credible((unsure, sure), is_clear=True)
+    assert not is_credible((unsure, unsure, unsure), is_clear=True)
+    assert not is_credible((), is_clear=True)
 
 
 def test_what_the_detector_doubts_must_be_surer() -> None:
-    assert not is_credible((Word("да", 0, 1, 0.85),), 0.4)
-    assert is_credible((Word("да", 0, 1, 0.97),), 0.4)
-    draft = Draft(0)
-    assert draft.update(heard(("ту", 20)), end=200, activity=0.4) is None
+    assert not is_credible((Word("да", 0, 1, 0.85),), is_clear=False)
+    assert is_credible((Word("да", 0, 1, 0.97),), is_clear=False)
 
 
 spoken = st.lists(st.tuples(st.sampled_from(["раз", "два", "три"]), st.integers(1, 400)), max_size=8)
