@@ -133,7 +133,8 @@ def test_an_utterance_that_never_rises_far_is_not_speech() -> None:
 
 def test_an_utterance_that_is_loud_only_at_times_is_not_clear() -> None:
     doubtful, clear, _ = run([100, *([LOUD, QUIET, QUIET] * 10), *[QUIET] * 40] + [LOUD] * 20 + [QUIET] * 30)
-    assert doubtful.activity.is_speech and not doubtful.activity.is_clear
+    assert doubtful.activity.is_speech
+    assert not doubtful.activity.is_clear
     assert clear.activity.is_clear
 
 
