@@ -19,14 +19,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 from gigastt.config import Precision, default_pool_size
 from gigastt.errors import GigasttError
+from gigastt.models.catalog import CATALOG
 from gigastt.models.disk import mib
 from gigastt.models.memory import available_memory
 from gigastt.models.prepacked import plan_load
-from gigastt.models.standing import Standing, judge
+from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.store import ModelFiles, resolve
 
 Verdict: TypeAlias = Literal["ok", "warning", "broken"]
@@ -48,26 +49,15 @@ class Finding:
     mend: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What to examine: the settings that the server would be started with."""
-
-    host: str
-    port: int
-    model: str
-    model_dir: Path
-    precision: Precision = "auto"
-
-
-def examine(subject: Subject) -> Iterator[Finding]:
-    """Make every check and yield its finding at once."""
+def examine(host: str, port: int, model: str, model_dir: Path, precision: Precision) -> Iterator[Finding]:
+    """Make every check that the server's settings call for, and yield its finding at once."""
     yield check_machine()
     yield check_cores()
     yield check_onnxruntime()
     yield check_decoders()
-    yield from check_model(subject)
+    yield from check_model(model, model_dir, precision)
     yield check_shared_memory()
-    yield check_port(subject.host, subject.port)
+    yield check_port(host, port)
     yield check_open_files()
 
 
@@ -112,15 +102,14 @@ def check_decoders() -> Finding:
     return Finding("ffmpeg", "ok", f"{text}, every decoder there")
 
 
-def check_model(subject: Subject) -> Iterator[Finding]:
+def check_model(model: str, model_dir: Path, precision: Precision = "auto") -> Iterator[Finding]:
     """Find the model files, read them whole, load them, and weigh what a worker will cost."""
     try:
-        files = resolve(subject.model, subject.model_dir, subject.precision)
+        files = resolve(model, model_dir, precision)
     except GigasttError as exc:
-        yield Finding("model", "broken", f"{subject.model} is not usable", str(exc))
+        yield Finding("model", "broken", f"{model} is not usable", str(exc))
         return
-    paths = (files.encoder, files.decoder, files.joint, files.vocabulary)
-    size = sum(path.stat().st_size for path in paths)
+    size = sum(path.stat().st_size for path in files.paths)
     where = "in the package" if files.demo else f"in {files.directory}"
     yield Finding("model", "ok", f"{files.name}, {files.form} encoder, {mib(size)} {where}")
     if files.demo:
@@ -130,18 +119,27 @@ def check_model(subject: Subject) -> Iterator[Finding]:
 
 
 def check_digests(files: ModelFiles) -> Finding:
-    """Read the files in use whole, and compare them with what was published or what we once made."""
-    standings = judge(files)
-    names = {wanted: ", ".join(n for n, s in standings.items() if s == wanted) for wanted in get_args(Standing)}
-    if names["changed"]:
-        return Finding(
-            "digests", "broken", f"changed since it was checked: {names['changed']}", "Run `gigastt download`."
-        )
-    if names["other"]:
-        text = f"not the published file: {names['other']}"
+    """Read the files in use whole, and compare them with what was published or what we once fetched or made."""
+    entry, seals = CATALOG.get(files.name), Seals(files.directory)
+    known: list[str] = []
+    changed: list[str] = []
+    other: list[str] = []
+    for path in files.paths:
+        digest, seal = sha256_of(path), seals.get(path.name)
+        published = entry.digest(path.name) if entry is not None else None
+        if digest == published or (seal is not None and digest == seal.sha256):
+            known.append(path.name)
+        elif seal is not None:
+            changed.append(path.name)
+        elif published is not None:
+            other.append(path.name)
+    if changed:
+        text = f"changed since it was checked: {', '.join(changed)}"
+        return Finding("digests", "broken", text, "Run `gigastt download`.")
+    if other:
+        text = f"not the published file: {', '.join(other)}"
         return Finding("digests", "warning", text, "If that is not on purpose, run `gigastt download`.")
-    known = ", ".join(part for part in (names["published"], names["sealed"]) if part)
-    return Finding("digests", "ok", f"match: {known}" if known else "none known for these files")
+    return Finding("digests", "ok", f"match: {', '.join(known)}" if known else "none known for these files")
 
 
 def check_loading(files: ModelFiles) -> Iterator[Finding]:

@@ -204,7 +204,7 @@ def describe(settings: Settings, model: ModelFiles | None) -> ServedModel:
     """Return what clients are told about the model."""
     if model is None:
         return ServedModel(settings.model, find(settings.model).title)
-    return ServedModel(model.id, model.title, demo=model.demo)
+    return ServedModel(model.name, model.title, demo=model.demo)
 
 
 def warn(context: AppContext) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from gigastt import doctor
 from gigastt.cli import run
-from gigastt.doctor import Subject
-from gigastt.models.seals import Seals
+from gigastt.config import DEFAULT_MODEL
+from gigastt.models.catalog import ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED
+from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.store import resolve
 
 
@@ -26,7 +27,7 @@ def test_a_machine_that_runs_the_tests_is_well() -> None:
 
 
 def test_the_demo_model_is_found_loaded_and_named_for_what_it_is(tmp_path: Path) -> None:
-    findings = list(doctor.check_model(Subject("127.0.0.1", 0, "demo", tmp_path)))
+    findings = list(doctor.check_model("demo", tmp_path))
     assert {finding.subject for finding in findings} == {"model", "digests", "loading", "memory"}
     assert all(finding.verdict != "broken" for finding in findings)
     assert any("synthetic" in finding.text for finding in findings if finding.verdict == "warning")
@@ -34,7 +35,7 @@ def test_the_demo_model_is_found_loaded_and_named_for_what_it_is(tmp_path: Path)
 
 
 def test_a_missing_model_is_broken_and_both_ways_on_are_named(tmp_path: Path) -> None:
-    (finding,) = doctor.check_model(Subject("127.0.0.1", 0, "gigaam-v3-e2e-rnnt", tmp_path))
+    (finding,) = doctor.check_model(DEFAULT_MODEL, tmp_path)
     assert finding.verdict == "broken"
     assert "gigastt download" in finding.mend
     assert "--model demo" in finding.mend
@@ -85,9 +86,9 @@ def test_the_command_exits_with_1_when_something_is_broken(tmp_path: Path, capsy
 
 def test_files_that_are_not_the_published_ones_are_a_warning_and_changed_ones_are_broken(tmp_path: Path) -> None:
     demo = resolve("demo", tmp_path)
-    for path in (demo.encoder, demo.decoder, demo.joint, demo.vocabulary):
+    for path in demo.paths:
         shutil.copyfile(path, tmp_path / path.name)
-    files = resolve("gigaam-v3-e2e-rnnt", tmp_path)
+    files = resolve(DEFAULT_MODEL, tmp_path)
 
     assert doctor.check_digests(files).verdict == "warning"
 
@@ -95,3 +96,29 @@ def test_files_that_are_not_the_published_ones_are_a_warning_and_changed_ones_ar
     finding = doctor.check_digests(files)
     assert finding.verdict == "broken"
     assert demo.joint.name in finding.text
+
+
+def test_files_that_we_made_match_and_those_of_which_nobody_tells_the_digest_are_not_judged(tmp_path: Path) -> None:
+    demo = resolve("demo", tmp_path)
+    for path in (demo.decoder, demo.joint, demo.vocabulary):
+        shutil.copyfile(path, tmp_path / path.name)
+        Seals(tmp_path).put(path.name, sha256_of(path))
+    own = f"{demo.decoder.name}, {demo.joint.name}, {demo.vocabulary.name}"
+
+    shutil.copyfile(demo.encoder, tmp_path / ENCODER_INT8)
+    finding = doctor.check_digests(resolve(DEFAULT_MODEL, tmp_path))
+    assert (finding.verdict, finding.text) == ("ok", f"match: {own}")
+
+    shutil.copyfile(demo.encoder, tmp_path / ENCODER_OPTIMIZED)
+    Seals(tmp_path).put(ENCODER_OPTIMIZED, sha256_of(demo.encoder))
+    finding = doctor.check_digests(resolve(DEFAULT_MODEL, tmp_path))
+    assert (finding.verdict, finding.text) == ("ok", f"match: {ENCODER_OPTIMIZED}, {own}")
+
+    shutil.copyfile(demo.encoder, tmp_path / ENCODER_FP32)
+    finding = doctor.check_digests(resolve(DEFAULT_MODEL, tmp_path, "fp32"))
+    assert (finding.verdict, finding.text) == ("warning", f"not the published file: {ENCODER_FP32}")
+
+
+def test_nobody_has_published_the_demo_model(tmp_path: Path) -> None:
+    finding = doctor.check_digests(resolve("demo", tmp_path))
+    assert (finding.verdict, finding.text) == ("ok", "none known for these files")

@@ -21,10 +21,10 @@ _MARKS = {"ok": "ok     ", "warning": "warning", "broken": "BROKEN "}
 @model_options()
 def doctor(host: str, port: int, model: str, model_dir: Path, precision: Precision) -> int:
     """Say what is wrong here and how to mend it; exit 1 if something is broken."""
-    from gigastt.doctor import Subject, examine
+    from gigastt.doctor import examine
 
     broken = 0
-    for finding in examine(Subject(host, port, model, model_dir, precision)):
+    for finding in examine(host, port, model, model_dir, precision):
         broken += finding.verdict == "broken"
         click.echo(f"{_MARKS[finding.verdict]}  {finding.subject:<14} {finding.text}")
         if finding.mend:

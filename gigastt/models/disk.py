@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -46,46 +47,36 @@ def mib(size: int) -> str:
     return f"{size / 2**20:,.0f} MiB" if size >= 10 * 2**20 else f"{size / 2**20:,.1f} MiB"
 
 
-def sync_file(path: Path) -> None:
-    """Put a file's content on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def rename_durably(source: Path, target: Path) -> None:
     """Give a complete file its name: content on the disk first, then the name, then the directory."""
-    sync_file(source)
+    _sync(source)
     os.replace(source, target)  # noqa: PTH105 - the atomic one, by its own name
-    sync_file(target.parent)
+    _sync(target.parent)
 
 
-def copy_durably(source: Path, target: Path) -> None:
-    """Copy a file so that `target` is whole or not there; nothing to do where both are one file."""
-    if target.exists() and target.samefile(source):
-        return
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield an empty file to write; at the end it takes the name `path`, and on an error it goes away."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name.lstrip('.')}-")
     os.close(descriptor)
     temporary = Path(name)
     try:
-        shutil.copyfile(source, temporary)
+        yield temporary
         temporary.chmod(0o644)
-        rename_durably(temporary, target)
+        rename_durably(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a small file whole or not at all."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name.lstrip('.')}-")
-    temporary = Path(name)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), 0o644)
-        rename_durably(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -29,7 +29,7 @@ from gigastt.models.prepacked import plan_load
 from gigastt.models.preparation import Needs, Preparation, make_encoder
 from gigastt.models.progress import DownloadProgress
 from gigastt.models.seals import Seals, sha256_of
-from gigastt.models.store import PARTIAL_FOLDER, ModelFiles, choose_encoder, is_present, model_folder, resolve
+from gigastt.models.store import PARTIAL_FOLDER, ModelFiles, choose_encoder, is_present, resolve
 from gigastt.models.transfer import Patience, Transfer, Wanted
 
 
@@ -76,7 +76,7 @@ def download(
         NotEnoughRoom: disk or memory do not suffice.
     """
     progress = progress or DownloadProgress()
-    folder = model_folder(entry.name, model_dir)
+    folder = model_dir / entry.name
     with exclusive(folder, progress):
         try:
             return _Download(entry, model_dir, folder, options, progress).run()

@@ -6,6 +6,7 @@ about to run (onnx alone takes a quarter of a second). Runs in whichever process
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TypeAlias
 from gigastt.errors import DownloadFailed
 from gigastt.models import prepacked
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY
-from gigastt.models.disk import FreeBytes, copy_durably, free_bytes, require_space
+from gigastt.models.disk import FreeBytes, free_bytes, replacing, require_space
 from gigastt.models.lock import exclusive
 from gigastt.models.memory import available_memory, require_memory
 from gigastt.models.progress import DownloadProgress
@@ -119,7 +120,9 @@ def optimize_files(
             needs = preparation.needs(files.encoder.stat().st_size, optimizing=True)
             needs.require(folder, 0, free_bytes, available_memory())
             for source in (files.decoder, files.joint, files.vocabulary):
-                copy_durably(source, folder / source.name)
+                if not (folder / source.name).exists() or not source.samefile(folder / source.name):
+                    with replacing(folder / source.name) as copy:
+                        shutil.copyfile(source, copy)
             report = make_encoder(files.encoder, folder, preparation, progress)
             progress.begin("optimizing", subject="loading and search")
             report += preparation.prepare(folder / ENCODER_OPTIMIZED)

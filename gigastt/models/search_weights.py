@@ -13,7 +13,6 @@ by a worker.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from gigastt.models.disk import replacing
 from gigastt.models.optimize.graph import Graph, attribute
 from gigastt.models.optimize.tidy import tidy
 from gigastt.speech.model import Decoder, Joint, TripletFiles
@@ -49,15 +49,8 @@ def write_search_weights(files: TripletFiles) -> Path:
     record = _read_record(files.decoder, files.joint)
     weights = SearchWeights(record[0])
     _compare_with_graphs(weights, files)
-    partial = files.search_weights.with_name(f"{files.search_weights.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.save(file, record, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(files.search_weights)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(files.search_weights) as partial, partial.open("wb") as file:
+        np.save(file, record, allow_pickle=False)
     return files.search_weights
 
 

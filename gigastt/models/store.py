@@ -67,26 +67,9 @@ class ModelFiles:
     sealed_again: bool = False
 
     @property
-    def id(self) -> str:
-        """The model's id in `/v1/models`."""
-        return self.name
-
-    @property
-    def precision(self) -> str:
-        """`fp32` or `int8`: what the encoder's matrices are."""
-        return "fp32" if self.form == "fp32" else "int8"
-
-
-def model_folder(model: str, model_dir: Path) -> Path:
-    """Where `download` puts a model's files."""
-    return model_dir / model
-
-
-def candidate_folders(model: str, model_dir: Path) -> tuple[Path, ...]:
-    """Where a model's files may lie, the best place first."""
-    if model == DEMO_MODEL:
-        return (_DEMO_FOLDER,)
-    return (model_folder(model, model_dir), model_dir)
+    def paths(self) -> tuple[Path, Path, Path, Path]:
+        """The four files that every model consists of."""
+        return (self.encoder, self.decoder, self.joint, self.vocabulary)
 
 
 def resolve(model: str, model_dir: Path, precision: Precision = "auto") -> ModelFiles:
@@ -101,7 +84,7 @@ def resolve(model: str, model_dir: Path, precision: Precision = "auto") -> Model
         ModelInvalid: a file that we fetched or made has changed since.
     """
     title = DEMO_TITLE if model == DEMO_MODEL else find(model).title
-    folders = candidate_folders(model, model_dir)
+    folders = (_DEMO_FOLDER,) if model == DEMO_MODEL else (model_dir / model, model_dir)
     for folder in folders:
         choice = choose_encoder(folder, precision)
         if choice is None or missing_files(folder):
@@ -148,7 +131,7 @@ def _check_seals(files: ModelFiles) -> ModelFiles:
     """Refuse files that are not what they were when we named them, and pointers in place of files."""
     seals = Seals(files.directory)
     stale: dict[str, str] = {}
-    for path in (files.encoder, files.decoder, files.joint, files.vocabulary):
+    for path in files.paths:
         seal = seals.get(path.name)
         if seal is None:
             if _starts_with(path, _LFS_POINTER):
@@ -200,6 +183,6 @@ def _explain(model: str, model_dir: Path, precision: Precision, folders: tuple[P
             if encoder is None:
                 missing.insert(0, "an encoder" if precision == "auto" else f"an encoder in {precision}")
             return f"The files of {model} in {folder} are incomplete: {', '.join(missing)} missing. {ways}"
-    partial = model_folder(model, model_dir) / PARTIAL_FOLDER
+    partial = model_dir / model / PARTIAL_FOLDER
     begun = " (a download has begun, and can go on where it stopped)" if any(partial.glob("*.part")) else ""
     return f"No files of {model} in {model_dir}{begun}. {ways}"

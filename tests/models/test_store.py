@@ -35,9 +35,9 @@ def test_demo_model_is_complete_fp32_and_says_what_it_is(tmp_path: Path) -> None
     files = resolve("demo", tmp_path)
 
     assert files.demo
-    assert (files.id, files.form, files.precision) == ("demo", "fp32", "fp32")
+    assert (files.name, files.form) == ("demo", "fp32")
     assert "synthetic" in files.title
-    assert all(path.is_file() for path in (files.encoder, files.decoder, files.joint, files.vocabulary))
+    assert all(path.is_file() for path in files.paths)
 
 
 def test_demo_model_in_int8_is_refused_by_name(tmp_path: Path) -> None:
