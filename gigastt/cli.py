@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import NoReturn
 
@@ -24,25 +23,18 @@ from gigastt.errors import GigasttError
 EXIT_INTERRUPTED = 130
 
 
-@dataclass(frozen=True, slots=True)
-class CommandEntry:
-    """Where a command is defined, and what the list of commands says of it."""
-
-    module: str
-    attribute: str
-    summary: str
-
-
-COMMANDS: dict[str, CommandEntry] = {
-    "serve": CommandEntry("gigastt.commands.serve", "serve", "Serve speech-to-text over HTTP and WebSocket."),
-    "transcribe": CommandEntry("gigastt.commands.transcribe", "transcribe", "Transcribe files without a server."),
-    "download": CommandEntry("gigastt.commands.download", "download", "Fetch the recogniser's model files."),
-    "optimize": CommandEntry("gigastt.commands.optimize", "optimize", "Make the model files fast on this machine."),
-    "quantize": CommandEntry("gigastt.commands.optimize", "optimize", "The same as optimize."),
-    "doctor": CommandEntry("gigastt.commands.doctor", "doctor", "Say what is wrong here and how to mend it."),
-    "bench": CommandEntry("gigastt.commands.bench", "bench", "Measure the recogniser's speed on a file."),
-    "health": CommandEntry("gigastt.commands.health", "health", "Ask a running server whether it is well."),
+# A command `name` is the function `name` of the module `commands.name`; here is what the list of commands says of it.
+COMMANDS = {
+    "serve": "Serve speech-to-text over HTTP and WebSocket.",
+    "transcribe": "Transcribe files without a server.",
+    "download": "Fetch the recogniser's model files.",
+    "optimize": "Make the model files fast on this machine.",
+    "quantize": "The same as optimize.",
+    "doctor": "Say what is wrong here and how to mend it.",
+    "bench": "Measure the recogniser's speed on a file.",
+    "health": "Ask a running server whether it is well.",
 }
+_ALIASES = {"quantize": "optimize"}
 
 
 class LazyGroup(click.Group):
@@ -52,17 +44,15 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
+        if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(entry.module), entry.attribute)
-        if not isinstance(command, click.Command):
-            raise TypeError(f"Expected {entry.module}.{entry.attribute} to be a command, but got {type(command)}.")
+        name = _ALIASES.get(cmd_name, cmd_name)
+        command: click.Command = getattr(import_module(f"gigastt.commands.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -95,10 +96,10 @@ def split_address(address: str) -> tuple[str, int]:
     Raises:
         ConfigError: it is something else.
     """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+    match = re.fullmatch(r"(?:([^:\[\]]+)|\[([^\[\]]+)\]):([0-9]{1,5})", address)
+    if match is None or int(match[3]) > 65_535:
         raise ConfigError(f"--metrics-listen {address}: expected HOST:PORT.")
-    return host.strip("[]"), int(port)
+    return match[1] or match[2], int(match[3])
 
 
 def check_settings(settings: Settings) -> None:

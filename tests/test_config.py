@@ -49,7 +49,9 @@ def test_an_address_is_split(address: str, parts: tuple[str, int]) -> None:
     assert split_address(address) == parts
 
 
-@pytest.mark.parametrize("address", ["", "9100", ":9100", "host:", "host:port", "host:99999", "host:²"])
+@pytest.mark.parametrize(
+    "address", ["", "9100", ":9100", "host:", "host:port", "host:99999", "host:²", "::1:9100", "[]:1"]
+)
 def test_what_is_not_an_address_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="HOST:PORT"):
         split_address(address)

@@ -18,7 +18,7 @@ _MARKS = {"ok": "ok     ", "warning": "warning", "broken": "BROKEN "}
 @click.command()
 @setting("--host", default="127.0.0.1", help="Address the server is to listen on.")
 @setting("--port", type=click.IntRange(0, 65_535), default=9876, help="Port the server is to listen on.")
-@model_options()
+@model_options
 def doctor(host: str, port: int, model: str, model_dir: Path, precision: Precision) -> int:
     """Say what is wrong here and how to mend it; exit 1 if something is broken."""
     from gigastt.doctor import examine

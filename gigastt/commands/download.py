@@ -7,20 +7,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
-from gigastt.commands.options import model_dir_option, model_option, setting
+from gigastt.commands.options import HttpAddress, model_dir_option, model_option, setting
 from gigastt.config import Precision
-
-
-def _check_mirror(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise click.BadParameter(f"expected http(s)://host[:port][/path], but got {value!r}", context, parameter)
-    return value
 
 
 # The figures are those of `Preparation.needs` for the default model.
@@ -38,7 +29,7 @@ def _check_mirror(context: click.Context, parameter: click.Parameter, value: str
     default="auto",
     help="auto: fp32, optimised to int8 here; int8: the published int8 encoder as it is; fp32: as it is.",
 )
-@setting("--mirror", metavar="URL", callback=_check_mirror, help="A mirror of the hub (beats HF_ENDPOINT).")
+@setting("--mirror", type=HttpAddress(), help="A mirror of the hub (beats HF_ENDPOINT).")
 @setting("--keep-fp32", is_flag=True, help="Keep the fp32 encoder (844 MiB) after optimising it.")
 @setting("--optimize/--no-optimize", default=True, help="Optimise the fp32 encoder for this machine.")
 def download(

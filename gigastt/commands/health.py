@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import click
 
-from gigastt.commands.options import setting
+from gigastt.commands.options import HttpAddress, setting
 
 
 @click.command()
-@setting("--url", help="Base address of the server.  [default: http://127.0.0.1 and GIGASTT_PORT, or 9876]")
+@setting("--url", type=HttpAddress(), help="Base address of the server.  [default: http://127.0.0.1 and --port]")
 @setting("--port", type=click.IntRange(1, 65_535), default=9876, help="Port of a server on this machine.")
 @click.option("--ready", is_flag=True, help="Ask whether it is ready to transcribe, not only alive.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="Seconds.")
@@ -22,11 +22,9 @@ def health(url: str | None, port: int, ready: bool, timeout: float) -> int:
     """Ask a running server whether it is well; exit 0 if so, else 1."""
     base = url or f"http://127.0.0.1:{port}"
     parts = urlsplit(base)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise click.UsageError(f"--url: expected http://host[:port], but got {base!r}.")
     path = parts.path.rstrip("/") + ("/ready" if ready else "/health")
     connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = connect(parts.hostname, parts.port, timeout=timeout)
+    connection = connect(parts.netloc, timeout=timeout)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

@@ -43,26 +43,14 @@ model_dir_option = setting(
 )
 
 
-def model_options() -> Callable[[Function], Function]:
+precision_option = setting(
+    "--precision", type=click.Choice(["auto", "int8", "fp32"]), default="auto", help="Which encoder file to load."
+)
+
+
+def model_options(function: Function) -> Function:
     """Declare which model to use, and where its files are."""
-    precision_option = setting(
-        "--precision", type=click.Choice(["auto", "int8", "fp32"]), default="auto", help="Which encoder file to load."
-    )
-    return lambda function: model_option(model_dir_option(precision_option(function)))
-
-
-def config_option() -> Callable[[Function], Function]:
-    """Declare `--config FILE`: a TOML file whose keys are the flags' names."""
-    return click.option(
-        "--config",
-        type=click.Path(dir_okay=False, path_type=Path),
-        envvar="GIGASTT_CONFIG",
-        show_envvar=True,
-        is_eager=True,
-        expose_value=False,
-        callback=_load_config,
-        help="TOML file with settings; a flag or a variable beats it.",
-    )
+    return model_option(model_dir_option(precision_option(function)))
 
 
 def _load_config(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> None:
@@ -106,6 +94,18 @@ def _check_type(where: str, option: click.Option, value: object, ctx: click.Cont
     if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
         raise click.UsageError(f"{where}: expected {word}.", ctx)
     return value
+
+
+config_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="GIGASTT_CONFIG",
+    show_envvar=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_load_config,
+    help="TOML file with settings, keyed by the flags' names; a flag or a variable beats it.",
+)
 
 
 class CountOrAuto(click.ParamType[int | None]):
@@ -159,14 +159,14 @@ class Network(ListItem):
             self.fail(f"expected an address or a network such as 10.0.0.0/8: {exc}", param, ctx)
 
 
-class HostPort(click.ParamType[str]):
-    """`HOST:PORT`; an IPv6 host in brackets."""
+class HttpAddress(click.ParamType[str]):
+    """`http(s)://HOST[:PORT][/PATH]`."""
 
-    name = "host:port"
+    name = "url"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
-        host, _, port = text.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65_535 or (":" in host and not host.startswith("[")):
-            self.fail(f"expected HOST:PORT, but got {text!r}", param, ctx)
+        parts = urlsplit(text)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            self.fail(f"expected http(s)://host[:port][/path], but got {text!r}", param, ctx)
         return text

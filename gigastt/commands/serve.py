@@ -14,7 +14,6 @@ import click
 
 from gigastt.commands.options import (
     CountOrAuto,
-    HostPort,
     ListItem,
     Network,
     Origin,
@@ -43,10 +42,10 @@ class RereadableCommand(click.Command):
 
 
 @click.command(cls=RereadableCommand)
-@config_option()
+@config_option
 @setting("--host", default=_DEFAULTS.host, help="Address to listen on.")
 @setting("--port", type=click.IntRange(0, 65_535), default=_DEFAULTS.port, help="Port to listen on; 0: any free one.")
-@model_options()
+@model_options
 @setting("--auto-download", is_flag=True, help="Fetch a missing model at start.")
 @setting(
     "--pool-size",
@@ -106,7 +105,7 @@ class RereadableCommand(click.Command):
     help="How long sessions may take to finish when the server stops.",
 )
 @setting("--metrics", is_flag=True, help="Publish GET /metrics.")
-@setting("--metrics-listen", type=HostPort(), help="Publish /metrics on its own HOST:PORT.")
+@setting("--metrics-listen", metavar="HOST:PORT", help="Publish /metrics on a listener of its own.")
 @setting(
     "--api-keys-file",
     type=click.Path(dir_okay=False, path_type=Path),

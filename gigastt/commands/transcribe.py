@@ -45,7 +45,7 @@ _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
     type=click.Path(file_okay=False, path_type=Path),
     help="Write a file for each input into this folder instead of to standard output.",
 )
-@model_options()
+@model_options
 def transcribe(
     files: tuple[str, ...],
     form: OutputForm,

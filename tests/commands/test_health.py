@@ -58,4 +58,4 @@ def test_no_server_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_address_that_is_none_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["health", "--url", "localhost:9876"]) == 2
-    assert "http://" in capsys.readouterr().err
+    assert "http(s)://" in capsys.readouterr().err
