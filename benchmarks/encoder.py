@@ -5,7 +5,9 @@
 DIR holds a model with its fp32 encoder, and the optimised one if `gigastt optimize` has been there (otherwise it
 is made in a temporary folder). Forms: fp32 as exported, `quantize_dynamic` as anyone would call it, the optimised
 file, and onnx-asr's own encoder call on the fp32 and on the optimised file. All take turns in the same run; times
-are medians. Prints one JSON object.
+are medians. So does the machine's ceiling: the optimised file's matrix products alone, which nothing that computes
+them with this library can beat; `ceiling` says how many times real time they are and what share of that the whole
+encoder reaches. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import argparse
 import json
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -23,12 +25,14 @@ import numpy.typing as npt
 import onnxruntime
 from onnxruntime.quantization import quantize_dynamic
 
+from benchmarks.ceiling import Products
 from benchmarks.make_model import speech_like_features
 from benchmarks.peers import load_onnx_asr, optimized_encoder
 from benchmarks.pinned import machine, median_seconds, pin, session_options
 from gigastt.models.catalog import ENCODER_FP32
 
 SECONDS = (0.96, 2.0, 5.0, 20.0)
+CEILING = "products alone"
 Encode = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 
 
@@ -39,34 +43,41 @@ def measure(directory: Path, rounds: int) -> dict[str, object]:
         forms: dict[str, Encode] = {name: _session(path) for name, path in files.items()}
         for name in ("fp32", "optimized"):
             forms[f"onnx-asr {name}"] = _onnx_asr(directory, files[name])
-        figures: dict[str, dict[str, object]] = {name: {"ms": {}} for name in forms}
-        for name, path in files.items():
-            figures[name]["mib"] = round(path.stat().st_size / 2**20, 1)
+        products = Products(files["optimized"])
+        milliseconds: dict[str, dict[str, float]] = {name: {} for name in (*forms, CEILING)}
         for seconds in SECONDS:
             features = speech_like_features(seconds, seed=5)[None]
-            medians = median_seconds({n: partial(run, features) for n, run in forms.items()}, rounds)
-            for name, value in medians.items():
-                milliseconds = figures[name]["ms"]
-                assert isinstance(milliseconds, dict)
-                milliseconds[str(seconds)] = round(value * 1e3, 1)
+            contenders: dict[str, Callable[[], object]] = {n: partial(run, features) for n, run in forms.items()}
+            contenders[CEILING] = partial(products.run, features)
+            for name, value in median_seconds(contenders, rounds).items():
+                milliseconds[name][str(seconds)] = round(value * 1e3, 1)
+        figures: dict[str, dict[str, object]] = {name: {"ms": milliseconds[name]} for name in forms}
+        for name, path in files.items():
+            figures[name]["mib"] = round(path.stat().st_size / 2**20, 1)
         features = speech_like_features(5.0, seed=6)[None]
         expected = forms["fp32"](features)
         for name in files:
             error = np.sqrt(np.mean((forms[name](features) - expected) ** 2) / np.mean(expected**2))
             figures[name]["relative_error"] = round(float(error), 4)
-    return {"encoders": figures, "speedup": _speedups(figures)}
+    speedups = {
+        name: {window: round(milliseconds["fp32"][window] / value, 2) for window, value in milliseconds[name].items()}
+        for name in forms
+    }
+    return {"encoders": figures, "speedup": speedups, "ceiling": _ceiling(milliseconds, products)}
 
 
-def _speedups(figures: dict[str, dict[str, object]]) -> dict[str, dict[str, float]]:
-    """How many times as fast as fp32 each form is, by window."""
-    speedups: dict[str, dict[str, float]] = {}
-    base = figures["fp32"]["ms"]
-    for name, figure in figures.items():
-        milliseconds = figure["ms"]
-        assert isinstance(base, dict)
-        assert isinstance(milliseconds, dict)
-        speedups[name] = {window: round(base[window] / value, 2) for window, value in milliseconds.items()}
-    return speedups
+def _ceiling(milliseconds: Mapping[str, Mapping[str, float]], products: Products) -> dict[str, dict[str, float]]:
+    """What the products alone allow, and how near the optimised encoder comes, by window."""
+    return {
+        window: {
+            "ms": alone,
+            "ceiling_times_real_time": round(float(window) * 1e3 / alone, 1),
+            "giga_products_per_second": round(products.per_frame * float(window) * 25 / alone / 1e6, 1),
+            "optimized_times_real_time": round(float(window) * 1e3 / milliseconds["optimized"][window], 1),
+            "share_reached": round(alone / milliseconds["optimized"][window], 3),
+        }
+        for window, alone in milliseconds[CEILING].items()
+    }
 
 
 def _files(directory: Path, temporary: Path) -> dict[str, Path]:

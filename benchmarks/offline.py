@@ -1,12 +1,18 @@
 """Transcribe files on one core, end to end, against onnx-asr with the same model files.
 
-    python -m benchmarks.offline DIR --clips CLIPS [--rounds 3] [--minutes 10] [--core N]
+    python -m benchmarks.offline DIR --clips CLIPS [--vad SILERO] [--rounds 3] [--minutes 10] [--core N]
 
-DIR holds a model (see `benchmarks.encoder`), CLIPS speech as 16 kHz mono WAV. Two loads: the clips one by one, and
-one long file made of them with pauses. Ours is the whole pipeline: container, features, detector, segments,
-encoder, search, words. onnx-asr gets the samples ready-made, and of the long file the windows that ours encoded
-(it has no segmenter of its own). Speed is seconds of audio per second; medians of rounds that take turns.
-Prints one JSON object.
+DIR holds a model (see `benchmarks.encoder`), CLIPS speech as 16 kHz mono WAV. Loads: the clips one by one, and two
+long files made of them, one dense and one with natural pauses. Ours is the whole pipeline: container, features,
+detector, segments, encoder, search, words. onnx-asr gets
+
+- clips: the samples, ready-made;
+- our windows: of a long file the samples of the windows that ours encoded, with no work of its own to find them;
+- windows of 20 s: a long file's path; all of it is encoded, in plain consecutive windows that cut words;
+- Silero: a long file's path, with the voice activity detector that it brings support for, window by window (padded
+  batches, its default, are slower here and wrong with an encoder without masks).
+
+Speed is seconds of audio per second of processor time; medians of rounds that take turns. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -15,15 +21,16 @@ import argparse
 import io
 import json
 import tempfile
-import wave
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import load_onnx_asr, optimized_encoder
+from benchmarks.long_files import as_wav, count_seconds, make_dense, make_natural
+from benchmarks.peers import load_onnx_asr, load_silero, optimized_encoder
 from benchmarks.pinned import machine, median_seconds, pin
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
 from gigastt.models.optimize.words import read_clip
@@ -37,35 +44,91 @@ from gigastt.speech.transducer import RunNetwork, Transducer
 from gigastt.speech.vocabulary import Vocabulary
 from gigastt.transcribe import Recording, Segment
 
-PAUSE_SECONDS = 0.8
+PLAIN_SECONDS = 20
+OURS = "gigastt"
 
 
-def measure(directory: Path, optimized: Path, clips: Sequence[Path], minutes: float, rounds: int) -> dict[str, object]:
-    """Run both loads through every contender; returns speeds, ratios and the cost of each stage."""
-    fp32 = directory / ENCODER_FP32
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """onnx-asr with two encoders, and its voice activity detector where there is one."""
+
+    optimized: Any
+    fp32: Any
+    vad: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is transcribed, by whom, and what ours encodes of it, padding included."""
+
+    audio_seconds: float
+    encoded: list[Samples]
+    contenders: dict[str, Callable[[], object]]
+
+    def measure(self, rounds: int) -> dict[str, object]:
+        """Return the speed of every contender, and how many times as fast ours is."""
+        medians = median_seconds(self.contenders, rounds)
+        return {
+            "audio_seconds": round(self.audio_seconds, 1),
+            "windows": len(self.encoded),
+            "encoded_seconds": round(count_seconds(self.encoded), 1),
+            "times_real_time": {name: round(self.audio_seconds / median, 1) for name, median in medians.items()},
+            "faster_than": {name: round(m / medians[OURS], 2) for name, m in medians.items() if name != OURS},
+        }
+
+
+def measure(
+    directory: Path, temporary: Path, clips: Sequence[Path], minutes: float, rounds: int, vad: Path | None
+) -> dict[str, object]:
+    """Run every load through every contender; returns speeds, ratios and the cost of each stage."""
+    optimized = optimized_encoder(directory, temporary)
     triplet = _triplet(directory, prepare_load(optimized).encoder)
     ours = Recognizer.load(triplet)
-    peers = {f"onnx-asr {encoder.stem}": load_onnx_asr(directory, encoder) for encoder in (optimized, fp32)}
+    peers = Peers(
+        load_onnx_asr(directory, optimized),
+        load_onnx_asr(directory, directory / ENCODER_FP32),
+        load_silero(vad) if vad is not None else None,
+    )
     sounds = [read_clip(clip) for clip in clips]
-    long = _join(sounds, minutes)
-    long_file = _as_wav(long)
-    pieces = _windows(ours, long, long_file)
-    loads: dict[str, tuple[float, dict[str, Callable[[], object]]]] = {
-        "clips": (_seconds(sounds), {"gigastt": lambda: [_transcribe(ours, _as_wav(sound)) for sound in sounds]}),
-        "long": (_seconds([long]), {"gigastt": lambda: _transcribe(ours, long_file)}),
-    }
-    for name, peer in peers.items():
-        loads["clips"][1][name] = partial(_recognize, peer, sounds)
-        loads["long"][1][name] = partial(_recognize, peer, pieces)
-    figures: dict[str, object] = {"windows": len(pieces), "window_seconds": round(_seconds(pieces), 1)}
-    for load, (seconds, contenders) in loads.items():
-        medians = median_seconds(contenders, rounds)
-        figures[load] = {
-            "audio_seconds": round(seconds, 1),
-            "times_real_time": {name: round(seconds / median, 1) for name, median in medians.items()},
-            "faster_than": {n: round(m / medians["gigastt"], 2) for n, m in medians.items() if n != "gigastt"},
-        }
+    loads = {"clips": _clips(ours, peers, sounds)}
+    for name, make in (("dense", make_dense), ("natural", make_natural)):
+        path = temporary / f"{name}.wav"
+        path.write_bytes(as_wav(make(sounds, minutes)))
+        loads[name] = _long(ours, peers, path, with_fp32=name == "dense")
+    figures: dict[str, object] = {name: load.measure(rounds) for name, load in loads.items()}
     return figures | {"stage_ms_per_second": stages(triplet, sounds, rounds)}
+
+
+def _clips(ours: Recognizer, peers: Peers, sounds: Sequence[Samples]) -> Load:
+    files = [as_wav(sound) for sound in sounds]
+    encoded = [window for sound in sounds for window in _windows(ours, sound)]
+    contenders: dict[str, Callable[[], object]] = {
+        OURS: lambda: [_transcribe(ours, file) for file in files],
+        "onnx-asr optimized": partial(_recognize, peers.optimized, sounds),
+        "onnx-asr fp32": partial(_recognize, peers.fp32, sounds),
+    }
+    return Load(count_seconds(sounds), encoded, contenders)
+
+
+def _long(ours: Recognizer, peers: Peers, path: Path, *, with_fp32: bool) -> Load:
+    samples = read_clip(path)
+    encoded = _windows(ours, samples)
+    contenders: dict[str, Callable[[], object]] = {
+        OURS: lambda: _transcribe(ours, path.read_bytes()),
+        "onnx-asr optimized, our windows": partial(_recognize, peers.optimized, encoded),
+        "onnx-asr optimized, windows of 20 s": lambda: _recognize(peers.optimized, _cut(read_clip(path))),
+    }
+    if peers.vad is not None:
+        heard = peers.optimized.with_vad(peers.vad, batch_size=1)
+        contenders["onnx-asr optimized, Silero"] = lambda: list(heard.recognize(path))
+    if with_fp32:
+        contenders["onnx-asr fp32, our windows"] = partial(_recognize, peers.fp32, encoded)
+    return Load(len(samples) / SAMPLE_RATE, encoded, contenders)
+
+
+def _cut(samples: Samples) -> list[Samples]:
+    size = PLAIN_SECONDS * SAMPLE_RATE
+    return [samples[begin : begin + size] for begin in range(0, len(samples), size)]
 
 
 def stages(files: TripletFiles, sounds: Sequence[Samples], rounds: int) -> dict[str, float]:
@@ -84,8 +147,8 @@ def stages(files: TripletFiles, sounds: Sequence[Samples], rounds: int) -> dict[
         rounds,
     )
     tokens = sum(len(search.search(out, 0, 0, None).tokens) for out in encoded)
-    costs = {name: round(median * 1e3 / _seconds(sounds), 2) for name, median in medians.items()}
-    return costs | {"tokens_per_second": round(tokens / _seconds(sounds), 1)}
+    costs = {name: round(median * 1e3 / count_seconds(sounds), 2) for name, median in medians.items()}
+    return costs | {"tokens_per_second": round(tokens / count_seconds(sounds), 1)}
 
 
 def _triplet(directory: Path, encoder: Path) -> TripletFiles:
@@ -106,34 +169,15 @@ def _recognize(peer: Any, sounds: Sequence[Samples]) -> list[str]:
     return [peer.recognize(sound.astype(np.float32) / 32768) for sound in sounds]
 
 
-def _join(sounds: Sequence[Samples], minutes: float) -> Samples:
-    """Repeat the clips with pauses of quiet noise until the length is reached."""
-    quiet = np.random.default_rng(0).normal(0, 8, int(PAUSE_SECONDS * SAMPLE_RATE)).astype(np.int16)
-    parts: list[Samples] = []
-    while _seconds(parts) < minutes * 60:
-        parts += [sounds[len(parts) // 2 % len(sounds)], quiet]
-    return np.concatenate(parts)[: int(minutes * 60 * SAMPLE_RATE)]
+def _windows(recognizer: Recognizer, samples: Samples) -> list[Samples]:
+    """The audio of every window that our pipeline encodes, so that a peer can be given the same.
 
-
-def _as_wav(samples: Samples) -> bytes:
-    content = io.BytesIO()
-    with wave.open(content, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(samples.astype("<i2").tobytes())
-    return content.getvalue()
-
-
-def _seconds(sounds: Sequence[Samples]) -> float:
-    return sum(map(len, sounds)) / SAMPLE_RATE
-
-
-def _windows(recognizer: Recognizer, samples: Samples, file: bytes) -> list[Samples]:
-    """The audio of every window that our pipeline encodes, so that a peer can be given the same."""
+    Silence stands for the tail that ours makes up where the recording ends too early.
+    """
     watching = _Watching(recognizer)
-    list(Recording(io.BytesIO(file), watching).segments())
-    return [samples[begin * FRAME_SAMPLES : (begin + frames) * FRAME_SAMPLES] for begin, frames in watching.seen]
+    list(Recording(io.BytesIO(as_wav(samples)), watching).segments())
+    padded = np.concatenate((samples, np.zeros(SAMPLE_RATE, np.int16)))
+    return [padded[begin * FRAME_SAMPLES : (begin + frames) * FRAME_SAMPLES] for begin, frames in watching.seen]
 
 
 class _Watching:
@@ -152,6 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Transcribe files on one core, end to end, against onnx-asr.")
     parser.add_argument("directory", type=Path)
     parser.add_argument("--clips", type=Path, required=True, help="a folder of WAV files, 16 kHz mono")
+    parser.add_argument("--vad", type=Path, help="silero_vad.onnx, or its folder, for onnx-asr")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--core", type=int)
@@ -159,8 +204,8 @@ def main() -> None:
     core = pin(arguments.core)
     clips = sorted(arguments.clips.glob("*.wav"))
     with tempfile.TemporaryDirectory() as temporary:
-        optimized = optimized_encoder(arguments.directory, Path(temporary))
-        figures = measure(arguments.directory, optimized, clips, arguments.minutes, arguments.rounds)
+        folder = Path(temporary)
+        figures = measure(arguments.directory, folder, clips, arguments.minutes, arguments.rounds, arguments.vad)
     print(json.dumps({"machine": machine(core), **figures}))
 
 

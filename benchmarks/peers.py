@@ -31,3 +31,13 @@ def load_onnx_asr(directory: Path, encoder: Path) -> Any:
             (folder / name).symlink_to((directory / name).resolve())
         (folder / "config.json").write_text('{"version": "v3"}', encoding="utf-8")  # else it takes v2's front end
         return onnx_asr.load_model("gigaam-v3-e2e-rnnt", folder, sess_options=session_options())
+
+
+def load_silero(vad: Path) -> Any:
+    """Load onnx-asr's voice activity detector, one thread.
+
+    Args:
+        vad: `silero_vad.onnx`, or the folder it is in.
+    """
+    folder = vad if vad.is_dir() else vad.parent
+    return onnx_asr.load_vad("silero", folder, sess_options=session_options())
