@@ -104,15 +104,15 @@ def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Rec
     with _open_source(name) as source, ProgressLine(sys.stderr, name, _share_read(source)) as progress:
         recording = Recording(source, recognizer, progress.update)
         segments = recording.segments()
-        first = next(segments, None)  # a file that is no audio fails here, before anything is written
+        segment = next(segments, None)  # a file that is no audio fails here, before anything is written
         if several and form == "text":
             target.write(f"==> {name} <==\n")
         output = open_output(form, target, name if several else None)
-        while first is not None:
+        while segment is not None:
             if target is sys.stdout and target.isatty():
                 progress.clear()
-            output.write(first)
-            first = next(segments, None)
+            output.write(segment)
+            segment = next(segments, None)
         progress.clear()
         output.finish(recording.seconds)
 

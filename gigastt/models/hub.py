@@ -61,22 +61,19 @@ class Body:
 
 
 class Hub:
-    """One model's repository at its pinned revision, on the hub or a mirror of it."""
+    """One model's repository at its pinned revision, on the hub or a mirror of it.
 
-    def __init__(self, entry: CatalogEntry, mirror: str | None = None, timeout: float | None = None) -> None:
+    endpoint: where files come from.
+    """
+
+    def __init__(self, entry: CatalogEntry, mirror: str | None, timeout: float | None) -> None:
         self._entry = entry
-        self._endpoint = (mirror or constants.ENDPOINT).rstrip("/")
+        self.endpoint = (mirror or constants.ENDPOINT).rstrip("/")
         self._metadata_timeout = timeout or constants.HF_HUB_ETAG_TIMEOUT
         self._read_timeout = timeout or constants.HF_HUB_DOWNLOAD_TIMEOUT
 
-    @property
-    def endpoint(self) -> str:
-        """Where files come from."""
-        return self._endpoint
-
-    def url(self, name: str) -> str:
-        """The address of one file."""
-        return hf_hub_url(self._entry.repository, name, revision=self._entry.revision, endpoint=self._endpoint)
+    def _url(self, name: str) -> str:
+        return hf_hub_url(self._entry.repository, name, revision=self._entry.revision, endpoint=self.endpoint)
 
     def look_up(self, name: str) -> RemoteState:
         """Ask for a file's size and digest.
@@ -86,7 +83,7 @@ class Hub:
             DownloadFailed: not worth one.
         """
         with self._errors(name):
-            metadata = get_hf_file_metadata(self.url(name), timeout=self._metadata_timeout, endpoint=self._endpoint)
+            metadata = get_hf_file_metadata(self._url(name), timeout=self._metadata_timeout, endpoint=self.endpoint)
             etag = metadata.etag or ""
             return RemoteState(metadata.size, etag if _SHA256.fullmatch(etag) else None)
 
@@ -104,14 +101,14 @@ class Hub:
             headers["Range"] = f"bytes={offset}-"
         with (
             self._errors(name),
-            get_session().stream("GET", self.url(name), headers=headers, timeout=self._read_timeout) as response,
+            get_session().stream("GET", self._url(name), headers=headers, timeout=self._read_timeout) as response,
         ):
             if response.status_code == 416:
                 raise PartTooLong(f"the part of {name} that is here is longer than the file")
             hf_raise_for_status(response)
             if response.headers.get("Content-Type", "").lower().startswith("text/html"):
                 raise DownloadFailed(
-                    f"{self._endpoint} answered with a web page instead of {name}: a login, proxy or error page? "
+                    f"{self.endpoint} answered with a web page instead of {name}: a login, proxy or error page? "
                     "Check `--mirror`, HF_ENDPOINT and the proxy settings."
                 )
             yield _begin(response.status_code, response.headers, response.iter_bytes())
@@ -138,14 +135,14 @@ class Hub:
 
     def _refusal(self, name: str, status: int) -> Exception:
         if status in _PASSING_STATUS:
-            return LineBroken(f"{self._endpoint} answered {status}")
+            return LineBroken(f"{self.endpoint} answered {status}")
         if status in (401, 403):
             reason = "access is refused; if a login is needed, set HF_TOKEN"
         elif status == 404:
             reason = f"there is no such file in {self._entry.repository} at revision {self._entry.revision}"
         else:
             reason = f"it answered {status}"
-        return DownloadFailed(f"Cannot fetch {name} from {self._endpoint}: {reason}.")
+        return DownloadFailed(f"Cannot fetch {name} from {self.endpoint}: {reason}.")
 
 
 def _begin(status: int, headers: Mapping[str, str], blocks: Iterator[bytes]) -> Body:

@@ -24,7 +24,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -94,10 +93,15 @@ def prepack(encoder: Path) -> Path | None:
     for folder in _folders(encoder):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.parent.with_name(f".{FOLDER}.lock")), _scratch(folder.parent) as scratch:
+            with (
+                FileLock(folder.parent.with_name(f".{FOLDER}.lock")),
+                tempfile.TemporaryDirectory(prefix=".prepacking-", dir=folder.parent) as name,
+            ):
                 if _is_good(encoder, folder):
                     return folder
                 require_space(folder.parent, disk_needed(encoder.stat().st_size))
+                scratch = Path(name)
+                scratch.chmod(0o755)  # as readable as the model: whoever prepares it need not be who serves it
                 _save_prepacked(encoder, scratch / encoder.name)
                 (scratch / _MADE_FROM).write_text(json.dumps(_describe(encoder, scratch)), encoding="utf-8")
                 shutil.rmtree(folder, ignore_errors=True)
@@ -147,16 +151,6 @@ def _remove_older(folder: Path) -> None:
     for other in folder.parent.glob(f"{cpu_name()}-ort*"):
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _scratch(parent: Path) -> Iterator[Path]:
-    """A folder that is gone afterwards unless it was renamed."""
-    scratch = Path(tempfile.mkdtemp(prefix=".prepacking-", dir=parent))
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _save_prepacked(encoder: Path, target: Path) -> None:

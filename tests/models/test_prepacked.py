@@ -48,6 +48,7 @@ def test_prepacked_form_gives_the_same_bits(encoder: Path) -> None:
     assert plan.prepacked
     assert plan.encoder != encoder
     assert np.array_equal(encode(plan.encoder), encode(encoder))
+    assert plan.encoder.parent.stat().st_mode & 0o777 == 0o755
 
 
 def test_without_a_prepacked_form_the_plain_file_is_loaded(encoder: Path) -> None:
