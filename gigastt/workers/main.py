@@ -68,7 +68,7 @@ def run_worker(sock: socket.socket, config: WorkerConfig) -> int:
     threading.Thread(target=read_socket, args=(sock, inbox, finished), name="reader", daemon=True).start()
     try:
         engine = _start(sock, config)
-        _work(engine, inbox, partial(_send, sock), Heartbeat(time.monotonic(), read_memory), time.monotonic)
+        _work(engine, inbox, partial(_send, sock), Heartbeat(time.monotonic(), settle_memory), time.monotonic)
     except GatewayGone:
         pass
     except GigasttError as exc:
@@ -93,7 +93,7 @@ def _start(sock: socket.socket, config: WorkerConfig) -> Engine:
         # without partials nobody waits for the next block: a file, as a rule
         return Stream(settings, partial(detector, is_recorded=not settings.partials), start, resume)
 
-    run_canary(recognizer, Engine(recognizer, open_stream, attach))
+    run_canary(Engine(recognizer, open_stream, attach))
     capacity = measure_capacity(recognizer, time.perf_counter)
     return_free_memory()
     seconds = time.monotonic() - begun
@@ -137,6 +137,12 @@ def _work(
         heartbeat.record(ended - begun, engine.account(ended - step_begun))
         # 5. What came of it.
         send(results)
+
+
+def settle_memory() -> int:
+    """Give back what the passes since the last time have freed; return what this process holds, in bytes."""
+    return_free_memory()
+    return read_memory()
 
 
 def attach(name: str, samples: int) -> Samples:
