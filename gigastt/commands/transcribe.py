@@ -10,8 +10,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gigastt.commands.output import OutputForm
     from gigastt.config import Precision
     from gigastt.speech.recognizer import Recognizer
+    from gigastt.transcribe import Segment
 
 STANDARD_INPUT = "-"
 _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
@@ -98,23 +100,26 @@ def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recogn
 
 
 def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Recognizer, *, several: bool) -> None:
-    from gigastt.commands.output import open_output
+    from gigastt.commands.output import write_transcript
     from gigastt.transcribe import Recording
 
     with _open_source(name) as source, ProgressLine(sys.stderr, name, _share_read(source)) as progress:
         recording = Recording(source, recognizer, progress.update)
         segments = recording.segments()
-        segment = next(segments, None)  # a file that is no audio fails here, before anything is written
+        first = list(islice(segments, 1))  # a file that is no audio fails here, before anything is written
         if several and form == "text":
+            progress.clear()
             target.write(f"==> {name} <==\n")
-        output = open_output(form, target, name if several else None)
-        while segment is not None:
-            if target is sys.stdout and target.isatty():
-                progress.clear()
-            output.write(segment)
-            segment = next(segments, None)
+        shown = _clear_before(chain(first, segments), progress) if target.isatty() else chain(first, segments)
+        write_transcript(form, shown, target, lambda: recording.seconds, name if several else None)
+
+
+def _clear_before(segments: Iterable[Segment], progress: ProgressLine) -> Iterator[Segment]:
+    """Take the progress line away before a segment is written to the same terminal, and before the end."""
+    for segment in segments:
         progress.clear()
-        output.finish(recording.seconds)
+        yield segment
+    progress.clear()
 
 
 @contextmanager

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 
-from gigastt.commands.output import open_output
+import pytest
+
+from gigastt.commands.output import OutputForm, write_transcript
 from gigastt.speech.hypothesis import Word
 from gigastt.transcribe import Segment
 
@@ -13,12 +16,9 @@ HELLO = Segment("Привет, мир.", (Word("Привет,", 0.32, 0.71, 0.97
 BYE = Segment("Пока.", (Word("Пока.", 2.0, 2.4, 0.9),), 2.0, 2.4, 0.9)
 
 
-def render(form: str, file: str | None = None) -> str:
+def render(form: OutputForm, file: str | None = None) -> str:
     stream = io.StringIO()
-    output = open_output(form, stream, file)  # type: ignore[arg-type]  # every form in turn
-    output.write(HELLO)
-    output.write(BYE)
-    output.finish(3.0)
+    write_transcript(form, [HELLO, BYE], stream, lambda: 3.0, file)
     return stream.getvalue()
 
 
@@ -26,11 +26,16 @@ def test_text_is_a_line_a_segment() -> None:
     assert render("text") == "Привет, мир.\nПока.\n"
 
 
-def test_text_is_written_as_it_comes() -> None:
+@pytest.mark.parametrize("form", ["text", "srt", "vtt"])
+def test_a_segment_is_written_before_the_next_one_comes(form: OutputForm) -> None:
     stream = io.StringIO()
-    output = open_output("text", stream)
-    output.write(HELLO)
-    assert stream.getvalue() == "Привет, мир.\n"
+
+    def segments() -> Iterator[Segment]:
+        yield HELLO
+        assert "Привет, мир.\n" in stream.getvalue()
+        yield BYE
+
+    write_transcript(form, segments(), stream, lambda: 3.0)
 
 
 def test_json_has_text_words_duration_and_segments() -> None:
@@ -58,7 +63,7 @@ def test_vtt_has_its_header() -> None:
 
 def test_a_silent_file_gives_empty_text_and_an_empty_object() -> None:
     stream = io.StringIO()
-    open_output("text", stream).finish(5.0)
+    write_transcript("text", [], stream, lambda: 5.0)
     assert stream.getvalue() == ""
-    open_output("json", stream).finish(5.0)
+    write_transcript("json", [], stream, lambda: 5.0)
     assert json.loads(stream.getvalue()) == {"text": "", "words": [], "duration": 5.0, "segments": []}

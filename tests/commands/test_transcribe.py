@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,21 @@ def test_several_files_are_told_apart(capsys: pytest.CaptureFixture[str]) -> Non
         "Расскажи рецепт каши.",
         "Включи фильм фиксики.",
     ]
+
+
+def test_on_a_terminal_the_progress_line_gives_way_to_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setattr("sys.stderr", terminal)
+
+    assert transcribe(SHUTTERS, TWO_SENTENCES) == 0
+
+    written = ["==> ", "Закрой", "==> ", "Расскажи", "Включи"]
+    assert re.findall(r"\x1b\[K(==> |[А-Я]\w+)", terminal.getvalue()) == written
 
 
 def test_several_files_as_json_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
