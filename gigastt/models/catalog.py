@@ -41,7 +41,7 @@ class RemoteFile:
 
     Attributes:
         name: its name there and on disk.
-        nominal_bytes: its size to plan with, until the hub has told the exact one.
+        nominal_bytes: its size, roughly, to plan with before the hub is asked.
         sha256: its digest, or None where only the hub's own metadata tells it.
     """
 

@@ -175,11 +175,13 @@ class _Download:
             return None
         for path in (self._model_dir / file.name, self._hub.cached(file.name)):
             if path is not None and is_present(path) and self._digest(path) == sha256:
-                return Wanted(file.name, path.stat().st_size, sha256, exact=True, local=path)
+                return Wanted(file.name, path.stat().st_size, sha256, local=path)
         if remote is None:
             remote = self._look_up(file)
             self._agree(file, remote)
-        return Wanted(file.name, remote.size or file.nominal_bytes, sha256, exact=remote.size is not None)
+        if remote.size is None:
+            raise self._untold("size", file)
+        return Wanted(file.name, remote.size, sha256)
 
     def _look_up(self, file: RemoteFile) -> RemoteState:
         """Ask the hub about a file, again while its failures may pass."""
@@ -197,10 +199,7 @@ class _Download:
         """The digest a file must have: the catalogue's, else the hub's."""
         if file.sha256 is None:
             if remote.sha256 is None:
-                raise DownloadFailed(
-                    f"{self._hub.endpoint} does not tell the digest of {file.name}, so it could not be checked. "
-                    "Use the hub itself, or a mirror that passes on its metadata."
-                )
+                raise self._untold("digest", file)
             return remote.sha256
         if remote.sha256 not in (None, file.sha256):
             raise DownloadFailed(
@@ -208,6 +207,12 @@ class _Download:
                 f"{remote.sha256}. Nothing was fetched."
             )
         return file.sha256
+
+    def _untold(self, fact: str, file: RemoteFile) -> DownloadFailed:
+        return DownloadFailed(
+            f"{self._hub.endpoint} does not tell the {fact} of {file.name}, so it could not be checked. Use the hub "
+            "itself, or a mirror that passes on its metadata."
+        )
 
     def _is_right(self, path: Path, sha256: str) -> bool:
         """Read a file in our folder; seal it where it is right."""

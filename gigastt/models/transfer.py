@@ -40,12 +40,11 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file that must be fetched: what it must be, and how much room it takes."""
+    """A file that must be fetched, and what it must be."""
 
     name: str
     size: int
     sha256: str
-    exact: bool  # whether the hub told `size`
     local: Path | None = None  # the same content elsewhere on this machine
 
 
@@ -123,44 +122,43 @@ class Transfer:
     def _receive(self, wanted: Wanted, part: Path) -> None:
         """Fill the part file up to its full length, over as many connections as it takes."""
         part.touch()
-        failures = 0
-        while not (wanted.exact and part.stat().st_size == wanted.size):
-            before = part.stat().st_size
+        have, failures = part.stat().st_size, 0
+        while have != wanted.size:
+            if failures:
+                time.sleep(self._patience.pause(failures))
+            before, cause = have, "the answer ended early"
             try:
-                if self._receive_once(wanted, part):
-                    return
-                cause = "the answer ended early"
+                self._receive_once(wanted, part)
             except LineBroken as exc:
                 cause = str(exc)
                 if isinstance(exc, PartTooLong):
                     self._truncate(part)
-            failures = 1 if part.stat().st_size > before else failures + 1
-            if failures >= self._patience.attempts:
+            have = part.stat().st_size
+            failures = 1 if have > before else failures + 1
+            if have != wanted.size and failures >= self._patience.attempts:
                 raise DownloadFailed(
-                    f"Cannot fetch {wanted.name} from {self._hub.endpoint}: {cause}. {mib(part.stat().st_size)} of "
+                    f"Cannot fetch {wanted.name} from {self._hub.endpoint}: {cause}. {mib(have)} of "
                     f"{mib(wanted.size)} have arrived and are kept: the next download goes on there."
                 )
-            time.sleep(self._patience.pause(failures))
 
-    def _receive_once(self, wanted: Wanted, part: Path) -> bool:
-        """Receive over one connection; return whether the file is now as long as it should be."""
+    def _receive_once(self, wanted: Wanted, part: Path) -> None:
+        """Receive over one connection what it will give."""
         have = part.stat().st_size
-        if wanted.exact and have > wanted.size:
+        if have > wanted.size:
             have = self._truncate(part)
         with self._hub.open(wanted.name, have) as body, part.open("ab") as file:
             if body.offset not in (0, have):
                 raise LineBroken(f"expected bytes from {have}, but got them from {body.offset}")
-            if wanted.exact and body.total not in (None, wanted.size):
+            if body.total not in (None, wanted.size):
                 raise LineBroken(f"expected a file of {wanted.size:,} bytes, but got one of {body.total:,} bytes")
             if body.offset != have:
                 have = self._truncate(part)
             for block in body.blocks:
                 have += len(block)
-                if wanted.exact and have > wanted.size:
+                if have > wanted.size:
                     raise PartTooLong(f"expected a file of {wanted.size:,} bytes, but got a longer one")
                 file.write(block)
                 self._progress.advance(len(block))
-            return have == (wanted.size if wanted.exact else body.total or have)
 
     def _truncate(self, part: Path) -> int:
         """Throw away what a part file holds; return its new length."""

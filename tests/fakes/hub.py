@@ -57,6 +57,7 @@ class FakeHub:
 
     Attributes:
         files: content by name.
+        tells_size: whether it says how long a file is, as some mirrors do not.
         small: names that are sent without a redirect and without an SHA-256 (the hub's ordinary git files).
         faults: applied to the answers of the content network, one each, first in first out.
         standing: a fault applied to every answer while it is set.
@@ -66,6 +67,7 @@ class FakeHub:
     repository: str
     revision: str
     files: dict[str, bytes]
+    tells_size: bool = True
     small: frozenset[str] = frozenset()
     faults: deque[Fault] = field(default_factory=deque)
     standing: Fault | None = None
@@ -177,9 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
             linked = {
                 "Location": f"http://localhost:{self.state.content_port}/blobs/{match['name']}",
                 "X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"',
-                "X-Linked-Size": str(len(content)),
-                "Content-Length": "0",
             }
+            if self.state.tells_size:
+                linked |= {"X-Linked-Size": str(len(content)), "Content-Length": "0"}
             self._send_head(302, common | linked)
 
     def _send_content(self, name: str, headers: dict[str, str] | None = None) -> None:

@@ -230,6 +230,13 @@ def test_file_whose_digest_nobody_tells_is_refused(hub: FakeHub, tmp_path: Path)
         download(ENTRY, tmp_path, options(hub, "int8"))
 
 
+def test_file_whose_size_nobody_tells_is_refused(hub: FakeHub, tmp_path: Path) -> None:
+    hub.tells_size = False
+
+    with pytest.raises(DownloadFailed, match="does not tell the size"):
+        download(ENTRY, tmp_path, options(hub))
+
+
 def test_wrong_revision_is_answered_with_what_is_not_there(hub: FakeHub, tmp_path: Path) -> None:
     hub.revision = "f" * 40
 
