@@ -4,7 +4,9 @@
 
 DIR holds a model (see `benchmarks.encoder`). Forms: the optimised encoder mapped by all workers (prepacked), the
 same as a plain file, and fp32; and for comparison processes that hold onnx-asr with the same files. Memory is the
-proportional set size: a page shared by four processes counts a quarter in each. Prints one JSON object.
+proportional set size: a page shared by four processes counts a quarter in each. `ready_cpu_seconds` is the
+processor time that it took to be ready: on an idle core the clock says the same, on a shared one more. Prints one
+JSON object.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import socket
 import statistics
 import subprocess
@@ -46,10 +49,11 @@ _READY_SECONDS = 120.0
 
 @dataclass(slots=True)
 class Running:
-    """A process that is ready, and the seconds from its spawn until it was."""
+    """A process that is ready, and the seconds from its spawn until it was, by the clock and of its own work."""
 
     process: subprocess.Popen[bytes]
     seconds: float
+    cpu_seconds: float
     load_seconds: float | None = None
 
 
@@ -73,7 +77,7 @@ def start_worker(config: WorkerConfig, stack: contextlib.ExitStack) -> Running:
     for body in _bodies(ours):
         message = decode_to_gateway(body)
         if isinstance(message, Ready):
-            return Running(process, time.perf_counter() - begin, message.load_seconds)
+            return Running(process, time.perf_counter() - begin, cpu_seconds(process.pid), message.load_seconds)
     raise RuntimeError("The worker ended before it was ready.")
 
 
@@ -86,12 +90,13 @@ def start_peer(directory: Path, encoder: Path, stack: contextlib.ExitStack) -> R
     assert process.stdout is not None
     if process.stdout.readline() != b"ready\n":
         raise RuntimeError("The peer ended before it was ready.")
-    return Running(process, time.perf_counter() - begin)
+    return Running(process, time.perf_counter() - begin, cpu_seconds(process.pid))
 
 
 def weigh(start: Start, workers: int, rounds: int) -> dict[str, object]:
     """Start processes one by one; returns seconds to ready, and MiB of one and of all."""
     ready: list[float] = []
+    worked: list[float] = []
     loads: list[float] = []
     alone: list[float] = []
     together: list[float] = []
@@ -103,10 +108,12 @@ def weigh(start: Start, workers: int, rounds: int) -> dict[str, object]:
                 if len(running) == 1:
                     alone.append(pss_mib(running[0].process.pid))
             ready += [process.seconds for process in running]
+            worked += [process.cpu_seconds for process in running]
             loads += [process.load_seconds for process in running if process.load_seconds is not None]
             together.append(sum(pss_mib(process.process.pid) for process in running))
     figures: dict[str, object] = {
         "ready_seconds": round(statistics.median(ready), 2),
+        "ready_cpu_seconds": round(statistics.median(worked), 2),
         "one_mib": round(statistics.median(alone), 1),
         "all_mib": round(statistics.median(together), 1),
         "all_over_one": round(statistics.median(together) / statistics.median(alone), 2),
@@ -118,6 +125,13 @@ def pss_mib(pid: int) -> float:
     """The proportional set size of a process."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
     return sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """The processor time that a process has had so far, in the kernel and out of it."""
+    # The second field is the command in parentheses and may contain anything.
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _bodies(connection: socket.socket) -> Iterator[bytes]:
