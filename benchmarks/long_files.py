@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import wave
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,16 +17,23 @@ _SHORTEST_PAUSE_SECONDS = 0.3
 _QUIET_SAMPLES = 320
 
 
-def make_dense(clips: Sequence[Samples], minutes: float) -> Samples:
+class LongFile(NamedTuple):
+    """A recording and the numbers of the clips that are in it, in order."""
+
+    samples: Samples
+    clips: list[int]
+
+
+def make_dense(clips: Sequence[Samples], minutes: float) -> LongFile:
     """Repeat the clips with short pauses of quiet noise until the length is reached."""
     quiet = np.random.default_rng(0).normal(0, 8, int(DENSE_PAUSE_SECONDS * SAMPLE_RATE)).astype(np.int16)
     parts: list[Samples] = []
     while count_seconds(parts) < minutes * 60:
         parts += [clips[len(parts) // 2 % len(clips)], quiet]
-    return np.concatenate(parts)[: int(minutes * 60 * SAMPLE_RATE)]
+    return LongFile(np.concatenate(parts), [number % len(clips) for number in range(len(parts) // 2)])
 
 
-def make_natural(clips: Sequence[Samples], minutes: float) -> Samples:
+def make_natural(clips: Sequence[Samples], minutes: float) -> LongFile:
     """Repeat the clips with pauses of all lengths, filled with noise as loud as each clip's own background.
 
     Pauses are a shortest one and an exponentially distributed rest, so that clips are `SPEECH_SHARE` of the time.
@@ -38,7 +46,7 @@ def make_natural(clips: Sequence[Samples], minutes: float) -> Samples:
         pause = _SHORTEST_PAUSE_SECONDS + random.exponential(max(0.0, mean - _SHORTEST_PAUSE_SECONDS))
         noise = random.normal(0, _background(clip), int(pause * SAMPLE_RATE))
         parts += [clip, np.rint(noise).astype(np.int16)]
-    return np.concatenate(parts)[: int(minutes * 60 * SAMPLE_RATE)]
+    return LongFile(np.concatenate(parts), [number % len(clips) for number in range(len(parts) // 2)])
 
 
 def _background(clip: Samples) -> float:

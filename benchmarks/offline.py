@@ -12,7 +12,9 @@ detector, segments, encoder, search, words. onnx-asr gets
 - Silero: a long file's path, with the voice activity detector that it brings support for, window by window (padded
   batches, its default, are slower here and wrong with an encoder without masks).
 
-Speed is seconds of audio per second of processor time; medians of rounds that take turns. Prints one JSON object.
+Speed is seconds of audio per second of processor time; medians of rounds that take turns. `encoded_seconds` says how
+much of the audio goes through the encoder. Where CLIPS has a `manifest.json` of references, each contender's word error
+rate stands beside its speed: a detector that drops speech is fast. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -32,8 +34,9 @@ import numpy as np
 from benchmarks.long_files import as_wav, count_seconds, make_dense, make_natural
 from benchmarks.peers import load_onnx_asr, load_silero, optimized_encoder
 from benchmarks.pinned import machine, median_seconds, pin
+from benchmarks.wording import normalise
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
-from gigastt.models.optimize.words import read_clip
+from gigastt.models.optimize.words import edit_distance, read_clip
 from gigastt.models.prepacked import prepare_load
 from gigastt.speech.features import log_mel
 from gigastt.speech.hypothesis import FRAME_SAMPLES, SAMPLE_RATE, EncoderOut, Features, Hypothesis, Samples, Window
@@ -42,7 +45,7 @@ from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.search_weights import choose_network
 from gigastt.speech.transducer import RunNetwork, Transducer
 from gigastt.speech.vocabulary import Vocabulary
-from gigastt.transcribe import Recording, Segment
+from gigastt.transcribe import Recording
 
 PLAIN_SECONDS = 20
 OURS = "gigastt"
@@ -59,22 +62,32 @@ class Peers:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is transcribed, by whom, and what ours encodes of it, padding included."""
+    """What is transcribed, by whom, how much of it each encodes, and what was said."""
 
     audio_seconds: float
-    encoded: list[Samples]
-    contenders: dict[str, Callable[[], object]]
+    contenders: dict[str, Callable[[], str]]
+    encoded_seconds: dict[str, float]
+    reference: str
 
     def measure(self, rounds: int) -> dict[str, object]:
         """Return the speed of every contender, and how many times as fast ours is."""
-        medians = median_seconds(self.contenders, rounds)
-        return {
+        texts: dict[str, str] = {}
+
+        def run(name: str) -> None:
+            texts[name] = self.contenders[name]()
+
+        medians = median_seconds({name: partial(run, name) for name in self.contenders}, rounds)
+        figures: dict[str, object] = {
             "audio_seconds": round(self.audio_seconds, 1),
-            "windows": len(self.encoded),
-            "encoded_seconds": round(count_seconds(self.encoded), 1),
+            "encoded_seconds": {name: round(seconds, 1) for name, seconds in self.encoded_seconds.items()},
             "times_real_time": {name: round(self.audio_seconds / median, 1) for name, median in medians.items()},
             "faster_than": {name: round(m / medians[OURS], 2) for name, m in medians.items() if name != OURS},
         }
+        said = normalise(self.reference).split()
+        if said:
+            errors = {name: edit_distance(said, normalise(text).split()) / len(said) for name, text in texts.items()}
+            figures["word_error_rate"] = {name: round(error, 4) for name, error in errors.items()}
+        return figures
 
 
 def measure(
@@ -89,41 +102,52 @@ def measure(
         load_onnx_asr(directory, directory / ENCODER_FP32),
         load_silero(vad) if vad is not None else None,
     )
-    sounds = [read_clip(clip) for clip in clips]
-    loads = {"clips": _clips(ours, peers, sounds)}
+    sounds, references = [read_clip(clip) for clip in clips], _references(clips)
+    loads = {"clips": _clips(ours, peers, sounds, " ".join(references))}
     for name, make in (("dense", make_dense), ("natural", make_natural)):
-        path = temporary / f"{name}.wav"
-        path.write_bytes(as_wav(make(sounds, minutes)))
-        loads[name] = _long(ours, peers, path, with_fp32=name == "dense")
+        path, long = temporary / f"{name}.wav", make(sounds, minutes)
+        path.write_bytes(as_wav(long.samples))
+        said = " ".join(references[number] for number in long.clips)
+        loads[name] = _long(ours, peers, path, said, with_fp32=name == "dense")
     figures: dict[str, object] = {name: load.measure(rounds) for name, load in loads.items()}
     return figures | {"stage_ms_per_second": stages(triplet, sounds, rounds)}
 
 
-def _clips(ours: Recognizer, peers: Peers, sounds: Sequence[Samples]) -> Load:
+def _references(clips: Sequence[Path]) -> list[str]:
+    """What is said in each clip, as the manifest beside them has it; nothing where there is none."""
+    manifest = clips[0].with_name("manifest.json")
+    entries = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else []
+    said = {entry["filename"]: entry["reference"] for entry in entries}
+    return [said.get(clip.name, "") for clip in clips]
+
+
+def _clips(ours: Recognizer, peers: Peers, sounds: Sequence[Samples], said: str) -> Load:
     files = [as_wav(sound) for sound in sounds]
     encoded = [window for sound in sounds for window in _windows(ours, sound)]
-    contenders: dict[str, Callable[[], object]] = {
-        OURS: lambda: [_transcribe(ours, file) for file in files],
+    contenders: dict[str, Callable[[], str]] = {
+        OURS: lambda: " ".join(_transcribe(ours, file) for file in files),
         "onnx-asr optimized": partial(_recognize, peers.optimized, sounds),
         "onnx-asr fp32": partial(_recognize, peers.fp32, sounds),
     }
-    return Load(count_seconds(sounds), encoded, contenders)
+    return Load(count_seconds(sounds), contenders, {OURS: count_seconds(encoded)}, said)
 
 
-def _long(ours: Recognizer, peers: Peers, path: Path, *, with_fp32: bool) -> Load:
+def _long(ours: Recognizer, peers: Peers, path: Path, said: str, *, with_fp32: bool) -> Load:
     samples = read_clip(path)
-    encoded = _windows(ours, samples)
-    contenders: dict[str, Callable[[], object]] = {
+    windows = _windows(ours, samples)
+    encoded = {OURS: count_seconds(windows)}
+    contenders: dict[str, Callable[[], str]] = {
         OURS: lambda: _transcribe(ours, path.read_bytes()),
-        "onnx-asr optimized, our windows": partial(_recognize, peers.optimized, encoded),
+        "onnx-asr optimized, our windows": partial(_recognize, peers.optimized, windows),
         "onnx-asr optimized, windows of 20 s": lambda: _recognize(peers.optimized, _cut(read_clip(path))),
     }
     if peers.vad is not None:
-        heard = peers.optimized.with_vad(peers.vad, batch_size=1)
-        contenders["onnx-asr optimized, Silero"] = lambda: list(heard.recognize(path))
+        heard, name = peers.optimized.with_vad(peers.vad, batch_size=1), "onnx-asr optimized, Silero"
+        contenders[name] = lambda: " ".join(segment.text for segment in heard.recognize(path))
+        encoded[name] = sum(segment.end - segment.start for segment in heard.recognize(path))
     if with_fp32:
-        contenders["onnx-asr fp32, our windows"] = partial(_recognize, peers.fp32, encoded)
-    return Load(len(samples) / SAMPLE_RATE, encoded, contenders)
+        contenders["onnx-asr fp32, our windows"] = partial(_recognize, peers.fp32, windows)
+    return Load(len(samples) / SAMPLE_RATE, contenders, encoded, said)
 
 
 def _cut(samples: Samples) -> list[Samples]:
@@ -161,12 +185,12 @@ def _encode(encoder: Encoder, features: Features) -> EncoderOut:
     return result
 
 
-def _transcribe(recognizer: Recognizer, file: bytes) -> list[Segment]:
-    return list(Recording(io.BytesIO(file), recognizer).segments())
+def _transcribe(recognizer: Recognizer, file: bytes) -> str:
+    return " ".join(segment.text for segment in Recording(io.BytesIO(file), recognizer).segments())
 
 
-def _recognize(peer: Any, sounds: Sequence[Samples]) -> list[str]:
-    return [peer.recognize(sound.astype(np.float32) / 32768) for sound in sounds]
+def _recognize(peer: Any, sounds: Sequence[Samples]) -> str:
+    return " ".join(peer.recognize(sound.astype(np.float32) / 32768) for sound in sounds)
 
 
 def _windows(recognizer: Recognizer, samples: Samples) -> list[Samples]:
