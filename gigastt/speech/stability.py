@@ -81,6 +81,7 @@ class Draft:
 
     def __init__(self, start: int) -> None:
         self.searched_to = start  # everything before is settled; a multiple of 4
+        self.complete_to = start  # words before it were heard whole: they will hardly be heard otherwise
         self.state: SearchState | None = None
         self._stable: tuple[Token, ...] = ()
         self._heard: list[_Heard] = []
@@ -103,6 +104,7 @@ class Draft:
             The draft now; None when it is as it was.
         """
         self._heard = self._compare(self._split(hypothesis, end))
+        self.complete_to = max(self.complete_to, end - SETTLED_FRAMES)
         if self.is_wordless and not any(word.confidence >= LIKELY for word in self._words()):
             return None
         self._settle(end, silent)

@@ -31,7 +31,8 @@ from gigastt.speech.hypothesis import (
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
 from gigastt.speech.stability import Draft, PartialResult, is_credible
 
-PARTIAL_FRAMES = 480  # a partial pass sees at most so much, unless it is the speculative final
+PARTIAL_FRAMES = 480  # a partial pass sees about so much, unless it is the speculative final,
+LONGEST_PARTIAL_FRAMES = 800  # and at most so much: passes may be so far apart that new audio alone is longer
 CONTEXT_FRAMES = 200  # left context of a pass that does not begin with the utterance
 EAGER_FRAMES = 200  # so long an utterance is searched for its first word with every block,
 MAX_PATIENCE_FRAMES = 100  # then the next pass waits for a quarter of what came since, at most so long
@@ -148,7 +149,7 @@ class Stream:
     @property
     def commit_offset(self) -> int:
         """Where that commit is; costs nothing, while its state has to be packed."""
-        return self._commit.offset if self._waiting else self._needed_from * BLOCK_SAMPLES
+        return self._commit.offset if self._waiting else self._segmenter.needed_from * BLOCK_SAMPLES
 
     @property
     def done(self) -> bool:
@@ -245,10 +246,6 @@ class Stream:
             self._speculative = (offer.start, offer.end, hypothesis)
         return self._draft.update(hypothesis, offer.end, silent=offer.is_final)
 
-    @property
-    def _needed_from(self) -> int:
-        return self._segmenter.needed_from
-
     def _proceed(self) -> None:
         """Analyse and cut as far as the audio goes, or to a checkpoint: what follows depends on its answer."""
         while self._segment():
@@ -268,7 +265,7 @@ class Stream:
                 self._add(cut)
             elif (check_from := self._segmenter.check_from) is not None:
                 self._add_check(check_from)
-        self._analysis.features.drop_before(self._needed_from * BLOCK_FRAMES)
+        self._analysis.features.drop_before(self._segmenter.needed_from * BLOCK_FRAMES)
         return not self._is_checking
 
     def _add_check(self, check_from: int) -> None:
@@ -318,13 +315,14 @@ class Stream:
         return Window(features, first)
 
     def _growing(self, start: int, end: int) -> Window:
-        """Return a window over the open utterance that costs at most `PARTIAL_FRAMES`, give or take a word."""
+        """Return a window over the open utterance that costs at most `PARTIAL_FRAMES`, if passes are not too rare."""
         draft = self._draft
         assert draft is not None
         first = start
         if end - start > PARTIAL_FRAMES:
             searched = CONTEXT_FRAMES if draft.is_wordless else PARTIAL_FRAMES - CONTEXT_FRAMES
-            draft.settle_before(end - searched)
+            settled = min(end - searched, draft.complete_to)
+            draft.settle_before(max(settled, end - LONGEST_PARTIAL_FRAMES + CONTEXT_FRAMES))
             first = max(start, draft.searched_to - CONTEXT_FRAMES)
         features = self._analysis.features.read(first, end)
         return Window(features, first, (draft.searched_to - first) // BLOCK_FRAMES, draft.state)
@@ -334,13 +332,16 @@ class Stream:
         resume = ResumeState(
             analysis.position, bytes(self._levels), analysis.get_detector_state(), self._segmenter.get_state()
         )
-        return Commit(self._needed_from * BLOCK_SAMPLES, resume.pack())
+        return Commit(self._segmenter.needed_from * BLOCK_SAMPLES, resume.pack())
 
     def _continue(self, start: int, state: ResumeState, detector: ActivityDetector) -> int:
         detector.set_state(state.detector)
         self._segmenter.set_state(state.segmenter)
         self._levels += state.levels
-        if self._segmenter.position + len(state.levels) != state.analysed or self._needed_from * BLOCK_SAMPLES != start:
+        if (
+            self._segmenter.position + len(state.levels) != state.analysed
+            or self._segmenter.needed_from * BLOCK_SAMPLES != start
+        ):
             raise ValueError("Expected the resume bytes of the commit at this start.")
         return state.analysed
 

@@ -105,6 +105,12 @@ def test_the_search_is_taken_forward_over_what_is_long_past() -> None:
     assert draft.searched_to == 300
 
 
+def test_words_near_the_end_of_a_pass_are_not_known_to_be_whole() -> None:
+    draft = Draft(0)
+    draft.update(heard(("раз", 20), ("гра", 300)), end=320)
+    assert 30 < draft.complete_to < 300
+
+
 def test_one_sure_word_makes_an_utterance_credible() -> None:
     sure, unsure = Word("да", 0, 1, 0.85), Word("ту", 0, 1, 0.5)
     assert is_credible((unsure, sure), is_clear=True)
