@@ -4,7 +4,7 @@ Owns the shape of the encoder; the public facts come from the published descript
 convolutions (kernel 5), 16 Conformer layers of width 768 with 16 heads, rotary positions applied *before* the
 projections of Q and K, from a table of 5,000, feed-forward factor 4, layer norm in the convolution module,
 kernel 5. Nothing here is tuned for speed: the spelled-out attention, kernel-1 Convs and Where masks are what
-the optimiser has to find.
+the optimiser has to find. The few channels of `cues` are not random, and the random layers next to leave them alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from benchmarks.graph_writer import GraphWriter, floats, integers
+from benchmarks import cues
+from benchmarks.graph_writer import Array, GraphWriter, floats, integers
 
 MEL = 64
 TABLE = 5000
@@ -81,12 +82,24 @@ class _Encoder:
             )
             x = w.op("Relu", [x], scope=scope)
             channels = s.width
+        self._lay(f"{scope[1:]}.conv.0", *cues.listening(MEL))
+        self._lay(f"{scope[1:]}.conv.2", *cues.comparing(s.width))
         length = w.op("Cast", ["length"], scope=scope, to=TensorProto.FLOAT)
         for _ in range(2):
             length = w.op("Add", [length, w.scalar(-1.0)], scope=scope)
             length = w.op("Div", [length, w.scalar(2.0)], scope=scope)
             length = w.op("Floor", [w.op("Add", [length, w.scalar(1.0)], scope=scope)], scope=scope)
         return w.op("Transpose", [x], scope=scope, perm=[0, 2, 1]), length
+
+    def _lay(self, name: str, weight: Array, bias: Array) -> None:
+        """Put the cues' rows in place of a convolution's first ones, with a trace of what was there."""
+
+        def lay(values: Array, rows: Array) -> Array:
+            values[: len(rows)] = rows + 1e-4 * values[: len(rows)]
+            return values
+
+        self.w.change(f"{name}.weight", lambda values: lay(values, weight))
+        self.w.change(f"{name}.bias", lambda values: lay(values, bias))
 
     def _conv(
         self,
@@ -155,13 +168,13 @@ class _Encoder:
         y = w.layer_norm(x, f"{scope}/norm_conv", width)
         x = w.op("Add", [x, self._convolution(y, f"{scope}/conv", padded)], scope=scope)
         x = self._half_step(x, scope, "feed_forward2")
-        return w.layer_norm(x, f"{scope}/norm_out", width)
+        return w.layer_norm(x, f"{scope}/norm_out", width, plain=cues.CHANNELS)
 
     def _half_step(self, x: str, scope: str, name: str) -> str:
         w, width, hidden = self.w, self.s.width, self.s.width * self.s.feed_forward
         y = w.layer_norm(x, f"{scope}/norm_{name}", width)
         y = w.silu(w.linear(y, f"{scope}/{name}/linear1", width, hidden), f"{scope}/{name}/activation")
-        y = w.linear(y, f"{scope}/{name}/linear2", hidden, width, gain=BRANCH)
+        y = w.linear(y, f"{scope}/{name}/linear2", hidden, width, gain=BRANCH, faint=cues.CHANNELS)
         return w.op("Add", [x, w.op("Mul", [y, w.scalar(0.5)], scope=scope)], scope=scope)
 
     def _attention(self, x: str, scope: str, cos: str, sin: str, blocked: str | None) -> str:
@@ -197,7 +210,7 @@ class _Encoder:
             weights = w.op("Where", [blocked, w.scalar(0.0), weights], scope=scope)
         y = w.op("Transpose", [w.op("MatMul", [weights, v], scope=scope)], scope=scope, perm=[0, 2, 1, 3])
         y = w.op("Reshape", [y, w.shape(scope, batch, -1, s.width)], scope=scope)
-        return w.linear(y, f"{scope}/linear_out", s.width, s.width, gain=BRANCH)
+        return w.linear(y, f"{scope}/linear_out", s.width, s.width, gain=BRANCH, faint=cues.CHANNELS)
 
     def _halves(self, value: str, scope: str, half: int) -> tuple[str, str]:
         w = self.w
@@ -217,4 +230,7 @@ class _Encoder:
         y = w.layer_norm(y, f"{scope}/batch_norm", s.width)
         y = w.silu(w.op("Transpose", [y], scope=scope, perm=[0, 2, 1]), f"{scope}/activation")
         y = self._conv(y, f"{scope}/pointwise_conv2", s.width, s.width, 1, gain=BRANCH)
+        name = f"{scope.removeprefix('/').replace('/', '.')}.pointwise_conv2"
+        w.weaken(f"{name}.weight", cues.CHANNELS, axis=0)
+        w.weaken(f"{name}.bias", cues.CHANNELS)
         return w.op("Transpose", [y], scope=scope, perm=[0, 2, 1])

@@ -7,7 +7,7 @@ the weights. Knows nothing of what the graph computes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
+_FAINT = 0.01
 Array = npt.NDArray[np.float32]
 
 
@@ -78,22 +79,43 @@ class GraphWriter:
         """A vector of a norm or a bias: normal around `mean`."""
         return self.stored((mean + spread * self._random.standard_normal(size)).astype(np.float32), name)
 
-    def linear(self, value: str, scope: str, fan_in: int, fan_out: int, gain: float = 1.0) -> str:
-        """MatMul and Add: a linear layer over the last axis. The weight loses its name, as in an export."""
+    def linear(self, value: str, scope: str, fan_in: int, fan_out: int, gain: float = 1.0, faint: int = 0) -> str:
+        """MatMul and Add: a linear layer over the last axis. The weight loses its name, as in an export.
+
+        Args:
+            faint: how many outputs, the first ones, are next to nothing.
+        """
         weight = self.uniform(f"onnx::MatMul_{self._count + 1000}", (fan_in, fan_out), fan_in, gain)
         bias = self.around(f"{scope.removeprefix('/').replace('/', '.')}.bias", fan_out, 0.0, 0.02)
+        self.weaken(weight, faint)
+        self.weaken(bias, faint)
         return self.op("Add", [bias, self.op("MatMul", [value, weight], scope=scope)], scope=scope)
 
-    def shift(self, bias: str, weight: str, inputs: Array) -> None:
-        """Add to a linear layer's bias what the layer makes of `inputs`."""
-        stored = {tensor.name: tensor for tensor in self._initializers}
-        shifted = numpy_helper.to_array(stored[bias]) + inputs @ numpy_helper.to_array(stored[weight])
-        stored[bias].CopyFrom(numpy_helper.from_array(shifted.astype(np.float32), bias))
+    def change(self, name: str, function: Callable[[Array], Array]) -> Array:
+        """Put what `function` makes of an initialiser's values, a copy, in their place; returns them."""
+        stored = next(tensor for tensor in self._initializers if tensor.name == name)
+        changed = np.asarray(function(numpy_helper.to_array(stored).copy()), np.float32)
+        stored.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(changed), name))
+        return changed
 
-    def layer_norm(self, value: str, scope: str, width: int) -> str:
+    def weaken(self, name: str, outputs: int, axis: int = -1) -> None:
+        """Leave a hundredth of an initialiser's first `outputs` along `axis`."""
+
+        def weakened(values: Array) -> Array:
+            np.moveaxis(values, axis, 0)[:outputs] *= _FAINT
+            return values
+
+        self.change(name, weakened)
+
+    def layer_norm(self, value: str, scope: str, width: int, plain: int = 0) -> str:
+        """A layer norm over the last axis, which neither scales nor shifts the first `plain` values of its own."""
         dotted = scope.removeprefix("/").replace("/", ".")
         scale = self.around(f"{dotted}.weight", width, 1.0, 0.05)
         bias = self.around(f"{dotted}.bias", width, 0.0, 0.02)
+        if plain:
+            is_plain = np.arange(width) < plain
+            self.change(scale, lambda values: np.where(is_plain, 1.0, values))
+            self.change(bias, lambda values: np.where(is_plain, 0.0, values))
         return self.op("LayerNormalization", [value, scale, bias], scope=scope, axis=-1, epsilon=1e-5)
 
     def silu(self, value: str, scope: str) -> str:
