@@ -68,11 +68,13 @@ class PcmDecoder:
         """
         return np.ascontiguousarray(self._expand(self._take_whole(piece)).reshape(-1, self._channels).T)
 
-    def push_int16(self, piece: bytes | bytearray | memoryview) -> list[Samples]:
-        """Do the same for `pcm_s16le` without a detour: the samples of each channel, as the client sent them."""
+    def push_int16(self, piece: bytes | bytearray | memoryview) -> list[bytes]:
+        """Do the same for `pcm_s16le` without a detour: the bytes of each channel, as the client sent them."""
         assert self._encoding == "pcm_s16le"
-        samples = np.frombuffer(self._take_whole(piece), dtype="<i2")
-        return [samples] if self._channels == 1 else list(samples.reshape(-1, self._channels).T)
+        raw = self._take_whole(piece)
+        if self._channels == 1:
+            return [raw]
+        return [channel.tobytes() for channel in np.frombuffer(raw, dtype="<i2").reshape(-1, self._channels).T]
 
     @property
     def carried_bytes(self) -> int:
@@ -101,6 +103,11 @@ def limit(waveform: Waveform) -> Waveform:
     """Limit float samples to ±1; what is not a number becomes silence. Changes `waveform` in place."""
     np.nan_to_num(waveform, copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
     return np.clip(waveform, -1.0, 1.0, out=waveform)
+
+
+def to_bytes(samples: Samples) -> bytes:
+    """Return samples as PCM16 little-endian."""
+    return samples.astype("<i2", copy=False).tobytes()
 
 
 def to_int16(waveform: Waveform) -> Samples:

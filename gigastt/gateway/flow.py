@@ -16,9 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 
-import numpy as np
-
-from gigastt.audio.pcm import SAMPLE_RATE, Samples
+from gigastt.audio.pcm import SAMPLE_RATE
 
 CREDIT_SAMPLES = 5 * SAMPLE_RATE  # accepted from a client, or sent to a worker, and not analysed
 # An utterance is cut at 20 s and an endpoint silence lasts at most 5 s, so a worker that holds 40 s can always
@@ -29,55 +27,52 @@ PACE_BURST_SECONDS = 10.0  # ... after this much audio at any speed
 
 
 class ReplayBuffer:
-    """The samples from the last commit to the newest one accepted."""
+    """The samples from the last commit to the newest one accepted, as PCM16 little-endian."""
 
     def __init__(self) -> None:
-        self._pieces: deque[Samples] = deque()
+        self._pieces: deque[bytes] = deque()
         self.start = 0
         self.end = 0
 
-    def append(self, samples: Samples) -> None:
+    def append(self, pcm: bytes) -> None:
         """Keep the next samples."""
-        if len(samples):
-            self._pieces.append(samples)
-            self.end += len(samples)
+        if pcm:
+            self._pieces.append(pcm)
+            self.end += len(pcm) // 2
 
     def trim(self, committed: int) -> None:
         """Forget what lies before `committed`."""
         while self.start < committed and self._pieces:
             first = self._pieces[0]
             surplus = committed - self.start
-            if surplus < len(first):
-                self._pieces[0] = first[surplus:]
+            if 2 * surplus < len(first):
+                self._pieces[0] = first[2 * surplus :]
                 self.start = committed
             else:
                 self._pieces.popleft()
-                self.start += len(first)
+                self.start += len(first) // 2
 
     def silence(self, until: int) -> None:
         """Overwrite what is kept before `until` with silence."""
         start, until = self.start, min(until, self.end)
         self.trim(until)
         if until > start:
-            self._pieces.appendleft(np.zeros(until - start, dtype=np.int16))
+            self._pieces.appendleft(bytes(2 * (until - start)))
             self.start = start
 
     def read(self, start: int, end: int) -> bytes:
-        """Return samples `start` to `end` as PCM16 little-endian."""
+        """Return samples `start` to `end`."""
         assert self.start <= start <= end <= self.end
-        newest = self._pieces[-1] if self._pieces else None
-        if newest is not None and end == self.end and end - start == len(newest):  # nearly always
-            return newest.astype("<i2", copy=False).tobytes()
         parts: deque[bytes] = deque()
         after = self.end
-        for piece in reversed(self._pieces):
-            before = after - len(piece)
+        for piece in reversed(self._pieces):  # what is read is nearly always the newest
+            before = after - len(piece) // 2
             if before < end:
-                parts.appendleft(piece[max(0, start - before) : end - before].astype("<i2", copy=False).tobytes())
+                parts.appendleft(piece[2 * max(0, start - before) : 2 * (end - before)])
             if before <= start:
                 break
             after = before
-        return b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def credit(*, end: int, consumed: int, committed: int) -> int:

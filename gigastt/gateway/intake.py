@@ -8,9 +8,9 @@ further.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from gigastt.audio.pcm import SAMPLE_RATE, PcmDecoder, Samples, sample_bytes
+from gigastt.audio.pcm import SAMPLE_RATE, PcmDecoder, sample_bytes, to_bytes
 from gigastt.audio.resample import Resampler
 from gigastt.gateway.configure import ClientOptions
 from gigastt.gateway.flow import Pace
@@ -40,8 +40,8 @@ class Intake:
             delay = max(0.0, self._next_at - self._clock())
             if delay or begin:  # between the pieces of a large frame others have their turn
                 await asyncio.sleep(delay)
-            for channel, samples in enumerate(self._decode(data[begin : begin + _PIECE_BYTES], self._clock())):
-                await self._session.send(channel, samples)
+            for channel, pcm in enumerate(self._decode(data[begin : begin + _PIECE_BYTES], self._clock())):
+                await self._session.send(channel, pcm)
         self._whole = True
 
     def feed_at_once(self, data: bytes, now: float) -> bool:
@@ -53,8 +53,8 @@ class Intake:
             or not self._session.has_room(2 * SAMPLE_RATE)  # a resampler may give up what it held back
         ):
             return False
-        for channel, samples in enumerate(self._decode(data, now)):
-            self._session.push(channel, samples)
+        for channel, pcm in enumerate(self._decode(data, now)):
+            self._session.push(channel, pcm)
         return True
 
     async def flush(self) -> None:
@@ -62,11 +62,11 @@ class Intake:
         if not self._whole:
             return
         for channel, resampler in enumerate(self._resamplers):
-            await self._session.send(channel, resampler.flush())
+            await self._session.send(channel, to_bytes(resampler.flush()))
 
-    def _decode(self, data: bytes, now: float) -> Iterable[Samples]:
-        """Return the samples of each channel, and note when more may come."""
+    def _decode(self, data: bytes, now: float) -> list[bytes]:
+        """Return the PCM of each channel, and note when more may come."""
         self._next_at = now + self._pace.delay(len(data) / self._bytes_per_second, now)
         if self._as_it_is:
             return self._decoder.push_int16(data)
-        return map(Resampler.push, self._resamplers, self._decoder.push(data))
+        return [to_bytes(r.push(w)) for r, w in zip(self._resamplers, self._decoder.push(data), strict=True)]

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gigastt.audio.pcm import SAMPLE_RATE, Samples
+from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.events import (
     EndReason,
     Event,
@@ -86,28 +86,28 @@ class Session:
 
     # -- audio in
 
-    async def send(self, channel: int, samples: Samples) -> None:
-        """Accept samples (16 kHz) of one channel; wait while too much is on its way. Nothing after `finish`."""
+    async def send(self, channel: int, pcm: bytes) -> None:
+        """Accept PCM (PCM16, 16 kHz) of one channel; wait while too much is on its way. Nothing after `finish`."""
         track = self.tracks[channel]
-        while len(samples) and not self._finished and not track.done:
+        while pcm and not self._finished and not track.done:
             room = track.room
             if not room:
                 self._room.clear()
                 await self._room.wait()
                 continue
-            self.push(channel, samples[:room])
-            samples = samples[room:]
+            self.push(channel, pcm[: 2 * room])
+            pcm = pcm[2 * room :]
 
     def has_room(self, samples: int) -> bool:
         """Whether every channel may be given so many now."""
         return all(track.room >= samples for track in self.tracks)
 
-    def push(self, channel: int, samples: Samples) -> None:
-        """Accept samples of one channel, for which there is room."""
+    def push(self, channel: int, pcm: bytes) -> None:
+        """Accept PCM of one channel, for which there is room."""
         track = self.tracks[channel]
         if not self._finished and not track.done:
-            track.push(samples)
-            self._pool.metrics.accepted_samples += len(samples)
+            track.push(pcm)
+            self._pool.metrics.accepted_samples += len(pcm) // 2
             self._stopwatch.heard(channel, track.source.end, self._clock())
             self._pool.pump_track(track)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from gigastt.audio.pcm import SAMPLE_RATE, Samples
+from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import ProtocolViolation
 from gigastt.gateway.flow import credit
 from gigastt.gateway.sources import START_STEP, FileSource, LiveSource
@@ -99,11 +99,11 @@ class Track:
         """Samples that a replay would have to send again."""
         return self.source.end - self.committed
 
-    def push(self, samples: Samples) -> None:
-        """Accept the next samples of a live track; at most `room`, and none after `finish`."""
+    def push(self, pcm: bytes) -> None:
+        """Accept the next PCM of a live track; at most `room`, and none after `finish`."""
         assert isinstance(self.source, LiveSource)
         assert not self.finishing
-        self.source.append(samples)
+        self.source.append(pcm)
 
     def finish(self) -> None:
         """No more audio will come."""

@@ -22,7 +22,7 @@ def test_buffer_returns_exactly_the_samples_it_was_given(
     buffer, whole = ReplayBuffer(), np.zeros(0, dtype=np.int16)
     for count in pieces:
         piece = np.arange(len(whole), len(whole) + count, dtype=np.int16)
-        buffer.append(piece)
+        buffer.append(piece.tobytes())
         whole = np.concatenate([whole, piece])
     assert buffer.end == len(whole)
     for trim, first, second in cuts:
@@ -35,7 +35,7 @@ def test_buffer_returns_exactly_the_samples_it_was_given(
 def test_silence_overwrites_only_what_lies_before_its_end(trim: int, until: int, sizes: list[int]) -> None:
     buffer = ReplayBuffer()
     for size in sizes:
-        buffer.append(np.ones(size, dtype=np.int16))
+        buffer.append(np.ones(size, dtype=np.int16).tobytes())
     buffer.trim(min(trim, buffer.end))
     start, end = buffer.start, buffer.end
     buffer.silence(until)

@@ -59,6 +59,7 @@ async def say_goodbye(websocket: WebSocket, context: AppContext) -> None:
     """A session that ends in order when the server drains."""
     await websocket.accept()
     await wait_until(lambda: context.pool.state == "shutting_down")
+    await websocket.receive_text()  # until then the drain cannot end
     await websocket.send_json({"type": "final", "endpoint_reason": "shutdown"})
     await websocket.close(1001)
 
@@ -73,6 +74,7 @@ async def test_the_first_signal_drains_and_sessions_say_their_last_word() -> Non
         refused = await http.post("/v1/transcribe", content=b"1234")
         assert (refused.status_code, refused.json()["code"]) == (503, "shutting_down")
         for session in sessions:
+            await session.send("your last word?")
             assert "shutdown" in str(await session.recv())
             await session.wait_closed()
             assert session.close_code == 1001

@@ -32,7 +32,7 @@ class Player:
 
     def push(self, samples: np.ndarray, channel: int = 0) -> None:
         """Push what there is room for; a test that pushes more has to `run` the pool in between."""
-        coroutine = self.session.send(channel, samples)
+        coroutine = self.session.send(channel, samples.tobytes())
         with pytest.raises(StopIteration):
             coroutine.send(None)
 
@@ -206,7 +206,7 @@ async def test_all_workers_killed_at_once_cost_nothing() -> None:
 async def test_send_waits_while_five_seconds_are_on_their_way() -> None:
     pool = MemoryPool(workers=1)
     session = Session(pool, SessionOptions())
-    sending = asyncio.create_task(session.send(0, np.zeros(CREDIT_SAMPLES + 16_000, dtype=np.int16)))
+    sending = asyncio.create_task(session.send(0, bytes(2 * (CREDIT_SAMPLES + 16_000))))
     await asyncio.sleep(0)
     assert not sending.done()
     assert session.lag_seconds == CREDIT_SAMPLES / 16_000

@@ -52,7 +52,7 @@ async def demo_pool(workers: int) -> AsyncIterator[Pool]:
 
 async def play(session: Session, samples: Samples, pause: float = 0.0) -> None:
     for begin in range(0, len(samples), CHUNK):
-        await session.send(0, samples[begin : begin + CHUNK])
+        await session.send(0, samples[begin : begin + CHUNK].tobytes())
         await asyncio.sleep(pause)
     session.finish()
 

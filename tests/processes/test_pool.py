@@ -90,7 +90,7 @@ async def test_streams_survive_kills_of_random_workers() -> None:
 
         async def play(session: Session, script: list[int]) -> None:
             for at in range(0, len(script), 3):
-                await session.send(0, speech(script[at : at + 3]))
+                await session.send(0, speech(script[at : at + 3]).tobytes())
                 await asyncio.sleep(0.01)
             session.finish()
 
@@ -121,10 +121,10 @@ def test_the_only_worker_is_replaced_and_the_session_goes_on(loop: str) -> None:
     async def play() -> None:
         async with pool_of(1) as pool:
             session = Session(pool, SessionOptions())
-            await session.send(0, speech([1, 2]))
+            await session.send(0, speech([1, 2]).tobytes())
             [pid] = pool.pids
             os.kill(pid, signal.SIGKILL)
-            await session.send(0, speech([3, 0]))
+            await session.send(0, speech([3, 0]).tobytes())
             session.finish()
             assert await texts_of(session) == [["w1", "w2", "w3"]]
             assert pool.pids != [pid]
@@ -141,14 +141,14 @@ async def test_audio_that_kills_two_workers_is_skipped(value: int, reason: str) 
     async with pool_of(2) as pool:
         session = Session(pool, SessionOptions())
         other = Session(pool, SessionOptions())
-        await session.send(0, speech([1, 0]))
-        await other.send(0, speech([7]))
+        await session.send(0, speech([1, 0]).tobytes())
+        await other.send(0, speech([7]).tobytes())
         await wait_until(lambda: session.tracks[0].committed)
-        await session.send(0, speech([value]))
+        await session.send(0, speech([value]).tobytes())
         await wait_until(lambda: restarts(pool, reason) == 2, timeout=15)
         await wait_until(lambda: session.tracks[0].committed >= 3 * 640)
-        await session.send(0, speech([2, 0]))
-        await other.send(0, speech([8, 0]))
+        await session.send(0, speech([2, 0]).tobytes())
+        await other.send(0, speech([8, 0]).tobytes())
         session.finish()
         other.finish()
         assert await texts_of(session) == [["w1"], ["w2"]]
@@ -160,9 +160,9 @@ async def test_audio_that_kills_two_workers_is_skipped(value: int, reason: str) 
 async def test_a_worker_that_hangs_is_replaced_and_its_audio_skipped(value: int) -> None:
     async with pool_of(2) as pool:
         session = Session(pool, SessionOptions())
-        await session.send(0, speech([value]))
+        await session.send(0, speech([value]).tobytes())
         await wait_until(lambda: restarts(pool, "stalled") == 2, timeout=30)
-        await session.send(0, speech([2]))
+        await session.send(0, speech([2]).tobytes())
         session.finish()
         assert await texts_of(session) == [["w2"]]
 
@@ -170,7 +170,7 @@ async def test_a_worker_that_hangs_is_replaced_and_its_audio_skipped(value: int)
 async def test_a_stopped_worker_is_noticed_within_two_seconds_and_nothing_is_lost() -> None:
     async with pool_of(1) as pool:
         session = Session(pool, SessionOptions())
-        await session.send(0, speech([1]))
+        await session.send(0, speech([1]).tobytes())
         await wait_until(lambda: session.tracks[0].consumed)
         [pid] = pool.pids
         began = time.monotonic()
@@ -191,7 +191,7 @@ async def test_a_crash_loop_is_told_while_the_others_serve() -> None:
             [victim] = [pid for pid in pool.pids if pid != survivor]
         assert pool.state == "crash_loop"
         session = Session(pool, SessionOptions())
-        await session.send(0, speech([1]))
+        await session.send(0, speech([1]).tobytes())
         session.finish()
         assert await texts_of(session) == [["w1"]]
         await wait_until(lambda: pool.state == "ready")
@@ -216,7 +216,7 @@ async def test_closing_leaves_no_process_and_no_descriptor() -> None:
     async def life() -> None:
         async with pool_of(2) as pool:
             session = Session(pool, SessionOptions())
-            await session.send(0, speech([1]))
+            await session.send(0, speech([1]).tobytes())
             async for event in session.events():
                 assert isinstance(event, PartialEvent | SegmentFailedEvent)
                 break
