@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from gigastt import log
+from tests.fakes.terminal import Terminal
 
 
 @pytest.fixture(autouse=True)
@@ -57,10 +58,6 @@ def test_console_form_is_for_people() -> None:
 
 
 def test_a_terminal_gets_colours_and_nothing_that_could_pass_for_another_line() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     stream = Terminal()
     log.configure(stream=stream)
     log.get_logger("gigastt.test").error("refused", cause="no\nroom", level_name="\x1b[2J", path="/v1/ws")

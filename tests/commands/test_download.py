@@ -16,13 +16,7 @@ from gigastt.models.catalog import ENCODER_FP32, GIGAAM, RemoteFile
 from gigastt.models.disk import SPARE_BYTES
 from gigastt.models.preparation import PREPARATION
 from gigastt.models.progress import Snapshot
-
-
-class Terminal(io.StringIO):
-    """A stream that claims to be one."""
-
-    def isatty(self) -> bool:
-        return True
+from tests.fakes.terminal import Terminal
 
 
 class Clock:

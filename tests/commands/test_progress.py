@@ -5,13 +5,7 @@ from __future__ import annotations
 import io
 
 from gigastt.commands.progress import ProgressLine
-
-
-class Terminal(io.StringIO):
-    """A text stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
+from tests.fakes.terminal import Terminal
 
 
 def test_nothing_is_drawn_where_there_is_no_terminal() -> None:

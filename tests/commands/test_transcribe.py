@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gigastt.cli import run
+from tests.fakes.terminal import Terminal
 
 CLIPS = Path(__file__).resolve().parent.parent / "data"
 SHUTTERS = CLIPS / "espeak_03.wav"
@@ -56,10 +57,6 @@ def test_several_files_are_told_apart(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_on_a_terminal_the_progress_line_gives_way_to_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     terminal = Terminal()
     monkeypatch.setattr("sys.stdout", terminal)
     monkeypatch.setattr("sys.stderr", terminal)

@@ -23,13 +23,20 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def encoder(tmp_path: Path) -> Path:
-    source, target = tmp_path / "fp32.onnx", tmp_path / "models" / "encoder.optimized.onnx"
-    target.parent.mkdir()
+@pytest.fixture(scope="module")
+def optimized(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    source = tmp_path_factory.mktemp("source") / "fp32.onnx"
     onnx.save(write_encoder(EncoderShape(layers=1, width=64, heads=4), seed=2)[0], source)
-    onnx.save(run_passes(Graph.load(source))[0].model(external=False)[0], target)
-    return target
+    content: bytes = run_passes(Graph.load(source))[0].model(external=False)[0].SerializeToString()
+    return content
+
+
+@pytest.fixture
+def encoder(tmp_path: Path, optimized: bytes) -> Path:
+    path = tmp_path / "models" / "encoder.optimized.onnx"
+    path.parent.mkdir()
+    path.write_bytes(optimized)
+    return path
 
 
 def encode(path: Path) -> np.ndarray:
