@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 import uuid
 from contextlib import AsyncExitStack
 
@@ -294,14 +293,13 @@ class LiveConnection:
 
     async def _tell(self, event: Event) -> None:
         channels = self._protocol.options.channels
-        timestamp = round(time.time(), 3)
         match event:
             case PartialEvent():
                 lag = self._session.lag_seconds if self._session is not None else 0.0
-                text = wire.partial(event, timestamp=timestamp, seq=self._next_seq, lag_seconds=lag, channels=channels)
+                text = wire.partial(event, seq=self._next_seq, lag_seconds=lag, channels=channels)
             case FinalEvent():
                 self._next_seq = event.seq + 1
-                text = wire.final(event, timestamp=timestamp, channels=channels)
+                text = wire.final(event, channels=channels)
             case ProgressEvent():
                 return
             case _:

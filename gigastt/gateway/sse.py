@@ -15,7 +15,6 @@ first byte is an ordinary HTTP error. Runs in the task of its request.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,8 @@ from gigastt.errors import RequestError
 from gigastt.gateway.events import Event, FinalEvent, PartialEvent, ProgressEvent
 from gigastt.gateway.middleware import exchange_of
 from gigastt.gateway.responses import encode_json, error_fields, public_error
-from gigastt.gateway.uploads import Recognition, Upload, Uploads, gap_code, until_hung_up, word_fields
+from gigastt.gateway.uploads import Recognition, Upload, Uploads, until_hung_up
+from gigastt.gateway.wire import final_fields, gap_error_fields, partial_fields
 from gigastt.log import get_logger
 
 if TYPE_CHECKING:
@@ -41,10 +41,6 @@ _HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
 ]
-_GAP_TEXTS = {
-    "inference_error": "This part of the audio could not be recognised.",
-    "segment_failed": "This part of the audio was skipped.",
-}
 
 
 class TranscriptStream:
@@ -92,30 +88,15 @@ class TranscriptStream:
 
 def event_fields(event: Event, duration: float) -> dict[str, Any]:
     """Return an event as JSON; in the words of the WebSocket's messages."""
-    if isinstance(event, ProgressEvent):
-        return {"type": "progress", "seconds": round(event.seconds, 2), "duration": round(duration, 3)}
-    now = round(time.time(), 3)
-    if isinstance(event, PartialEvent):
-        words = [word_fields(word) for word in event.words]
-        partial = {"type": "partial", "text": event.text, "words": words, "is_final": False, "timestamp": now}
-        return {**partial, "stable": event.stable}
-    if isinstance(event, FinalEvent):
-        return {
-            "type": "final",
-            "text": event.text,
-            "words": [word_fields(word) for word in event.words],
-            "is_final": True,
-            "timestamp": now,
-            "seq": event.seq,
-            "start": event.start,
-            "end": event.end,
-            "confidence": event.confidence,
-            "endpoint_reason": event.reason,
-            "last": False,
-        }
-    code = gap_code(event)
-    gap = {"type": "error", "message": _GAP_TEXTS[code], "code": code}
-    return {**gap, "start": event.start, "end": event.end, "last": False}
+    match event:
+        case ProgressEvent():
+            return {"type": "progress", "seconds": round(event.seconds, 2), "duration": round(duration, 3)}
+        case PartialEvent():
+            return partial_fields(event)
+        case FinalEvent():
+            return {**final_fields(event), "last": False}
+        case _:
+            return {**gap_error_fields(event), "last": False}
 
 
 def encode_block(fields: dict[str, Any]) -> bytes:

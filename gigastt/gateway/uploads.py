@@ -24,7 +24,7 @@ from gigastt.errors import BadRequest, CapacityTimeout, EmptyBody, PayloadTooLar
 from gigastt.gateway.events import Event, FinalEvent, SegmentFailedEvent, WindowFailedEvent
 from gigastt.gateway.middleware import ClientGone, exchange_of
 from gigastt.gateway.responses import JSONResponse
-from gigastt.ipc.messages import WireWord
+from gigastt.gateway.wire import gap_fields, word_fields
 from gigastt.log import get_logger
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Transcript:
         if isinstance(event, FinalEvent) and event.text:
             self._finals.append(event)
         elif isinstance(event, WindowFailedEvent | SegmentFailedEvent):
-            self._gaps.append({"code": gap_code(event), "start": event.start, "end": event.end})
+            self._gaps.append(gap_fields(event))
 
     def fields(self, duration: float) -> dict[str, Any]:
         """Return the transcript as JSON; `failed` only where a span of the file has no words."""
@@ -197,16 +197,6 @@ class Transcript:
         if self._gaps:
             fields["failed"] = self._gaps
         return fields
-
-
-def word_fields(word: WireWord) -> dict[str, Any]:
-    """Return a word as JSON."""
-    return {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
-
-
-def gap_code(event: WindowFailedEvent | SegmentFailedEvent) -> str:
-    """Return the error code of a span without words."""
-    return "inference_error" if isinstance(event, WindowFailedEvent) else "segment_failed"
 
 
 async def until_hung_up(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:

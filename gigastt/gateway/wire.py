@@ -1,12 +1,15 @@
-"""Wire: the JSON text of what a client of `/v1/ws` is sent.
+"""Wire: what clients are told, as JSON.
 
-Pure. One function for each kind of message; field names are the protocol's.
+No I/O, but the time of day is in every transcript. First the fields that every way of telling shares (`/v1/ws`,
+server-sent events, the transcript of an upload), then one function for each kind of message of `/v1/ws`; names of
+fields are the protocol's.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
 from typing import Any
 
 from gigastt.audio.pcm import ENCODINGS
@@ -17,9 +20,53 @@ from gigastt.ipc.messages import WireWord
 
 LAG_WORTH_TELLING_SECONDS = 1.0
 _TEXTS = {
-    "inference_error": "A stretch of audio could not be transcribed; the session goes on.",
-    "segment_failed": "A stretch of audio had to be skipped; the session goes on.",
+    "inference_error": "This part of the audio could not be recognised.",
+    "segment_failed": "This part of the audio was skipped.",
 }
+
+
+def word_fields(word: WireWord) -> dict[str, Any]:
+    """Return a word."""
+    return {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
+
+
+def partial_fields(event: PartialEvent) -> dict[str, Any]:
+    """Return a partial."""
+    return {**_transcript("partial", event), "stable": event.stable}
+
+
+def final_fields(event: FinalEvent) -> dict[str, Any]:
+    """Return a final."""
+    return {
+        **_transcript("final", event),
+        "seq": event.seq,
+        "start": event.start,
+        "end": event.end,
+        "confidence": event.confidence,
+        "endpoint_reason": event.reason,
+    }
+
+
+def gap_fields(event: WindowFailedEvent | SegmentFailedEvent) -> dict[str, Any]:
+    """Return a span of audio without words."""
+    code = "inference_error" if isinstance(event, WindowFailedEvent) else "segment_failed"
+    return {"code": code, "start": event.start, "end": event.end}
+
+
+def gap_error_fields(event: WindowFailedEvent | SegmentFailedEvent) -> dict[str, Any]:
+    """Return the error that declares such a span."""
+    gap = gap_fields(event)
+    return {"type": "error", "message": _TEXTS[gap["code"]], **gap}
+
+
+def _transcript(kind: str, event: PartialEvent | FinalEvent) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "text": event.text,
+        "words": [word_fields(word) for word in event.words],
+        "is_final": kind == "final",
+        "timestamp": round(time.time(), 3),
+    }
 
 
 def ready(*, model: str, session_id: str, max_session_secs: float, idle_timeout_secs: float) -> str:
@@ -49,45 +96,22 @@ def error(code: str, message: str, retry_after_ms: int | None = None) -> str:
     return _encode(fields)
 
 
-def partial(event: PartialEvent, *, timestamp: float, seq: int, lag_seconds: float, channels: int) -> str:
+def partial(event: PartialEvent, *, seq: int, lag_seconds: float, channels: int) -> str:
     """Return a partial. `seq` is the number its final will have."""
-    fields = _transcript("partial", event.text, event.words, timestamp, seq)
-    fields["stable"] = event.stable
+    fields = {**partial_fields(event), "seq": seq}
     if lag_seconds > LAG_WORTH_TELLING_SECONDS:
         fields["lag_ms"] = round(lag_seconds * 1000)
     return _encode(_with_channel(fields, event.channel, channels))
 
 
-def final(event: FinalEvent, *, timestamp: float, channels: int) -> str:
+def final(event: FinalEvent, *, channels: int) -> str:
     """Return a final."""
-    fields = _transcript("final", event.text, event.words, timestamp, event.seq)
-    fields["start"] = event.start
-    fields["end"] = event.end
-    fields["confidence"] = event.confidence
-    fields["endpoint_reason"] = event.reason
-    return _encode(_with_channel(fields, event.channel, channels))
+    return _encode(_with_channel(final_fields(event), event.channel, channels))
 
 
 def failure(event: WindowFailedEvent | SegmentFailedEvent, *, channels: int) -> str:
     """Return the error message of a span of audio without words."""
-    code = "inference_error" if isinstance(event, WindowFailedEvent) else "segment_failed"
-    fields = {"type": "error", "message": _TEXTS[code], "code": code, "start": event.start, "end": event.end}
-    return _encode(_with_channel(fields, event.channel, channels))
-
-
-def _transcript(kind: str, text: str, words: Sequence[WireWord], timestamp: float, seq: int) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "text": text,
-        "words": [_word(word) for word in words],
-        "is_final": kind == "final",
-        "timestamp": timestamp,
-        "seq": seq,
-    }
-
-
-def _word(word: WireWord) -> dict[str, Any]:
-    return {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
+    return _encode(_with_channel(gap_error_fields(event), event.channel, channels))
 
 
 def _with_channel(fields: dict[str, Any], channel: int, channels: int) -> dict[str, Any]:
