@@ -45,8 +45,8 @@ class ConnectionConfig(Config):
         super().__init__(app, ws_ping_interval=deadlines.ping, ws_ping_timeout=deadlines.ping, **options)
 
 
-class ReadersDeadline:
-    """Drop a peer that does not read what it is sent.
+class ReadersDeadline(asyncio.Protocol):
+    """Drop a peer that does not read what it is sent; to be mixed into a protocol of uvicorn's, before it.
 
     `transport.close()` would wait until the peer has read what is buffered, that is, for ever.
     """
@@ -56,12 +56,19 @@ class ReadersDeadline:
     deadlines: Deadlines
     _unread: asyncio.TimerHandle | None = None
 
-    def watch_writing(self) -> None:
-        """The write buffer is full."""
+    def pause_writing(self) -> None:
+        super().pause_writing()
         self._unread = self.loop.call_later(self.deadlines.unread, self.transport.abort)
 
-    def unwatch_writing(self) -> None:
-        """It has room again, or the connection is gone."""
+    def resume_writing(self) -> None:
+        self._forget_unread()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_unread()
+        super().connection_lost(exc)
+
+    def _forget_unread(self) -> None:
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None

@@ -22,7 +22,7 @@ LEAST_BODY_BYTES = 16 * 1024  # in every `body` seconds: a phone on a bad line m
 Phase: TypeAlias = Literal["idle", "head", "body", "linger"]
 
 
-class HttpConnection(HttpToolsProtocol, ReadersDeadline):
+class HttpConnection(ReadersDeadline, HttpToolsProtocol):
     """One HTTP connection.
 
     idle ─first byte→ head ─headers→ body ─last byte→ idle; body ─answered→ linger. Only `idle` has no deadline
@@ -49,7 +49,6 @@ class HttpConnection(HttpToolsProtocol, ReadersDeadline):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._enter("idle", None)
-        self.unwatch_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -82,14 +81,6 @@ class HttpConnection(HttpToolsProtocol, ReadersDeadline):
 
     def send_400_response(self, msg: str) -> None:
         self._cut(BadRequest("This is not a valid HTTP request."))
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.watch_writing()
-
-    def resume_writing(self) -> None:
-        self.unwatch_writing()
-        super().resume_writing()
 
     def _enter(self, phase: Phase, seconds: float | None) -> None:
         if self._deadline is not None:

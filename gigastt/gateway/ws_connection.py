@@ -43,7 +43,7 @@ TAKER = "set_taker"  # in the state of the ASGI scope: a function that sets the 
 Taker: TypeAlias = Callable[[bytes], bool]  # is offered a binary message; False if it has to go through `receive`
 
 
-class WebSocketConnection(WebSocketsSansIOProtocol, ReadersDeadline):
+class WebSocketConnection(ReadersDeadline, WebSocketsSansIOProtocol):
     """One WebSocket connection, from its handshake on."""
 
     def __init__(
@@ -73,7 +73,6 @@ class WebSocketConnection(WebSocketsSansIOProtocol, ReadersDeadline):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._taker = None
-        self.unwatch_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -147,12 +146,10 @@ class WebSocketConnection(WebSocketsSansIOProtocol, ReadersDeadline):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.watch_writing()
         if not self.read_paused:  # its pings would be answered into a buffer nobody reads
             self.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self.unwatch_writing()
         super().resume_writing()
         if not self.read_paused:
             self.transport.resume_reading()
