@@ -1,9 +1,15 @@
 """Make `tests.fakes` and its neighbours importable from every test; mark what `make unit` leaves out."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
+
+# One thread, as in a worker. numpy's own pool would spin beside every test, and beside those of the other processes;
+# it reads this when it is imported, which is after this file.
+for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_pool] = "1"
 
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent))
