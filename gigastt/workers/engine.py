@@ -35,7 +35,6 @@ from gigastt.speech.stream import Stream, StreamSettings
 from gigastt.workers.results import final_message, partial_message
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
 from gigastt.workers.tracks import (
-    COMMIT_STEP_SAMPLES,
     PROGRESS_STEP_SAMPLES,
     FileTrack,
     LiveTrack,
@@ -67,7 +66,8 @@ class Engine:
         self._files: dict[StreamId, FileTrack] = {}
         self._finals: deque[LiveTrack] = deque()  # in the order in which their utterances ended
         self._outbox: list[ToGateway] = []
-        self._touched: dict[StreamId, Track] = {}  # whose progress has to be told
+        self._touched: dict[StreamId, Track] = {}  # that have made progress since messages were collected
+        self._untold: dict[StreamId, Track] = {}  # that have made progress of which the gateway does not know
         self._record: tuple[Turn, Sequence[Window]] | None = None
 
     @property
@@ -113,9 +113,16 @@ class Engine:
         return max(0.0, min(self._due_times(wanting).values()) - now) if wanting else None
 
     def collect(self) -> list[ToGateway]:
-        """Return the messages that are ready to go, with the progress of every stream that has made some."""
-        for track in self._touched.values():
-            self._tell_progress(track)
+        """Return the messages that are ready to go, with the progress of every stream that has made some.
+
+        One stream's progress takes that of the others along: the gateway wakes up once for many.
+        """
+        self._untold |= self._touched
+        if self._outbox or any(track.untold >= PROGRESS_STEP_SAMPLES for track in self._touched.values()):
+            for track in list(self._untold.values()):
+                if track.untold >= PROGRESS_STEP_SAMPLES // 2:
+                    self._tell_progress(track)
+                    del self._untold[track.id]
         self._touched.clear()
         messages, self._outbox = self._outbox, []
         return messages
@@ -183,6 +190,7 @@ class Engine:
         self._live.pop(stream, None)
         self._files.pop(stream, None)
         self._touched.pop(stream, None)
+        self._untold.pop(stream, None)
 
     def _is_gone(self, track: Track) -> bool:
         return self._live.get(track.id) is not track and self._files.get(track.id) is not track
@@ -326,13 +334,9 @@ class Engine:
         self._scheduler.record_turn(turn)
 
     def _tell_progress(self, track: Track) -> None:
-        consumed = track.stream.consumed
-        advanced = track.stream.commit_offset - track.told_committed >= COMMIT_STEP_SAMPLES
-        if consumed - track.told_consumed < PROGRESS_STEP_SAMPLES and not advanced:
-            return
-        track.told_consumed = consumed
         resume = b""
-        if advanced:
+        if track.stream.commit_offset > track.told_committed:
             commit = track.stream.commit
             track.told_committed, resume = commit.offset, commit.resume
-        self._outbox.append(Progress(track.id, consumed, track.told_committed, resume))
+        track.told_consumed = track.stream.consumed
+        self._outbox.append(Progress(track.id, track.told_consumed, track.told_committed, resume))

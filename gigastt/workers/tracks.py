@@ -16,9 +16,8 @@ from gigastt.speech.hypothesis import SAMPLE_RATE, Samples, Window
 from gigastt.speech.stream import Stream, Utterance
 
 FILE_PIECE_SAMPLES = 2 * SAMPLE_RATE  # analysed between two looks at live work
-PROGRESS_STEP_SAMPLES = SAMPLE_RATE // 2  # of credit that the gateway need not know of sooner
+PROGRESS_STEP_SAMPLES = SAMPLE_RATE // 2  # of credit, or of silence committed, that the gateway need not know of sooner
 LIVE_PIECE_SAMPLES = SAMPLE_RATE * 16 // 100  # 160 ms: shorter than what follows an utterance's tail up to its endpoint
-COMMIT_STEP_SAMPLES = SAMPLE_RATE // 2  # silence commits this often, not with every packet
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +33,11 @@ class Track:
     utterance: Utterance | None = None
     told_consumed: int = 0
     told_committed: int = 0
+
+    @property
+    def untold(self) -> int:
+        """Samples analysed, or committed, of which the gateway has not heard."""
+        return max(self.stream.consumed - self.told_consumed, self.stream.commit_offset - self.told_committed)
 
     def feed(self) -> bool:
         """Give the stream its next audio, if it may have any; return whether that changed anything."""
