@@ -148,7 +148,7 @@ def test_progress_of_many_streams_comes_together() -> None:
             told.append(len(bench.sent(Progress)))
 
     assert sum(told) >= 8 * 8
-    assert sum(count > 0 for count in told) <= 12
+    assert sum(count > 0 for count in told) <= 20  # of 80 that tell their own, and once each when a beginning is over
 
 
 def test_audio_behind_an_utterance_that_waits_is_not_consumed() -> None:
