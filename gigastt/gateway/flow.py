@@ -22,6 +22,9 @@ CREDIT_SAMPLES = 5 * SAMPLE_RATE  # accepted from a client, or sent to a worker,
 # An utterance is cut at 20 s and an endpoint silence lasts at most 5 s, so a worker that holds 40 s can always
 # commit some of it: this bound can make a client wait, but not for ever. 1.3 MB a channel.
 KEPT_SAMPLES = 40 * SAMPLE_RATE
+_SMALL_BYTES = (
+    SAMPLE_RATE // 25
+)  # 20 ms: smaller pieces are joined, or single samples would take twenty times their room
 PACE_RATIO = 16.0  # a client may send this many times faster than real time ...
 PACE_BURST_SECONDS = 10.0  # ... after this much audio at any speed
 
@@ -36,9 +39,11 @@ class ReplayBuffer:
 
     def append(self, pcm: bytes) -> None:
         """Keep the next samples."""
-        if pcm:
+        self.end += len(pcm) // 2
+        if self._pieces and len(self._pieces[-1]) < _SMALL_BYTES:
+            self._pieces[-1] += pcm
+        elif pcm:
             self._pieces.append(pcm)
-            self.end += len(pcm) // 2
 
     def trim(self, committed: int) -> None:
         """Forget what lies before `committed`."""

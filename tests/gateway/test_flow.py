@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ SECOND = 16_000
 
 
 @given(
-    pieces=st.lists(st.integers(0, 40), max_size=20),
+    pieces=st.lists(st.integers(0, 40) | st.integers(300, 700), max_size=20),
     cuts=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)), max_size=8),
 )
 def test_buffer_returns_exactly_the_samples_it_was_given(
@@ -42,6 +44,19 @@ def test_silence_overwrites_only_what_lies_before_its_end(trim: int, until: int,
     assert (buffer.start, buffer.end) == (start, end)
     expected = [0 if at < until else 1 for at in range(start, end)]
     assert np.frombuffer(buffer.read(start, end), dtype="<i2").tolist() == expected
+
+
+def test_single_samples_take_little_more_room_than_large_pieces() -> None:
+    buffer = ReplayBuffer()
+    tracemalloc.start()
+    try:
+        for number in range(SECOND):
+            buffer.append(number.to_bytes(2, "little"))
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 1.5 * 2 * SECOND
+    assert buffer.read(0, SECOND) == np.arange(SECOND, dtype="<i2").tobytes()
 
 
 @pytest.mark.parametrize(
