@@ -193,12 +193,11 @@ class LiveConnection:
 
     def _take_at_once(self, data: bytes) -> bool:
         """Feed audio in the place of the reader, where nothing has to be waited for; return whether that was so."""
-        if not self._listening or self._intake is None or not self._protocol.takes_audio:
+        if not data or not self._listening or self._intake is None or not self._protocol.takes_audio:
             return False
-        now = self._loop.time()
-        if not self._intake.feed_at_once(data, now):
+        if not self._intake.feed_at_once(data, self._loop.time()):
             return False
-        self._protocol.audio_taken(now)
+        self._audio_taken()
         return True
 
     def _take(self, message: Message) -> list[Effect]:
@@ -216,9 +215,12 @@ class LiveConnection:
         try:
             await intake.feed(data)
         finally:
-            self._protocol.audio_taken(self._loop.time())
-            if self._alarm is None:
-                self._set_alarm()
+            self._audio_taken()
+
+    def _audio_taken(self) -> None:
+        self._protocol.audio_taken(self._loop.time())
+        if self._alarm is None:
+            self._set_alarm()
 
     def _set_alarm(self) -> None:
         """Wake the reader at the protocol's deadline. Every frame puts that off, but only here is it looked at."""

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from gigastt.config import Limits
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.live import run_live
+from gigastt.gateway.protocol import MOST_EMPTY_FRAMES
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.pool import FakePool, Fakes
@@ -217,6 +218,18 @@ async def test_garbage_without_end_is_a_policy_violation() -> None:
     async with session() as connected:
         for _ in range(101):
             await connected.socket.send("{}")
+        assert (await connected.receive("error"))["code"] == "policy_violation"
+        assert await connected.read_to_close() == 1008
+
+
+async def test_empty_frames_count_however_their_length_is_written() -> None:
+    empty = b"\x82\xfe\0\0" + bytes(4)  # in 16 bits, where 7 would do
+    async with session() as connected:
+        await connected.speak(1)
+        for _ in range(MOST_EMPTY_FRAMES):
+            connected.socket.transport.write(empty)
+            await (await connected.socket.ping())  # so that each comes by itself
+        connected.socket.transport.write(empty)
         assert (await connected.receive("error"))["code"] == "policy_violation"
         assert await connected.read_to_close() == 1008
 
