@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import click
 
@@ -141,7 +141,7 @@ class Origin(ListItem):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
-        parts = urlsplit(text)
+        parts = _split(text)
         if text != "null" and (not parts.scheme or not parts.netloc or text != f"{parts.scheme}://{parts.netloc}"):
             self.fail(f"expected scheme://host[:port] without a path, or null, but got {text!r}", param, ctx)
         return text
@@ -166,7 +166,17 @@ class HttpAddress(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
-        parts = urlsplit(text)
+        parts = _split(text)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             self.fail(f"expected http(s)://host[:port][/path], but got {text!r}", param, ctx)
         return text
+
+
+def _split(address: str) -> SplitResult:
+    """Take an address apart; nothing comes of one whose brackets or port are wrong."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # only this looks at it
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+    return parts

@@ -57,7 +57,9 @@ def test_help_is_what_the_check_will_ask_for(encoder: RemoteFile, optimizing: bo
     assert told[1] - 0.1e9 < needs.memory <= told[1]
 
 
-@pytest.mark.parametrize("mirror", ["hub.example", "ftp://hub.example", "http://"])
+@pytest.mark.parametrize(
+    "mirror", ["hub.example", "ftp://hub.example", "http://", "http://[::1", "http://hub.example:abc"]
+)
 def test_mirror_must_be_an_address(mirror: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["download", "--mirror", mirror]) == 2
     assert "expected http(s)://host" in capsys.readouterr().err

@@ -56,6 +56,7 @@ def test_no_server_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert "does not answer" in capsys.readouterr().err
 
 
-def test_an_address_that_is_none_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["health", "--url", "localhost:9876"]) == 2
+@pytest.mark.parametrize("url", ["localhost:9876", "http://localhost:abc", "http://localhost:99999", "http://[::1"])
+def test_an_address_that_is_none_is_exit_code_2(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["health", "--url", url]) == 2
     assert "http(s)://" in capsys.readouterr().err
