@@ -51,6 +51,8 @@ class Limits:
     max_audio_secs: float = 4 * 3600.0
     rate_limit_per_minute: int = 0  # 0 = off
     rate_limit_burst: int = 10
+    max_connections: int = 16_384  # some 40 kB each at most
+    max_connections_per_address: int = 0  # 0 = any number: a whole office may stand behind one address
     pool_checkout_timeout_secs: float = 30.0
     shutdown_drain_secs: float = 30.0
 

@@ -92,6 +92,7 @@ async def serve(
         max_frame_bytes=settings.limits.ws_frame_max_bytes,
         begin_drain=pool.begin_drain,
         drain_seconds=lambda: context.limits.shutdown_drain_secs,
+        connections=context.connections,
     )
     warn(context)
     loading = asyncio.create_task(load(context, workers, model), name="load")
@@ -262,7 +263,13 @@ async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def serving_metrics(context: AppContext, listeners: Sequence[socket.socket]) -> AsyncIterator[None]:
     """Serve `/metrics` on its own listener beside the body."""
-    server = Server(create_metrics_app(context), max_frame_bytes=1024, handle_signals=False, event="metrics_listening")
+    server = Server(
+        create_metrics_app(context),
+        max_frame_bytes=1024,
+        handle_signals=False,
+        connections=context.connections,
+        event="metrics_listening",
+    )
     task = asyncio.create_task(server.serve(list(listeners)), name="metrics")
     try:
         yield

@@ -93,6 +93,18 @@ class RereadableCommand(click.Command):
 )
 @setting("--rate-limit-burst", type=click.IntRange(1), default=_LIMITS.rate_limit_burst, help="Requests at once.")
 @setting(
+    "--max-connections",
+    type=click.IntRange(1),
+    default=_LIMITS.max_connections,
+    help="Open connections in total; at most three quarters of the open files allowed.",
+)
+@setting(
+    "--max-connections-per-address",
+    type=click.IntRange(0),
+    default=_LIMITS.max_connections_per_address,
+    help="Open connections of one address; 0 is any number.",
+)
+@setting(
     "--pool-checkout-timeout-secs",
     type=click.FloatRange(min=0),
     default=_LIMITS.pool_checkout_timeout_secs,

@@ -51,7 +51,7 @@ def client_address(peer: str | None, forwarded: Sequence[str], trusted: Sequence
         trusted: the networks of proxies whose word counts.
     """
     address = (parse_address(peer) if peer else None) or _UNKNOWN
-    if not trusted or not forwarded or not _contains(trusted, address):
+    if not trusted or not forwarded or not is_among(trusted, address):
         return address
     hops = ",".join(forwarded).rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]
     for hop in reversed(hops):
@@ -59,7 +59,7 @@ def client_address(peer: str | None, forwarded: Sequence[str], trusted: Sequence
         if parsed is None:  # not an address: the proxy that passed it on answers for it
             return address
         address = parsed
-        if not _contains(trusted, address):
+        if not is_among(trusted, address):
             return address
     return address
 
@@ -71,5 +71,6 @@ def rate_key(address: Address) -> int:
     return -1 - (int(address) >> 64)
 
 
-def _contains(networks: Sequence[Network], address: Address) -> bool:
+def is_among(networks: Sequence[Network], address: Address) -> bool:
+    """Tell whether an address lies in one of the networks."""
     return any(address in network for network in networks)

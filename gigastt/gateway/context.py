@@ -7,6 +7,7 @@ how a file is recognised and how a WebSocket session runs come in as functions.
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from starlette.websockets import WebSocket
 
 from gigastt.config import Limits, Settings
+from gigastt.gateway.addresses import parse_networks
+from gigastt.gateway.connections import Caps, Connections, most_connections
 from gigastt.gateway.events import Event
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.rate_limit import Rate, RateLimiter
@@ -58,16 +61,24 @@ class AppContext:
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
     limits: Limits = field(init=False)
     rate_limiter: RateLimiter = field(init=False)
+    connections: Connections = field(init=False)
 
     def __post_init__(self) -> None:
         self.limits = self.settings.limits
         self.rate_limiter = RateLimiter(_rate(self.limits))
+        self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
 
     def change_limits(self, limits: Limits) -> None:
         """Go on with other limits: new requests and new sessions see them."""
         self.limits = limits
         self.rate_limiter.change(_rate(limits))
+        self.connections.change(_caps(limits))
 
 
 def _rate(limits: Limits) -> Rate:
     return Rate(limits.rate_limit_per_minute, limits.rate_limit_burst)
+
+
+def _caps(limits: Limits) -> Caps:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Caps(limits.max_connections_per_address, most_connections(limits.max_connections, descriptors))

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from uvicorn.config import Config
 
 from gigastt.errors import RequestError
+from gigastt.gateway.connections import Connections
 from gigastt.gateway.responses import encode_json, error_fields
 
 
@@ -38,10 +39,13 @@ class Deadlines:
 
 
 class ConnectionConfig(Config):
-    """uvicorn's configuration, and the deadlines of its connections."""
+    """uvicorn's configuration, with the deadlines of its connections and who counts them."""
 
-    def __init__(self, app: ASGIApp, deadlines: Deadlines, **options: Any) -> None:
+    def __init__(
+        self, app: ASGIApp, deadlines: Deadlines, connections: Connections | None = None, **options: Any
+    ) -> None:
         self.deadlines = deadlines
+        self.connections = Connections() if connections is None else connections
         super().__init__(app, ws_ping_interval=deadlines.ping, ws_ping_timeout=deadlines.ping, **options)
 
 

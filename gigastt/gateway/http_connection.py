@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gigastt.errors import BadRequest, HeadersTooLarge, RequestError, RequestTimeout
+from gigastt.gateway.connections import PLACE, Place, Refusal
 from gigastt.gateway.deadlines import ConnectionConfig, ReadersDeadline, raw_answer
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -38,6 +39,8 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
     ) -> None:
         assert isinstance(config, ConnectionConfig)
         self.deadlines = config.deadlines
+        self._connections = config.connections
+        self._place: Place | None = None
         self._phase: Phase = "idle"
         self._deadline: asyncio.TimerHandle | None = None
         self._received = 0
@@ -45,10 +48,17 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._enter("head", self.deadlines.head)
+        self._place = self._connections.enter(self.client[0] if self.client else None)
+        if self._place is None:
+            transport.abort()
+            return
+        self.app_state = {**self.app_state, PLACE: self._place}
+        self._enter("head", self.deadlines.linger if self._place.refusal else self.deadlines.head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._enter("idle", None)
+        if self._place is not None:
+            self._place.leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -66,6 +76,10 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._enter("idle", None)
         super().on_message_complete()
+        if self._refusal is not None and self.cycle is not None:
+            self.cycle.keep_alive = False
+            if self.cycle.response_complete:
+                self.transport.close()
 
     def on_response_complete(self) -> None:
         if self._phase == "body":
@@ -96,7 +110,11 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         elif self._phase == "body" and self._received >= LEAST_BODY_BYTES:
             self._enter("body", self.deadlines.body)
         else:
-            self._cut(RequestTimeout("The request was not finished in time."))
+            self._cut(self._refusal() if self._refusal else RequestTimeout("The request was not finished in time."))
+
+    @property
+    def _refusal(self) -> Refusal | None:
+        return self._place.refusal if self._place is not None else None
 
     def _cut(self, exc: RequestError) -> None:
         """Answer with an error where there is no answer yet, and hang up."""

@@ -1,6 +1,6 @@
 """Middleware: what happens to every request before and after its route, over HTTP and WebSocket alike.
 
-    request id → metrics, log, errors as JSON → host → origin → rate limit → preflight → key → route
+    request id → metrics, log, errors as JSON → host → origin → connections → rate limit → preflight → key → route
 
 Plain ASGI, on the event loop. `RequestMiddleware` is outside: its answer carries the request id, `Vary: Origin` and
 whatever the inside has added to `Exchange.headers`, also when the inside failed. `PolicyMiddleware` decides who may
@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers
@@ -21,6 +22,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from gigastt.errors import HostDenied, OriginDenied, RateLimited, RequestError, Unauthorized
 from gigastt.gateway.addresses import Network, client_address, rate_key
+from gigastt.gateway.connections import PLACE, Place
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.hosts import HostPolicy
 from gigastt.gateway.keys import ApiKeys, bearer_token, choose_subprotocol, subprotocol_token
@@ -89,7 +91,9 @@ class RequestMiddleware:
             except (ClientGone, WebSocketDisconnect):
                 answer.status = answer.status or _CLIENT_GONE
             except Exception as exc:  # the border of a request
-                if not isinstance(exc, RequestError):
+                if isinstance(exc, RateLimited):
+                    self._metrics.rate_limit_rejections.inc()
+                elif not isinstance(exc, RequestError):
                     log.exception("request_failed", path=template)
                 await answer.fail(scope, exc)
             finally:
@@ -139,7 +143,7 @@ class _Answer:
 
 
 class PolicyMiddleware:
-    """Let pass who may: by host, origin, rate and key, in that order."""
+    """Let pass who may: by host, origin, connections, rate and key, in that order."""
 
     def __init__(
         self,
@@ -175,8 +179,21 @@ class PolicyMiddleware:
                 raise HostDenied("The server does not answer to this name. Its operator can add it: --allowed-host.")
             if not friendly:
                 raise OriginDenied("Pages of this origin may not use the server. Its operator can: --allow-origin.")
-        if path not in _UNLIMITED:
-            self._limit_rate(scope, headers)
+        if path in _UNLIMITED:
+            await self._pass(scope, receive, send, headers)
+            return
+        place: Place | None = scope["state"].get(PLACE)
+        if place is not None and place.refusal is not None:
+            raise place.refusal()
+        client = scope.get("client")
+        key = rate_key(client_address(client[0] if client else None, headers.getlist("x-forwarded-for"), self._trusted))
+        carried = place is not None and place.shared
+        with self._context.connections.carrying(key) if carried else nullcontext():
+            self._limit_rate(key)
+            await self._pass(scope, receive, send, headers)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        path: str = scope["path"]
         if scope["type"] == "http" and scope["method"] == "OPTIONS" and path in self._routes:
             await send_response(scope, send, self._options(path, headers))
             return
@@ -186,12 +203,9 @@ class PolicyMiddleware:
             exchange_of(scope).subprotocol = choose_subprotocol(scope.get("subprotocols", []))
         await self._app(scope, receive, send)
 
-    def _limit_rate(self, scope: Scope, headers: Headers) -> None:
-        client = scope.get("client")
-        address = client_address(client[0] if client else None, headers.getlist("x-forwarded-for"), self._trusted)
-        wait = self._context.rate_limiter.take(rate_key(address), self._context.clock())
+    def _limit_rate(self, key: int) -> None:
+        wait = self._context.rate_limiter.take(key, self._context.clock())
         if wait > 0:
-            self._context.metrics.rate_limit_rejections.inc()
             raise RateLimited("Too many requests from this address.", retry_after_ms=max(1, round(wait * 1000)))
 
     def _options(self, path: str, headers: Headers) -> Response:

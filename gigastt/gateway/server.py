@@ -24,6 +24,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from gigastt.errors import PortUnavailable
+from gigastt.gateway.connections import Connections
 from gigastt.gateway.deadlines import ConnectionConfig, Deadlines
 from gigastt.gateway.http_connection import HttpConnection
 from gigastt.gateway.metrics import Metrics
@@ -75,6 +76,7 @@ class Server(uvicorn.Server):
         drain_seconds: Callable[[], float] = lambda: 0.0,
         handle_signals: bool = True,
         deadlines: Deadlines = DEADLINES,
+        connections: Connections | None = None,
         event: str = "listening",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -87,10 +89,11 @@ class Server(uvicorn.Server):
             drain_seconds: how long that may take.
             handle_signals: listen to SIGINT and SIGTERM; one server of a process does.
             deadlines: for slow and silent peers.
+            connections: counts them, and says which are too many; None: any number may be open.
             event: what the log says, with host and port, when the server listens.
             clock: tells when signals come, in seconds.
         """
-        super().__init__(_configure(app, max_frame_bytes, deadlines))
+        super().__init__(_configure(app, max_frame_bytes, deadlines, connections))
         self._begin_drain = begin_drain
         self._drain_seconds = drain_seconds
         self._handle_signals = handle_signals
@@ -187,10 +190,13 @@ async def watch_loop_lag(metrics: Metrics) -> None:
         metrics.event_loop_lag_seconds.observe(max(0.0, loop.time() - due))
 
 
-def _configure(app: ASGIApp, max_frame_bytes: int, deadlines: Deadlines) -> ConnectionConfig:
+def _configure(
+    app: ASGIApp, max_frame_bytes: int, deadlines: Deadlines, connections: Connections | None
+) -> ConnectionConfig:
     return ConnectionConfig(
         app,
         deadlines,
+        connections,
         http=HttpConnection,
         ws=WebSocketConnection,
         ws_per_message_deflate=False,  # speech does not compress, and a small frame could become a huge one

@@ -28,6 +28,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from gigastt.errors import BadRequest, HeadersTooLarge, InternalError, MethodNotAllowed, RequestError, UpgradeRequired
+from gigastt.gateway.connections import PLACE, Place
 from gigastt.gateway.deadlines import ConnectionConfig, ReadersDeadline, answer_headers, raw_answer
 from gigastt.gateway.responses import encode_json, error_fields
 
@@ -62,6 +63,7 @@ class WebSocketConnection(ReadersDeadline, WebSocketsSansIOProtocol):
         self._missed_pings = 0
         self._most_bytes = config.ws_max_size
         self._taker: Taker | None = None
+        self._place: Place | None = app_state.get(PLACE)  # taken by the HTTP connection this one was
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -73,6 +75,8 @@ class WebSocketConnection(ReadersDeadline, WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._taker = None
+        if self._place is not None:
+            self._place.leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from gigastt.gateway.connections import MOST_REFUSED
 from tests.clips import load_clips
 from tests.live_client import LiveClient, live_client, transcribe_live
 from tests.server import ServerProcess
@@ -132,3 +134,24 @@ def test_the_rate_limit_refuses_the_fourth_and_recovers() -> None:
         assert int(answers[-1].headers["retry-after"]) >= 1
         assert server.get("/health").status_code == 200
         wait_for(lambda: server.get("/v1/models").status_code == 200, 5)
+
+
+async def test_an_address_gets_so_many_connections_and_its_place_back() -> None:
+    with ServerProcess("--pool-size", "1", "--max-connections-per-address", "2") as server:
+        async with live_client(server.websocket_url), live_client(server.websocket_url):
+            refused = server.get("/v1/models")
+            assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+            assert refused.headers["retry-after"] == "1"
+            assert server.get("/health").status_code == 200
+            with pytest.raises(InvalidStatus) as upgrade:
+                async with live_client(server.websocket_url):
+                    pass
+            assert upgrade.value.response.status_code == 429
+            async with AsyncExitStack() as crowd:
+                silent = []
+                for _ in range(3 * MOST_REFUSED):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                    crowd.callback(writer.close)
+                    silent.append(reader)
+                await wait_until(lambda: sum(reader.at_eof() for reader in silent) >= 2 * MOST_REFUSED)
+        await wait_until(lambda: server.get("/v1/models").status_code == 200)

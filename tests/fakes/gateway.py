@@ -54,6 +54,7 @@ async def serving(
         begin_drain=context.pool.begin_drain,
         drain_seconds=lambda: context.limits.shutdown_drain_secs,
         handle_signals=False,
+        connections=context.connections,
         **server,
     )
     task = asyncio.create_task(running.serve([listener]))
