@@ -76,11 +76,6 @@ class PcmDecoder:
             return [raw]
         return [channel.tobytes() for channel in np.frombuffer(raw, dtype="<i2").reshape(-1, self._channels).T]
 
-    @property
-    def carried_bytes(self) -> int:
-        """Bytes that wait for the rest of their sample."""
-        return len(self._carried)
-
     def _take_whole(self, piece: bytes | bytearray | memoryview) -> bytes:
         raw = self._carried + bytes(piece) if self._carried else bytes(piece)
         whole = len(raw) - len(raw) % self._block

@@ -60,8 +60,3 @@ class PacketDecoder:
                 yield body
         finally:
             del pending[:at]
-
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes of a packet that is not complete yet."""
-        return len(self._pending)
