@@ -77,6 +77,8 @@ class Session:
         self._timer: asyncio.TimerHandle | None = None
         self._finished = file is not None
         self._cancelled = False
+        if file is not None:
+            pool.metrics.accepted_samples += file.end
         self.tracks = [
             Track(file or LiveSource(), options.stream, options.request_id, channel)
             for channel in range(options.channels)

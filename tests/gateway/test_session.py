@@ -307,6 +307,7 @@ async def test_an_upload_survives_the_death_of_its_worker() -> None:
     assert finals[-1].reason == "stop"
     assert any(isinstance(event, ProgressEvent) for event in events)
     assert pool.router.tracks == 0
+    assert pool.metrics.accepted_samples == len(script) * BLOCK
 
 
 async def test_poison_in_an_upload_is_skipped_and_the_rest_comes_out() -> None:
