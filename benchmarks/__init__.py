@@ -3,7 +3,6 @@
 Numerical libraries get one thread, as in a worker, before any of them is imported.
 """
 
-import os
+from gigastt.processes import use_one_thread
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"
+use_one_thread()

@@ -37,7 +37,7 @@ def machine(core: int | None) -> dict[str, object]:
 
 
 def session_options() -> onnxruntime.SessionOptions:
-    """One thread that does not spin, as in a worker."""
+    """One thread that does not spin, as in a worker; the arena is onnxruntime's own, as onnx-asr has it."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

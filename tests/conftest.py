@@ -1,15 +1,13 @@
 """Make `tests.fakes` and its neighbours importable from every test; mark what `make unit` leaves out."""
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
 
-# One thread, as in a worker. numpy's own pool would spin beside every test, and beside those of the other processes;
-# it reads this when it is imported, which is after this file.
-for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_pool] = "1"
+from gigastt.processes import use_one_thread
+
+use_one_thread()  # as in a worker; numpy reads this when it is imported, which is after this file
 
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent))

@@ -21,6 +21,7 @@ import click
 from gigastt.commands.options import model_options
 from gigastt.commands.progress import ProgressLine
 from gigastt.errors import RequestError
+from gigastt.processes import use_one_thread
 
 if TYPE_CHECKING:
     from gigastt.commands.output import OutputForm
@@ -85,9 +86,7 @@ def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recogn
     Raises:
         ModelMissing, ModelInvalid: it cannot be had (exit 3).
     """
-    # One thread is what the recogniser uses; a library's own pool would only spin beside it.
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
+    use_one_thread(unless_set=True)
     from gigastt.transcribe import load_recognizer
 
     found, recognizer = load_recognizer(model, model_dir, precision)

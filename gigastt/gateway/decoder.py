@@ -14,7 +14,6 @@ import math
 import os
 import signal
 import socket
-import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from gigastt.audio.shared import SHARED_MEMORY, SharedSegment, remove_leftovers
 from gigastt.errors import AudioTooLong, CapacityTimeout, InvalidAudio, RequestError
 from gigastt.gateway.decoder_main import Job
 from gigastt.log import get_logger
+from gigastt.processes import python_command, spawn_child
 
 log = get_logger(__name__)
 
@@ -73,7 +73,7 @@ class Decoder:
         spares: int = 2,
         directory: Path = SHARED_MEMORY,
         deadline: float = BASE_SECONDS,
-        command: Sequence[str] = (sys.executable, "-m", "gigastt.gateway.decoder_main"),
+        command: Sequence[str] = tuple(python_command("gigastt.gateway.decoder_main")),
     ) -> None:
         self._places = asyncio.Semaphore(concurrency)
         self._spares = spares
@@ -177,22 +177,9 @@ class _Process:
 
     @classmethod
     async def spawn(cls, command: Sequence[str]) -> _Process:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        with theirs:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *command,
-                    "--fd",
-                    str(theirs.fileno()),
-                    pass_fds=[theirs.fileno()],
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    start_new_session=True,  # a terminal's Ctrl-C must not reach it before it can ignore that
-                )
-            except BaseException:
-                ours.close()
-                raise
+        process, ours = await spawn_child(
+            lambda descriptor: (*command, "--fd", str(descriptor)), stdout=asyncio.subprocess.DEVNULL
+        )
         return cls(process, ours)
 
     @property

@@ -22,6 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gigastt.processes import prepare_child
+
 MAX_JOB_BYTES = 4096
 _MEMORY_BYTES = 256 * 1024 * 1024  # of address space beyond what the process has when the job comes
 _STATM = Path("/proc/self/statm")
@@ -73,7 +75,6 @@ def _limit(job: Job) -> None:
     memory = pages * resource.getpagesize() + _MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (job.cpu_seconds, job.cpu_seconds + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     size = int(job.max_seconds * 32_000) + 16 * 1024 * 1024
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -117,8 +118,5 @@ def _end_with_gateway(sock: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[pool] = "1"
+    prepare_child()
     sys.exit(main(sys.argv[1:]))

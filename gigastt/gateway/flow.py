@@ -22,9 +22,7 @@ CREDIT_SAMPLES = 5 * SAMPLE_RATE  # accepted from a client, or sent to a worker,
 # An utterance is cut at 20 s and an endpoint silence lasts at most 5 s, so a worker that holds 40 s can always
 # commit some of it: this bound can make a client wait, but not for ever. 1.3 MB a channel.
 KEPT_SAMPLES = 40 * SAMPLE_RATE
-_SMALL_BYTES = (
-    SAMPLE_RATE // 25
-)  # 20 ms: smaller pieces are joined, or single samples would take twenty times their room
+_SMALL_BYTES = SAMPLE_RATE // 25  # 20 ms: smaller pieces are joined, or samples would take twenty times their room
 PACE_RATIO = 16.0  # a client may send this many times faster than real time ...
 PACE_BURST_SECONDS = 10.0  # ... after this much audio at any speed
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from gigastt.gateway.vitals import ProcessState
 from gigastt.ipc.messages import ToGateway, ToWorker, decode_to_gateway, encode_message
 from gigastt.ipc.packets import PacketDecoder, encode_packet
 from gigastt.log import get_logger
+from gigastt.processes import spawn_child
 
 log = get_logger(__name__)
 
@@ -75,18 +75,7 @@ class WorkerProcess(asyncio.Protocol):
         Raises:
             OSError: the system cannot start a process.
         """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *command(theirs.fileno()),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,  # a terminal's Ctrl-C must not reach it before it can ignore that
-                )
-            except BaseException:
-                ours.close()
-                raise
+        process, ours = await spawn_child(command)
         self = cls(index, on_message, on_writable)
         self._process = process
         loop = asyncio.get_running_loop()

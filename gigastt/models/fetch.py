@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 from gigastt.config import Precision
 from gigastt.errors import DownloadFailed, GigasttError, ModelInvalid, NotEnoughRoom
 from gigastt.models.progress import DownloadProgress, Snapshot
+from gigastt.processes import python_command
 
 _ERRORS: dict[str, type[GigasttError]] = {cls.code: cls for cls in (DownloadFailed, NotEnoughRoom, ModelInvalid)}
 _END_SECONDS = 5.0
@@ -36,7 +36,7 @@ class FetchRequest:
 
     def command(self) -> list[str]:
         """The command that starts the child."""
-        return [sys.executable, "-m", "gigastt.models.fetch_main", json.dumps(asdict(self))]
+        return python_command("gigastt.models.fetch_main", json.dumps(asdict(self)))
 
 
 async def fetch_in_child(command: Sequence[str], progress: DownloadProgress) -> None:

@@ -31,6 +31,7 @@ from pathlib import Path
 from gigastt.errors import NotEnoughRoom
 from gigastt.models.disk import require_space
 from gigastt.models.memory import available_memory
+from gigastt.processes import python_command
 
 FOLDER = "prepacked"
 SMALLEST_BYTES = 64 * 1024 * 1024  # below, a worker's private copy costs less than the trouble
@@ -78,7 +79,7 @@ def prepare_load(encoder: Path) -> LoadPlan:
     if plan.prepacked or size < SMALLEST_BYTES or (available is not None and available < memory_needed(size)):
         return plan
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        command = [sys.executable, "-m", "gigastt.models.prepacked", str(encoder)]
+        command = python_command("gigastt.models.prepacked", str(encoder))
         subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_SECONDS)
     return plan_load(encoder)
 

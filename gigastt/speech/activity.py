@@ -26,6 +26,7 @@ import onnxruntime as ort
 from gigastt.speech.features import MELS
 from gigastt.speech.gate import STATE_BYTES as GATE_BYTES
 from gigastt.speech.gate import Gate
+from gigastt.speech.graph import session_options
 from gigastt.speech.hypothesis import SUBSAMPLING, Features
 
 HIDDEN = 24
@@ -46,11 +47,7 @@ class ActivityModel:
     """The detector's network, shared by every stream of a process."""
 
     def __init__(self, model: bytes) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
 
     @classmethod
     @cache

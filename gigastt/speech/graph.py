@@ -60,6 +60,20 @@ class _Node(Protocol):
     shape: Shape
 
 
+def session_options() -> ort.SessionOptions:
+    """Return how every session of a process that recognises runs: on one thread that does not spin."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # An arena never gives back what the longest pass took, and patterns are kept for every length of window for
+    # ever; malloc is as fast here, and gives back (gigastt.workers.allocator).
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    return options
+
+
 class Graph:
     """An onnxruntime session that is fed and read in the order of its contract."""
 
@@ -77,15 +91,7 @@ class Graph:
             ModelInvalid: the file is missing, is no ONNX graph, or its inputs or outputs are not the contract's.
         """
         self.name = path.name
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _ERRORS_ONLY
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # An arena never gives back what the longest pass took, and patterns are kept for every length of window for
-        # ever; malloc is as fast here, and gives back (gigastt.workers.allocator).
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
+        options = session_options()
         for key, value in (session_config or {}).items():
             options.add_session_config_entry(key, value)
         try:

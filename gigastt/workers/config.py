@@ -7,11 +7,11 @@ building a command costs nothing.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from gigastt.errors import ConfigError
+from gigastt.processes import python_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +51,4 @@ class WorkerConfig:
 
     def command(self, descriptor: int) -> list[str]:
         """Return the command that starts a worker on an inherited socket."""
-        return [sys.executable, "-m", "gigastt.workers", "--fd", str(descriptor), "--config", self.to_json()]
+        return python_command("gigastt.workers", "--fd", str(descriptor), "--config", self.to_json())

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -18,8 +17,9 @@ from gigastt.config import Limits
 from gigastt.gateway.connections import MOST_REFUSED
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.deadlines import Deadlines
-from tests.fakes.gateway import Running, serving
+from tests.fakes.gateway import serving
 from tests.fakes.pool import Fakes
+from tests.raw_client import connect_raw
 from tests.waiting import wait_until
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -31,43 +31,6 @@ UPGRADE = (
 QUICK = Deadlines(head=5.0, body=0.3, linger=0.2, unread=0.3, ping=5.0)
 
 
-class Client:
-    """A client that writes bytes."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def answer(self) -> tuple[int, dict[str, str], dict[str, object]]:
-        """Read one answer in JSON."""
-        async with asyncio.timeout(5):
-            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            status, *lines = head.strip().split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-            body = await self.reader.readexactly(int(headers["content-length"]))
-            return int(status.split()[1]), headers, json.loads(body)
-
-    async def ask(self, request: bytes) -> tuple[int, dict[str, str], dict[str, object]]:
-        self.writer.write(request)
-        return await self.answer()
-
-    async def closed(self) -> bool:
-        """Wait until the server has hung up; tell whether it did so without a word."""
-        async with asyncio.timeout(5):
-            try:
-                return not await self.reader.read()
-            except ConnectionError:
-                return True
-
-
-@asynccontextmanager
-async def open_connection(running: Running) -> AsyncIterator[Client]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-    try:
-        yield Client(reader, writer)
-    finally:
-        writer.close()
-
-
 def limited(most: int = 1, *, total: int = 1000, trusted_proxy: tuple[str, ...] = ()) -> AppContext:
     limits = Limits(max_connections_per_address=most, max_connections=total)
     return Fakes().context(limits, trusted_proxy=trusted_proxy)
@@ -75,34 +38,34 @@ def limited(most: int = 1, *, total: int = 1000, trusted_proxy: tuple[str, ...] 
 
 async def test_a_silent_connection_counts_and_the_next_is_told_so() -> None:
     context = limited()
-    async with serving(context) as running, open_connection(running), open_connection(running) as second:
+    async with serving(context) as running, connect_raw(running), connect_raw(running) as second:
         status, headers, body = await second.ask(MODELS)
         assert (status, body["code"], body["retry_after_ms"]) == (429, "rate_limited", 1000)
         assert (headers["retry-after"], headers["connection"]) == ("1", "close")
         assert headers["x-request-id"]
-        assert await second.closed()
+        assert await second.closed_silently()
     assert context.metrics.registry.get_sample_value("gigastt_rate_limit_rejections_total") == 1
 
 
 async def test_a_connection_keeps_its_place_between_requests_and_frees_it_at_its_end() -> None:
     context = limited()
     async with serving(context) as running:
-        async with open_connection(running) as first:
+        async with connect_raw(running) as first:
             assert (await first.ask(MODELS))[0] == 200
-            async with open_connection(running) as second:
+            async with connect_raw(running) as second:
                 assert (await second.ask(MODELS))[0] == 429
             assert (await first.ask(MODELS))[0] == 200
         await wait_until(lambda: not len(context.connections))
-        async with open_connection(running) as third:
+        async with connect_raw(running) as third:
             assert (await third.ask(MODELS))[0] == 200
 
 
 async def test_probes_are_answered_when_an_address_has_too_many() -> None:
-    async with serving(limited()) as running, open_connection(running):
-        async with open_connection(running) as probe:
+    async with serving(limited()) as running, connect_raw(running):
+        async with connect_raw(running) as probe:
             status, headers, body = await probe.ask(HEALTH)
             assert (status, headers["connection"], body["status"]) == (200, "close", "ok")
-            assert await probe.closed()
+            assert await probe.closed_silently()
         async with httpx.AsyncClient(base_url=running.http) as client:
             for path in ("/health", "/ready"):
                 assert (await client.get(path)).status_code == 200
@@ -126,7 +89,7 @@ async def test_a_websocket_is_refused_before_its_upgrade_and_served_when_there_i
 
 
 async def test_a_refused_upload_can_read_why() -> None:
-    async with serving(limited()) as running, open_connection(running):
+    async with serving(limited()) as running, connect_raw(running):
         async with httpx.AsyncClient(base_url=running.http) as client:
             response = await client.post("/v1/transcribe", content=bytes(8_000_000))
         assert (response.status_code, response.json()["code"]) == (429, "rate_limited")
@@ -135,35 +98,35 @@ async def test_a_refused_upload_can_read_why() -> None:
 async def test_a_full_server_says_503_and_when_to_come_back() -> None:
     async with (
         serving(limited(0, total=2)) as running,
-        open_connection(running),
-        open_connection(running) as served_one,
-        open_connection(running) as third,
+        connect_raw(running),
+        connect_raw(running) as served_one,
+        connect_raw(running) as third,
     ):
         status, headers, body = await third.ask(MODELS)
         assert (status, body["code"], headers["retry-after"]) == (503, "timeout", "1")
-        assert await third.closed()
+        assert await third.closed_silently()
         assert (await served_one.ask(MODELS))[0] == 200
 
 
 async def test_a_refused_connection_that_says_nothing_is_told_soon() -> None:
     async with (
         serving(limited(), deadlines=QUICK) as running,
-        open_connection(running),
-        open_connection(running) as silent,
+        connect_raw(running),
+        connect_raw(running) as silent,
     ):
-        status, headers, body = await silent.answer()
+        status, headers, body = await silent.answer_in_json()
         assert (status, body["code"], headers["connection"]) == (429, "rate_limited", "close")
-        assert await silent.closed()
+        assert await silent.closed_silently()
 
 
 async def test_a_flood_from_one_address_is_hung_up_on() -> None:
     context = limited()
     async with serving(context) as running, AsyncExitStack() as stack:
         for _ in range(1 + MOST_REFUSED):
-            await stack.enter_async_context(open_connection(running))
+            await stack.enter_async_context(connect_raw(running))
         await wait_until(lambda: len(context.connections) == 1 + MOST_REFUSED)
         for _ in range(20):
-            assert await (await stack.enter_async_context(open_connection(running))).closed()
+            assert await (await stack.enter_async_context(connect_raw(running))).closed_silently()
         assert len(running.server.server_state.connections) == 1 + MOST_REFUSED
     await wait_until(lambda: not len(context.connections))
 
@@ -227,7 +190,7 @@ def test_whatever_clients_do_nothing_stays_counted(clients: list[tuple[bytes, st
         async with serving(context, deadlines=QUICK) as running:
             async with AsyncExitStack() as stack:
                 for opening, then in clients:
-                    client = await stack.enter_async_context(open_connection(running))
+                    client = await stack.enter_async_context(connect_raw(running))
                     client.writer.write(opening)
                     if then == "abort":
                         client.writer.transport.abort()

@@ -7,7 +7,6 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -23,6 +22,7 @@ from gigastt.gateway.deadlines import Deadlines
 from gigastt.gateway.ws_connection import MISSED_PINGS
 from tests.fakes.gateway import Running, serving
 from tests.fakes.pool import Fakes
+from tests.raw_client import connect_raw
 from tests.waiting import wait_until
 
 UPGRADE = (
@@ -30,43 +30,6 @@ UPGRADE = (
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 )
 QUICK = Deadlines(head=0.2, body=0.3, linger=0.2, unread=0.3, ping=0.1)
-
-
-class Raw:
-    """A client that writes bytes."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    def write(self, text: str | bytes) -> None:
-        self.writer.write(text.encode("latin-1") if isinstance(text, str) else text)
-
-    async def answer(self, timeout: float = 5) -> tuple[int, dict[str, str], bytes]:
-        """Read one answer with a Content-Length."""
-        async with asyncio.timeout(timeout):
-            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            status, *lines = head.strip().split("\r\n")
-            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-            return int(status.split()[1]), headers, await self.reader.readexactly(int(headers["content-length"]))
-
-    async def closed(self, timeout: float = 5) -> bool:
-        """Wait until the server has hung up."""
-        async with asyncio.timeout(timeout):
-            try:
-                while await self.reader.read(65536):
-                    pass
-            except ConnectionError:
-                pass
-            return True
-
-
-@asynccontextmanager
-async def raw(running: Running) -> AsyncIterator[Raw]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-    try:
-        yield Raw(reader, writer)
-    finally:
-        writer.close()
 
 
 async def assert_serves(running: Running) -> None:
@@ -79,7 +42,7 @@ def code(body: bytes) -> str:
 
 
 async def test_a_silent_connection_is_cut() -> None:
-    async with serving(Fakes().context(), deadlines=QUICK) as running, raw(running) as client:
+    async with serving(Fakes().context(), deadlines=QUICK) as running, connect_raw(running) as client:
         status, headers, body = await client.answer()
         assert (status, code(body)) == (408, "request_timeout")
         assert headers["connection"] == "close"
@@ -89,7 +52,7 @@ async def test_a_silent_connection_is_cut() -> None:
 
 @pytest.mark.parametrize("drip", ["GET /health HTTP/1.1\r\nX-Slow: ", "\r\n\r\n", "GET /"])
 async def test_dripping_headers_are_cut(drip: str) -> None:
-    async with serving(Fakes().context(), deadlines=QUICK) as running, raw(running) as client:
+    async with serving(Fakes().context(), deadlines=QUICK) as running, connect_raw(running) as client:
         began = time.monotonic()
         client.write(drip)
         answer = asyncio.create_task(client.answer())
@@ -103,7 +66,7 @@ async def test_dripping_headers_are_cut(drip: str) -> None:
 
 
 async def test_dripping_a_second_request_is_cut_too() -> None:
-    async with serving(Fakes().context(), deadlines=QUICK) as running, raw(running) as client:
+    async with serving(Fakes().context(), deadlines=QUICK) as running, connect_raw(running) as client:
         client.write("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await client.answer())[0] == 200
         client.write("GET /hea")
@@ -112,7 +75,7 @@ async def test_dripping_a_second_request_is_cut_too() -> None:
 
 
 async def test_a_dripping_body_is_cut() -> None:
-    async with serving(Fakes().context(), deadlines=QUICK) as running, raw(running) as client:
+    async with serving(Fakes().context(), deadlines=QUICK) as running, connect_raw(running) as client:
         client.write("POST /v1/transcribe HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
         answer = asyncio.create_task(client.answer())
         while not answer.done():
@@ -123,7 +86,7 @@ async def test_a_dripping_body_is_cut() -> None:
 
 
 async def test_a_body_that_makes_progress_is_not_cut() -> None:
-    async with serving(Fakes().context(), deadlines=QUICK) as running, raw(running) as client:
+    async with serving(Fakes().context(), deadlines=QUICK) as running, connect_raw(running) as client:
         client.write("POST /v1/transcribe HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\n\r\n")
         for _ in range(20):
             client.write(b"a" * 10_000)
@@ -132,7 +95,7 @@ async def test_a_body_that_makes_progress_is_not_cut() -> None:
 
 
 async def test_headers_without_end_are_refused() -> None:
-    async with serving(Fakes().context()) as running, raw(running) as client:
+    async with serving(Fakes().context()) as running, connect_raw(running) as client:
         client.write("GET /health HTTP/1.1\r\nHost: localhost\r\nX-Long: " + "a" * 200_000)
         status, _, body = await client.answer()
         assert (status, code(body)) == (431, "headers_too_large")
@@ -150,7 +113,7 @@ async def test_headers_without_end_are_refused() -> None:
     ],
 )
 async def test_what_is_not_http_is_told_so_in_json(request_text: str) -> None:
-    async with serving(Fakes().context()) as running, raw(running) as client:
+    async with serving(Fakes().context()) as running, connect_raw(running) as client:
         client.write(request_text)
         status, headers, body = await client.answer()
         assert (status, code(body)) == (400, "bad_request")
@@ -173,7 +136,7 @@ async def test_what_is_not_http_is_told_so_in_json(request_text: str) -> None:
     ],
 )
 async def test_broken_handshakes_are_refused_in_json(request_text: str, status: int, expected: str) -> None:
-    async with serving(Fakes().context()) as running, raw(running) as client:
+    async with serving(Fakes().context()) as running, connect_raw(running) as client:
         client.write(request_text)
         answered, headers, body = await client.answer()
         assert (answered, code(body)) == (status, expected)
@@ -235,7 +198,7 @@ async def test_compression_is_not_offered() -> None:
 
 
 async def test_a_peer_that_answers_no_ping_is_dropped() -> None:
-    async with serving(Fakes().context(), deadlines=QUICK) as running, raw(running) as client:
+    async with serving(Fakes().context(), deadlines=QUICK) as running, connect_raw(running) as client:
         client.write(UPGRADE + "\r\n")
         assert b"101" in await client.reader.readline()
         assert await client.closed()
@@ -243,7 +206,11 @@ async def test_a_peer_that_answers_no_ping_is_dropped() -> None:
 
 
 async def test_a_peer_that_answers_pings_stays() -> None:
-    async with serving(Fakes().context(), deadlines=QUICK) as running, raw(running) as client, asyncio.timeout(5):
+    async with (
+        serving(Fakes().context(), deadlines=QUICK) as running,
+        connect_raw(running) as client,
+        asyncio.timeout(5),
+    ):
         client.write(UPGRADE + "\r\n")
         await client.reader.readuntil(b"\r\n\r\n")
         for _ in range(2 * MISSED_PINGS):
@@ -263,7 +230,7 @@ async def shout(websocket: WebSocket, context: AppContext) -> None:
 
 async def test_a_websocket_client_that_does_not_read_is_dropped() -> None:
     fakes = Fakes(live=shout)
-    async with serving(fakes.context(), deadlines=QUICK) as running, raw(running) as client:
+    async with serving(fakes.context(), deadlines=QUICK) as running, connect_raw(running) as client:
         client.write(UPGRADE + "\r\n")
         await wait_until(lambda: running.server.server_state.tasks)
         await wait_until(lambda: not running.server.server_state.tasks)
@@ -281,7 +248,7 @@ async def test_a_client_that_does_not_read_events_is_dropped() -> None:
     from tests.fakes.pool import FakeTranscriber
 
     fakes = Fakes(transcriber=FakeTranscriber(endless))  # type: ignore[arg-type]
-    async with serving(fakes.context(), deadlines=QUICK) as running, raw(running) as client:
+    async with serving(fakes.context(), deadlines=QUICK) as running, connect_raw(running) as client:
         client.write("POST /v1/transcribe/stream HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nabcd")
         await wait_until(lambda: fakes.transcriber.request_ids)
         await wait_until(lambda: not running.server.server_state.tasks)
@@ -297,7 +264,7 @@ def test_no_bytes_bring_the_server_down(attacks: list[tuple[bytes, bool]]) -> No
         asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
         async with serving(Fakes().context(), deadlines=QUICK) as running:
             for garbage, upgraded in attacks:
-                async with raw(running) as client:
+                async with connect_raw(running) as client:
                     if upgraded:
                         client.write(UPGRADE + "\r\n")
                         await client.reader.readuntil(b"\r\n\r\n")

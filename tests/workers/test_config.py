@@ -15,7 +15,7 @@ _CONFIG = WorkerConfig("demo", "/models/e.onnx", "/models/d.onnx", "/models/j.on
 def test_it_survives_the_command_line() -> None:
     command = _CONFIG.command(7)
 
-    assert command[:5] == [sys.executable, "-m", "gigastt.workers", "--fd", "7"]
+    assert command[:6] == [sys.executable, "-P", "-m", "gigastt.workers", "--fd", "7"]
     assert WorkerConfig.from_json(command[-1]) == _CONFIG
 
 
