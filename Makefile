@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 JOBS ?= auto
 MODEL ?= gigastt/models/demo
 CLIPS ?= tests/data
@@ -12,12 +13,13 @@ PROJECT_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-ch
 UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --quiet
 
-.PHONY: help serve test unit lint format types imports bench lock clean
+.PHONY: help serve test unit lowest lint format types imports bench lock clean
 
 help:
 	@echo "make serve    install, then serve the demo model on 127.0.0.1:9876"
 	@echo "make test     lint, types, import rules and every test"
 	@echo "make unit     the quick tests: no servers, workers, downloads or minutes of audio"
+	@echo "make lowest   the quick tests with the lowest versions that pyproject.toml allows"
 	@echo "make lint | format | types | imports"
 	@echo "make bench    measure the demo model, or MODEL=DIR; prints JSON (see benchmarks/README.md)"
 	@echo "make lock     write the lock files anew (needs uv)"
@@ -46,6 +48,15 @@ test: lint types imports
 unit: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not e2e and not slow"
 
+$(LOWEST)/.installed: requirements-lowest.lock pyproject.toml
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-lowest.lock
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lowest: $(LOWEST)/.installed
+	$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not e2e and not slow"
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -69,7 +80,8 @@ lock:
 	$(UV_COMPILE) pyproject.toml -o requirements.lock
 	$(UV_COMPILE) --group build -c requirements.lock -o requirements-build.lock
 	$(UV_COMPILE) pyproject.toml --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock
+	$(UV_COMPILE) pyproject.toml --group dev --resolution lowest-direct -o requirements-lowest.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
