@@ -12,6 +12,7 @@ JSON object.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
 import os
@@ -27,6 +28,7 @@ from pathlib import Path
 
 from benchmarks.peers import optimized_encoder
 from benchmarks.pinned import machine
+from gigastt.ipc.blackbox import BlackBox
 from gigastt.ipc.messages import Ready, decode_to_gateway
 from gigastt.ipc.packets import PacketDecoder
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
@@ -65,13 +67,15 @@ def start_worker(config: WorkerConfig, stack: contextlib.ExitStack) -> Running:
     ours, theirs = socket.socketpair()
     stack.callback(ours.close)
     begin = time.perf_counter()
+    box = BlackBox.create()
     process = subprocess.Popen(
-        config.command(theirs.fileno()),
-        pass_fds=[theirs.fileno()],
+        [*config.command(theirs.fileno()), "--box", str(box)],
+        pass_fds=[theirs.fileno(), box],
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
     theirs.close()
+    os.close(box)
     stack.callback(_end, process)
     ours.settimeout(_READY_SECONDS)
     for body in _bodies(ours):
@@ -151,7 +155,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def measure(directory: Path, temporary: Path, workers: int, rounds: int) -> dict[str, object]:
     """Weigh every form of the encoder in processes of its own."""
     optimized, fp32 = optimized_encoder(directory, temporary), directory / ENCODER_FP32
-    mapped = prepare_load(optimized)
+    mapped = asyncio.run(prepare_load(optimized))
 
     def config(encoder: Path) -> WorkerConfig:
         return WorkerConfig(

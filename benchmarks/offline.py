@@ -20,6 +20,7 @@ rate stands beside its speed: a detector that drops speech is fast. Prints one J
 from __future__ import annotations
 
 import argparse
+import asyncio
 import io
 import json
 import tempfile
@@ -95,7 +96,7 @@ def measure(
 ) -> dict[str, object]:
     """Run every load through every contender; returns speeds, ratios and the cost of each stage."""
     optimized = optimized_encoder(directory, temporary)
-    triplet = _triplet(directory, prepare_load(optimized).encoder)
+    triplet = _triplet(directory, asyncio.run(prepare_load(optimized)).encoder)
     ours = Recognizer.load(triplet)
     peers = Peers(
         load_onnx_asr(directory, optimized),

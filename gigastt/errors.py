@@ -14,6 +14,7 @@ into the log through `raise … from exc`.
     ├── InferenceError                 onnxruntime refused one window; the session stays usable
     ├── ProtocolViolation              a peer on the pipe sent what it must not
     ├── WorkerBootFailed               workers die before they are ready (exit 4)
+    ├── DutyFailed                     a part of the server that must run to its end did not (exit 1)
     ├── PortUnavailable                the port is taken, or not ours to take (exit 7)
     └── RequestError                   what a client is answered
         ├── EmptyBody, InvalidAudio, AudioTooLong, PayloadTooLarge, InvalidParameter
@@ -78,6 +79,10 @@ class ProtocolViolation(GigasttError):
 class WorkerBootFailed(GigasttError):
     code = "worker_boot_failed"
     exit_code = 4
+
+
+class DutyFailed(GigasttError):
+    code = "duty_failed"
 
 
 class PortUnavailable(GigasttError):

@@ -30,7 +30,7 @@ def python_command(module: str, *arguments: str) -> list[str]:
 
 
 async def spawn_child(
-    command: Callable[[int], Sequence[str]], *, stdout: int | None = None
+    command: Callable[[int], Sequence[str]], *, stdout: int | None = None, inherit: Sequence[int] = ()
 ) -> tuple[asyncio.subprocess.Process, socket.socket]:
     """Start a child that talks over a socket pair; return it and our end, non-blocking.
 
@@ -39,6 +39,7 @@ async def spawn_child(
     Args:
         command: the argument vector, given the descriptor that the child inherits.
         stdout: as for `subprocess.Popen`.
+        inherit: further descriptors that the child gets, under the same numbers.
 
     Raises:
         OSError: the system cannot start a process.
@@ -53,7 +54,7 @@ async def spawn_child(
                 *command(theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=stdout,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), *inherit),
                 start_new_session=True,
             )
         except BaseException:

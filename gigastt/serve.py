@@ -23,7 +23,7 @@ import uvloop
 
 from gigastt import __version__
 from gigastt.config import DEMO_MODEL, Limits, Settings, split_address
-from gigastt.errors import GigasttError, ModelInvalid, ModelMissing
+from gigastt.errors import DutyFailed, GigasttError, ModelInvalid, ModelMissing
 from gigastt.gateway.app import create_app, create_metrics_app
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.decoder import DecodedFile, Decoder
@@ -95,25 +95,31 @@ async def serve(
         connections=context.connections,
     )
     warn(context)
-    loading = asyncio.create_task(load(context, workers, model), name="load")
-    loading.add_done_callback(lambda task: server.stop() if not task.cancelled() and task.exception() else None)
+    duties = Duties(on_failure=server.stop)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_limits, context, server, read_limits)
     try:
         # main loop
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(decoder)
-            await stack.enter_async_context(background(watch_loop_lag(metrics)))
+            await stack.enter_async_context(duties)
+            duties.start("workers", keep_workers(context, workers, model))
+            duties.start("loop_lag", watch_loop_lag(metrics))
             if metrics_listeners:
-                await stack.enter_async_context(serving_metrics(context, metrics_listeners))
+                await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
             await server.serve(listeners)
+            duties.release()
     finally:
         # shutdown
-        loading.cancel()
-        await asyncio.gather(loading, return_exceptions=True)
         await pool.close()
         log.info("stopped")
-    if not loading.cancelled():
-        loading.result()  # what kept the server from starting, if something did
+    if duties.failure is not None:
+        raise duties.failure
+
+
+async def keep_workers(context: AppContext, workers: WorkerCommand, model: ModelFiles | None) -> None:
+    """Load the model and keep the workers at work."""
+    await load(context, workers, model)
+    await context.pool.watch()
 
 
 async def load(context: AppContext, workers: WorkerCommand, model: ModelFiles | None) -> None:
@@ -121,7 +127,7 @@ async def load(context: AppContext, workers: WorkerCommand, model: ModelFiles | 
     if model is None:
         model = await fetch_model(context)
     began = time.monotonic()
-    plan = await asyncio.to_thread(prepare_load, model.encoder)
+    plan = await prepare_load(model.encoder)
     seconds = round(time.monotonic() - began, 1)
     log.info("encoder_chosen", form=model.form, file=str(plan.encoder), shared=plan.prepacked, seconds=seconds)
     workers.use(model, plan)
@@ -249,19 +255,58 @@ def tune_garbage_collection() -> None:
     gc.set_threshold(20_000, 50, 1_000)
 
 
-@contextlib.asynccontextmanager
-async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `work` beside the body, and cancel it at the end."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+class Duties:
+    """Tasks that last as long as the server; one that ends before, however it does, ends the server.
+
+    Used as a context: what still runs at its end is cancelled.
+
+    Attributes:
+        failure: what the server is to end with; None while every duty is done.
+    """
+
+    def __init__(self, on_failure: Callable[[], None]) -> None:
+        self.failure: Exception | None = None
+        self._on_failure = on_failure
+        self._released = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin a duty."""
+        task = asyncio.create_task(self._see_through(name, work), name=name)
+        self._tasks.add(task)
+        return task
+
+    def release(self) -> None:
+        """Let duties end from now on."""
+        self._released = True
+
+    async def __aenter__(self) -> Duties:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _see_through(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+            failure: Exception = DutyFailed(f"A part of the server ended that must not: {name}.")
+        except GigasttError as exc:  # the model or the workers, in words for people
+            failure = exc
+        except Exception as exc:  # the border of a duty
+            log.exception("duty_failed", duty=name)
+            failure = DutyFailed(f"A part of the server failed: {name}. The log has the cause.")
+            failure.__cause__ = exc
+        if not self._released:
+            self.failure = self.failure or failure
+            self._on_failure()
 
 
 @contextlib.asynccontextmanager
-async def serving_metrics(context: AppContext, listeners: Sequence[socket.socket]) -> AsyncIterator[None]:
+async def serving_metrics(
+    context: AppContext, listeners: Sequence[socket.socket], duties: Duties
+) -> AsyncIterator[None]:
     """Serve `/metrics` on its own listener beside the body."""
     server = Server(
         create_metrics_app(context),
@@ -270,9 +315,9 @@ async def serving_metrics(context: AppContext, listeners: Sequence[socket.socket
         connections=context.connections,
         event="metrics_listening",
     )
-    task = asyncio.create_task(server.serve(list(listeners)), name="metrics")
+    serving = duties.start("metrics", server.serve(list(listeners)))
     try:
         yield
     finally:
         server.stop(force=True)
-        await asyncio.gather(task, return_exceptions=True)
+        await asyncio.wait({serving})

@@ -1,8 +1,9 @@
 """The pool: worker processes kept alive, and what the rest of the gateway asks of them.
 
 On the event loop. One task per worker spawns it, waits for its end and spawns it again; one more watches for
-workers that hang. Routing, admission, restarts and signs of life are decided elsewhere (`routing`, `admission`,
-`restart`, `vitals`); this module brings them together with the clock and the processes.
+workers that hang. If any of these tasks fails, the pool has failed: `watch` says so. Routing, admission, restarts and
+signs of life are decided elsewhere (`routing`, `admission`, `restart`, `vitals`); this module brings them together with
+the clock and the processes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -19,12 +20,14 @@ from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.config import Settings
 from gigastt.errors import ProtocolViolation, WorkerBootFailed
 from gigastt.gateway.admission import Admission
+from gigastt.gateway.descriptors import DescriptorReserve
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.restart import RestartPolicy
 from gigastt.gateway.routing import Router, Sink
 from gigastt.gateway.track import Track
 from gigastt.gateway.vitals import Vitals
 from gigastt.gateway.worker_process import Death, WorkerProcess
+from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import Ready, Stats, ToGateway
 from gigastt.log import get_logger
 
@@ -49,7 +52,7 @@ class ModelCard:
 
 @dataclass(slots=True)
 class _Slot:
-    """One worker's place in the pool, through all its lives."""
+    """One worker's place in the pool, through all its lives; `vitals` from when it is ready."""
 
     worker: WorkerProcess | None = None
     spawned_at: float = 0.0
@@ -72,7 +75,8 @@ class Pool:
         self._policy = RestartPolicy(settings.pool_size)
         self._router = Router()
         self._admission = Admission(metrics)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._reserve = DescriptorReserve()
+        self._running: asyncio.Task[None] | None = None
         self._booted: asyncio.Future[None] | None = None
 
     # -- life
@@ -80,8 +84,23 @@ class Pool:
     async def start(self) -> None:
         """Begin to spawn workers; `wait_ready` tells how it went."""
         self._booted = asyncio.get_running_loop().create_future()
-        self._tasks = [asyncio.create_task(self._keep(index), name=f"worker-{index}") for index in range(self.size)]
-        self._tasks.append(asyncio.create_task(self._watch(), name="worker-watch"))
+        self._running = asyncio.create_task(self._run(), name="pool")
+
+    async def _run(self) -> None:
+        self._reserve.fill()
+        async with asyncio.TaskGroup() as tasks:
+            for index in range(self.size):
+                tasks.create_task(self._keep(index), name=f"worker-{index}")
+            tasks.create_task(self._watch_workers(), name="worker-watch")
+
+    async def watch(self) -> None:
+        """Return never, while the pool does what it should.
+
+        Raises:
+            Exception: the failure of one of its tasks, without which workers would die or hang unnoticed.
+        """
+        assert self._running is not None, "start the pool first"
+        await asyncio.shield(self._running)
 
     async def wait_ready(self) -> None:
         """Wait until every worker has been ready once.
@@ -104,10 +123,10 @@ class Pool:
     async def close(self) -> None:
         """Stop the workers."""
         self.begin_drain()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        self._reserve.empty()
         if self._booted is not None:
             self._booted.cancel()
 
@@ -192,9 +211,7 @@ class Pool:
     async def _live_once(self, index: int) -> Death:
         """Spawn a worker and see it through to its end."""
         slot = self._slots[index]
-        spawning = asyncio.ensure_future(
-            WorkerProcess.spawn(index, self._command, self._receive, self._router.writable)
-        )
+        spawning = asyncio.ensure_future(self._spawn(index))
         try:
             worker = await asyncio.shield(spawning)
         except asyncio.CancelledError:
@@ -203,22 +220,26 @@ class Pool:
             raise
         except OSError as exc:
             log.error("worker_spawn_failed", worker=index, cause=str(exc))
-            return Death("spawn", crashed=True)
+            return Death("spawn")
         now = time.monotonic()
-        slot.worker, slot.spawned_at, slot.vitals = worker, now, Vitals(now)
+        slot.worker, slot.spawned_at = worker, now
         try:
             death = await worker.wait()
         except asyncio.CancelledError:
-            self._bury(slot, worker, crashed=False)
+            self._bury(slot, worker, ())
             await worker.stop()
             raise
-        self._bury(slot, worker, crashed=death.crashed)
+        self._bury(slot, worker, death.touches)
         return death
 
-    def _bury(self, slot: _Slot, worker: WorkerProcess, *, crashed: bool) -> None:
+    async def _spawn(self, index: int) -> WorkerProcess:
+        with self._reserve.lent():
+            return await WorkerProcess.spawn(index, self._command, self._receive, self._router.writable)
+
+    def _bury(self, slot: _Slot, worker: WorkerProcess, touches: Sequence[Touch]) -> None:
         slot.worker, slot.vitals, slot.capacity = None, None, 0
         replays = self._router.replays
-        self._router.remove(worker, crashed=crashed)
+        self._router.remove(worker, touches)
         self.metrics.replays.inc(self._router.replays - replays)
         self._resize()
 
@@ -232,23 +253,26 @@ class Pool:
 
     def _receive(self, worker: WorkerProcess, message: ToGateway) -> None:
         slot = self._slots[worker.index]
-        if slot.worker is not worker or slot.vitals is None:
+        if slot.worker is not worker:
             return
         now = time.monotonic()
+        if isinstance(message, Ready):
+            self._welcome(slot, worker, message, now)
+            return
+        if slot.vitals is None:
+            raise ProtocolViolation("Expected Ready from a worker before anything else.")
         slot.vitals.heard(now)
-        match message:
-            case Ready():
-                self._welcome(slot, worker, message, now)
-            case Stats():
-                self._record(slot.vitals, worker, message)
-            case _:
-                self._router.receive(worker, message.stream, message, now)
+        if isinstance(message, Stats):
+            self._record(slot.vitals, worker, message)
+        else:
+            self._router.receive(worker, message.stream, message)
 
     def _welcome(self, slot: _Slot, worker: WorkerProcess, ready: Ready, now: float) -> None:
         if slot.capacity:
             raise ProtocolViolation("Expected only one Ready from a worker.")
         log.info("worker_ready", worker=worker.index, pid=worker.pid, load_seconds=round(ready.load_seconds, 2))
         slot.capacity, slot.ever_ready = max(1, ready.capacity), True
+        slot.vitals = Vitals(now, ready.passes)
         self.model = self.model or ModelCard(ready.encoder, ready.vocab_size, ready.provider)
         self._policy.ready(worker.index, now)
         self._router.add(worker)
@@ -270,7 +294,7 @@ class Pool:
         self._admission.resize(measured if self._max_sessions is None else self._max_sessions * any_ever_ready)
         self.metrics.workers_ready.set(self.workers_ready)
 
-    async def _watch(self) -> None:
+    async def _watch_workers(self) -> None:
         """Kill workers that hang or never get ready."""
         before = time.monotonic()
         while True:
@@ -279,14 +303,13 @@ class Pool:
             late, before = now - before - WATCH_SECONDS, now
             for slot in self._slots:
                 self._examine(slot, now, late)
-            self._router.tick(now)
             self.metrics.session_lag_seconds.set(self._router.most_lag / SAMPLE_RATE)
 
     def _examine(self, slot: _Slot, now: float, late: float) -> None:
         worker, vitals = slot.worker, slot.vitals
-        if worker is None or vitals is None:
+        if worker is None:
             return
-        if not slot.capacity:
+        if vitals is None:
             if now - slot.spawned_at > BOOT_SECONDS:
                 worker.kill("boot_timeout")
             return
@@ -294,7 +317,7 @@ class Pool:
             vitals.excuse(late)
             return
         state = worker.observe()
-        verdict = "alive" if state is None else vitals.judge(state, now)
+        verdict = "alive" if state is None else vitals.judge(state, now, in_pass=worker.in_pass)
         if verdict != "alive":
             log.error("worker_hangs", worker=worker.index, pid=worker.pid, verdict=verdict)
             worker.kill(verdict)

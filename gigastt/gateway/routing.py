@@ -3,13 +3,10 @@
 Owned by the pool, on the event loop; awaits nothing and has no clock (`now` is an argument). Sends through any
 object with `send` and `writable`, so tests run it without processes.
 
-A new track goes to the worker with the least lag, then with the fewest streams. When a worker dies, its tracks
-go to others at once and are replayed. When one comes back, tracks move to it at moments at which they have next
-to nothing to replay, so a pool that lost workers finds its balance again.
-
-Suspects. Several tracks may have become suspects by sharing two dying workers. If there is only one, it is
-convicted. Otherwise each is tried: bound to a worker that tries nobody else, and if that worker crashes, it alone
-is to blame. A trial ends when the track commits, or has been past the suspicious audio for a while.
+A new track goes to the worker with the least load: its streams, and its lag in seconds. When a worker dies, its tracks
+go to others at once and are replayed; audio that was the death of two of them is skipped. When the load is uneven,
+tracks move at moments at which they have next to nothing to replay, so a pool that lost workers finds its balance
+again; one that has moved stays for a while.
 """
 
 from __future__ import annotations
@@ -22,13 +19,15 @@ from typing import Protocol
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.track import Span, Track, TrackMessage
+from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import Final, Progress, StreamId, ToWorker
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
 
-TRIAL_SECONDS = 1.5  # a pass over the suspicious audio has surely run by then
-MOVE_SAMPLES = SAMPLE_RATE  # a track moves for balance only with less than this to replay
+MOVE_SAMPLES = SAMPLE_RATE  # a track moves for balance only with less than this to replay ...
+STAY_SAMPLES = 30 * SAMPLE_RATE  # ... and again only after this much audio
+WORTH_MOVING = 2.0  # how much less load: a move of one stream leaves no reason to move it back
 
 
 class Carrier(Protocol):
@@ -53,13 +52,11 @@ class _Desk:
 
     carrier: Carrier
     tracks: dict[StreamId, Track] = field(default_factory=dict)
-    trial: Track | None = None
-    trial_until: float | None = None
 
     @property
-    def load(self) -> tuple[int, int]:
-        """Seconds of lag of all its tracks, whole ones so that streams count among equals, and streams."""
-        return sum(track.lag for track in self.tracks.values()) // SAMPLE_RATE, len(self.tracks)
+    def load(self) -> float:
+        """Streams, and seconds of lag of all of them: a second weighs as a stream."""
+        return len(self.tracks) + sum(track.lag for track in self.tracks.values()) / SAMPLE_RATE
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +66,7 @@ class _Seat:
     sink: Sink
     desk: _Desk | None = None
     stream: StreamId | None = None
+    moved_at: int | None = None  # the commit at which it moved for balance last
 
 
 class Router:
@@ -80,7 +78,6 @@ class Router:
         self._desks: dict[Carrier, _Desk] = {}
         self._seats: dict[Track, _Seat] = {}
         self._waiting: deque[Track] = deque()  # for any worker
-        self._trials: deque[Track] = deque()  # for a worker that tries nobody
 
     # -- tracks
 
@@ -105,10 +102,8 @@ class Router:
             return
         self._leave(track, seat)
         del self._seats[track]
-        for queue in (self._waiting, self._trials):
-            if track in queue:
-                queue.remove(track)
-        self._begin_trials()
+        if track in self._waiting:
+            self._waiting.remove(track)
 
     @property
     def most_lag(self) -> int:
@@ -127,36 +122,44 @@ class Router:
         waiting, self._waiting = self._waiting, deque()
         for track in waiting:
             self._place(track)
-        self._begin_trials()
 
-    def remove(self, carrier: Carrier, *, crashed: bool) -> None:
-        """A worker is gone: replay its tracks on others, except those that keep killing workers."""
+    def remove(self, carrier: Carrier, touches: Iterable[Touch] = ()) -> None:
+        """A worker is gone: replay its tracks on others.
+
+        Args:
+            carrier: the worker.
+            touches: the audio it was looking at when it crashed; none if it was killed from outside.
+        """
         desk = self._desks.pop(carrier, None)
         if desk is None:
             return
+        touched = {touch.stream: Span(touch.start, touch.end) for touch in touches}
+        # 1. Take every track away from it, and find out which audio is guilty.
         tracks = [track for track in desk.tracks.values() if not track.done]
-        suspects = []
+        guilty: dict[Track, Span] = {}
         for track in tracks:
             seat = self._seats[track]
+            span = track.lose(touched.get(seat.stream) if seat.stream is not None else None)
             seat.desk = seat.stream = None
-            blamed = desk.trial is None or desk.trial is track
-            if track.lose(crashed=crashed, blamed=blamed) and blamed:
-                suspects.append(track)
-        if len(suspects) == 1 and (crashed or desk.trial is None):
-            self._convict(suspects.pop())
-        self._trials.extend(suspects)
+            if span is not None:
+                guilty[track] = span
+        # 2. Skip that.
+        for track, span in guilty.items():
+            log.error("audio_skipped", request_id=track.request_id, start=span.start, end=span.end)
+            track.skip(span)
+            self._seats[track].sink.receive(track, span)
+        # 3. Go on elsewhere, with those tracks that nobody has closed meanwhile.
         for track in tracks:
             self.replays += 1
-            if track not in suspects and track in self._seats:
+            if track in self._seats:
                 self._place(track)
-        self._begin_trials()
 
     def writable(self, carrier: Carrier) -> None:
         """A worker's pipe takes messages again."""
         for track in self._tracks_of(carrier):
             self.pump(track)
 
-    def receive(self, carrier: Carrier, stream: StreamId, message: TrackMessage, now: float) -> None:
+    def receive(self, carrier: Carrier, stream: StreamId, message: TrackMessage) -> None:
         """Take a message about a stream; those of old bindings are unknown and dropped.
 
         Raises:
@@ -167,47 +170,32 @@ class Router:
         if desk is None or track is None:
             return
         seat = self._seats[track]
-        committed = track.committed
         news = track.receive(message)
-        if desk.trial is track and (track.committed > committed or track.done):
-            self._end_trial(desk)
         if track.done:
             self._leave(track, seat)
         else:
-            if isinstance(message, Progress | Final) and self._should_move(track, desk):
+            if isinstance(message, Progress | Final) and self._should_move(track, seat, desk):
                 self._leave(track, seat)
                 self._place(track)
+                seat.moved_at = track.committed
             self.pump(track)
         for item in news:
             seat.sink.receive(track, item)
 
-    def tick(self, now: float) -> None:
-        """End the trials of those who have been past the suspicious audio for long enough."""
-        for desk in list(self._desks.values()):
-            if desk.trial is None or not desk.trial.past_danger:
-                continue
-            if desk.trial_until is None:
-                desk.trial_until = now + TRIAL_SECONDS
-            elif now >= desk.trial_until:
-                desk.trial.parole()
-                self._end_trial(desk)
-
     # -- places
 
-    def _place(self, track: Track, among: Iterable[_Desk] | None = None) -> _Desk | None:
+    def _place(self, track: Track) -> None:
         """Bind a track to the least loaded worker, or let it wait for one."""
-        desks = list(self._desks.values() if among is None else among)
-        if not desks:
+        if not self._desks:
             self._waiting.append(track)
-            return None
-        desk = min(desks, key=lambda desk: desk.load)
+            return
+        desk = min(self._desks.values(), key=lambda desk: desk.load)
         seat = self._seats[track]
         stream = StreamId(next(self._ids))
         seat.desk, seat.stream = desk, stream
         desk.tracks[stream] = track
         desk.carrier.send(track.bind(stream))
         self.pump(track)
-        return desk
 
     def _leave(self, track: Track, seat: _Seat) -> None:
         """Take a track away from its worker."""
@@ -219,37 +207,15 @@ class Router:
             desk.carrier.send(farewell)
         del desk.tracks[stream]
         seat.desk = seat.stream = None
-        if desk.trial is track:
-            self._end_trial(desk)
 
-    def _should_move(self, track: Track, desk: _Desk) -> bool:
+    def _should_move(self, track: Track, seat: _Seat, desk: _Desk) -> bool:
         """Whether another worker has so much less to do that moving this track helps, and now is the moment."""
-        if track.finishing or track.open_utterance or track.uncommitted > MOVE_SAMPLES or desk.trial is track:
+        if track.finishing or track.open_utterance or track.uncommitted > MOVE_SAMPLES:
             return False
-        fewest = min(len(other.tracks) for other in self._desks.values())
-        return len(desk.tracks) - fewest >= 2
+        if seat.moved_at is not None and track.committed - seat.moved_at < STAY_SAMPLES:
+            return False
+        return desk.load - min(other.load for other in self._desks.values()) >= WORTH_MOVING
 
     def _tracks_of(self, carrier: Carrier) -> list[Track]:
         desk = self._desks.get(carrier)
         return [] if desk is None else list(desk.tracks.values())
-
-    # -- suspects
-
-    def _convict(self, track: Track) -> None:
-        span = track.skip()
-        log.error("audio_skipped", request_id=track.request_id, start=span.start, end=span.end)
-        self._seats[track].sink.receive(track, span)
-
-    def _begin_trials(self) -> None:
-        while self._trials:
-            free = [desk for desk in self._desks.values() if desk.trial is None]
-            if not free:
-                return
-            track = self._trials.popleft()
-            desk = self._place(track, free)
-            assert desk is not None
-            desk.trial, desk.trial_until = track, None
-
-    def _end_trial(self, desk: _Desk) -> None:
-        desk.trial = desk.trial_until = None
-        self._begin_trials()

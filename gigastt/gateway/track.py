@@ -4,10 +4,9 @@ A core without I/O: samples and worker messages go in, messages to send and resu
 pool and a session, on the event loop. A track is bound to one worker at a time, each time under a fresh
 stream id; when that worker dies, the next binding begins at the last commit and gets the same samples again.
 
-Deaths. Two workers that crash without a commit between them make every track that both held a suspect. A kill from
-outside (an operator, the kernel) is hardly evidence against audio: it takes two dozen in a row, each amid audio that
-no worker has come through alive. What happens to suspects is the pool's affair; a convicted track skips the audio
-that the dead workers had been sent.
+Deaths. A worker that crashes has named the samples it was looking at. Two crashes over the same samples of a track,
+without a commit between them, convict that audio: it is skipped, and declared. Between them the track shares no pass
+with others, so that only the guilty is named twice. A kill from outside is no evidence.
 """
 
 from __future__ import annotations
@@ -38,10 +37,6 @@ TrackMessage: TypeAlias = Progress | Partial | Final | Failed | Closed
 # 20 ms: smaller pieces wait for more, or a client that sends single bytes would make a packet of each sample.
 LEAST_PACKET_SAMPLES = SAMPLE_RATE // 50
 MOST_PACKET_SAMPLES = SAMPLE_RATE  # so that a replay lets other streams' packets through
-FILE_AHEAD_SAMPLES = 5 * SAMPLE_RATE  # a worker may have looked this far beyond what it said it consumed
-
-SUSPICIOUS_CRASHES = 2
-SUSPICIOUS_KILLS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +46,9 @@ class Span:
     start: int
     end: int
 
-    @property
-    def samples(self) -> int:
-        return self.end - self.start
+    def overlaps(self, other: Span) -> bool:
+        """Whether some sample is in both."""
+        return self.start < other.end and other.start < self.end
 
 
 class Track:
@@ -77,10 +72,7 @@ class Track:
         self._analysed = 0  # the furthest any binding has consumed
         self._finish_sent = False
         self._promised: list[str] = []  # stable words shown of the open utterance
-        # of the deaths since the last commit:
-        self._crashes = 0
-        self._kills = 0
-        self._reach: int | None = None  # what all of those dead workers had been sent
+        self._fatal: Span | None = None  # samples over which a worker crashed since the last commit
 
     # -- the client's side
 
@@ -117,7 +109,8 @@ class Track:
         self._stream = stream
         self._sent = self.consumed = self.committed
         self._finish_sent = isinstance(self.source, FileSource)
-        return self.source.open(stream, self.committed, self._resume, self._options, self.request_id)
+        options = self._options if self._fatal is None else replace(self._options, alone=True)
+        return self.source.open(stream, self.committed, self._resume, options, self.request_id)
 
     def outgoing(self) -> ToWorker | None:
         """Return the next message that may be sent now, or None; call again until None."""
@@ -171,57 +164,26 @@ class Track:
 
     # -- deaths
 
-    def lose(self, *, crashed: bool, blamed: bool) -> bool:
-        """The worker died; return whether this track is a suspect now.
+    def lose(self, touched: Span | None) -> Span | None:
+        """The worker died; return the samples that are guilty of it, if that is certain now.
 
         Args:
-            crashed: by itself, or it hung; False for a signal from outside.
-            blamed: False when another track is known to be guilty.
+            touched: the samples of this track that it was looking at when it crashed; None if it was not, or was
+                killed from outside.
         """
         self._stream = None
-        handed = self._handed
-        if blamed and handed > self.committed and (crashed or handed - self.consumed >= START_STEP):
-            self._crashes += crashed
-            self._kills += not crashed
-            self._reach = handed if self._reach is None else min(self._reach, handed)
-        return self.suspected
+        before, self._fatal = self._fatal, touched or self._fatal
+        if touched is None or before is None or not before.overlaps(touched):
+            return None
+        end = max(min(before.end, touched.end), self.committed + START_STEP)
+        return Span(self.committed, min(end, self.source.end))
 
-    @property
-    def suspected(self) -> bool:
-        """Too many workers died with this audio in their hands."""
-        return self._crashes >= SUSPICIOUS_CRASHES or self._kills >= SUSPICIOUS_KILLS
-
-    @property
-    def past_danger(self) -> bool:
-        """The current worker has analysed all that the dead ones had been sent."""
-        return self._reach is None or self.consumed >= self._reach
-
-    def parole(self) -> None:
-        """A worker has come past the suspicious audio alive; the next crash counts double."""
-        self._crashes = min(self._crashes, SUSPICIOUS_CRASHES - 1)
-        self._kills = 0
-
-    def skip(self) -> Span:
-        """Give up the audio that kills workers; the next binding begins behind it and knows nothing of it."""
+    def skip(self, guilty: Span) -> None:
+        """Give up audio that kills workers; the next binding begins behind it and knows nothing of it."""
         assert self._stream is None
-        assert self._reach is not None
-        span = Span(self.committed, self._reach)
-        self.committed = self.consumed = self.source.skip(span.end)
-        self._resume = b""
-        self._acquit()
+        self.committed = self.consumed = self.source.skip(guilty.end)
+        self._resume, self._fatal = b"", None
         self._end_utterance()
-        return span
-
-    @property
-    def _handed(self) -> int:
-        """How far the current worker may have looked."""
-        if isinstance(self.source, FileSource):
-            return min(self.source.end, self.consumed + FILE_AHEAD_SAMPLES)
-        return self._sent
-
-    def _acquit(self) -> None:
-        self._crashes = self._kills = 0
-        self._reach = None
 
     # -- messages
 
@@ -240,9 +202,7 @@ class Track:
         if news.committed > self.committed:
             self.committed = news.committed
             self.source.trim(news.committed)
-            self._acquit()
-        elif self._kills and self.past_danger:
-            self._kills = 0
+            self._fatal = None
 
     def _show(self, message: Partial) -> list[TrackMessage]:
         """Let a partial through unless it would change words that were promised not to change.

@@ -8,11 +8,14 @@ pass. A long pass and an endless loop look the same from outside, until the pass
 any pass may. So silence is judged by what the process did in it:
 
 - stopped (SIGSTOP, a debugger): hung after `SILENCE_SECONDS`;
-- sleeping, without using CPU: hung after `SILENCE_SECONDS` (a live one wakes to send its heartbeat);
+- sleeping between two pieces of work, without using CPU: hung after `SILENCE_SECONDS` (a live one wakes to send its
+  heartbeat);
+- sleeping inside a pass (it waits for an accelerator): hung after four times what the longest pass takes by the clock;
 - running: hung when the CPU time used since it was last heard exceeds the allowance for one pass, which is
   twice what a 20 s window would take at the slowest rate of this worker's recent passes.
 
-CPU time, not wall time: a worker that waits for a core among others uses none and is never killed for it.
+CPU time, not wall time: a worker that waits for a core among others uses none and is never killed for it. The rates are
+this worker's own, from those passes on that it timed before it was ready; so a slow machine gets the time it needs.
 """
 
 from __future__ import annotations
@@ -27,8 +30,6 @@ from gigastt.ipc.messages import PassRecord
 SILENCE_SECONDS = 1.4
 LONGEST_WINDOW_SECONDS = 20.5
 LEAST_ALLOWANCE = 1.4
-DEFAULT_ALLOWANCE = 5.0  # before any pass was seen: a 20 s window in fp32 on a slow machine takes 4 s
-MOST_ALLOWANCE = 15.0
 _IDLE_CPU_SECONDS = 0.05
 _TELLING_SECONDS = 2.0  # a shorter pass is mostly overhead and says little about a long one
 
@@ -44,12 +45,18 @@ class ProcessState:
 
 
 class Vitals:
-    """One worker's signs of life."""
+    """Signs of life of one worker, from the moment it is ready."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, passes: Iterable[PassRecord]) -> None:
+        """Args:
+        now: seconds of any monotonic clock.
+        passes: those that the worker timed before it was ready.
+        """
         self._heard_at = now
         self._cpu_at_heard: float | None = None
-        self._rates: deque[float] = deque(maxlen=32)  # seconds of work per second of audio
+        self._cpu_rates: deque[float] = deque(maxlen=32)
+        self._clock_rates: deque[float] = deque(maxlen=32)
+        self.passes(passes)
 
     def heard(self, now: float) -> None:
         """The working thread sent something."""
@@ -60,30 +67,41 @@ class Vitals:
         """Learn from passes how long the longest may take."""
         for record in records:
             if record.audio_seconds >= _TELLING_SECONDS:
-                self._rates.append(record.seconds / record.audio_seconds)
+                self._cpu_rates.append(record.cpu_seconds / record.audio_seconds)
+                self._clock_rates.append(record.seconds / record.audio_seconds)
 
     @property
     def allowance(self) -> float:
         """CPU seconds one silence may cost."""
-        if not self._rates:
-            return DEFAULT_ALLOWANCE
-        return min(MOST_ALLOWANCE, max(LEAST_ALLOWANCE, 2 * max(self._rates) * LONGEST_WINDOW_SECONDS))
+        return max(LEAST_ALLOWANCE, 2 * max(self._cpu_rates, default=0.0) * LONGEST_WINDOW_SECONDS)
+
+    @property
+    def patience(self) -> float:
+        """Seconds by the clock that a pass may take which uses no CPU."""
+        return max(SILENCE_SECONDS, 4 * max(self._clock_rates, default=0.0) * LONGEST_WINDOW_SECONDS)
 
     def excuse(self, seconds: float) -> None:
         """The gateway itself was late by this much: silence in that time says nothing."""
         self._heard_at += seconds
 
-    def judge(self, state: ProcessState, now: float) -> Verdict:
-        """Look at the process; call this a few times a second."""
+    def judge(self, state: ProcessState, now: float, *, in_pass: bool) -> Verdict:
+        """Look at the process; call this a few times a second.
+
+        Args:
+            state: what the kernel says.
+            now: as in the constructor.
+            in_pass: whether the worker says that it is in the middle of a piece of work.
+        """
         if self._cpu_at_heard is None:
             self._cpu_at_heard = state.cpu_seconds
         used = state.cpu_seconds - self._cpu_at_heard
+        silence = now - self._heard_at
         if used > self.allowance:
             return "stalled"
-        if now - self._heard_at < SILENCE_SECONDS:
+        if silence < SILENCE_SECONDS:
             return "alive"
         if state.letter in "Tt":
             return "stopped"
-        if state.letter == "S" and used < _IDLE_CPU_SECONDS:
+        if state.letter == "S" and used < _IDLE_CPU_SECONDS and silence >= (self.patience if in_pass else 0.0):
             return "stalled"
         return "alive"

@@ -3,7 +3,7 @@
 An asyncio protocol over a socket pair, on the event loop. Owns the child: spawns it (never forks a Python),
 frames and validates messages, notices its end, kills it. The child inherits the other end of its own pipe and
 nothing else, so end-of-file here means that it is gone, and end-of-file there that the gateway is. What the
-child writes to standard error goes straight to ours. Knows nothing of streams.
+child writes to standard error goes straight to ours.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from gigastt.errors import ProtocolViolation
 from gigastt.gateway.vitals import ProcessState
+from gigastt.ipc.blackbox import BlackBox, Touch
 from gigastt.ipc.messages import ToGateway, ToWorker, decode_to_gateway, encode_message
 from gigastt.ipc.packets import PacketDecoder, encode_packet
 from gigastt.log import get_logger
@@ -35,11 +36,12 @@ MessageHandler = Callable[["WorkerProcess", ToGateway], None]
 class Death:
     """Why a worker is gone.
 
-    crashed: by itself or killed here for misbehaving; False when a signal came from outside.
+    touches: the audio it was looking at, if it crashed or was killed here for misbehaving; none when a signal came
+        from outside.
     """
 
     reason: str
-    crashed: bool
+    touches: tuple[Touch, ...] = ()
 
 
 class WorkerProcess(asyncio.Protocol):
@@ -53,6 +55,7 @@ class WorkerProcess(asyncio.Protocol):
         self._decoder = PacketDecoder()
         self._lost = asyncio.Event()
         self._kill_reason: str | None = None
+        self._box: BlackBox
         self._transport: asyncio.Transport
         self._process: asyncio.subprocess.Process
 
@@ -68,15 +71,21 @@ class WorkerProcess(asyncio.Protocol):
 
         Args:
             index: its place in the pool.
-            command: the argument vector for a worker that talks on an inherited descriptor.
+            command: the argument vector for a worker that talks on an inherited descriptor; `--box` and the
+                descriptor of its black box are added.
             on_message: called with each message, in order; a ProtocolViolation it raises kills the worker.
             on_writable: called when the pipe takes messages again after it was full.
 
         Raises:
             OSError: the system cannot start a process.
         """
-        process, ours = await spawn_child(command)
         self = cls(index, on_message, on_writable)
+        box = BlackBox.create()
+        try:
+            self._box = BlackBox(box)
+            process, ours = await spawn_child(lambda fd: [*command(fd), "--box", str(box)], inherit=(box,))
+        finally:
+            os.close(box)
         self._process = process
         loop = asyncio.get_running_loop()
         self._transport, _ = await loop.create_unix_connection(lambda: self, sock=ours)
@@ -108,8 +117,13 @@ class WorkerProcess(asyncio.Protocol):
                 self.kill("crashed")
         code = await self._process.wait()
         if self._kill_reason is not None:
-            return Death(self._kill_reason, crashed=self._kill_reason != "stopped")
-        return Death("killed", crashed=False) if code in _OUTSIDE else Death("crashed", crashed=True)
+            return Death(self._kill_reason, () if self._kill_reason == "stopped" else tuple(self._box.read()))
+        return Death("killed") if code in _OUTSIDE else Death("crashed", tuple(self._box.read()))
+
+    @property
+    def in_pass(self) -> bool:
+        """Whether the worker is in the middle of a piece of work."""
+        return not self._box.is_empty
 
     async def stop(self) -> None:
         """Close the pipe, which ends the worker; kill it when it takes too long."""

@@ -26,10 +26,14 @@ PassKind: TypeAlias = Literal["final", "partial", "file"]
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """How a stream is segmented and what it reports."""
+    """How a stream is segmented and what it reports.
+
+    alone: its partials share no pass until the first final; a worker has crashed over its audio.
+    """
 
     endpoint_silence_ms: int = 600
     partials: bool = True
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class Ready:
     """The model is loaded and a canary transcript came out.
 
     capacity: live streams this worker can carry, from passes timed at start.
+    passes: those passes.
     """
 
     pid: int
@@ -107,6 +112,7 @@ class Ready:
     encoder: str
     vocab_size: int
     provider: str
+    passes: list[PassRecord]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +173,13 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class PassRecord:
-    """One encoder pass: its kind, how many windows it held, its seconds of work and of audio."""
+    """One encoder pass: its kind, how many windows it held, and its seconds by the clock, of audio, of a processor."""
 
     kind: PassKind
     batch: int
     seconds: float
     audio_seconds: float
+    cpu_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

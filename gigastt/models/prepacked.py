@@ -21,7 +21,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from pathlib import Path
 from gigastt.errors import NotEnoughRoom
 from gigastt.models.disk import require_space
 from gigastt.models.memory import available_memory
-from gigastt.processes import python_command
+from gigastt.processes import prepare_child, python_command
 
 FOLDER = "prepacked"
 SMALLEST_BYTES = 64 * 1024 * 1024  # below, a worker's private copy costs less than the trouble
@@ -68,19 +67,34 @@ def memory_needed(encoder_bytes: int) -> int:
     return int(_MEMORY_FACTOR * encoder_bytes) if encoder_bytes >= SMALLEST_BYTES else 0
 
 
-def prepare_load(encoder: Path) -> LoadPlan:
+def _may_prepack(encoder: Path) -> bool:
+    """Whether it is large enough to be worth it, and memory suffices."""
+    size, available = encoder.stat().st_size, available_memory()
+    return size >= SMALLEST_BYTES and (available is None or available >= memory_needed(size))
+
+
+async def prepare_load(encoder: Path) -> LoadPlan:
     """As `plan_load`, but make the prepacked form first where there is none yet, in a child process.
 
-    Never fails: a machine without room for it loads the plain file.
+    Never fails: a machine without room for it loads the plain file. Cancelling ends the child.
     """
     plan = plan_load(encoder)
-    size = encoder.stat().st_size
-    available = available_memory()
-    if plan.prepacked or size < SMALLEST_BYTES or (available is not None and available < memory_needed(size)):
+    if plan.prepacked or not _may_prepack(encoder):
         return plan
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
+    import asyncio  # here: whoever only plans does without it
+
+    with contextlib.suppress(OSError):
+        nowhere = asyncio.subprocess.DEVNULL
         command = python_command("gigastt.models.prepacked", str(encoder))
-        subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_SECONDS)
+        child = await asyncio.create_subprocess_exec(*command, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+        try:
+            await asyncio.wait_for(child.wait(), _TIMEOUT_SECONDS)
+        except TimeoutError:
+            pass
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
     return plan_load(encoder)
 
 
@@ -172,4 +186,5 @@ def _save_prepacked(encoder: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
+    prepare_child()
     prepack(Path(sys.argv[1]))

@@ -6,6 +6,7 @@ about to run (onnx alone takes a quarter of a second). Runs in whichever process
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -155,7 +156,7 @@ def _write_search_weights(folder: Path) -> str:
 
 
 def _prepack(encoder: Path) -> str:
-    if prepacked.prepare_load(encoder).prepacked:
+    if asyncio.run(prepacked.prepare_load(encoder)).prepacked:
         return "Loading: weights laid out for this processor; all workers share one copy of them."
     return "Loading: each worker has its own copy of the encoder's weights (they are few, or there is no room)."
 

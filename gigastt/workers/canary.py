@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gigastt.errors import ModelInvalid
-from gigastt.ipc.messages import Audio, Closed, Failed, Final, Finish, OpenStream, StreamId, StreamOptions
+from gigastt.ipc.messages import Audio, Closed, Failed, Final, Finish, OpenStream, PassRecord, StreamId, StreamOptions
 from gigastt.speech.features import log_mel
 from gigastt.speech.hypothesis import SAMPLE_RATE, Samples, Window
 from gigastt.speech.recognizer import Transcriber
@@ -55,8 +55,16 @@ def run_canary(engine: Engine) -> None:
         raise ModelInvalid("The model gave no transcript of the built-in test sound.")
 
 
-def measure_capacity(recognizer: Transcriber, clock: Callable[[], float]) -> int:
-    """Time a short pass and return how many live streams fit into this worker.
+def time_pass(recognizer: Transcriber, clock: Callable[[], float], cpu_clock: Callable[[], float]) -> PassRecord:
+    """Time a pass of a warm recogniser over the sound, by the clock and by the processor time of this thread."""
+    window = Window(log_mel(make_sound(SHORT_SECONDS)), first_frame=0)
+    begun, cpu_begun = clock(), cpu_clock()
+    recognizer.transcribe(window)
+    return PassRecord("final", 1, clock() - begun, SHORT_SECONDS, cpu_clock() - cpu_begun)
+
+
+def capacity_of(short_pass: float) -> int:
+    """Return the live streams that fit into a worker, from the seconds that a pass over 2 s of audio takes.
 
     While somebody speaks, a second of a live stream costs one partial, which sees a short window, and its part
     of a final, which sees a long one:
@@ -65,14 +73,6 @@ def measure_capacity(recognizer: Transcriber, clock: Callable[[], float]) -> int
                             + LISTENING_SECONDS
         streams that fit  = TARGET_LOAD / load of a stream, at least one
     """
-    window = Window(log_mel(make_sound(SHORT_SECONDS)), first_frame=0)
-    begun = clock()
-    recognizer.transcribe(window)
-    return capacity_of(clock() - begun)
-
-
-def capacity_of(short_pass: float) -> int:
-    """Return the live streams that fit, from the seconds that a pass over 2 s of audio takes."""
     final = LONG_OVER_SHORT * short_pass
     load = SPEECH_SHARE * (PARTIALS_PER_SECOND * short_pass + FINALS_PER_SECOND * final) + LISTENING_SECONDS
     return max(1, int(TARGET_LOAD / load))

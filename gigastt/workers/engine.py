@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from gigastt.errors import InferenceError, ProtocolViolation
+from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import (
     AttachAudio,
     Audio,
@@ -35,6 +36,7 @@ from gigastt.speech.stream import Stream, StreamSettings
 from gigastt.workers.results import final_message, partial_message
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
 from gigastt.workers.tracks import (
+    FILE_PIECE_SAMPLES,
     PROGRESS_STEP_SAMPLES,
     FileTrack,
     LiveTrack,
@@ -46,6 +48,7 @@ log = get_logger(__name__)
 
 OpenFunction = Callable[[StreamSettings, int, bytes], Stream]
 AttachFunction = Callable[[str, int], Samples]
+TouchFunction = Callable[[Sequence[Touch]], None]
 
 
 class Engine:
@@ -55,12 +58,20 @@ class Engine:
         recognizer: transcribes windows.
         open_stream: makes a stream from settings, start and resume state.
         attach: maps the first samples of a named shared segment.
+        touch: told which audio is looked at from now on, before it is; nothing, when that is over.
     """
 
-    def __init__(self, recognizer: Transcriber, open_stream: OpenFunction, attach: AttachFunction) -> None:
+    def __init__(
+        self,
+        recognizer: Transcriber,
+        open_stream: OpenFunction,
+        attach: AttachFunction,
+        touch: TouchFunction = lambda touches: None,
+    ) -> None:
         self._recognizer = recognizer
         self._open_stream = open_stream
         self._attach = attach
+        self._touch = touch
         self._scheduler = Scheduler()
         self._live: dict[StreamId, LiveTrack] = {}
         self._files: dict[StreamId, FileTrack] = {}
@@ -86,7 +97,7 @@ class Engine:
                 opened = self._open(stream, start, resume, options)
                 if opened is not None:
                     track = LiveTrack(stream, opened, told_consumed=start, told_committed=start)
-                    track.partials = options.partials
+                    track.partials, track.failed = options.partials, options.alone
                     self._live[stream] = track
             case Audio(stream=stream, pcm=pcm):
                 if len(pcm) % 2:
@@ -102,6 +113,7 @@ class Engine:
                 self._attach_file(message)
             case Cancel(stream=stream):
                 self._forget(stream)
+        self._touch(())
 
     def wait_seconds(self, now: float) -> float | None:
         """Return how long there is nothing to do: 0 when there is work, None until the next message."""
@@ -146,9 +158,10 @@ class Engine:
             self._read_ahead()
         elif turn is Turn.FILE:
             self._step_file()
+        self._touch(())
         return self.collect()
 
-    def account(self, seconds: float) -> PassRecord | None:
+    def account(self, seconds: float, cpu_seconds: float) -> PassRecord | None:
         """Say how long the last step took; return the record of its pass, if it ran one."""
         if self._record is None:
             return None
@@ -157,11 +170,12 @@ class Engine:
         if turn is Turn.PARTIAL:
             self._scheduler.record_partials(len(windows), seconds)
         frames = sum(len(window.features) for window in windows)
-        return PassRecord(turn.value, len(windows), seconds, frames * FRAME_SAMPLES / SAMPLE_RATE)
+        return PassRecord(turn.value, len(windows), seconds, frames * FRAME_SAMPLES / SAMPLE_RATE, cpu_seconds)
 
     # -- streams
 
     def _open(self, stream: StreamId, start: int, resume: bytes, options: StreamOptions) -> Stream | None:
+        self._touch([Touch(stream, start, start + 1)])
         try:
             return self._open_stream(StreamSettings(options.endpoint_silence_ms, options.partials), start, resume)
         except ValueError as exc:
@@ -199,6 +213,8 @@ class Engine:
 
     def _feed_live(self, track: LiveTrack) -> None:
         """Give a track its audio as far as it goes without a pass; line up what needs one."""
+        start = track.stream.consumed
+        self._touch([Touch(track.id, start, start + sum(map(len, track.backlog)) + 1)])
         while track.utterance is not None or track.feed():
             self._touched[track.id] = track
             if track.utterance is not None and not self._accept_known(track):
@@ -241,6 +257,7 @@ class Engine:
         if not batch:
             return
         windows = [window for _, window in batch]
+        self._touch([_touch_of(track, window) for track, window in batch])
         hypotheses = self._transcribe_partials(windows, turn)
         for number, (track, window) in enumerate(batch):
             track.partial_at, track.offer = now, None
@@ -284,6 +301,7 @@ class Engine:
     def _read_file(self, track: FileTrack) -> None:
         """Analyse a file's next seconds, unless an utterance is waiting."""
         if track.utterance is None:
+            self._touch([Touch(track.id, track.stream.consumed, track.position + FILE_PIECE_SAMPLES)])
             track.feed()
             self._touched[track.id] = track
         while self._accept_known(track):
@@ -300,6 +318,7 @@ class Engine:
         utterance = track.utterance
         assert utterance is not None, "a track is lined up only with an utterance"
         self._note_pass(turn, [utterance.window])
+        self._touch([_touch_of(track, utterance.window)])
         hypothesis: Hypothesis | None = None
         try:
             hypothesis = self._recognizer.transcribe(utterance.window)
@@ -340,3 +359,9 @@ class Engine:
             track.told_committed, resume = commit.offset, commit.resume
         track.told_consumed = track.stream.consumed
         self._outbox.append(Progress(track.id, track.told_consumed, track.told_committed, resume))
+
+
+def _touch_of(track: Track, window: Window) -> Touch:
+    """Return the samples under a window."""
+    start = window.first_frame * FRAME_SAMPLES
+    return Touch(track.id, start, start + len(window.features) * FRAME_SAMPLES)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gigastt.audio.shared import SharedSegment
 from gigastt.errors import ConfigError, GigasttError
+from gigastt.ipc.blackbox import BlackBox
 from gigastt.ipc.messages import AttachAudio, Closed, OpenStream, Ready, ToGateway, ToWorker, encode_message
 from gigastt.ipc.packets import encode_packet
 from gigastt.log import bind_fields, configure, get_logger
@@ -27,7 +28,7 @@ from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.stream import Stream, StreamSettings
 from gigastt.workers.allocator import return_free_memory
-from gigastt.workers.canary import measure_capacity, run_canary
+from gigastt.workers.canary import capacity_of, run_canary, time_pass
 from gigastt.workers.config import WorkerConfig
 from gigastt.workers.engine import Engine
 from gigastt.workers.heartbeat import Heartbeat, read_memory
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run a worker; the body of `python -m gigastt.workers`. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gigastt.workers")
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket to the gateway")
+    parser.add_argument("--box", type=int, required=True, help="the inherited descriptor of the black box")
     parser.add_argument("--config", required=True, help="WorkerConfig, as JSON")
     options = parser.parse_args(arguments)
     try:
@@ -57,17 +59,18 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(str(exc))
     configure(config.log_level, config.log_format)
     bind_fields(worker_pid=os.getpid())
+    box = BlackBox(options.box)
     with socket.socket(fileno=options.fd) as sock:
-        return run_worker(sock, config)
+        return run_worker(sock, box, config)
 
 
-def run_worker(sock: socket.socket, config: WorkerConfig) -> int:
+def run_worker(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> int:
     """Serve the gateway at the other end of `sock` until it is gone; return the exit code."""
     inbox, stopped = Inbox(), threading.Event()
     finished = partial(_leave_soon, stopped)
     threading.Thread(target=read_socket, args=(sock, inbox, finished), name="reader", daemon=True).start()
     try:
-        engine = _start(sock, config)
+        engine = _start(sock, box, config)
         _work(engine, inbox, partial(_send, sock), Heartbeat(time.monotonic(), settle_memory), time.monotonic)
     except GatewayGone:
         pass
@@ -82,7 +85,7 @@ def run_worker(sock: socket.socket, config: WorkerConfig) -> int:
     return 0
 
 
-def _start(sock: socket.socket, config: WorkerConfig) -> Engine:
+def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
     """Load the model, run the canary, and say that the worker is ready."""
     begun = time.monotonic()
     files = TripletFiles(Path(config.encoder), Path(config.decoder), Path(config.joint), Path(config.vocabulary))
@@ -94,13 +97,15 @@ def _start(sock: socket.socket, config: WorkerConfig) -> Engine:
         return Stream(settings, partial(detector, is_recorded=not settings.partials), start, resume)
 
     run_canary(Engine(recognizer, open_stream, attach))
-    capacity = measure_capacity(recognizer, time.perf_counter)
+    timed = time_pass(recognizer, time.perf_counter, time.thread_time)
+    capacity = capacity_of(timed.seconds)
     return_free_memory()
     seconds = time.monotonic() - begun
-    ready = Ready(os.getpid(), seconds, capacity, recognizer.encoder_name, len(recognizer.vocabulary.pieces), PROVIDER)
+    pieces = len(recognizer.vocabulary.pieces)
+    ready = Ready(os.getpid(), seconds, capacity, recognizer.encoder_name, pieces, PROVIDER, [timed])
     _send(sock, [ready])
     log.info("worker_ready", model=config.model, load_seconds=round(seconds, 3), capacity=capacity)
-    return Engine(recognizer, open_stream, attach)
+    return Engine(recognizer, open_stream, attach, box.write)
 
 
 def _work(
@@ -131,10 +136,10 @@ def _work(
         if heartbeat.seconds_left(begun) == 0.0:
             send([heartbeat.beat(begun, engine.streams)])
         # 4. At most one encoder pass.
-        step_begun = clock()
+        step_begun, cpu_begun = clock(), time.thread_time()
         results = engine.step(step_begun)
         ended = clock()
-        heartbeat.record(ended - begun, engine.account(ended - step_begun))
+        heartbeat.record(ended - begun, engine.account(ended - step_begun, time.thread_time() - cpu_begun))
         # 5. What came of it.
         send(results)
 

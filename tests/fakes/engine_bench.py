@@ -69,7 +69,7 @@ class Bench:
         """Run one step that takes `seconds`; return the record of its pass, if it ran one."""
         self.messages += self.engine.step(self.now)
         self.now += seconds
-        record = self.engine.account(seconds)
+        record = self.engine.account(seconds, seconds)
         if record is not None:
             self.passes.append(record)
         return record

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from gigastt.gateway.admission import Admission
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.routing import Router, Sink
 from gigastt.gateway.track import Track
+from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import Ready, Stats, ToGateway, ToWorker
 from tests.fakes.scripted import POISON, FakeRecognizer, Poisoned
 
@@ -85,11 +86,14 @@ class MemoryPool:
         self.router.add(worker)
         return worker
 
-    def kill(self, worker: MemoryWorker, *, crashed: bool = False) -> None:
-        """A worker dies, with whatever it has not done, and another takes its place."""
+    def kill(self, worker: MemoryWorker, touches: Sequence[Touch] = ()) -> None:
+        """A worker dies, with whatever it has not done, and another takes its place.
+
+        touches: the audio over which it crashed; none if it was killed from outside.
+        """
         self.deaths += 1
         self.workers.remove(worker)
-        self.router.remove(worker, crashed=crashed)
+        self.router.remove(worker, touches)
         self.add_worker()
 
     def step(self, worker: MemoryWorker, *, answers: int | None = None) -> bool:
@@ -99,13 +103,15 @@ class MemoryPool:
         """
         if not worker.inbox:
             return False
+        message = worker.inbox.popleft()
+        touches = worker.recognizer.touches_of(message)
         try:
-            made = worker.recognizer.handle(worker.inbox.popleft())
+            made = worker.recognizer.handle(message)
         except Poisoned:
-            self.kill(worker, crashed=True)
+            self.kill(worker, touches)
             return True
-        for message in made[:answers]:
-            self._deliver(worker, message)
+        for answer in made[:answers]:
+            self._deliver(worker, answer)
         if answers is not None:
             self.kill(worker)
         return True
@@ -113,12 +119,11 @@ class MemoryPool:
     def run(self) -> None:
         """Let all workers work until there is nothing left to do."""
         while sum(self.step(worker) for worker in list(self.workers)):
-            self.router.tick(0.0)
-            self.router.tick(10.0)
+            pass
 
     def _deliver(self, worker: MemoryWorker, message: ToGateway) -> None:
         assert not isinstance(message, Ready | Stats)
-        self.router.receive(worker, message.stream, message, 0.0)
+        self.router.receive(worker, message.stream, message)
 
     def _soon(self, worker: MemoryWorker) -> None:
         asyncio.get_running_loop().call_soon(self.step, worker)

@@ -14,6 +14,7 @@ import numpy as np
 
 from gigastt.audio.pcm import Samples
 from gigastt.audio.shared import SharedSegment
+from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import (
     AttachAudio,
     Audio,
@@ -124,6 +125,18 @@ class FakeRecognizer:
     def __init__(self, poison: int | None = POISON) -> None:
         self._poison = poison
         self.streams: dict[StreamId, _Stream] = {}
+
+    def touches_of(self, message: ToWorker) -> list[Touch]:
+        """Return the audio that handling a message would look at."""
+        match message:
+            case Audio():
+                stream = self.streams.get(message.stream)
+                start = stream.position if stream is not None else 0
+                held = len(stream.buffer) if stream is not None else 0
+                return [Touch(message.stream, start, start + (held + len(message.pcm)) // 2)]
+            case AttachAudio():
+                return [Touch(message.stream, message.start, min(message.samples, message.start + 5 * 16_000))]
+        return []
 
     def handle(self, message: ToWorker) -> list[ToGateway]:
         """Take a message and do all the work there is.

@@ -18,18 +18,20 @@ import threading
 import time
 from collections.abc import Sequence
 
+from gigastt.ipc.blackbox import BlackBox
 from gigastt.ipc.messages import Audio, PassRecord, Ready, Stats, ToGateway, decode_to_worker, encode_message
 from gigastt.ipc.packets import PacketDecoder, encode_packet
 from tests.fakes.scripted import BLOCK, FakeRecognizer, Poisoned
 
 SPIN, SLEEP, HANG_UP, RUBBISH = 777, 778, 779, 780
 _BEAT_SECONDS = 0.3
-_PASS = PassRecord("final", 1, 0.1, 10.0)
+_PASS = PassRecord("final", 1, 0.1, 10.0, 0.1)
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--box", type=int, required=True)
     parser.add_argument("--mode", default="steady")
     parser.add_argument("--capacity", type=int, default=8)
     options = parser.parse_args(arguments)
@@ -39,12 +41,12 @@ def main(arguments: Sequence[str]) -> int:
         print("the model is broken", file=sys.stderr)
         return 3
     with socket.socket(fileno=options.fd) as sock:
-        _send(sock, [Ready(os.getpid(), 0.01, options.capacity, "fake.onnx", 257, "cpu")])
-        _work(sock)
+        _send(sock, [Ready(os.getpid(), 0.01, options.capacity, "fake.onnx", 257, "cpu", [_PASS])])
+        _work(sock, BlackBox(options.box))
     return 0
 
 
-def _work(sock: socket.socket) -> None:
+def _work(sock: socket.socket, box: BlackBox) -> None:
     recognizer, decoder = FakeRecognizer(), PacketDecoder()
     beat_at = time.monotonic()
     while True:
@@ -60,12 +62,14 @@ def _work(sock: socket.socket) -> None:
             return
         for body in decoder.feed(piece):
             message = decode_to_worker(body)
+            box.write(recognizer.touches_of(message))
             if isinstance(message, Audio):
                 _misbehave(sock, message.pcm)
             try:
                 _send(sock, recognizer.handle(message))
             except Poisoned:
                 os.abort()
+            box.write(())
 
 
 def _misbehave(sock: socket.socket, pcm: bytes) -> None:

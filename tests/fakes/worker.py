@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from gigastt.config import DEMO_MODEL
+from gigastt.ipc.blackbox import BlackBox
 from gigastt.ipc.messages import Audio, Closed, StreamId, ToGateway, ToWorker, decode_to_gateway, encode_message
 from gigastt.ipc.packets import PacketDecoder, encode_packet
 from gigastt.models.store import resolve
@@ -84,8 +86,10 @@ def spawn_worker(config: WorkerConfig) -> Iterator[WorkerClient]:
     ours.settimeout(_READ_SECONDS)
     with ours:
         with theirs:
-            command = config.command(theirs.fileno())
-            process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
+            box = BlackBox.create()
+            command = [*config.command(theirs.fileno()), "--box", str(box)]
+            process = subprocess.Popen(command, pass_fds=[theirs.fileno(), box], stderr=subprocess.PIPE)
+            os.close(box)
         try:
             yield WorkerClient(process, ours)
         finally:

@@ -141,7 +141,7 @@ def test_words_of_the_wrong_form_are_a_violation(words: object) -> None:
 
 def test_whole_numbers_pass_as_seconds() -> None:
     word = WireWord("да", 0, 1, 1)
-    stats = Stats(1, 0, 0, [PassRecord("final", 1, 0, 1)])
+    stats = Stats(1, 0, 0, [PassRecord("final", 1, 0, 1, 0)])
 
     assert decode_to_gateway(encode_message(stats)) == stats
     final = Final(StreamId(1), "да", [word], 0, 1, 1, "stop", 0, 0, b"")

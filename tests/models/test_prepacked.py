@@ -111,6 +111,6 @@ def test_where_nothing_can_be_written_the_plain_file_is_loaded(encoder: Path, ca
     assert not plan_load(encoder).prepacked
 
 
-def test_small_encoder_is_loaded_as_it_is(encoder: Path) -> None:
-    assert prepare_load(encoder) == LoadPlan(encoder, prepacked=False)
+async def test_small_encoder_is_loaded_as_it_is(encoder: Path) -> None:
+    assert await prepare_load(encoder) == LoadPlan(encoder, prepacked=False)
     assert not (encoder.parent / FOLDER).exists()

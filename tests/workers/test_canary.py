@@ -10,7 +10,7 @@ import pytest
 
 from gigastt.errors import InferenceError, ModelInvalid
 from gigastt.speech.hypothesis import Hypothesis, Window
-from gigastt.workers.canary import capacity_of, make_sound, measure_capacity, run_canary
+from gigastt.workers.canary import capacity_of, make_sound, run_canary, time_pass
 from gigastt.workers.engine import Engine
 from tests.fakes.engine_bench import Bench, open_stream
 from tests.fakes.recognizer import FakeRecognizer
@@ -63,4 +63,6 @@ def test_capacity_follows_from_a_pass(seconds: float, capacity: int) -> None:
 def test_capacity_is_measured_by_the_clock_given() -> None:
     ticks = itertools.count(0.0, 0.05)
 
-    assert measure_capacity(FakeRecognizer(), lambda: next(ticks)) == capacity_of(0.05)
+    passed = time_pass(FakeRecognizer(), lambda: next(ticks), lambda: 0.0)
+    assert passed.seconds == pytest.approx(0.05)
+    assert passed.audio_seconds == 2.0

@@ -7,7 +7,7 @@ import pytest
 from gigastt.ipc.messages import PassRecord, Stats
 from gigastt.workers.heartbeat import BEAT_SECONDS, Heartbeat, read_memory
 
-_PASS = PassRecord("final", 1, 0.1, 2.0)
+_PASS = PassRecord("final", 1, 0.1, 2.0, 0.1)
 
 
 def test_a_beat_holds_load_and_passes_of_its_time() -> None:
