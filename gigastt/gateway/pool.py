@@ -107,9 +107,15 @@ class Pool:
 
         Raises:
             WorkerBootFailed: they end before they are ready.
+            Exception: as `watch`.
         """
         assert self._booted is not None, "start the pool first"
-        await asyncio.shield(self._booted)
+        assert self._running is not None, "start the pool first"
+        await asyncio.wait({self._booted, self._running}, return_when=asyncio.FIRST_COMPLETED)
+        if self._booted.done():
+            self._booted.result()
+        else:
+            self._running.result()
 
     def begin_drain(self) -> None:
         """Admit nobody any more, and tell those who listen."""
@@ -295,7 +301,7 @@ class Pool:
         self.metrics.workers_ready.set(self.workers_ready)
 
     async def _watch_workers(self) -> None:
-        """Kill workers that hang or never get ready."""
+        """Kill workers that hang or never get ready; keep the load even."""
         before = time.monotonic()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
@@ -303,6 +309,8 @@ class Pool:
             late, before = now - before - WATCH_SECONDS, now
             for slot in self._slots:
                 self._examine(slot, now, late)
+            self._router.balance()
+            self._reserve.fill()  # what others took while a worker was being started
             self.metrics.session_lag_seconds.set(self._router.most_lag / SAMPLE_RATE)
 
     def _examine(self, slot: _Slot, now: float, late: float) -> None:

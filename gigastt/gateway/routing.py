@@ -1,11 +1,11 @@
 """Routing: which worker recognises which track, and what happens to tracks when a worker dies.
 
-Owned by the pool, on the event loop; awaits nothing and has no clock (`now` is an argument). Sends through any
-object with `send` and `writable`, so tests run it without processes.
+Owned by the pool, on the event loop; awaits nothing and has no clock. Sends through any object with `send` and
+`writable`, so tests run it without processes.
 
 A new track goes to the worker with the least load: its streams, and its lag in seconds. When a worker dies, its tracks
-go to others at once and are replayed; audio that was the death of two of them is skipped. When the load is uneven,
-tracks move at moments at which they have next to nothing to replay, so a pool that lost workers finds its balance
+go to others at once and are replayed; audio that was the death of two of them is skipped. When the load is uneven by the
+same measure, tracks that have next to nothing to replay move (`balance`), so a pool that lost workers finds its balance
 again; one that has moved stays for a while.
 """
 
@@ -20,14 +20,14 @@ from typing import Protocol
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.track import Span, Track, TrackMessage
 from gigastt.ipc.blackbox import Touch
-from gigastt.ipc.messages import Final, Progress, StreamId, ToWorker
+from gigastt.ipc.messages import StreamId, ToWorker
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
 
 MOVE_SAMPLES = SAMPLE_RATE  # a track moves for balance only with less than this to replay ...
 STAY_SAMPLES = 30 * SAMPLE_RATE  # ... and again only after this much audio
-WORTH_MOVING = 2.0  # how much less load: a move of one stream leaves no reason to move it back
+WORTH_MOVING = 2.0  # how much less load the other worker must have: with less a stream would move to and fro
 
 
 class Carrier(Protocol):
@@ -55,8 +55,7 @@ class _Desk:
 
     @property
     def load(self) -> float:
-        """Streams, and seconds of lag of all of them: a second weighs as a stream."""
-        return len(self.tracks) + sum(track.lag for track in self.tracks.values()) / SAMPLE_RATE
+        return sum(map(_weight, self.tracks.values()))
 
 
 @dataclass(slots=True, eq=False)
@@ -174,22 +173,43 @@ class Router:
         if track.done:
             self._leave(track, seat)
         else:
-            if isinstance(message, Progress | Final) and self._should_move(track, seat, desk):
-                self._leave(track, seat)
-                self._place(track)
-                seat.moved_at = track.committed
             self.pump(track)
         for item in news:
             seat.sink.receive(track, item)
 
     # -- places
 
+    def balance(self) -> None:
+        """Move tracks from the worker with the most load to the one with the least, while that makes it more even.
+
+        To be called a few times a second.
+        """
+        while len(self._desks) > 1:
+            least, most = min(self._desks.values(), key=_load), max(self._desks.values(), key=_load)
+            surplus = most.load - least.load
+            track = next((track for track in most.tracks.values() if self._may_move(track)), None)
+            if track is None or surplus < WORTH_MOVING or surplus <= _weight(track):
+                return
+            seat = self._seats[track]
+            seat.moved_at = track.committed
+            self._leave(track, seat)
+            self._bind(track, least)
+
+    def _may_move(self, track: Track) -> bool:
+        """Tell whether a track has so little to replay that nobody would notice, and has not moved lately."""
+        if track.finishing or track.open_utterance or track.uncommitted > MOVE_SAMPLES:
+            return False
+        moved_at = self._seats[track].moved_at
+        return moved_at is None or track.committed - moved_at >= STAY_SAMPLES
+
     def _place(self, track: Track) -> None:
         """Bind a track to the least loaded worker, or let it wait for one."""
-        if not self._desks:
+        if self._desks:
+            self._bind(track, min(self._desks.values(), key=_load))
+        else:
             self._waiting.append(track)
-            return
-        desk = min(self._desks.values(), key=lambda desk: desk.load)
+
+    def _bind(self, track: Track, desk: _Desk) -> None:
         seat = self._seats[track]
         stream = StreamId(next(self._ids))
         seat.desk, seat.stream = desk, stream
@@ -208,14 +228,15 @@ class Router:
         del desk.tracks[stream]
         seat.desk = seat.stream = None
 
-    def _should_move(self, track: Track, seat: _Seat, desk: _Desk) -> bool:
-        """Whether another worker has so much less to do that moving this track helps, and now is the moment."""
-        if track.finishing or track.open_utterance or track.uncommitted > MOVE_SAMPLES:
-            return False
-        if seat.moved_at is not None and track.committed - seat.moved_at < STAY_SAMPLES:
-            return False
-        return desk.load - min(other.load for other in self._desks.values()) >= WORTH_MOVING
-
     def _tracks_of(self, carrier: Carrier) -> list[Track]:
         desk = self._desks.get(carrier)
         return [] if desk is None else list(desk.tracks.values())
+
+
+def _weight(track: Track) -> float:
+    """Return a track's part of its worker's load: one, and its lag in seconds."""
+    return 1.0 + track.lag / SAMPLE_RATE
+
+
+def _load(desk: _Desk) -> float:
+    return desk.load

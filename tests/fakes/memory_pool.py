@@ -119,7 +119,7 @@ class MemoryPool:
     def run(self) -> None:
         """Let all workers work until there is nothing left to do."""
         while sum(self.step(worker) for worker in list(self.workers)):
-            pass
+            self.router.balance()
 
     def _deliver(self, worker: MemoryWorker, message: ToGateway) -> None:
         assert not isinstance(message, Ready | Stats)
