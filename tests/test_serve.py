@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
-from gigastt.config import Limits, Settings
-from gigastt.errors import ConfigError, ModelInvalid, ModelMissing
+from gigastt.config import DEMO_MODEL, Limits, Settings
+from gigastt.errors import ConfigError, DutyFailed, ModelInvalid, ModelMissing
 from gigastt.gateway.app import create_app
-from gigastt.gateway.server import Server
+from gigastt.gateway.server import Server, bind
 from gigastt.log import fields_of
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
 from gigastt.models.seals import Seals, sha256_of
-from gigastt.serve import find_model, reload_limits
+from gigastt.models.store import ModelFiles, resolve
+from gigastt.serve import Duties, find_model, reload_limits, serve
 from tests.fakes.pool import Fakes
 from tests.server import ServerProcess, run_program
+from tests.waiting import wait_until
 
 
 def test_a_missing_model_is_an_error_unless_it_may_be_fetched(tmp_path: Path) -> None:
@@ -69,6 +74,61 @@ async def test_limits_stay_when_they_cannot_be_read() -> None:
     reload_limits(context, server, fail)
     assert context.limits.idle_timeout_secs == 7
     assert server.config.ws_max_size == 1000
+
+
+async def test_a_duty_that_fails_ends_the_server_with_its_cause_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    ended: list[str] = []
+    async with Duties(on_failure=lambda: ended.append("server")) as duties:
+        duties.start("watch", fail())
+        await wait_until(lambda: ended)
+    assert str(duties.failure) == "A part of the server failed: watch. The log has the cause."
+    assert isinstance(duties.failure, DutyFailed)
+    assert ended == ["server"]
+    [record] = [record for record in caplog.records if record.getMessage() == "duty_failed"]
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], LookupError)
+
+
+async def test_a_duty_that_ends_before_the_server_is_a_failure_and_one_that_ends_with_it_is_none() -> None:
+    async with Duties(on_failure=lambda: None) as duties:
+        await duties.start("early", asyncio.sleep(0))
+    assert "early" in str(duties.failure)
+    async with Duties(on_failure=lambda: None) as duties:
+        duties.start("long", asyncio.sleep(1000))
+        late = duties.start("late", asyncio.sleep(0.01))
+        duties.release()
+        await late
+    assert duties.failure is None
+
+
+async def fail() -> None:
+    raise LookupError("the cause")
+
+
+def serve_until_it_fails(model: ModelFiles, metrics_listeners: list[socket.socket]) -> DutyFailed:
+    """Run a server of which a part fails; return what it ends with."""
+    settings = Settings(model=DEMO_MODEL, pool_size=1)
+
+    async def run() -> None:
+        async with asyncio.timeout(30):
+            await serve(settings, model, bind("127.0.0.1", 0), metrics_listeners, Limits)
+
+    with pytest.raises(DutyFailed) as failed:
+        asyncio.run(run())
+    return failed.value
+
+
+@pytest.mark.slow
+def test_a_model_that_is_gone_when_it_is_to_be_loaded_ends_the_server(tmp_path: Path) -> None:
+    model = replace(resolve(DEMO_MODEL, Path()), encoder=tmp_path / "gone.onnx")
+    assert "workers" in str(serve_until_it_fails(model, []))
+
+
+@pytest.mark.slow
+def test_a_metrics_listener_that_fails_ends_the_server() -> None:
+    closed = socket.socket()
+    closed.close()
+    assert "metrics" in str(serve_until_it_fails(resolve(DEMO_MODEL, Path()), [closed]))
 
 
 @pytest.mark.e2e

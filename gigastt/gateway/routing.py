@@ -4,9 +4,9 @@ Owned by the pool, on the event loop; awaits nothing and has no clock. Sends thr
 `writable`, so tests run it without processes.
 
 A new track goes to the worker with the least load: its streams, and its lag in seconds. When a worker dies, its tracks
-go to others at once and are replayed; audio that was the death of two of them is skipped. When the load is uneven by the
-same measure, tracks that have next to nothing to replay move (`balance`), so a pool that lost workers finds its balance
-again; one that has moved stays for a while.
+go to others at once and are replayed; audio that was the death of two of them is skipped. When the load is uneven by
+the same measure, tracks that have next to nothing to replay move (`balance`), so a pool that lost workers finds its
+balance again; one that has moved stays for a while.
 """
 
 from __future__ import annotations
