@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,13 +19,12 @@ from gigastt.ipc.blackbox import BlackBox, Touch
 from gigastt.ipc.messages import ToGateway, ToWorker, decode_to_gateway, encode_message
 from gigastt.ipc.packets import PacketDecoder, encode_packet
 from gigastt.log import get_logger
-from gigastt.processes import spawn_child
+from gigastt.processes import FAULTS, spawn_child
 
 log = get_logger(__name__)
 
 STOP_SECONDS = 2.0
 REAP_SECONDS = 0.5  # from the end of the pipe to the end of the process
-_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 MessageHandler = Callable[["WorkerProcess", ToGateway], None]
@@ -116,9 +114,12 @@ class WorkerProcess(asyncio.Protocol):
             except TimeoutError:
                 self.kill("crashed")
         code = await self._process.wait()
+        touches = tuple(self._box.read())
+        self._box.close()
         if self._kill_reason is not None:
-            return Death(self._kill_reason, () if self._kill_reason == "stopped" else tuple(self._box.read()))
-        return Death("killed") if code in _OUTSIDE else Death("crashed", tuple(self._box.read()))
+            return Death(self._kill_reason, () if self._kill_reason == "stopped" else touches)
+        # A worker turns a fault's signal that somebody sends it into SIGKILL (`workers.outside`).
+        return Death("killed") if code < 0 and -code not in FAULTS else Death("crashed", touches)
 
     @property
     def in_pass(self) -> bool:
@@ -133,6 +134,7 @@ class WorkerProcess(asyncio.Protocol):
         except TimeoutError:
             self.kill("closed")
             await self._process.wait()
+        self._box.close()
 
     def observe(self) -> ProcessState | None:
         """Ask the kernel about the process; None where it does not tell."""

@@ -10,6 +10,7 @@ memory and no system call. A crash while a stream is named is evidence against t
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
@@ -46,9 +47,15 @@ class BlackBox:
         Raises:
             OSError: no descriptor is free.
         """
-        descriptor = os.memfd_create("gigastt-worker", os.MFD_CLOEXEC)
+        descriptor = os.memfd_create("gigastt-worker", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(descriptor, BYTES)
+        # A worker that made it shorter would end the gateway with it, when that reads.
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         return descriptor
+
+    def close(self) -> None:
+        """Forget the box; again does nothing."""
+        self._memory.close()
 
     def write(self, touches: Sequence[Touch]) -> None:
         """Say what is being looked at; nothing, if empty."""

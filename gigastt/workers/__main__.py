@@ -6,6 +6,9 @@ from gigastt.processes import prepare_child
 
 if __name__ == "__main__":
     prepare_child()
+    from gigastt.workers.outside import watch_for_signals
+
+    watch_for_signals()
     from gigastt.workers.main import main
 
     sys.exit(main(sys.argv[1:]))

@@ -56,7 +56,7 @@ def run_canary(engine: Engine) -> None:
 
 
 def time_pass(recognizer: Transcriber, clock: Callable[[], float], cpu_clock: Callable[[], float]) -> PassRecord:
-    """Time a pass of a warm recogniser over the sound, by the clock and by the processor time of this thread."""
+    """Time a pass of a warm recogniser over the sound, by the clock and by the processor time of this process."""
     window = Window(log_mel(make_sound(SHORT_SECONDS)), first_frame=0)
     begun, cpu_begun = clock(), cpu_clock()
     recognizer.transcribe(window)

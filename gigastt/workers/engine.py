@@ -23,7 +23,6 @@ from gigastt.ipc.messages import (
     Finish,
     OpenStream,
     PassRecord,
-    Progress,
     StreamId,
     StreamOptions,
     ToGateway,
@@ -36,7 +35,6 @@ from gigastt.speech.stream import Stream, StreamSettings
 from gigastt.workers.results import final_message, partial_message
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
 from gigastt.workers.tracks import (
-    FILE_PIECE_SAMPLES,
     PROGRESS_STEP_SAMPLES,
     FileTrack,
     LiveTrack,
@@ -133,7 +131,7 @@ class Engine:
         if self._outbox or any(track.untold >= PROGRESS_STEP_SAMPLES for track in self._touched.values()):
             for track in list(self._untold.values()):
                 if track.untold >= PROGRESS_STEP_SAMPLES // 2:
-                    self._tell_progress(track)
+                    self._outbox.append(track.take_progress())
                     del self._untold[track.id]
         self._touched.clear()
         messages, self._outbox = self._outbox, []
@@ -147,6 +145,7 @@ class Engine:
         if turn is Turn.FINAL:
             track = self._finals.popleft()
             if not self._is_gone(track):
+                self._touch([track.touch()])
                 if track.looking:
                     self._look_ahead(track, now)
                 else:
@@ -213,8 +212,7 @@ class Engine:
 
     def _feed_live(self, track: LiveTrack) -> None:
         """Give a track its audio as far as it goes without a pass; line up what needs one."""
-        start = track.stream.consumed
-        self._touch([Touch(track.id, start, start + sum(map(len, track.backlog)) + 1)])
+        self._touch([track.touch()])
         while track.utterance is not None or track.feed():
             self._touched[track.id] = track
             if track.utterance is not None and not self._accept_known(track):
@@ -257,7 +255,7 @@ class Engine:
         if not batch:
             return
         windows = [window for _, window in batch]
-        self._touch([_touch_of(track, window) for track, window in batch])
+        self._touch([track.touch(window) for track, window in batch])
         hypotheses = self._transcribe_partials(windows, turn)
         for number, (track, window) in enumerate(batch):
             track.partial_at, track.offer = now, None
@@ -300,8 +298,8 @@ class Engine:
 
     def _read_file(self, track: FileTrack) -> None:
         """Analyse a file's next seconds, unless an utterance is waiting."""
+        self._touch([track.touch()])
         if track.utterance is None:
-            self._touch([Touch(track.id, track.stream.consumed, track.position + FILE_PIECE_SAMPLES)])
             track.feed()
             self._touched[track.id] = track
         while self._accept_known(track):
@@ -318,7 +316,7 @@ class Engine:
         utterance = track.utterance
         assert utterance is not None, "a track is lined up only with an utterance"
         self._note_pass(turn, [utterance.window])
-        self._touch([_touch_of(track, utterance.window)])
+        self._touch([track.touch(utterance.window)])
         hypothesis: Hypothesis | None = None
         try:
             hypothesis = self._recognizer.transcribe(utterance.window)
@@ -351,17 +349,3 @@ class Engine:
     def _note_pass(self, turn: Turn, windows: Sequence[Window]) -> None:
         self._record = (turn, windows)
         self._scheduler.record_turn(turn)
-
-    def _tell_progress(self, track: Track) -> None:
-        resume = b""
-        if track.stream.commit_offset > track.told_committed:
-            commit = track.stream.commit
-            track.told_committed, resume = commit.offset, commit.resume
-        track.told_consumed = track.stream.consumed
-        self._outbox.append(Progress(track.id, track.told_consumed, track.told_committed, resume))
-
-
-def _touch_of(track: Track, window: Window) -> Touch:
-    """Return the samples under a window."""
-    start = window.first_frame * FRAME_SAMPLES
-    return Touch(track.id, start, start + len(window.features) * FRAME_SAMPLES)

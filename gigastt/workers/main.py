@@ -1,8 +1,8 @@
 """The worker process: loads a model, says that it is ready, and works until the pipe ends.
 
-Two threads: the main thread loads, encodes and sends; the reader thread moves what the gateway sends into the
-inbox. The end of the pipe is the only way out: it means that the gateway closed it or is gone. Started with
-spawn semantics (`python -m gigastt.workers`), so no other process holds this end of the pipe.
+The main thread loads, encodes and sends; the reader thread moves what the gateway sends into the inbox; one more waits
+for signals (`outside`). The end of the pipe is the only way out: it means that the gateway closed it or is gone.
+Started with spawn semantics (`python -m gigastt.workers`), so no other process holds this end of the pipe.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
         return Stream(settings, partial(detector, is_recorded=not settings.partials), start, resume)
 
     run_canary(Engine(recognizer, open_stream, attach))
-    timed = time_pass(recognizer, time.perf_counter, time.thread_time)
+    timed = time_pass(recognizer, time.perf_counter, time.process_time)
     capacity = capacity_of(timed.seconds)
     return_free_memory()
     seconds = time.monotonic() - begun
@@ -136,10 +136,10 @@ def _work(
         if heartbeat.seconds_left(begun) == 0.0:
             send([heartbeat.beat(begun, engine.streams)])
         # 4. At most one encoder pass.
-        step_begun, cpu_begun = clock(), time.thread_time()
+        step_begun, cpu_begun = clock(), time.process_time()
         results = engine.step(step_begun)
         ended = clock()
-        heartbeat.record(ended - begun, engine.account(ended - step_begun, time.thread_time() - cpu_begun))
+        heartbeat.record(ended - begun, engine.account(ended - step_begun, time.process_time() - cpu_begun))
         # 5. What came of it.
         send(results)
 

@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gigastt.ipc.messages import StreamId
-from gigastt.speech.hypothesis import SAMPLE_RATE, Samples, Window
+from gigastt.ipc.blackbox import Touch
+from gigastt.ipc.messages import Progress, StreamId
+from gigastt.speech.hypothesis import FRAME_SAMPLES, SAMPLE_RATE, Samples, Window
 from gigastt.speech.stream import Stream, Utterance
 
 FILE_PIECE_SAMPLES = 2 * SAMPLE_RATE  # analysed between two looks at live work
@@ -38,6 +39,27 @@ class Track:
     def untold(self) -> int:
         """Samples analysed, or committed, of which the gateway has not heard."""
         return max(self.stream.consumed - self.told_consumed, self.stream.commit_offset - self.told_committed)
+
+    @property
+    def coming(self) -> int:
+        """Samples that the stream may be given next."""
+        raise TypeError("Expected a live or a file track.")
+
+    def touch(self, window: Window | None = None) -> Touch:
+        """Name the samples under a window, or all that the stream holds and may be given next."""
+        if window is None:
+            return Touch(self.id, self.stream.commit_offset, self.stream.consumed + self.coming + 1)
+        start = window.first_frame * FRAME_SAMPLES
+        return Touch(self.id, start, start + len(window.features) * FRAME_SAMPLES)
+
+    def take_progress(self) -> Progress:
+        """Return the message that tells the gateway how far the stream is, and note that it knows."""
+        resume = b""
+        if self.stream.commit_offset > self.told_committed:
+            commit = self.stream.commit
+            self.told_committed, resume = commit.offset, commit.resume
+        self.told_consumed = self.stream.consumed
+        return Progress(self.id, self.told_consumed, self.told_committed, resume)
 
     def feed(self) -> bool:
         """Give the stream its next audio, if it may have any; return whether that changed anything."""
@@ -75,6 +97,10 @@ class LiveTrack(Track):
     def urgent(self) -> bool:
         """Whether its next pass may be its final one already, and so must not wait for the cadence of partials."""
         return self.stream.in_tail and (self.heard or (self.ahead and self.offer is not None))
+
+    @property
+    def coming(self) -> int:
+        return sum(map(len, self.backlog))
 
     @property
     def alone(self) -> bool:
@@ -133,6 +159,10 @@ class FileTrack(Track):
     samples: Samples = field(kw_only=True)
     position: int = 0
     finished: bool = False
+
+    @property
+    def coming(self) -> int:
+        return FILE_PIECE_SAMPLES
 
     def feed(self) -> bool:
         """Give the stream the next seconds of the file, unless an utterance is waiting."""

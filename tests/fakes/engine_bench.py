@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 
+from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import (
     AttachAudio,
     Audio,
@@ -19,6 +21,7 @@ from gigastt.ipc.messages import (
     StreamOptions,
     ToGateway,
 )
+from gigastt.speech.activity import ActivityDetector
 from gigastt.speech.hypothesis import Samples
 from gigastt.speech.stream import Stream, StreamSettings
 from gigastt.workers.engine import Engine
@@ -33,9 +36,11 @@ PITCHES = (300.0, 500.0, 800.0, 1200.0, 1800.0, 2600.0)
 class Bench:
     """An engine, a clock that only moves when told to, and every message that came out."""
 
-    def __init__(self) -> None:
-        self.recognizer = FakeRecognizer()
-        self.engine = Engine(self.recognizer, open_stream, self._attach)
+    def __init__(self, detector: Callable[[], ActivityDetector] = LoudnessDetector) -> None:
+        self.recognizer = FakeRecognizer(self._note_pass)
+        self.engine = Engine(self.recognizer, partial(open_stream, detector=detector), self._attach, self._note_touches)
+        self.touches: Sequence[Touch] = ()  # what the engine says that it is looking at
+        self.touched: list[Sequence[Touch]] = []  # the same, at every pass
         self.segments: dict[str, Samples] = {}
         self.messages: list[ToGateway] = []
         self.passes: list[PassRecord] = []
@@ -97,6 +102,12 @@ class Bench:
     def partial_texts(self, stream: StreamId) -> list[str]:
         return [partial.text for partial in self.sent(Partial, stream)]
 
+    def _note_touches(self, touches: Sequence[Touch]) -> None:
+        self.touches = touches
+
+    def _note_pass(self) -> None:
+        self.touched.append(self.touches)
+
     def _attach(self, name: str, samples: int) -> Samples:
         segment = self.segments[name]
         if len(segment) < samples:
@@ -104,8 +115,10 @@ class Bench:
         return segment[:samples]
 
 
-def open_stream(settings: StreamSettings, start: int, resume: bytes) -> Stream:
-    return Stream(settings, LoudnessDetector, start, resume)
+def open_stream(
+    settings: StreamSettings, start: int, resume: bytes, detector: Callable[[], ActivityDetector] = LoudnessDetector
+) -> Stream:
+    return Stream(settings, detector, start, resume)
 
 
 def speech(pitches: Sequence[float], *, pause: float = 0.2, seconds: float = 0.3) -> Samples:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -157,8 +159,8 @@ def test_passes_are_reported(worker: WorkerClient) -> None:
 
 
 def test_no_library_starts_a_pool_of_threads(worker: WorkerClient) -> None:
-    # One works, one reads, and onnxruntime keeps one of its own asleep.
-    assert len(list(Path(f"/proc/{worker.process.pid}/task").iterdir())) <= 3
+    # One works, one reads, one waits for signals, and onnxruntime keeps one of its own asleep.
+    assert len(list(Path(f"/proc/{worker.process.pid}/task").iterdir())) <= 4
 
 
 def test_signals_of_the_terminal_and_of_systemd_are_ignored(worker: WorkerClient) -> None:
@@ -168,6 +170,32 @@ def test_signals_of_the_terminal_and_of_systemd_are_ignored(worker: WorkerClient
     worker.receive_a(Stats)
     worker.receive_a(Stats)
     assert worker.process.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT], ids=lambda number: number.name)
+def test_a_signal_from_outside_ends_a_worker_as_such_and_not_as_its_own_fault(number: signal.Signals) -> None:
+    with spawn_worker(demo_config()) as worker:
+        worker.receive_a(Ready)
+        worker.process.send_signal(number)
+
+        assert worker.process.wait(timeout=5.0) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("fault", "number"),
+    [
+        ("import ctypes; ctypes.string_at(0)", signal.SIGSEGV),
+        ("os.abort()", signal.SIGABRT),
+        ("os.kill(os.getpid(), signal.SIGSEGV); time.sleep(60)", signal.SIGSEGV),
+    ],
+    ids=["segmentation", "abort", "itself"],
+)
+def test_a_fault_of_a_workers_own_ends_it_at_once(fault: str, number: signal.Signals) -> None:
+    setup = "from gigastt.processes import *; from gigastt.workers.outside import *"
+    program = f"import os, signal, time; {setup}; forbid_core_files(); watch_for_signals(); {fault}"
+    done = subprocess.run([sys.executable, "-c", program], timeout=20, check=False)
+
+    assert done.returncode == -number
 
 
 def test_the_end_of_the_pipe_ends_the_process_at_once() -> None:
