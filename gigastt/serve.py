@@ -40,6 +40,7 @@ from gigastt.models.fetch import FetchRequest, fetch_in_child
 from gigastt.models.prepacked import LoadPlan, prepare_load
 from gigastt.models.progress import DownloadProgress
 from gigastt.models.store import ModelFiles, resolve
+from gigastt.processes import forbid_core_files
 from gigastt.workers.config import WorkerConfig
 
 log = get_logger(__name__)
@@ -55,7 +56,9 @@ def run(settings: Settings, read_limits: LimitsReader) -> int:
         PortUnavailable: the port is taken.
         ConfigError: a file that the settings name is wrong.
         WorkerBootFailed: the workers end before they are ready.
+        DutyFailed: a part of the server did not last as long as the server.
     """
+    forbid_core_files()
     model = find_model(settings)
     listeners = bind(settings.host, settings.port)
     metrics_listeners = bind(*split_address(settings.metrics_listen)) if settings.metrics_listen else []

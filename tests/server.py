@@ -9,12 +9,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx
 
+from tests.system import children_of
 from tests.waiting import wait_for
 
 START_SECONDS = 30.0
@@ -106,8 +106,7 @@ class ServerProcess:
 
     def worker_pids(self) -> list[int]:
         """Return the pids of the inference workers, read off the system and not off the log."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
-        return [int(child) for child in children if b"gigastt.workers" in _command_line(int(child))]
+        return children_of(self.pid, "gigastt.workers")
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -144,10 +143,3 @@ def run_program(arguments: Sequence[str], **options: Any) -> subprocess.Complete
     return subprocess.run(
         command(*arguments), capture_output=True, text=True, check=False, timeout=60, env=clean_environment(), **options
     )
-
-
-def _command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""

@@ -1,7 +1,7 @@
 """The process that downloads for a server: `python -m gigastt.models.fetch_main JSON`, started by `fetch`.
 
-Writes progress and failure to standard output, a line each (see `fetch`). Ends when its standard input does, so that
-it does not outlive its server; interrupts are the server's business.
+Writes progress and failure to standard output, a line each (see `fetch`). Ends when its standard input does, and with
+its parent, so that it does not outlive its server; interrupts are the server's business.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from gigastt.models.download import DownloadOptions, download
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.preparation import PREPARATION
 from gigastt.models.progress import DownloadProgress, Snapshot
+from gigastt.processes import end_with_parent, forbid_core_files
 
 
 def run(entry: CatalogEntry, model_dir: Path, options: DownloadOptions) -> int:
     """Download, and tell the parent; return the exit status."""
-    _end_with_parent()
+    _prepare()
     try:
         download(entry, model_dir, options, DownloadProgress(_Reporter().observe))
     except GigasttError as exc:
@@ -52,9 +53,11 @@ def _write_line(fields: dict[str, Any]) -> None:
     print(json.dumps(fields), flush=True)
 
 
-def _end_with_parent() -> None:
-    """End this process when its standard input ends, and leave interrupts to the parent."""
+def _prepare() -> None:
+    """Set this process up as a child, but one that may use every core and ends at SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+    forbid_core_files()
 
     def watch() -> None:
         while os.read(sys.stdin.fileno(), 4096):

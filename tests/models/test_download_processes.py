@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +20,7 @@ from gigastt.models.fetch import FetchRequest, fetch_in_child
 from gigastt.models.progress import DownloadProgress, Snapshot
 from tests.fakes.hub import FakeHub, Fault, serve_hub
 from tests.fakes.models import REPOSITORY, REVISION, SIZES, make_contents
+from tests.system import core_limit, is_running
 from tests.waiting import wait_until
 
 CONTENTS = make_contents()
@@ -131,6 +133,28 @@ async def test_child_ends_with_its_parent(hub: FakeHub, tmp_path: Path) -> None:
         assert process.stdin is not None
         process.stdin.close()
         assert await asyncio.wait_for(process.wait(), 5) == 1
+
+
+@pytest.mark.usefixtures("surroundings")
+async def test_stopped_child_ends_with_its_parent(hub: FakeHub, tmp_path: Path) -> None:
+    hub.faults.append(Fault("stall", at=1000))
+    parent = (
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen({command(tmp_path)!r}, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", parent, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        pid = int(await process.stdout.readline())
+        await wait_until(lambda: hub.sent_bytes == 1000, timeout=30)
+        assert core_limit(pid) == 1
+        os.kill(pid, signal.SIGSTOP)
+    finally:
+        process.kill()
+        await process.wait()
+    await wait_until(lambda: not is_running(pid))
 
 
 def test_command_of_the_child_carries_the_request() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -9,12 +10,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from filelock import FileLock
 
 from benchmarks.conformer import EncoderShape, write_encoder
 from gigastt.models.optimize.graph import Graph
 from gigastt.models.optimize.observe import make_trial
 from gigastt.models.optimize.pipeline import run_passes
-from gigastt.models.prepacked import FOLDER, LoadPlan, plan_load, prepack, prepare_load
+from gigastt.models.prepacked import FOLDER, SMALLEST_BYTES, LoadPlan, plan_load, prepack, prepare_load
+from tests.system import children_of, is_running
+from tests.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +113,24 @@ def test_where_nothing_can_be_written_the_plain_file_is_loaded(encoder: Path, ca
     cache.write_text("in the way", encoding="utf-8")
     assert prepack(encoder) is None
     assert not plan_load(encoder).prepacked
+
+
+async def test_cancelled_preparation_ends_its_child(encoder: Path) -> None:
+    hold_up(encoder)
+    with FileLock(encoder.parent / f".{FOLDER}.lock"):
+        preparing = asyncio.create_task(prepare_load(encoder))
+        await wait_until(lambda: children_of(os.getpid(), "gigastt.models.prepacked"))
+        [child] = children_of(os.getpid(), "gigastt.models.prepacked")
+        preparing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(preparing, 5)
+        assert not is_running(child)
+
+
+def hold_up(encoder: Path) -> None:
+    """Make an encoder so large that it is laid out for the processor."""
+    with encoder.open("r+b") as file:
+        file.truncate(SMALLEST_BYTES)
 
 
 async def test_small_encoder_is_loaded_as_it_is(encoder: Path) -> None:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from gigastt.audio.pcm import Samples
 from gigastt.audio.shared import SharedSegment
@@ -76,7 +77,12 @@ async def listen(pool: Pool, samples: Samples, pause: float = 0.0) -> list[Event
         session.cancel()
 
 
-async def test_finals_are_those_of_an_undisturbed_run_however_workers_are_killed() -> None:
+@pytest.mark.parametrize(
+    ("number", "pause"), [(signal.SIGKILL, 0.8), (signal.SIGKILL, 0.3), (signal.SIGSEGV, 0.8)], ids=str
+)
+async def test_finals_are_those_of_an_undisturbed_run_however_workers_are_killed(
+    number: signal.Signals, pause: float
+) -> None:
     material = list(clips().values())
     # Streams of different lengths and beginnings, so that kills meet them in every state.
     streams = [np.concatenate(material[at:] + material[:at])[: 16_000 * 25] for at in range(len(material))]
@@ -86,14 +92,15 @@ async def test_finals_are_those_of_an_undisturbed_run_however_workers_are_killed
         kills = 0
         playing = asyncio.gather(*(listen(pool, samples, pause=0.025) for samples in streams))
         while not playing.done():
-            if pool.pids:
-                os.kill(pool.pids[int(rng.integers(len(pool.pids)))], signal.SIGKILL)
+            if pool.pids and kills < 15:
+                os.kill(pool.pids[int(rng.integers(len(pool.pids)))], number)
                 kills += 1
-            await asyncio.wait({playing}, timeout=0.8)
+            await asyncio.wait({playing}, timeout=pause)
         tortured = await playing
         replays = pool.metrics.registry.get_sample_value("gigastt_replays_total") or 0
     assert [told(events) for events in tortured] == [told(events) for events in control]
     assert any(text for events in control for _, text, _, _ in told(events))
+    assert pool.metrics.registry.get_sample_value("gigastt_audio_samples_lost_total") == 0
     assert kills >= 4
     assert replays >= len(streams)
     assert not [event for events in tortured for event in events if isinstance(event, SegmentFailedEvent)]
