@@ -10,7 +10,8 @@ any pass may. So silence is judged by what the process did in it:
 - stopped (SIGSTOP, a debugger): hung after `SILENCE_SECONDS`;
 - sleeping between two pieces of work, without using CPU: hung after `SILENCE_SECONDS` (a live one wakes to send its
   heartbeat);
-- sleeping inside a pass (it waits for an accelerator): hung after four times what the longest pass takes by the clock;
+- sleeping inside a pass (it waits for an accelerator): hung after four times what the longest window usually takes by
+  the clock;
 - running: hung when the CPU time used since it was last heard exceeds the allowance for one pass, which is
   twice what a 20 s window would take at the slowest rate of this worker's recent passes.
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal, TypeAlias
 
 from gigastt.ipc.messages import PassRecord
@@ -78,7 +80,8 @@ class Vitals:
     @property
     def patience(self) -> float:
         """Seconds by the clock that a pass may take which uses no CPU."""
-        return max(SILENCE_SECONDS, 4 * max(self._clock_rates, default=0.0) * LONGEST_WINDOW_SECONDS)
+        usual = median(self._clock_rates) if self._clock_rates else 0.0  # one pass on a busy machine may take any time
+        return max(SILENCE_SECONDS, 4 * usual * LONGEST_WINDOW_SECONDS)
 
     def excuse(self, seconds: float) -> None:
         """The gateway itself was late by this much: silence in that time says nothing."""

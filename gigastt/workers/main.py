@@ -38,7 +38,7 @@ log = get_logger(__name__)
 
 PROVIDER = "cpu"
 _GRACE_SECONDS = 0.5  # from the end of the pipe to the end of the process, even amid a long pass
-_MESSAGES_PER_STEP = 256
+MESSAGES_PER_STEP = 256
 _CRASHED = 1
 
 
@@ -71,7 +71,7 @@ def run_worker(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> int:
     threading.Thread(target=read_socket, args=(sock, inbox, finished), name="reader", daemon=True).start()
     try:
         engine = _start(sock, box, config)
-        _work(engine, inbox, partial(_send, sock), Heartbeat(time.monotonic(), settle_memory), time.monotonic)
+        work(engine, inbox, partial(_send, sock), Heartbeat(time.monotonic(), settle_memory), time.monotonic)
     except GatewayGone:
         pass
     except GigasttError as exc:
@@ -108,7 +108,7 @@ def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
     return Engine(recognizer, open_stream, attach, box.write)
 
 
-def _work(
+def work(
     engine: Engine,
     inbox: Inbox,
     send: Callable[[Sequence[ToGateway]], None],
@@ -121,16 +121,18 @@ def _work(
         now = clock()
         pause = heartbeat.seconds_left(now)
         until_work = engine.wait_seconds(now)
-        messages = inbox.receive(pause if until_work is None else min(pause, until_work), _MESSAGES_PER_STEP)
+        messages = inbox.receive(pause if until_work is None else min(pause, until_work), MESSAGES_PER_STEP)
         if inbox.ended:
             if inbox.violation is not None:
                 raise inbox.violation
             return
-        # 2. Take what came, and tell its progress before a pass begins.
+        # 2. Take what came, and tell its progress before a pass begins; a replay brings minutes of audio at once.
         begun = clock()
         for message in messages:
             _log_opened(message)
             engine.handle(message)
+            if heartbeat.seconds_left(now := clock()) == 0.0:
+                send([*engine.collect(), heartbeat.beat(now, engine.streams)])
         send(engine.collect())
         # 3. A heartbeat also goes out before the pass, which may be a long one.
         if heartbeat.seconds_left(begun) == 0.0:

@@ -3,7 +3,8 @@
     python -m tests.fakes.scripted_worker --fd N [--mode MODE]
 
 Some values in the audio make it misbehave as a whole process would: 666 crashes it, 777 spins for ever, 778 sleeps
-for ever, 779 closes its pipe and lives on, 780 sends rubbish. The mode `broken` ends it before it is ready.
+for ever, 779 closes its pipe and lives on, 780 sends rubbish. 781 makes it compute for two seconds, 782 makes it wait
+for two. The mode `broken` ends it before it is ready.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from gigastt.ipc.messages import Audio, PassRecord, Ready, Stats, ToGateway, dec
 from gigastt.ipc.packets import PacketDecoder, encode_packet
 from tests.fakes.scripted import BLOCK, FakeRecognizer, Poisoned
 
-SPIN, SLEEP, HANG_UP, RUBBISH = 777, 778, 779, 780
+SPIN, SLEEP, HANG_UP, RUBBISH, COMPUTE, WAIT = 777, 778, 779, 780, 781, 782
 _BEAT_SECONDS = 0.3
-_PASS = PassRecord("final", 1, 0.1, 10.0, 0.1)
+_LONG_SECONDS = 2.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--box", type=int, required=True)
     parser.add_argument("--mode", default="steady")
     parser.add_argument("--capacity", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=0.01, help="seconds of work for a second of audio")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -41,7 +43,8 @@ def main(arguments: Sequence[str]) -> int:
         print("the model is broken", file=sys.stderr)
         return 3
     with socket.socket(fileno=options.fd) as sock:
-        _send(sock, [Ready(os.getpid(), 0.01, options.capacity, "fake.onnx", 257, "cpu", [_PASS])])
+        timed = PassRecord("final", 1, 10.0 * options.rate, 10.0, 10.0 * options.rate)
+        _send(sock, [Ready(os.getpid(), 0.01, options.capacity, "fake.onnx", 257, "cpu", [timed])])
         _work(sock, BlackBox(options.box))
     return 0
 
@@ -52,7 +55,7 @@ def _work(sock: socket.socket, box: BlackBox) -> None:
     while True:
         now = time.monotonic()
         if now >= beat_at:
-            _send(sock, [Stats(len(recognizer.streams), 0.1, 1024, [_PASS])])
+            _send(sock, [Stats(len(recognizer.streams), 0.1, 1024, [])])
             beat_at = now + _BEAT_SECONDS
         readable, _, _ = select.select([sock], [], [], max(0.0, beat_at - now))
         if not readable:
@@ -77,6 +80,12 @@ def _misbehave(sock: socket.socket, pcm: bytes) -> None:
     if SPIN in values:
         while True:
             pass
+    if COMPUTE in values:
+        until = time.process_time() + _LONG_SECONDS
+        while time.process_time() < until:
+            pass
+    if WAIT in values:
+        threading.Event().wait(_LONG_SECONDS)
     if SLEEP in values:
         threading.Event().wait()
     if HANG_UP in values:

@@ -64,6 +64,12 @@ def test_a_late_gateway_excuses_the_silence() -> None:
     assert vitals.judge(ProcessState("S", 0.0), 3.2, in_pass=False) == "alive"
 
 
+def test_one_pass_that_took_long_by_the_clock_buys_no_patience() -> None:
+    vitals = learned(0.01)
+    vitals.passes([PassRecord("final", 1, 0.02, 2.0, 0.02), PassRecord("final", 1, 60.0, 2.0, 0.02)])
+    assert vitals.patience == SILENCE_SECONDS
+
+
 def test_allowance_follows_the_recent_passes_from_those_timed_at_the_start() -> None:
     vitals = Vitals(0.0, [PassRecord("final", 1, 9.0, 2.0, 0.5)])
     assert vitals.allowance == pytest.approx(2 * 0.25 * 20.5)

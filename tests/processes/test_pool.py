@@ -24,7 +24,7 @@ from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool import Pool
 from gigastt.gateway.session import Session, SessionOptions, transcribe_segment
 from tests.fakes.scripted import POISON, speech, transcript
-from tests.fakes.scripted_worker import HANG_UP, RUBBISH, SLEEP, SPIN
+from tests.fakes.scripted_worker import COMPUTE, HANG_UP, RUBBISH, SLEEP, SPIN, WAIT
 from tests.waiting import wait_until
 
 
@@ -197,6 +197,16 @@ async def test_a_worker_that_hangs_is_replaced_and_its_audio_skipped(value: int)
         await session.send(0, speech([2]).tobytes())
         session.finish()
         assert await texts_of(session) == [["w2"]]
+
+
+@pytest.mark.parametrize("value", [COMPUTE, WAIT], ids=["computing", "waiting for an accelerator"])
+async def test_a_slow_worker_gets_the_time_that_its_passes_need(value: int) -> None:
+    async with pool_of(1, "--rate", "0.2") as pool:
+        session = Session(pool, SessionOptions())
+        await session.send(0, speech([1, value, 2]).tobytes())
+        session.finish()
+        assert await texts_of(session) == [["w1", f"w{value}", "w2"]]
+        assert restarts(pool, "stalled") == 0
 
 
 async def test_a_stopped_worker_is_noticed_within_two_seconds_and_nothing_is_lost() -> None:
