@@ -92,7 +92,7 @@ async def test_finals_are_those_of_an_undisturbed_run_however_workers_are_killed
         kills = 0
         playing = asyncio.gather(*(listen(pool, samples, pause=0.025) for samples in streams))
         while not playing.done():
-            if pool.pids and kills < 15:
+            if pool.pids and kills < 8:
                 os.kill(pool.pids[int(rng.integers(len(pool.pids)))], number)
                 kills += 1
             await asyncio.wait({playing}, timeout=pause)
