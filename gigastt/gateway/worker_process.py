@@ -1,8 +1,8 @@
 """One worker process and the gateway's end of its pipe.
 
 An asyncio protocol over a socket pair, on the event loop. Owns the child: spawns it (never forks a Python),
-frames and validates messages, notices its end, kills it. The child inherits the other end of its own pipe and
-nothing else, so end-of-file here means that it is gone, and end-of-file there that the gateway is. What the
+frames and validates messages, notices its end, kills it. The child inherits the other end of its own pipe, its black
+box, and nothing else, so end-of-file here means that it is gone, and end-of-file there that the gateway is. What the
 child writes to standard error goes straight to ours.
 """
 

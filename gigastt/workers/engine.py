@@ -34,13 +34,7 @@ from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.stream import Stream, StreamSettings
 from gigastt.workers.results import final_message, partial_message
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
-from gigastt.workers.tracks import (
-    PROGRESS_STEP_SAMPLES,
-    FileTrack,
-    LiveTrack,
-    Track,
-    take_offers,
-)
+from gigastt.workers.tracks import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, Track, take_offers
 
 log = get_logger(__name__)
 
