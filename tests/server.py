@@ -34,16 +34,22 @@ def command(*arguments: str) -> list[str]:
 class ServerProcess:
     """`gigastt serve` with the demo model on a free port; stopped, and its log looked through, on leaving."""
 
-    def __init__(self, *arguments: str, exit_code: int = 0) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        exit_code: int = 0,
+        prefix: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.events: list[dict[str, Any]] = []
         self.prose: list[str] = []
         self._expected_exit_code = exit_code
         self._process = subprocess.Popen(
-            command("serve", "--model", "demo", "--port", "0", "--log-format", "json", *arguments),
+            [*prefix, *command("serve", "--model", "demo", "--port", "0", "--log-format", "json", *arguments)],
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
-            env=clean_environment(),
+            env=environment or clean_environment(),
         )
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
