@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +54,16 @@ def test_the_module_is_the_program() -> None:
         [sys.executable, "-m", "gigastt", "--version"], capture_output=True, text=True, check=True, timeout=60
     )
     assert __version__ in done.stdout
+
+
+def test_the_module_loads_nothing_from_the_current_directory(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise SystemExit('the stray module ran')", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "gigastt", "doctor", "--model", "demo", "--port", "0"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -113,7 +113,7 @@ def run_traced(
         theirs,
         subprocess.Popen(
             [*trace.prefix, *command],
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
