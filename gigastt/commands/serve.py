@@ -138,6 +138,8 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
     from gigastt.serve import run
 
     log.configure(settings.log_level, settings.log_format)
+    for sentence in ctx.obj or ():
+        log.get_logger(__name__).warning("not_a_setting", message=sentence)
     return run(settings, limits_reader(ctx.meta[_ARGUMENTS]))
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import click
 
-from gigastt.commands.options import model_options
+from gigastt.commands.options import NonEmptyOption, model_options
 from gigastt.commands.progress import ProgressLine
 from gigastt.errors import RequestError
 from gigastt.processes import use_one_thread
@@ -45,6 +45,7 @@ _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 )
 @click.option(
     "--output-dir",
+    cls=NonEmptyOption,
     type=click.Path(file_okay=False, path_type=Path),
     help="Write a file for each input into this folder instead of to standard output.",
 )
