@@ -19,5 +19,5 @@ def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
-        return version("gigastt")
+        return version("gigastt-server")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

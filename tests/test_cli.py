@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,12 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     assert __version__ in capsys.readouterr().out
+
+
+def test_the_distribution_has_a_name_of_its_own() -> None:
+    assert version("gigastt-server") == __version__
+    commands = [entry for entry in entry_points(group="console_scripts") if entry.name == "gigastt"]
+    assert "gigastt-server" in {command.dist.name for command in commands if command.dist is not None}
 
 
 def test_an_unknown_command_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
