@@ -58,7 +58,9 @@ def run(settings: Settings, read_limits: LimitsReader) -> int:
     """
     model = find_model(settings)
     listeners = bind(settings.host, settings.port)
-    metrics_listeners = bind(*split_address(settings.metrics_listen)) if settings.metrics_listen else []
+    metrics_listeners = (
+        bind(*split_address(settings.metrics_listen), "--metrics-listen") if settings.metrics_listen else []
+    )
     raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, model, listeners, metrics_listeners, read_limits))
