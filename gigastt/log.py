@@ -77,8 +77,8 @@ def bound_fields(**fields: object) -> Iterator[None]:
         _bound.reset(token)
 
 
-def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
-    """Send every log event of this process to `stream`.
+def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> bool:
+    """Send every log event of this process to `stream`; return whether people read it there, on a terminal.
 
     Args:
         level: debug, info, warning or error; for this project's own events.
@@ -101,6 +101,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         library.propagate = True
         library.setLevel(logging.NOTSET)
     logging.captureWarnings(True)
+    return console and terminal
 
 
 class JsonFormatter(logging.Formatter):
