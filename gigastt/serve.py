@@ -162,7 +162,7 @@ async def fetch_model(context: AppContext) -> ModelFiles:
     progress = DownloadProgress()
     context.preparing = progress.describe
     log.info("fetching_model", model=settings.model)
-    request = FetchRequest(settings.model, str(settings.model_dir), settings.precision)
+    request = FetchRequest(settings.model, str(settings.model_dir), settings.precision, settings.log_format)
     await fetch_in_child(request.command(), progress)
     context.preparing = None
     return resolve(settings.model, settings.model_dir, settings.precision)

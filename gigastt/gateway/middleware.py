@@ -232,6 +232,8 @@ def check_host(hosts: HostPolicy, scope: Scope) -> None:
     if hosts.allows(names) or (not names and scope.get("http_version") == "1.0"):
         return
     log.info("host_denied", host=_shown(names))
+    if len(names) != 1:
+        raise HostDenied("A request must name the server in one Host header.")
     raise HostDenied(
         f"The server does not answer to the name {_shown(names)}. Its operator can add it: --allowed-host NAME."
     )

@@ -134,9 +134,14 @@ async def test_child_ends_with_its_parent(hub: FakeHub, tmp_path: Path) -> None:
 
 
 def test_command_of_the_child_carries_the_request() -> None:
-    argument = FetchRequest("gigaam-v3-e2e-rnnt", "/models", "int8").command()[-1]
+    argument = FetchRequest("gigaam-v3-e2e-rnnt", "/models", "int8", "json").command()[-1]
 
-    assert json.loads(argument) == {"model": "gigaam-v3-e2e-rnnt", "model_dir": "/models", "precision": "int8"}
+    assert json.loads(argument) == {
+        "model": "gigaam-v3-e2e-rnnt",
+        "model_dir": "/models",
+        "precision": "int8",
+        "log_format": "json",
+    }
 
 
 @asynccontextmanager
