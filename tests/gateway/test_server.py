@@ -124,7 +124,7 @@ async def test_signals_reach_the_server_and_do_not_end_the_process() -> None:
     task = asyncio.create_task(server.serve([listener]))
     await wait_until(lambda: server.started)
     signal.raise_signal(signal.SIGTERM)
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 60)
     assert server.draining
     assert context.pool.state == "shutting_down"
 

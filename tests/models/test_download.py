@@ -62,7 +62,7 @@ def hub() -> Iterator[FakeHub]:
 
 
 def options(hub: FakeHub, precision: Precision = "fp32", patience: Patience = ONE_TRY) -> DownloadOptions:
-    return DownloadOptions(PREPARATION, precision, mirror=hub.url, patience=patience, timeout=5.0)
+    return DownloadOptions(PREPARATION, precision, mirror=hub.url, patience=patience, timeout=30.0)
 
 
 def assert_no_wrong_content(model_dir: Path) -> None:
@@ -180,7 +180,7 @@ def test_nothing_wrong_gets_a_name_and_the_next_run_heals(
 
 def test_stalled_line_is_given_up_and_gone_on_with(hub: FakeHub, tmp_path: Path) -> None:
     hub.faults.append(Fault("stall", at=100_000))
-    wanted = replace(options(hub, patience=TWO_TRIES), timeout=0.3)
+    wanted = replace(options(hub, patience=TWO_TRIES), timeout=1.0)
 
     outcome = download(ENTRY, tmp_path, wanted)
 
