@@ -18,6 +18,7 @@ from typing import NoReturn
 import click
 
 from gigastt import __version__
+from gigastt.commands.environment import PREFIX, check_environment
 from gigastt.errors import GigasttError
 
 EXIT_INTERRUPTED = 130
@@ -50,6 +51,13 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f"gigastt.commands.{name}"), name)
         return command
 
+    def variables(self, ctx: click.Context) -> set[str]:
+        """Return the names of the variables that any command reads."""
+        from gigastt.commands.options import variables_of
+
+        commands = [self.get_command(ctx, name) for name in COMMANDS]
+        return {name for command in commands if command is not None for name in variables_of(command)}
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -57,8 +65,15 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gigastt")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Self-hosted speech-to-text for Russian."""
+    assert isinstance(ctx.command, LazyGroup)
+    if any(name.startswith(PREFIX) for name in os.environ):
+        ctx.obj = check_environment(os.environ, ctx.command.variables(ctx))
+    if ctx.invoked_subcommand != "serve":  # which says it in its log
+        for sentence in ctx.obj or ():
+            click.echo(f"gigastt: {sentence}", err=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -21,7 +21,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from gigastt.config import Precision, default_pool_size
+from gigastt.config import Precision, default_pool_size, usable_cpus
 from gigastt.errors import GigasttError
 from gigastt.models.catalog import CATALOG
 from gigastt.models.disk import mib
@@ -72,7 +72,7 @@ def check_machine() -> Finding:
 def check_cores() -> Finding:
     """Count cores, and say how many workers there will be."""
     workers = default_pool_size()
-    usable = len(os.sched_getaffinity(0))
+    usable = len(usable_cpus())
     noun = "worker" if workers == 1 else "workers"
     return Finding("cores", "ok", f"{usable} usable; {workers} {noun} unless --pool-size says otherwise")
 
@@ -230,5 +230,9 @@ def _answers_health(host: str, port: int) -> bool:
 
 def _private_bytes() -> int:
     """Memory that this process shares with no other: what one more worker like it would add."""
-    match = re.search(r"^RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    match = re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)
     return int(match.group(1)) * 1024 if match else 0

@@ -17,8 +17,8 @@ import httpx
 
 from tests.waiting import wait_for
 
-START_SECONDS = 30.0
-STOP_SECONDS = 20.0
+START_SECONDS = 120.0
+STOP_SECONDS = 60.0
 
 
 def clean_environment() -> dict[str, str]:
@@ -34,16 +34,22 @@ def command(*arguments: str) -> list[str]:
 class ServerProcess:
     """`gigastt serve` with the demo model on a free port; stopped, and its log looked through, on leaving."""
 
-    def __init__(self, *arguments: str, exit_code: int = 0) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        exit_code: int = 0,
+        prefix: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.events: list[dict[str, Any]] = []
         self.prose: list[str] = []
         self._expected_exit_code = exit_code
         self._process = subprocess.Popen(
-            command("serve", "--model", "demo", "--port", "0", "--log-format", "json", *arguments),
+            [*prefix, *command("serve", "--model", "demo", "--port", "0", "--log-format", "json", *arguments)],
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
-            env=clean_environment(),
+            env=environment or clean_environment(),
         )
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
@@ -98,7 +104,7 @@ class ServerProcess:
         return httpx.get(self.url + path, timeout=START_SECONDS, **options)
 
     def post(self, path: str, content: bytes, **options: Any) -> httpx.Response:
-        return httpx.post(self.url + path, content=content, timeout=60.0, **options)
+        return httpx.post(self.url + path, content=content, timeout=120.0, **options)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Return every log line of that event, so far."""
@@ -142,7 +148,13 @@ class ServerProcess:
 def run_program(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the program to its end, with its output as text."""
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, check=False, timeout=60, env=clean_environment(), **options
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+        env=clean_environment(),
+        **options,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import entry_points, version
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert __version__ in capsys.readouterr().out
 
 
+def test_the_distribution_has_a_name_of_its_own() -> None:
+    assert version("gigastt-server") == __version__
+    commands = [entry for entry in entry_points(group="console_scripts") if entry.name == "gigastt"]
+    assert "gigastt-server" in {command.dist.name for command in commands if command.dist is not None}
+
+
 def test_an_unknown_command_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["listen"]) == 2
     error = capsys.readouterr().err
@@ -53,3 +61,16 @@ def test_the_module_is_the_program() -> None:
         [sys.executable, "-m", "gigastt", "--version"], capture_output=True, text=True, check=True, timeout=60
     )
     assert __version__ in done.stdout
+
+
+def test_the_module_loads_nothing_from_the_current_directory(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise SystemExit('the stray module ran')", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "gigastt", "doctor", "--model", "demo", "--port", "0"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

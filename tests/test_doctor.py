@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -24,6 +25,12 @@ def test_a_machine_that_runs_the_tests_is_well() -> None:
         doctor.check_decoders(),
     ]
     assert [finding.verdict for finding in findings] == ["ok"] * 4
+
+
+def test_cores_are_counted_where_the_system_does_not_tell_which_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    finding = doctor.check_cores()
+    assert (finding.verdict, finding.text.split()[0]) == ("ok", str(os.cpu_count()))
 
 
 def test_the_demo_model_is_found_loaded_and_named_for_what_it_is(tmp_path: Path) -> None:

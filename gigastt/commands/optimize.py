@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from gigastt.commands.options import model_dir_option, model_option
+from gigastt.commands.options import NonEmptyOption, model_dir_option, model_option
 
 
 @click.command()
@@ -18,6 +18,7 @@ from gigastt.commands.options import model_dir_option, model_option
 @model_dir_option
 @click.option(
     "--output",
+    cls=NonEmptyOption,
     type=click.Path(file_okay=False, path_type=Path),
     help="Write a complete set of files there (to be used as --model-dir) instead of beside the fp32 encoder.",
 )

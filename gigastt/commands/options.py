@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,16 +18,46 @@ from urllib.parse import SplitResult, urlsplit
 
 import click
 
+from gigastt.commands.environment import PREFIX, is_service_link
 from gigastt.config import DEFAULT_MODEL, Settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+class NonEmptyOption(click.Option):
+    """An option that has a value or is not given: an empty variable, key or argument is a mistake, not a default."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        for name in [self.envvar] if isinstance(self.envvar, str) else self.envvar or ():
+            value = os.environ.get(name)
+            if value is None or is_service_link(name, value):
+                continue
+            if not value.strip():
+                raise click.UsageError(f"{name} is empty: give it a value, or unset it.", ctx)
+            return value
+        return None
+
+    def consume_value(
+        self, ctx: click.Context, opts: Mapping[str, click.Parameter]
+    ) -> tuple[Any, click.core.ParameterSource]:
+        value, source = super().consume_value(ctx, opts)
+        for item in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(item, str) and not item.strip():
+                raise click.BadParameter("expected a value, but got an empty one.", ctx, self)
+        return value, source
+
+
 def setting(flag: str, *, aliases: Sequence[str] = (), **attributes: Any) -> Callable[[Function], Function]:
     """Declare one setting: its flag, and `GIGASTT_…` (plus `aliases`) in the environment."""
-    variable = "GIGASTT_" + flag.split("/")[0].strip("-").replace("-", "_").upper()
+    variable = PREFIX + flag.split("/")[0].strip("-").replace("-", "_").upper()
     attributes.setdefault("show_default", True)
-    return click.option(flag, envvar=[variable, *aliases], show_envvar=True, **attributes)
+    return click.option(flag, cls=NonEmptyOption, envvar=[variable, *aliases], show_envvar=True, **attributes)
+
+
+def variables_of(command: click.Command) -> set[str]:
+    """Return the names of the variables that a command reads."""
+    options = [parameter for parameter in command.params if isinstance(parameter, NonEmptyOption)]
+    return {name for option in options for name in option.envvar or ()}
 
 
 model_option = setting(
@@ -67,11 +98,20 @@ def _load_config(ctx: click.Context, parameter: click.Parameter, path: Path | No
     for key, value in table.items():
         name = key.replace("-", "_")
         if name not in options:
-            near = get_close_matches(name, options, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"{path}: unknown key {key!r}.{hint}", ctx)
+            raise click.UsageError(f"{path}: unknown key {key!r}.{_hint(name, options)}", ctx)
+        if name in values:
+            raise click.UsageError(f"{path}: {key!r} is there twice, with '-' and with '_'.", ctx)
         values[name] = _check_type(f"{path}: {key}", options[name], value, ctx)
     ctx.default_map = values
+
+
+def _hint(unknown: str, options: Mapping[str, click.Option]) -> str:
+    """Name the key that was meant, if one is like it; the variables' other names count as names too."""
+    known = {name: name for name in options}
+    for name, option in options.items():
+        known |= {variable.removeprefix(PREFIX).lower(): name for variable in option.envvar or ()}
+    near = get_close_matches(unknown, known, n=1)
+    return f" Did you mean {known[near[0]].replace('_', '-')!r}?" if near else ""
 
 
 def _check_type(where: str, option: click.Option, value: object, ctx: click.Context) -> object:
@@ -98,8 +138,9 @@ def _check_type(where: str, option: click.Option, value: object, ctx: click.Cont
 
 config_option = click.option(
     "--config",
+    cls=NonEmptyOption,
     type=click.Path(dir_okay=False, path_type=Path),
-    envvar="GIGASTT_CONFIG",
+    envvar=["GIGASTT_CONFIG"],
     show_envvar=True,
     is_eager=True,
     expose_value=False,

@@ -27,6 +27,7 @@ from gigastt.errors import ConfigError
 _ARGUMENTS = "gigastt.commands.serve.arguments"
 _DEFAULTS = Settings()
 _LIMITS = Limits()
+_DEMO_CLIP = "tests/data/espeak_03.wav"  # of a checkout
 
 
 class RereadableCommand(click.Command):
@@ -137,8 +138,30 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
     from gigastt import log
     from gigastt.serve import run
 
-    log.configure(settings.log_level, settings.log_format)
-    return run(settings, limits_reader(ctx.meta[_ARGUMENTS]))
+    has_readers = log.configure(settings.log_level, settings.log_format)
+    for sentence in ctx.obj or ():
+        log.get_logger(__name__).warning("not_a_setting", message=sentence)
+    read_limits = limits_reader(ctx.meta[_ARGUMENTS])
+    return run(settings, read_limits, greet) if has_readers else run(settings, read_limits)
+
+
+def greet(url: str, demo: bool) -> None:
+    """Tell whoever has started the server what to do with it."""
+    clip = _DEMO_CLIP if demo and Path(_DEMO_CLIP).exists() else "FILE"
+    lines = [
+        "",
+        f"gigastt is ready on {url}. Try, from another terminal:",
+        "",
+        f"    curl --data-binary @{clip} {url}/v1/transcribe",
+        "",
+        "Live audio, and examples of it: README.md, examples/. Ctrl-C stops the server.",
+    ]
+    if demo:
+        lines += [
+            "This is the demo model: it knows synthetic voices only and gets most words of people wrong.",
+            "`gigastt download` fetches the real one; `gigastt serve` without `--model demo` then uses it.",
+        ]
+    click.echo("\n".join([*lines, ""]), err=True)
 
 
 def build_settings(values: dict[str, Any]) -> Settings:

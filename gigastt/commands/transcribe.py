@@ -11,15 +11,16 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import click
 
-from gigastt.commands.options import model_options
+from gigastt.commands.options import NonEmptyOption, model_options
 from gigastt.commands.progress import ProgressLine
+from gigastt.commands.targets import STANDARD_INPUT, plan_targets, prepare_targets, writing
 from gigastt.errors import RequestError
 from gigastt.processes import use_one_thread
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from gigastt.speech.recognizer import Recognizer
     from gigastt.transcribe import Segment
 
-STANDARD_INPUT = "-"
 _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 
 
@@ -45,39 +45,56 @@ _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 )
 @click.option(
     "--output-dir",
+    cls=NonEmptyOption,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write a file for each input into this folder instead of to standard output.",
+    help="Write a file for each input into this folder (talk.wav becomes talk.srt) instead of to standard output; "
+    "inputs of the same name keep their folders.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace files that are there already in --output-dir.")
 @model_options
 def transcribe(
     files: tuple[str, ...],
     form: OutputForm,
     output_dir: Path | None,
+    overwrite: bool,
     model: str,
     model_dir: Path,
     precision: Precision,
 ) -> int:
-    """Transcribe audio files (any format; - is standard input) without a server.
+    """Transcribe audio files without a server; - is standard input.
+
+    WAV, FLAC, MP3, Ogg Vorbis, Opus, M4A/AAC and WebM, told by their content.
 
     Exit code 1 if a file could not be transcribed; the others are still done.
     """
     if form in ("srt", "vtt") and len(files) > 1 and output_dir is None:
         raise click.UsageError(f"--format {form} of several files needs --output-dir: each becomes a file of its own.")
-    recognizer = open_recognizer(model, model_dir, precision)
+    if overwrite and output_dir is None:
+        raise click.UsageError("--overwrite needs --output-dir: without it nothing is written to files.")
+    targets: dict[str, Path] = {}
     if output_dir is not None:
-        output_dir.mkdir(parents=True, exist_ok=True)
+        targets = plan_targets(files, output_dir, _SUFFIXES[form])
+        prepare_targets(targets, overwrite=overwrite)
+    recognizer = open_recognizer(model, model_dir, precision)
     failed = 0
     for name in files:
         try:
-            with _open_target(name, form, output_dir) as target:
-                _transcribe_one(name, form, target, recognizer, several=len(files) > 1 and output_dir is None)
+            with writing(targets[name], overwrite=overwrite) if targets else nullcontext(sys.stdout) as target:
+                _transcribe_one(name, form, target, recognizer, several=len(files) > 1 and not targets)
         except BrokenPipeError:
             raise
         except (RequestError, OSError) as exc:
             failed += 1
-            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-            click.echo(f"gigastt: {name}: {reason}", err=True)
+            click.echo(f"gigastt: {name}: {_reason(exc, name)}", err=True)
     return 1 if failed else 0
+
+
+def _reason(exc: RequestError | OSError, name: str) -> str:
+    """Say what went wrong with a file; where it was another file than the one that is named, say which."""
+    if isinstance(exc, RequestError) or not exc.strerror:
+        return str(exc)
+    other = exc.filename2 or exc.filename
+    return exc.strerror if other in (None, name) else f"{other}: {exc.strerror}"
 
 
 def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recognizer:
@@ -131,23 +148,6 @@ def _open_source(name: str) -> Iterator[BinaryIO]:
     with tempfile.TemporaryFile() as spool:
         shutil.copyfileobj(sys.stdin.buffer, spool)
         yield spool
-
-
-@contextmanager
-def _open_target(name: str, form: OutputForm, output_dir: Path | None) -> Iterator[TextIO]:
-    """Yield where the transcript goes; a file gets its name only when it is complete."""
-    if output_dir is None:
-        yield sys.stdout
-        return
-    stem = "stdin" if name == STANDARD_INPUT else Path(name).name
-    path = output_dir / (stem + _SUFFIXES[form])
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        with unfinished.open("w", encoding="utf-8") as target:
-            yield target
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _share_read(source: BinaryIO) -> Callable[[], float]:

@@ -1,6 +1,6 @@
 """Middleware: what happens to every request before and after its route, over HTTP and WebSocket alike.
 
-    request id → metrics, log, errors as JSON → host → origin → connections → rate limit → preflight → key → route
+    request id → metrics, log, errors as JSON → connections → rate limit → host → origin → preflight → key → route
 
 Plain ASGI, on the event loop. `RequestMiddleware` is outside: its answer carries the request id, `Vary: Origin` and
 whatever the inside has added to `Exchange.headers`, also when the inside failed. `PolicyMiddleware` decides who may
@@ -36,10 +36,11 @@ log = get_logger(__name__)
 Routes = Mapping[str, tuple[str, ...]]  # a path and its methods
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_ALWAYS_OPEN = ("/health",)
-_UNLIMITED = ("/health", "/ready")
+_PROBES = ("/health", "/ready")  # exempt from every policy: load balancers call them by address, name or no name
+_ROOT = "/"  # has no route, but HAProxy's plain check asks it for its options
 _QUIET = ("/health", "/ready", "/metrics")
 _STARTS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
+_MOST_SHOWN = 100  # characters
 _CLIENT_GONE = 499  # nginx's word for it; only in the metrics and the log
 
 
@@ -143,7 +144,10 @@ class _Answer:
 
 
 class PolicyMiddleware:
-    """Let pass who may: by host, origin, connections, rate and key, in that order."""
+    """Let pass who may: by connections, rate, host, origin and key, in that order.
+
+    The rate comes early, so that a client who is refused for another reason cannot ask for ever.
+    """
 
     def __init__(
         self,
@@ -174,12 +178,7 @@ class PolicyMiddleware:
         friendly = self._origins.allows(origins)
         if origins and friendly:
             exchange_of(scope).headers.extend(cors_headers(origins[0]))
-        if path not in _ALWAYS_OPEN:
-            if not self._hosts.allows(headers.getlist("host")):
-                raise HostDenied("The server does not answer to this name. Its operator can add it: --allowed-host.")
-            if not friendly:
-                raise OriginDenied("Pages of this origin may not use the server. Its operator can: --allow-origin.")
-        if path in _UNLIMITED:
+        if path in _PROBES:
             await self._pass(scope, receive, send, headers)
             return
         place: Place | None = scope["state"].get(PLACE)
@@ -190,14 +189,21 @@ class PolicyMiddleware:
         carried = place is not None and place.shared
         with self._context.connections.carrying(key) if carried else nullcontext():
             self._limit_rate(key)
+            check_host(self._hosts, scope)
+            if not friendly:
+                log.info("origin_denied", origin=_shown(origins))
+                raise OriginDenied(
+                    f"Pages of the origin {_shown(origins)} may not use the server. Its operator can allow them: "
+                    "--allow-origin ORIGIN."
+                )
             await self._pass(scope, receive, send, headers)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         path: str = scope["path"]
-        if scope["type"] == "http" and scope["method"] == "OPTIONS" and path in self._routes:
+        if scope["type"] == "http" and scope["method"] == "OPTIONS" and (path in self._routes or path == _ROOT):
             await send_response(scope, send, self._options(path, headers))
             return
-        if path not in _UNLIMITED and self._keys is not None:
+        if path not in _PROBES and self._keys is not None:
             _check_key(self._keys, scope, headers)
         if scope["type"] == "websocket":
             exchange_of(scope).subprotocol = choose_subprotocol(scope.get("subprotocols", []))
@@ -209,9 +215,28 @@ class PolicyMiddleware:
             raise RateLimited("Too many requests from this address.", retry_after_ms=max(1, round(wait * 1000)))
 
     def _options(self, path: str, headers: Headers) -> Response:
-        methods = allowed_methods(self._routes[path])
+        methods = allowed_methods(self._routes.get(path, ()))
         asked = headers.get("access-control-request-method") is not None
         return Response(None, 204, {"allow": methods, **(preflight_headers(methods) if asked else {})})
+
+
+def check_host(hosts: HostPolicy, scope: Scope) -> None:
+    """Refuse a request to a name that the server does not answer to.
+
+    A request of HTTP/1.0 may have no `Host`: no browser sends such a one, so no page can have made it.
+
+    Raises:
+        HostDenied: the message and the log have the name.
+    """
+    names = Headers(scope=scope).getlist("host")
+    if hosts.allows(names) or (not names and scope.get("http_version") == "1.0"):
+        return
+    log.info("host_denied", host=_shown(names))
+    if len(names) != 1:
+        raise HostDenied("A request must name the server in one Host header.")
+    raise HostDenied(
+        f"The server does not answer to the name {_shown(names)}. Its operator can add it: --allowed-host NAME."
+    )
 
 
 def _check_key(keys: ApiKeys, scope: Scope, headers: Headers) -> None:
@@ -220,6 +245,11 @@ def _check_key(keys: ApiKeys, scope: Scope, headers: Headers) -> None:
         token = subprotocol_token(scope.get("subprotocols", []))
     if not keys.accepts(token):
         raise Unauthorized("The server asks for an API key: Authorization: Bearer KEY.")
+
+
+def _shown(values: list[str]) -> str:
+    """Return what a client wrote into a header, in a form and of a length that harm nobody."""
+    return ascii(", ".join(values)[:_MOST_SHOWN])
 
 
 def _request_id(presented: list[str]) -> str:

@@ -205,8 +205,8 @@ class Track:
         """Give up the audio that kills workers; the next binding begins behind it and knows nothing of it."""
         assert self._stream is None
         assert self._reach is not None
-        span = Span(self.committed, self._reach)
-        self.committed = self.consumed = self.source.skip(span.end)
+        span = Span(self.committed, self.source.lost_until(self._reach))
+        self.committed = self.consumed = self.source.skip(self._reach)
         self._resume = b""
         self._acquit()
         self._end_utterance()

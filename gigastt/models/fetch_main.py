@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gigastt.errors import GigasttError
+from gigastt.log import configure
 from gigastt.models.catalog import CatalogEntry, find
 from gigastt.models.download import DownloadOptions, download
 from gigastt.models.fetch import FetchRequest
@@ -66,6 +67,7 @@ def _end_with_parent() -> None:
 
 def main(argument: str) -> int:
     request = FetchRequest(**json.loads(argument))
+    configure("warning", request.log_format)
     options = DownloadOptions(PREPARATION, request.precision)
     return run(find(request.model), Path(request.model_dir), options)
 

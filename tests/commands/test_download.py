@@ -95,7 +95,7 @@ def test_every_command_has_its_name() -> None:
 def test_terminal_shows_one_line_drawn_again() -> None:
     stream, clock = Terminal(), Clock()
 
-    with DownloadLine(stream, clock) as console:
+    with DownloadLine(stream, clock, columns=lambda: 100) as console:
         console.show(Snapshot("checking", "a.onnx"))
         clock.now = 1.0
         console.show(Snapshot("downloading", "a.onnx", 0, 100 << 20))

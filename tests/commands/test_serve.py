@@ -130,6 +130,9 @@ def test_a_bad_value_is_one_clear_line_and_exit_code_2(
     ("text", "word"),
     [
         ("prot = 1\n", "'port'"),
+        ("pool-sise = 1\n", "'pool-size'"),
+        ("allow-bind-any = true\n", "'bind-all'"),
+        ("pool-size = 1\npool_size = 2\n", "twice"),
         ("port = 1.5\n", "whole number"),
         ("port = true\n", "whole number"),
         ("metrics = 1\n", "true or false"),

@@ -95,9 +95,55 @@ def test_files_in_a_folder_are_written_whole_or_not_at_all(tmp_path: Path, capsy
     garbage.write_bytes(b"not audio at all" * 100)
     folder = tmp_path / "subtitles"
     assert transcribe("--format", "vtt", "--output-dir", folder, SHUTTERS, garbage) == 1
-    assert [path.name for path in folder.iterdir()] == ["espeak_03.wav.vtt"]
-    assert (folder / "espeak_03.wav.vtt").read_text(encoding="utf-8").startswith("WEBVTT\n\n1\n")
+    assert [path.name for path in folder.iterdir()] == ["espeak_03.vtt"]
+    assert (folder / "espeak_03.vtt").read_text(encoding="utf-8").startswith("WEBVTT\n\n1\n")
     assert capsys.readouterr().out == ""
+
+
+def test_files_of_the_same_name_become_files_of_their_own(tmp_path: Path) -> None:
+    for folder, clip in {"a": SHUTTERS, "b": TWO_SENTENCES}.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "rec.wav").write_bytes(clip.read_bytes())
+    output = tmp_path / "out"
+    assert transcribe("--output-dir", output, tmp_path / "a" / "rec.wav", tmp_path / "b" / "rec.wav") == 0
+    assert (output / "a" / "rec.txt").read_text(encoding="utf-8") == "Закрой шторы в спальне.\n"
+    assert "Включи" in (output / "b" / "rec.txt").read_text(encoding="utf-8")
+
+
+def test_a_file_that_was_there_is_kept_unless_it_may_be_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "espeak_03.txt").write_text("mine", encoding="utf-8")
+    assert transcribe("--output-dir", tmp_path, TWO_SENTENCES, SHUTTERS) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "--overwrite" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["espeak_03.txt"]
+    assert (tmp_path / "espeak_03.txt").read_text(encoding="utf-8") == "mine"
+
+    assert transcribe("--output-dir", tmp_path, "--overwrite", SHUTTERS) == 0
+    assert (tmp_path / "espeak_03.txt").read_text(encoding="utf-8") == "Закрой шторы в спальне.\n"
+
+
+def test_a_folder_that_cannot_be_made_is_one_line_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert transcribe("--output-dir", tmp_path / "file" / "out", SHUTTERS) == 2
+    error = capsys.readouterr().err
+    assert error == f"gigastt: --output-dir: cannot make the folder {tmp_path / 'file' / 'out'}: Not a directory.\n"
+
+
+def test_overwriting_needs_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert transcribe("--overwrite", SHUTTERS) == 2
+    assert "--output-dir" in capsys.readouterr().err
+
+
+def test_the_help_lists_the_formats(capsys: pytest.CaptureFixture[str]) -> None:
+    assert transcribe("--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "any format" not in text
+    assert "WAV, FLAC, MP3, Ogg Vorbis, Opus, M4A/AAC and WebM" in text
 
 
 def test_standard_input_is_a_file_like_any_other(

@@ -37,9 +37,9 @@ def test_alive_at_once_and_ready_tells_the_percent(hub: FakeHub, tmp_path: Path)
     hub.standing = Fault("stall", at=370_111)  # of 1,000,300 bytes in all
     server = start(tmp_path)
     try:
-        wait_for(lambda: server.logged("listening"), timeout=30)
+        wait_for(lambda: server.logged("listening"))
         assert server.get("/health").status_code == 200
-        wait_for(lambda: "downloading 37 %" in server.get("/ready").text, timeout=30)
+        wait_for(lambda: "downloading 37 %" in server.get("/ready").text)
         answer = server.get("/ready")
         assert (answer.status_code, answer.json()["reason"]) == (503, "model_missing")
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
+import re
 import signal
 import socket
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gigastt.errors import PortUnavailable
@@ -17,6 +21,7 @@ from tests.server import ServerProcess, clean_environment, command, run_program
 from tests.waiting import wait_for, wait_until
 
 CLIP = load_clips()[0]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -110,7 +115,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_whole_group_and_still_drains() -> None
                 break
         os.killpg(process.pid, signal.SIGINT)
         rest = process.stderr.read()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert "Traceback" not in rest
     finally:
         process.kill()
@@ -118,6 +123,38 @@ def test_ctrl_c_in_a_terminal_reaches_the_whole_group_and_still_drains() -> None
         process.stderr.close()
 
 
+def test_on_a_terminal_the_start_ends_with_what_to_try() -> None:
+    terminal, theirs = pty.openpty()
+    os.set_blocking(terminal, False)
+    shown = bytearray()
+
+    def greeted() -> bool:
+        with contextlib.suppress(OSError):  # nothing yet, or nobody there any more
+            shown.extend(os.read(terminal, 65_536))
+        return b"Try, from another terminal" in shown and b"gigastt download" in shown
+
+    arguments = ("serve", "--model", "demo", "--port", "0", "--pool-size", "1")
+    with subprocess.Popen(command(*arguments), stderr=theirs, env=clean_environment(), cwd=ROOT) as process:
+        try:
+            os.close(theirs)
+            wait_for(greeted, 60)
+            text = shown.decode().rpartition("gigastt is ready on ")[2]
+            asked = re.search(r"curl --data-binary @(\S+) (http://\S+)", text)
+            assert asked is not None
+            answer = httpx.post(asked[2], content=(ROOT / asked[1]).read_bytes(), timeout=60)
+            assert answer.json()["text"] == "Закрой шторы в спальне."
+        finally:
+            process.terminate()
+            wait_for(lambda: (greeted(), process.poll() is not None)[1], 30)  # a full terminal would hold it up
+            os.close(terminal)
+
+
+def test_in_a_log_the_start_ends_with_one_event_that_has_the_address(server: ServerProcess) -> None:
+    [ready] = server.logged("ready")
+    assert ready["url"] == server.url
+    assert server.prose == []
+
+
 def test_a_free_port_is_told(server: ServerProcess) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60):
         pass

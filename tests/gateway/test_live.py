@@ -42,7 +42,7 @@ class Client:
 
     async def receive(self, kind: str) -> dict[str, Any]:
         """Read up to the next message of a kind."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while True:
                 message: dict[str, Any] = json.loads(await self.socket.recv())
                 self.messages.append(message)
@@ -61,7 +61,7 @@ class Client:
         return await self.read_to_close()
 
     async def read_to_close(self) -> int:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             try:
                 while True:
                     self.messages.append(json.loads(await self.socket.recv()))
