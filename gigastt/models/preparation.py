@@ -122,7 +122,7 @@ def optimize_files(
             for source in (files.decoder, files.joint, files.vocabulary):
                 if not (folder / source.name).exists() or not source.samefile(folder / source.name):
                     with replacing(folder / source.name) as copy:
-                        shutil.copyfile(source, copy)
+                        _copy(source, copy)
             report = make_encoder(files.encoder, folder, preparation, progress)
             progress.begin("optimizing", subject="loading and search")
             report += preparation.prepare(folder / ENCODER_OPTIMIZED)
@@ -130,6 +130,20 @@ def optimize_files(
             raise DownloadFailed(f"Cannot use {folder}: {exc.strerror or exc}.") from exc
         progress.begin("done")
     return folder, report
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy one of a model's files whole.
+
+    Raises:
+        ModelInvalid: a graph keeps its weights in another file, which is not there.
+    """
+    if source.suffix == ".onnx":
+        from gigastt.models.optimize.graph import copy_model
+
+        copy_model(source, target)
+    else:
+        shutil.copyfile(source, target)
 
 
 def _optimize(source: Path, target: Path, tell: Tell) -> list[str]:

@@ -1,17 +1,22 @@
 """Passes that recognise spelled-out attention: rotary positions before the projections, and the heads.
 
-Patterns are matched on operators and on the shapes seen in a trial run, so that it does not matter how an
-exporter computes a shape.
+Patterns are matched on few operators and on the values of a trial run, so that it does not matter how an exporter
+computes a shape or a scale, or in which layout it multiplies.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 
 from gigastt.models.optimize.graph import MICROSOFT, Graph, attribute, matching
-from gigastt.models.optimize.observe import Values, look_inside
+from gigastt.models.optimize.observe import Floats, Values, look_inside, relative_difference
+
+_LAYOUT = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Cast", "Identity")
+_SAME = 1e-4  # float32 rounding of one attention
 
 
 def rotary_positions(graph: Graph) -> int:
@@ -96,86 +101,119 @@ def _has_perm(node: onnx.NodeProto, perm: list[int]) -> bool:
 
 
 def fuse_attention(graph: Graph) -> int:
-    """Replace scores, softmax and the weighted sum by one MultiHeadAttention."""
+    """Replace scores, softmax and the weighted sum by one MultiHeadAttention.
+
+    What comes before and behind them (splitting into heads, scaling, turning, joining) is not matched: the values
+    [batch, time, width] around it are found, and attention over them must give what the graph gives.
+    """
     values, producers, users = look_inside(graph), graph.producers(), graph.consumers()
     count = 0
     for softmax in matching(graph.nodes, "Softmax"):
-        end = _attention_end(softmax, users)
-        if end is None or attribute(softmax, "axis", -1) not in (-1, 3):
+        found = _match_attention(softmax, graph, values, producers, users)
+        if found is None:
             continue
-        weighted, reshape = end
-        scores = _trace(softmax.input[0], graph, producers)
-        product = producers.get(scores.base)
-        if product is None or product.op_type != "MatMul" or scores.perm is not None:
-            continue
-        q, k = (_trace(name, graph, producers) for name in product.input)
-        v = _trace(weighted.input[1], graph, producers)
-        if (q.perm, k.perm, v.perm) != ((0, 2, 1, 3), (0, 2, 3, 1), (0, 2, 1, 3)) or v.factor != 1.0:
-            continue
-        flats = [_unsplit(traced.base, values, producers) for traced in (q, k, v)]
-        if None in flats or values[reshape.output[0]].ndim != 3:
-            continue
-        graph.remove(reshape)
+        graph.remove(found.end)
         graph.add(
             "MultiHeadAttention",
-            [name for name in flats if name is not None],
-            [reshape.output[0]],
+            [found.q, found.k, found.v],
+            [found.end.output[0]],
             domain=MICROSOFT,
-            num_heads=values[q.base].shape[2],
-            scale=scores.factor * q.factor * k.factor,
+            num_heads=found.heads,
+            scale=found.scale,
         )
         count += 1
     return count
 
 
 @dataclass(frozen=True, slots=True)
-class _Traced:
-    """A value followed upwards through scalar factors and Transposes."""
+class _Attention:
+    """Attention over `q`, `k` and `v`, [batch, time, width] each; `end` is the node that gives as much."""
 
-    base: str
-    perm: tuple[int, ...] | None
+    q: str
+    k: str
+    v: str
+    heads: int
+    scale: float
+    end: onnx.NodeProto
+
+
+def _match_attention(
+    softmax: onnx.NodeProto,
+    graph: Graph,
+    values: Values,
+    producers: dict[str, onnx.NodeProto],
+    users: dict[str, list[onnx.NodeProto]],
+) -> _Attention | None:
+    """Find what surrounds a softmax, and prove by the values of the trial that it is attention."""
+    weighted = _only_user(softmax.output[0], users)
+    while weighted is not None and weighted.op_type in _LAYOUT:
+        weighted = _only_user(weighted.output[0], users)
+    if weighted is None or weighted.op_type != "MatMul":
+        return None
+    end = _only_user(weighted.output[0], users)
+    while end is not None and end.op_type in _LAYOUT and values[end.output[0]].ndim != 3:
+        end = _only_user(end.output[0], users)
+    scores = _climb(softmax.input[0], graph, producers, lambda name: producers[name].op_type == "MatMul")
+    if end is None or end.op_type not in _LAYOUT or scores is None:
+        return None
+    batch, time, width = values[end.output[0]].shape
+    heads, rest = divmod(values[scores.name].size, batch * time * time)
+    if rest or heads < 1 or width % heads:
+        return None
+
+    def is_flat(name: str) -> bool:
+        return values[name].shape == (batch, time, width)
+
+    q, k = (_climb(name, graph, producers, is_flat) for name in producers[scores.name].input)
+    v = _climb(weighted.input[1], graph, producers, is_flat)
+    if q is None or k is None or v is None or v.factor != 1.0:
+        return None
+    scale = scores.factor * q.factor * k.factor
+    expected = _attend(values[q.name], values[k.name], values[v.name], heads, scale)
+    if relative_difference(values[end.output[0]], expected) > _SAME:
+        return None
+    return _Attention(q.name, k.name, v.name, heads, scale, end)
+
+
+@dataclass(frozen=True, slots=True)
+class _Climbed:
+    """A value above another one, which is it times `factor`, in some layout."""
+
+    name: str
     factor: float
 
 
-def _trace(name: str, graph: Graph, producers: dict[str, onnx.NodeProto]) -> _Traced:
-    perm: list[int] | None = None
+def _climb(
+    name: str, graph: Graph, producers: dict[str, onnx.NodeProto], is_found: Callable[[str], bool]
+) -> _Climbed | None:
+    """Go up through changes of layout and scalar factors, to the first value that `is_found`."""
     factor = 1.0
     while (node := producers.get(name)) is not None:
-        if node.op_type == "Transpose":
-            inner = list(attribute(node, "perm"))
-            perm = inner if perm is None else [inner[axis] for axis in perm]
-            name = node.input[0]
-            continue
+        if is_found(name):
+            return _Climbed(name, factor)
         scalars = [graph.scalar(other) for other in node.input]
-        if node.op_type == "Div" and scalars[1] is not None:
+        if node.op_type in _LAYOUT:
+            name = node.input[0]
+        elif node.op_type == "Div" and scalars[1]:
             factor, name = factor / scalars[1], node.input[0]
-        elif node.op_type == "Mul" and (scalars[0] is not None or scalars[1] is not None):
-            at = 0 if scalars[0] is None else 1
-            factor, name = factor * (scalars[1 - at] or 0.0), node.input[at]
+        elif node.op_type == "Mul" and (known := next((s for s in scalars if s is not None), None)) is not None:
+            factor, name = factor * known, node.input[0 if scalars[0] is None else 1]
         else:
-            break
-    return _Traced(name, None if perm is None else tuple(perm), factor)
+            return None
+    return None
 
 
-def _attention_end(
-    softmax: onnx.NodeProto, users: dict[str, list[onnx.NodeProto]]
-) -> tuple[onnx.NodeProto, onnx.NodeProto] | None:
-    """The weighted sum and the Reshape that joins the heads again."""
-    weighted = users.get(softmax.output[0], [])
-    if len(weighted) != 1 or weighted[0].op_type != "MatMul" or weighted[0].input[0] != softmax.output[0]:
-        return None
-    turn = users.get(weighted[0].output[0], [])
-    if len(turn) != 1 or not _has_perm(turn[0], [0, 2, 1, 3]):
-        return None
-    joined = users.get(turn[0].output[0], [])
-    return (weighted[0], joined[0]) if len(joined) == 1 and joined[0].op_type == "Reshape" else None
+def _only_user(name: str, users: dict[str, list[onnx.NodeProto]]) -> onnx.NodeProto | None:
+    found = users.get(name, [])
+    return found[0] if len(found) == 1 else None
 
 
-def _unsplit(name: str, values: Values, producers: dict[str, onnx.NodeProto]) -> str | None:
-    """[batch, time, heads, dim] → the [batch, time, width] that was reshaped into it."""
-    reshape = producers.get(name)
-    if reshape is None or reshape.op_type != "Reshape":
-        return None
-    flat, split = values[reshape.input[0]].shape, values[name].shape
-    same = len(split) == 4 and flat == (split[0], split[1], split[2] * split[3])
-    return reshape.input[0] if same else None
+def _attend(q: Floats, k: Floats, v: Floats, heads: int, scale: float) -> Floats:
+    """Scaled dot-product attention without a mask over [batch, time, width]."""
+    batch, time, width = q.shape
+    by_head = [value.reshape(batch, time, heads, width // heads).transpose(0, 2, 1, 3) for value in (q, k, v)]
+    scores = scale * by_head[0] @ by_head[1].transpose(0, 1, 3, 2)
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    weighted = (weights / weights.sum(axis=-1, keepdims=True)) @ by_head[2]
+    joined: Floats = weighted.transpose(0, 2, 1, 3).reshape(batch, time, width)
+    return joined

@@ -1,27 +1,54 @@
-"""Passes that leave work out: masks that mask nothing, factors that fit into weights, a slow fusion avoided."""
+"""Passes that leave work out: values that never change, masks that mask nothing, factors that fit into weights."""
 
 from __future__ import annotations
 
 import numpy as np
+import onnx
 
 from gigastt.models.optimize.graph import Graph, matching
 from gigastt.models.optimize.observe import look_inside
 
 _JOINS = ("Where", "Mul", "Add")
+_LOOKS = ((2, 85), (1, 61), (2, 133))  # rows and feature frames; sizes of an encoder are none of these
+_MOST_ELEMENTS = 1 << 20
+
+
+def fold_constants(graph: Graph) -> int:
+    """Keep what does not depend on the input as a weight: scales and sizes that an exporter computes from shapes.
+
+    A value counts as constant if it depends on nothing in the input but its shape, and is the same for inputs of
+    different rows and lengths.
+    """
+    looks = [look_inside(graph, *look) for look in _LOOKS]
+    content = set[str]().union(*(_downstream(graph, value.name, through_shapes=False) for value in graph.inputs))
+    outputs, folded = set(graph.output_names), set[str]()
+    for node in graph.nodes:
+        name = node.output[0]
+        if len(node.output) != 1 or name in content or name in outputs or looks[0][name].size > _MOST_ELEMENTS:
+            continue
+        if all(np.array_equal(looks[0][name], look[name]) for look in looks[1:]):
+            folded.add(name)
+    graph.nodes = [node for node in graph.nodes if node.output[0] not in folded]
+    graph.weights |= {name: looks[0][name] for name in folded}
+    return len(folded)
 
 
 def drop_masks(graph: Graph) -> int:
     """Take out every mask made from `length`: with rows of one length it changes nothing.
 
     A mask is recognised by what it does, not by its operators: a node joins audio with something that depends
-    on `length` alone, and its output equals its audio input. The graph is then wrong for padded rows.
+    on `length` alone, and its output equals its audio input. The graph is then wrong for padded rows. A guard that
+    replaces NaN goes as well: only a row that is masked whole has any.
     """
-    values = look_inside(graph)
+    values, producers = look_inside(graph), graph.producers()
     audio = _downstream(graph, graph.inputs[0].name, through_shapes=False)
     length = _downstream(graph, graph.inputs[1].name, through_shapes=True)
     renamed: dict[str, str] = {}
     for node in graph.nodes:
-        if node.op_type not in _JOINS or not any(name in length and name not in audio for name in node.input):
+        if node.op_type not in _JOINS:
+            continue
+        guards = node.op_type == "Where" and _is_made_by(node.input[0], "IsNaN", producers)
+        if not guards and not any(name in length and name not in audio for name in node.input):
             continue
         output = values[node.output[0]]
         for name in node.input:
@@ -31,6 +58,10 @@ def drop_masks(graph: Graph) -> int:
     graph.nodes = [node for node in graph.nodes if node.output[0] not in renamed]
     graph.redirect(renamed)
     return len(renamed)
+
+
+def _is_made_by(name: str, kind: str, producers: dict[str, onnx.NodeProto]) -> bool:
+    return name in producers and producers[name].op_type == kind
 
 
 def _downstream(graph: Graph, start: str, *, through_shapes: bool) -> set[str]:

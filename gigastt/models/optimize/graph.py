@@ -7,6 +7,7 @@ encoder copies none of them. Knows nothing of what the graph computes.
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import uses_external_data
 
 from gigastt.errors import ModelInvalid
 
@@ -45,15 +47,8 @@ class Graph:
 
     @classmethod
     def load(cls, path: Path) -> Graph:
-        """Read a model file.
-
-        Raises:
-            ModelInvalid: it is not there or no ONNX file.
-        """
-        try:
-            return cls(onnx.load(path))
-        except (OSError, ValueError, RuntimeError, DecodeError) as exc:
-            raise ModelInvalid(f"{path.name} is not a readable ONNX model.") from exc
+        """Read a model file; raises as `load_model`."""
+        return cls(load_model(path))
 
     def copy(self) -> Graph:
         """A copy that shares the weights' arrays (no pass writes into one)."""
@@ -151,6 +146,37 @@ class Graph:
         graph = helper.make_graph(self.nodes, "encoder", self.inputs, self.outputs, initializers)
         opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid(MICROSOFT, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="gigastt"), apart
+
+
+def load_model(path: Path) -> onnx.ModelProto:
+    """Read a model file, weights in other files included.
+
+    Raises:
+        ModelInvalid: it is not there, no ONNX file, or a file that it names is not beside it.
+    """
+    try:
+        return onnx.load(path)
+    except onnx.checker.ValidationError as exc:
+        message = f"{path.name} keeps its weights in another file, which must be a plain file beside it."
+        raise ModelInvalid(message) from exc
+    except (OSError, ValueError, RuntimeError, DecodeError) as exc:
+        raise ModelInvalid(f"{path.name} is not a readable ONNX model.") from exc
+
+
+def copy_model(source: Path, target: Path) -> None:
+    """Copy a model file; weights in another file come along inside it.
+
+    Raises:
+        ModelInvalid: as `load_model`.
+    """
+    try:
+        stored = onnx.load(source, load_external_data=False).graph.initializer
+    except DecodeError:  # whoever loads the copy says so
+        stored = []
+    if any(map(uses_external_data, stored)):
+        onnx.save(load_model(source), target)
+    else:
+        shutil.copyfile(source, target)
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:

@@ -20,6 +20,7 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Values: TypeAlias = dict[str, npt.NDArray[Any]]
 MELS = 64
 _LOOK_FRAMES = 85  # 22 encoder frames: short, and no other dimension of a known encoder
+_ROW_DIFFERENCE = 1e-3  # rounding; a row that sees its neighbours differs by far more
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +69,45 @@ def run(graph: Graph, trials: list[Trial], outputs: list[str] | None = None) -> 
         return [
             dict(zip(names, session.run(names, {features: t.features, length: t.lengths}), strict=True)) for t in trials
         ]
-    except Exception as exc:
-        raise ValueError(str(exc)) from exc
+    except Exception as exc:  # onnxruntime's own classes have no common base
+        raise ValueError(str(exc).strip().partition("\n")[0]) from exc
 
 
-def look_inside(graph: Graph) -> Values:
-    """Every value of the graph for one short trial of two rows (where the graph takes two), weights included."""
+def look_inside(graph: Graph, rows: int = 2, frames: int = _LOOK_FRAMES) -> Values:
+    """Every value of the graph for one short trial, weights and inputs included.
+
+    Args:
+        rows: of the trial; one where the graph takes no more.
+        frames: feature frames of each row.
+    """
     names = [name for node in graph.nodes for name in node.output if name]
-    return {**graph.weights, **run(graph, [make_trial(min(2, graph.batch), _LOOK_FRAMES)], names)[0]}
+    trial = make_trial(min(rows, graph.batch), frames)
+    features, length = (value.name for value in graph.inputs[:2])
+    inputs: Values = {features: trial.features, length: trial.lengths}
+    return {**graph.weights, **inputs, **run(graph, [trial], names)[0]}
 
 
-def free_batch(graph: Graph) -> None:
-    """Make the batch dynamic where the exporter fixed it, if the graph runs with another batch at all."""
+def settle_batch(graph: Graph) -> None:
+    """Make the declared batch true: dynamic if a row comes out of a batch as it does alone, else 1."""
     graph.batch = 2
-    fixed = [v for v in (*graph.inputs, *graph.outputs) if v.type.tensor_type.shape.dim[0].HasField("dim_value")]
-    if not fixed:
-        return
-    sizes = [value.type.tensor_type.shape.dim[0].dim_value for value in fixed]
-    for value in fixed:
-        value.type.tensor_type.shape.dim[0].dim_param = "batch_size"
+    declared = [v.type.tensor_type.shape.dim for v in (*graph.inputs, *graph.outputs)]
+    for dimensions in declared:
+        if dimensions:
+            dimensions[0].dim_param = "batch_size"
+    pair = make_trial(2, _LOOK_FRAMES)
     try:
-        run(graph, [make_trial(2, _LOOK_FRAMES)])
+        alone, together = run(graph, [Trial(pair.features[1:]), pair])
+        graph.batch = 2 if all(_is_row(alone[name], together[name]) for name in alone) else 1
     except ValueError:
-        for value, size in zip(fixed, sizes, strict=True):
-            value.type.tensor_type.shape.dim[0].dim_value = size
         graph.batch = 1
+    if graph.batch == 1:
+        for dimensions in declared:
+            if dimensions:
+                dimensions[0].dim_value = 1
+
+
+def _is_row(alone: npt.NDArray[Any], together: npt.NDArray[Any]) -> bool:
+    return len(together) == 2 and relative_difference(alone, together[1:]) < _ROW_DIFFERENCE
 
 
 def relative_difference(reference: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:

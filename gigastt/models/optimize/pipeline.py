@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from gigastt.errors import ModelInvalid
 from gigastt.models.optimize.attention import fuse_attention, rotary_positions
-from gigastt.models.optimize.fold import drop_masks, fold_factors, keep_sums
+from gigastt.models.optimize.fold import drop_masks, fold_constants, fold_factors, keep_sums
 from gigastt.models.optimize.graph import Graph
 from gigastt.models.optimize.layout import (
     cut_round_trips,
@@ -19,7 +21,8 @@ from gigastt.models.optimize.layout import (
     pointwise_convolutions,
     sink_transposes,
 )
-from gigastt.models.optimize.observe import Trial, Values, free_batch, make_trial, relative_difference, run
+from gigastt.models.optimize.norms import join_norms
+from gigastt.models.optimize.observe import Trial, Values, make_trial, relative_difference, run, settle_batch
 from gigastt.models.optimize.quantise import quantise
 from gigastt.models.optimize.tidy import tidy
 
@@ -40,15 +43,22 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """What a pass did; `difference` is relative, against the graph before it."""
+    """What a pass did.
+
+    difference: relative, against the graph before it; 0 where the pass came to no result.
+    reason: why it was undone, in words; empty where it was not.
+    """
 
     name: str
     outcome: Outcome
     places: int = 0
     difference: float = 0.0
+    reason: str = ""
 
 
 PASSES = (
+    Pass("constants kept as weights", fold_constants),
+    Pass("layer norms joined", join_norms),
     Pass("masks of equal lengths left out", drop_masks),
     Pass("factors folded into weights", fold_factors),
     Pass("one rotary embedding per layer", rotary_positions),
@@ -76,7 +86,7 @@ def run_passes(
     if graph.opset < MINIMUM_OPSET:
         raise ModelInvalid(f"Expected an ONNX graph of opset {MINIMUM_OPSET} or later, but got {graph.opset}.")
     tidy(graph)
-    free_batch(graph)
+    settle_batch(graph)
     trials = [make_trial(1, 203), make_trial(min(2, graph.batch), 90, seed=1)]
     reference = run(graph, trials)
     results: list[PassResult] = []
@@ -86,27 +96,33 @@ def run_passes(
         candidate = graph.copy()
         try:
             places = step.rewrite(candidate)
-        except (ValueError, LookupError, TypeError):  # a graph of a kind the pass was not written for
-            results.append(PassResult(step.name, "undone", 0, float("inf")))
+            if not places:
+                results.append(PassResult(step.name, "not found"))
+                continue
+            difference, values = _compare(candidate, trials, reference)
+        except (ValueError, LookupError, TypeError, AttributeError) as exc:  # a graph that the pass was not written for
+            results.append(PassResult(step.name, "undone", reason=f"{type(exc).__name__}: {exc}"))
             continue
-        if not places:
-            results.append(PassResult(step.name, "not found"))
-            continue
-        difference, values = _compare(candidate, trials, reference)
         if difference <= step.tolerance:
             graph, reference = candidate, values
             results.append(PassResult(step.name, "done", places, difference))
         else:
-            results.append(PassResult(step.name, "undone", places, difference))
+            results.append(
+                PassResult(step.name, "undone", places, difference, f"it changed the result by {difference:.2%}")
+            )
     return graph, results
 
 
 def _compare(graph: Graph, trials: list[Trial], reference: list[Values]) -> tuple[float, list[Values]]:
-    """Run a rewritten graph; returns the largest relative difference of any output, infinite if it does not run."""
-    try:
-        tidy(graph)
-        values = run(graph, trials)
-    except ValueError:
-        return float("inf"), []
+    """Run a rewritten graph; return the largest relative difference of any output, and the outputs.
+
+    Raises:
+        ValueError: onnxruntime does not take the graph, or its outputs are not comparable.
+    """
+    tidy(graph)
+    values = run(graph, trials)
     pairs = [(old[name], new[name]) for old, new in zip(reference, values, strict=True) for name in old]
-    return max(relative_difference(old, new) for old, new in pairs), values
+    difference = max(relative_difference(old, new) for old, new in pairs)
+    if not np.isfinite(difference):
+        raise ValueError("an output has another shape, or numbers that are none")
+    return difference, values

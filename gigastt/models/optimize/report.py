@@ -50,5 +50,5 @@ class Report:
             if step.outcome == "not found":
                 lines.append(f"Left out, its pattern is not in this file: {step.name}.")
             elif step.outcome == "undone":
-                lines.append(f"Undone, it changed the result by {step.difference:.2%}: {step.name}.")
+                lines.append(f"Undone: {step.name} ({step.reason}).")
         return lines
