@@ -41,7 +41,7 @@ ATTACKS: dict[str, Attack] = {
     "endless_chunk_extension": Attack(http_attacks.endless_chunk_extension),
     "slow_headers": Attack(http_attacks.slow_headers),
     "h2c_smuggling": Attack(http_attacks.h2c_smuggling),
-    "header_only_uploads": Attack(http_attacks.header_only_uploads),
+    "header_only_uploads": Attack(http_attacks.header_only_uploads, least_seconds=15),
     "tiny_frames": Attack(websocket_attacks.tiny_frames),
     "pings": Attack(websocket_attacks.pings),
     "pongs": Attack(websocket_attacks.pongs),
