@@ -21,6 +21,7 @@ _PIPELINED_BYTES = 40 * MEBIBYTE
 _HEADERS = 10_000
 _HEADS_EVERY = 0.1  # seconds: a head of 10,000 headers has some 80 kB
 _CHUNKS_TOGETHER = 10_000_000  # bytes a second
+_EXTENSION_BYTES = 16 * MEBIBYTE  # the kernel may take some of them from a connection that nobody reads any more
 _SLOW_CONNECTIONS = 500
 _HEADER_ONLY_UPLOADS = 10_050
 _CONNECTS_AT_ONCE = 200
@@ -102,25 +103,31 @@ async def tiny_chunks(target: Target, notes: Notes) -> None:
 
 async def chunk_extensions(target: Target, notes: Notes) -> None:
     """Upload one byte for every 32 kB of a chunk's extension."""
-    await _chunks(target, notes, b"1;" + b"x" * 32_768 + b"\r\nx\r\n")
+    await _chunks(target, notes, b"1;" + b"x" * 32_768 + b"\r\nx\r\n", most=_EXTENSION_BYTES)
 
 
 async def endless_chunk_extension(target: Target, notes: Notes) -> None:
     """Send one chunk's extension without end."""
-    await _chunks(target, notes, b"x" * 32_768, first=b"1;")
+    await _chunks(target, notes, b"x" * 32_768, first=b"1;", most=_EXTENSION_BYTES)
 
 
-async def _chunks(target: Target, notes: Notes, chunk: bytes, *, first: bytes = b"") -> None:
+async def _chunks(target: Target, notes: Notes, chunk: bytes, *, first: bytes = b"", most: int = 0) -> None:
+    """Send chunks at a pace; where one connection gets rid of more than `most` bytes of them, note that it passed."""
+
     async def attack(number: int) -> None:
         while not target.over:
+            sent = Notes()
             try:
                 async with connected(target, number) as peer:
                     notes.seen["connections"] += 1
                     await peer.send(target.head("POST /v1/transcribe", "Transfer-Encoding: chunked") + first)
-                    await send_paced(peer, chunk, target, notes, _CHUNKS_TOGETHER / len(target.sources))
+                    await send_paced(peer, chunk, target, sent, _CHUNKS_TOGETHER / len(target.sources))
             except ConnectionError:
                 notes.seen["hung_up"] += 1
                 await asyncio.sleep(0.1)
+            finally:
+                notes.seen.update(sent.seen)
+                notes.seen["passed"] += bool(most) and sent.seen["bytes"] > most
 
     await together(target, len(target.sources), attack)
 
