@@ -5,8 +5,9 @@ of its own, twenty people speak, each in one session after the other, a file is 
 asked every 50 ms. Before them the same without an attack: the control. Prints one JSON object. Needs Linux.
 
 Held is an attack when the honest finals' p95 is at most 1.5 times that of the control, `/health` is answered within
-50 ms (p99), the gateway's memory stays under 150 MB, nobody honest is refused, the log has no traceback, a client that
-does not read is gone within 10 s, and nothing passed that must not: a request in a body, a head over its limit.
+50 ms (p99), a small upload within 5 s (p95), the gateway's memory stays under 150 MB, nobody honest is refused, the log
+has no traceback, a client that does not read is gone within 10 s, and nothing passed that must not: a request in a
+body, a head over its limit.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from benchmarks.server_process import ServerProcess, serve
 STREAMS = 20
 MOST_FINAL_RATIO = 1.5
 MOST_HEALTH_SECONDS = 0.05
+MOST_UPLOAD_SECONDS = 5.0  # a file of some ten seconds, which takes a fifth of one alone
 MOST_MEMORY_MIB = 150e6 / 2**20
 MOST_KEPT_SECONDS = 10.0
 BREACHES = ("smuggled", "passed", "unanswered")
@@ -115,6 +117,7 @@ def judge(result: dict[str, Any], control: dict[str, Any]) -> dict[str, Any]:
     held = {
         "finals": ratio is not None and ratio <= MOST_FINAL_RATIO,
         "health": result["health_seconds"]["p99"] <= MOST_HEALTH_SECONDS,
+        "uploads": result["upload_seconds"] is not None and result["upload_seconds"]["p95"] <= MOST_UPLOAD_SECONDS,
         "memory": result["gateway_memory_mib"] <= MOST_MEMORY_MIB and "broken_off" not in attacker,
         "nobody_refused": not result["refused"],
         "no_traceback": not result["tracebacks"],

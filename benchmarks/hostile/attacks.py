@@ -52,7 +52,7 @@ ATTACKS: dict[str, Attack] = {
     "audio_never_reads": Attack(websocket_attacks.audio_never_reads, least_seconds=20),
     "pings_never_reads": Attack(websocket_attacks.pings_never_reads, least_seconds=20),
     "full_pace": Attack(websocket_attacks.full_pace),
-    "silent_sessions": Attack(websocket_attacks.silent_sessions),
+    "silent_sessions": Attack(websocket_attacks.silent_sessions, ("--pool-checkout-timeout-secs", "5")),
     "sse_never_reads": Attack(upload_attacks.sse_never_reads, least_seconds=20),
     "slow_uploads": Attack(upload_attacks.slow_uploads),
     "bombs": Attack(upload_attacks.bombs),

@@ -83,6 +83,7 @@ def figures(**changes: Any) -> dict[str, Any]:
     return {
         "final_seconds": {"p95": 0.1},
         "health_seconds": {"p99": 0.01},
+        "upload_seconds": {"p95": 0.2},
         "gateway_memory_mib": 60.0,
         "refused": {},
         "tracebacks": 0,
@@ -98,6 +99,7 @@ def figures(**changes: Any) -> dict[str, Any]:
         ({"final_seconds": {"p95": 0.16}}, ["finals"]),
         ({"final_seconds": None}, ["finals"]),
         ({"health_seconds": {"p99": 0.06}}, ["health"]),
+        ({"upload_seconds": {"p95": 5.1}}, ["uploads"]),
         ({"gateway_memory_mib": 150.0}, ["memory"]),
         ({"attacker": {"broken_off": "memory"}}, ["memory"]),
         ({"refused": {"upload: 503": 1}}, ["nobody_refused"]),
