@@ -53,7 +53,7 @@ ATTACKS: dict[str, Attack] = {
     "pings_never_reads": Attack(websocket_attacks.pings_never_reads, least_seconds=20),
     "full_pace": Attack(websocket_attacks.full_pace),
     "silent_sessions": Attack(websocket_attacks.silent_sessions, ("--pool-checkout-timeout-secs", "5")),
-    "sse_never_reads": Attack(upload_attacks.sse_never_reads, least_seconds=20),
+    "sse_never_reads": Attack(upload_attacks.sse_never_reads, least_seconds=40),
     "slow_uploads": Attack(upload_attacks.slow_uploads),
     "bombs": Attack(upload_attacks.bombs),
     "dripped_bodies": Attack(

@@ -6,8 +6,10 @@ import asyncio
 import io
 import wave
 
+import numpy as np
+
 from benchmarks.hostile.bombs import long_flac, slow_flac
-from benchmarks.hostile.peer import Notes, Peer, Target, connected, every, together
+from benchmarks.hostile.peer import Notes, Target, connected, every, together
 from benchmarks.hostile.websocket_attacks import speech, watch_non_reader
 
 _SLOW_UPLOADS = 40
@@ -18,7 +20,8 @@ _TINY_EVERY = 1 / 7
 _DRIP = 700  # bytes a second: just over the 16 KiB in 30 s that a body has to bring
 DRIPPED_BODY_LIMIT = 2_000_000  # of a server that is dripped at: two bodies of this size fill its room for bodies
 _DRIPPED_LEFT = 60_000  # bytes of each body that are dripped; the others come at once
-_NON_READERS = 4
+_NON_READERS = 2
+_TIMES = 80  # half a minute each
 
 
 def upload(target: Target, body: bytes, path: str = "/v1/transcribe") -> bytes:
@@ -92,16 +95,16 @@ async def dripped_bodies(target: Target, notes: Notes) -> None:
 
 
 async def sse_never_reads(target: Target, notes: Notes) -> None:
-    """Have four long files told as events, and read none; again when the server lets go."""
-    request = upload(target, speech_file(20), "/v1/transcribe/stream")
+    """Have files of forty minutes told as events, and read none; again when the server lets go."""
+    request = upload(target, long_speech(), "/v1/transcribe/stream")
 
     async def attack(number: int) -> None:
         while not target.over:
             try:
                 async with connected(target, number, receive_buffer=2_048) as peer:
                     notes.seen["uploads"] += 1
-                    await peer.send(request)
-                    await watch_non_reader(target, notes, peer, asyncio.create_task(_send_more(peer)))
+                    sending = asyncio.create_task(peer.send(request))
+                    await watch_non_reader(target, notes, peer, sending)
             except OSError as exc:
                 notes.seen[type(exc).__name__] += 1
                 await asyncio.sleep(0.5)
@@ -109,19 +112,13 @@ async def sse_never_reads(target: Target, notes: Notes) -> None:
     await together(target, max(_NON_READERS, len(target.sources)), attack)
 
 
-async def _send_more(peer: Peer) -> None:
-    """Send a byte now and then, which belongs to no request yet: a peer that is there, and reads nothing."""
-    while True:
-        await asyncio.sleep(1)
-        await peer.send(b"\r\n")
-
-
-def speech_file(times: int) -> bytes:
-    """Return half a minute of speech so many times, as a WAV file."""
+def long_speech() -> bytes:
+    """Return forty minutes of speech as a WAV file of 8 kHz and 8 bits: its events are more than a socket's buffers."""
+    samples = np.frombuffer(speech(), "<i2")[::2]
     target = io.BytesIO()
     with wave.open(target, "wb") as file:
         file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(speech() * times)
+        file.setsampwidth(1)
+        file.setframerate(8_000)
+        file.writeframes(((samples >> 8) + 128).astype(np.uint8).tobytes() * _TIMES)
     return target.getvalue()
