@@ -71,7 +71,7 @@ class Target:
 
 @dataclass(slots=True)
 class Notes:
-    """What an attack saw: how often, and for how many seconds a peer that does not read was kept, at most."""
+    """What an attack saw, how often; and for how many seconds at most a peer was kept that took nothing any more."""
 
     seen: Counter[str] = field(default_factory=Counter)
     kept_seconds: float | None = None
@@ -258,19 +258,19 @@ async def _unless_refused(attempt: Coroutine[Any, Any, None]) -> None:
         await attempt
 
 
-def server_holds(server_port: int, peer_port: int) -> bool:
-    """Tell whether the server's process still has its end of a connection.
+def undelivered(server_port: int, peer_port: int) -> int | None:
+    """Return how many bytes wait on the server's side of a connection; None once its process has let it go.
 
-    The kernel may go on with a connection whose process has let it go, as long as the peer does not read: then its
-    row in `/proc/net/tcp` has no inode.
+    The kernel may go on with a connection that nobody owns any more, as long as the peer does not read: then its row
+    in `/proc/net/tcp` has no inode.
     """
     ports = f":{server_port:04X}", f":{peer_port:04X}"
     with Path("/proc/net/tcp").open(encoding="ascii") as table:
         for row in table:
             fields = row.split()
             if fields[1].endswith(ports[0]) and fields[2].endswith(ports[1]):
-                return fields[9] != "0"
-    return False
+                return int(fields[4].partition(":")[0], 16) if fields[9] != "0" else None
+    return None
 
 
 def many_descriptors() -> int:

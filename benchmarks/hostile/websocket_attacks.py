@@ -19,8 +19,8 @@ from benchmarks.hostile.peer import (
     connected,
     frame,
     send_paced,
-    server_holds,
     together,
+    undelivered,
     websocket,
 )
 from benchmarks.playlist import SAMPLE_RATE, load_clips, make_playlist
@@ -123,14 +123,18 @@ async def _never_read(target: Target, notes: Notes, send: Callable[[Peer], Corou
 
 
 async def watch_non_reader(target: Target, notes: Notes, peer: Peer, sending: asyncio.Task[None]) -> None:
-    """Note for how many seconds the server keeps a peer that reads nothing, at least until the attack is over."""
-    began = time.monotonic()
+    """Note for how many seconds the server keeps a peer that reads nothing, at least until the attack is over.
+
+    They count from when the peer's own buffer was full, and bytes remained on the server's side.
+    """
+    unread_since: float | None = None
     try:
-        while not target.over and server_holds(target.port, peer.port):  # noqa: ASYNC110 - nothing tells when
-            await asyncio.sleep(0.25)
+        while not target.over and (left := undelivered(target.port, peer.port)) is not None:
+            unread_since = (unread_since or time.monotonic()) if left else None
+            await asyncio.sleep(0.1)
         notes.seen["kept_to_the_end" if target.over else "let_go"] += 1
     finally:
-        notes.keep(time.monotonic() - began)
+        notes.keep(0.0 if unread_since is None else time.monotonic() - unread_since)
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
 

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.hostile.__main__ import judge
 from benchmarks.hostile.attacks import ATTACKS, run
 from benchmarks.hostile.bombs import MOST_SAMPLES, SLOW_RATE, flac, long_flac, slow_flac
-from benchmarks.hostile.peer import Peer, Target, connected, server_holds
+from benchmarks.hostile.peer import Peer, Target, connected, undelivered
 from benchmarks.hostile.watch import tracebacks
 from gigastt.audio.decode import decode
 from tests.fakes.gateway import serving
@@ -49,12 +49,12 @@ def test_tracebacks_are_counted_in_json_and_in_prose(tmp_path: Path) -> None:
     assert tracebacks(log) == ["ValueError: no", "RuntimeError: write after write_eof"]
 
 
-async def test_a_connection_is_held_until_the_server_lets_go() -> None:
+async def test_an_open_connection_is_told_from_one_that_is_over() -> None:
     async with serving(Fakes().context()) as running:
         async with connected(Target(running.port, 5)) as peer:
             port = peer.port
-            await wait_until(lambda: server_holds(running.port, port))
-        await wait_until(lambda: not server_holds(running.port, port))
+            await wait_until(lambda: undelivered(running.port, port) == 0)
+        await wait_until(lambda: undelivered(running.port, port) is None)
 
 
 async def test_attackers_come_from_the_addresses_they_are_given() -> None:
