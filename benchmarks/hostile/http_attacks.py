@@ -112,22 +112,28 @@ async def endless_chunk_extension(target: Target, notes: Notes) -> None:
 
 
 async def _chunks(target: Target, notes: Notes, chunk: bytes, *, first: bytes = b"", most: int = 0) -> None:
-    """Send chunks at a pace; where one connection gets rid of more than `most` bytes of them, note that it passed."""
+    """Send chunks at a pace; where more than `most` bytes of them are taken without an answer, they passed."""
 
     async def attack(number: int) -> None:
         while not target.over:
-            sent = Notes()
+            sent, answer = Notes(), None
             try:
                 async with connected(target, number) as peer:
                     notes.seen["connections"] += 1
                     await peer.send(target.head("POST /v1/transcribe", "Transfer-Encoding: chunked") + first)
+                    answer = asyncio.create_task(peer.status(target.left))
                     await send_paced(peer, chunk, target, sent, _CHUNKS_TOGETHER / len(target.sources))
             except ConnectionError:
                 notes.seen["hung_up"] += 1
                 await asyncio.sleep(0.1)
             finally:
                 notes.seen.update(sent.seen)
-                notes.seen["passed"] += bool(most) and sent.seen["bytes"] > most
+                if answer is not None and answer.done() and (status := answer.result()):
+                    notes.seen[f"status_{status}"] += 1
+                elif most and sent.seen["bytes"] > most:
+                    notes.seen["passed"] += 1
+                if answer is not None:
+                    answer.cancel()
 
     await together(target, len(target.sources), attack)
 
