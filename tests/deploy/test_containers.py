@@ -47,6 +47,11 @@ def test_the_image_runs_as_an_ordinary_user_and_checks_its_own_health() -> None:
     assert check[1] in COMMANDS
 
 
+def test_every_stage_is_built_on_the_image_that_can_be_named_by_its_digest() -> None:
+    assert re.search(r"^ARG BASE=python:3\.\d+-slim$", DOCKERFILE, re.MULTILINE)
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) == {"${BASE}"}
+
+
 def test_the_supervisor_waits_longer_than_the_drain() -> None:
     grace = int(str(compose_service()["stop_grace_period"]).removesuffix("s"))
     assert grace > Limits().shutdown_drain_secs
