@@ -57,7 +57,9 @@ def transcribe(
     model_dir: Path,
     precision: Precision,
 ) -> int:
-    """Transcribe audio files (any format; - is standard input) without a server.
+    """Transcribe audio files (- is standard input) without a server.
+
+    WAV, FLAC, MP3, Ogg, Opus, M4A, AAC, MP4, WebM, MKV, 3GP, AMR, WMA, AVI, TS, AIFF, CAF, AU, W64, AC3, EAC3, DTS, MP2.
 
     Exit code 1 if a file could not be transcribed; the others are still done.
     """

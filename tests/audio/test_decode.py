@@ -70,7 +70,7 @@ def test_any_rate_and_channels_are_brought_to_16_khz_mono(rate: int, channels: i
 
 
 def test_channels_are_mixed_down_to_their_mean() -> None:
-    left, right = np.arange(0, 1000, 2), np.arange(0, -500, -1)
+    left, right = np.arange(0, 1000, 2), np.arange(500, 0, -1)
     interleaved = np.stack([left, right], axis=1).astype("<i2").tobytes()
     raw = wav_header(len(interleaved), channels=2) + interleaved
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from fractions import Fraction
 from typing import cast
 
@@ -50,4 +51,31 @@ def encode_video(seconds: int = 1) -> bytes:
             picture = np.full((64, 64, 3), number * 10, dtype=np.uint8)
             output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         output.mux(stream.encode(None))
+    return target.getvalue()
+
+
+def remux(raw: bytes, container: str, change: Callable[[int, bytes, int], tuple[bytes, int] | None]) -> bytes:
+    """Write a file's first track into another container, packet by packet.
+
+    Args:
+        raw: the file.
+        container: as `encode_audio` names it.
+        change: gets a packet's number, bytes and time (in ticks of 1/1000 s), and returns what becomes of the last two.
+    """
+    target = io.BytesIO()
+    with av.open(io.BytesIO(raw)) as source, av.open(target, mode="w", format=container) as output:
+        track = source.streams.audio[0]
+        stream = output.add_stream_from_template(track)
+        for number, packet in enumerate(source.demux(track)):
+            if packet.pts is None or packet.time_base is None:
+                continue
+            tick = packet.time_base * 1000
+            changed = change(number, bytes(packet), round(packet.pts * tick))
+            if changed is None:
+                continue
+            copy = av.Packet(changed[0])
+            copy.time_base, copy.stream = packet.time_base, stream
+            copy.pts = copy.dts = packet.pts + round((changed[1] - round(packet.pts * tick)) / tick)
+            copy.duration, copy.is_keyframe = packet.duration, True
+            output.mux_one(copy)
     return target.getvalue()
