@@ -59,7 +59,8 @@ def transcribe(
 ) -> int:
     """Transcribe audio files (- is standard input) without a server.
 
-    WAV, FLAC, MP3, Ogg, Opus, M4A, AAC, MP4, WebM, MKV, 3GP, AMR, WMA, AVI, TS, AIFF, CAF, AU, W64, AC3, EAC3, DTS, MP2.
+    Formats: WAV, FLAC, MP3, Ogg, Opus, M4A, AAC, WebM, MP4, MKV, 3GP, AMR, WMA, AVI, TS, AIFF, CAF, AU, W64, AC3, EAC3,
+    DTS, MP2. The content decides, not the name.
 
     Exit code 1 if a file could not be transcribed; the others are still done.
     """

@@ -32,6 +32,8 @@ def encode_audio(
     with av.open(target, mode="w", format=container) as output:
         stream = cast(AudioStream, output.add_stream(codec, rate=rate, layout=layout))
         stream.codec_context.options = {"strict": "experimental"}  # libav's own Vorbis encoder wants to be asked
+        if codec.startswith("wma"):
+            stream.bit_rate = 64_000
         resampler = av.AudioResampler(format=stream.format, layout=layout, rate=rate)
         wide = np.repeat(samples[np.newaxis], channels, axis=0)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wide), format="s16p", layout=layout)
@@ -63,7 +65,7 @@ def remux(raw: bytes, container: str, change: Callable[[int, bytes, int], tuple[
         change: gets a packet's number, bytes and time (in ticks of 1/1000 s), and returns what becomes of the last two.
     """
     target = io.BytesIO()
-    with av.open(io.BytesIO(raw)) as source, av.open(target, mode="w", format=container) as output:
+    with av.open(io.BytesIO(raw), mode="r") as source, av.open(target, mode="w", format=container) as output:
         track = source.streams.audio[0]
         stream = output.add_stream_from_template(track)
         for number, packet in enumerate(source.demux(track)):
