@@ -172,18 +172,23 @@ class _Recent:
 
     def __init__(self) -> None:
         self._pieces = deque[Samples](maxlen=8)
+        self._unmeasured = 0  # samples since the background was measured
+        self._background = np.zeros(BLOCK_SAMPLES, dtype=np.int16)
 
     def pass_on(self, samples: Samples) -> Iterator[Samples]:
         if len(samples):
             self._pieces.append(samples)
+            self._unmeasured += len(samples)
             yield samples
 
     def fill(self, count: int) -> Iterator[Samples]:
         """Yield so many samples of background."""
-        noise = np.random.default_rng(0).standard_normal(BLOCK_SAMPLES)
-        background: Samples = np.rint(noise * self._measure_background()).astype(np.int16)
+        if self._unmeasured >= SAMPLE_RATE // 2:
+            noise = np.random.default_rng(0).standard_normal(BLOCK_SAMPLES)
+            self._background = np.rint(noise * self._measure_background()).astype(np.int16)
+            self._unmeasured = 0
         for begin in range(0, count, BLOCK_SAMPLES):
-            yield background[: count - begin]
+            yield self._background[: count - begin]
 
     def _measure_background(self) -> float:
         """Return the level (root mean square, in steps of int16) of the faintest moment of those kept."""

@@ -160,7 +160,9 @@ def _samples_of(frame: av.AudioFrame, form: _Form) -> npt.NDArray[Any]:
     dtype, count = _TYPES[form.kind], frame.samples
     try:
         if form.is_planar:
-            return np.stack([np.frombuffer(memoryview(plane), dtype, count) for plane in frame.planes])
+            # PyAV lists planes up to a null pointer, which from eight channels on lies anywhere.
+            planes = frame.planes[: len(form.channels)]
+            return np.stack([np.frombuffer(memoryview(plane), dtype, count) for plane in planes])
         interleaved = np.frombuffer(memoryview(frame.planes[0]), dtype, count * len(form.channels))
         return interleaved.reshape(-1, len(form.channels)).T
     except ValueError as exc:

@@ -44,7 +44,8 @@ def film(
             stream.disposition = Disposition.default if is_default else Disposition(0)
             streams.append(stream)
         for stream, (samples, layout, _, _) in zip(streams, tracks, strict=True):
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="s16p", layout=layout)
+            interleaved = np.ascontiguousarray(samples.T.reshape(1, -1))
+            frame = av.AudioFrame.from_ndarray(interleaved, format="s16", layout=layout)
             frame.sample_rate, frame.pts, frame.time_base = _RATE, 0, Fraction(1, _RATE)
             resampler = av.AudioResampler(format=stream.format, layout=layout, rate=_RATE)
             for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
@@ -94,6 +95,12 @@ def test_a_voice_is_heard_in_whichever_channels_it_is(
     heard = decoded(wave(*channels, layout=layout))
 
     assert level(heard) == pytest.approx(wanted, rel=0.03)
+
+
+def test_eight_channels_in_planes_of_their_own_are_heard() -> None:
+    channels = np.stack([_NOTHING, _NOTHING, _VOICE, _OTHER, *[_NOTHING] * 4])
+
+    assert level(decoded(film([(channels, "7.1", "", False)], codec="aac"))) == pytest.approx(0.73, abs=0.05)
 
 
 def test_low_frequency_effects_are_left_out() -> None:
