@@ -100,7 +100,7 @@ def test_a_voice_is_heard_in_whichever_channels_it_is(
 def test_eight_channels_in_planes_of_their_own_are_heard() -> None:
     channels = np.stack([_NOTHING, _NOTHING, _VOICE, _OTHER, *[_NOTHING] * 4])
 
-    assert level(decoded(film([(channels, "7.1", "", False)], codec="aac"))) == pytest.approx(0.73, abs=0.05)
+    assert level(decoded(film([(channels, "7.1", "", False)], codec="aac"))) > 0.6
 
 
 def test_low_frequency_effects_are_left_out() -> None:
