@@ -23,7 +23,7 @@ from av.audio.stream import AudioStream
 from gigastt.audio.containers import choose_track, open_container
 from gigastt.audio.loudness import QUIET_PEAK, bring_into_range, peak_of
 from gigastt.audio.mixdown import BLOCK_SAMPLES, Block, mix_down
-from gigastt.audio.pcm import SAMPLE_RATE, Samples
+from gigastt.audio.pcm import SAMPLE_RATE, Samples, Waveform
 from gigastt.audio.recordings import Recording, find_recordings
 from gigastt.audio.resample import Resampler
 from gigastt.audio.timeline import Hole, Silence, Timeline, too_long
@@ -34,6 +34,18 @@ Source: TypeAlias = Path | BinaryIO
 _MOMENT_SAMPLES = 1_600
 _LOUDEST_BACKGROUND = 100.0  # steps of int16: -50 dBFS
 _AUDIBLE = 0.001  # -60 dBFS: a track that stays below is silent, if there is another
+
+
+def _make_noise() -> Waveform:
+    """Make noise of level 1, the same each time; by hashing, since a sandboxed process cannot load numpy.random."""
+    bits = np.arange(1, BLOCK_SAMPLES + 1, dtype=np.uint32) * np.uint32(0x9E3779B1)
+    for shift, factor in ((15, 0x85EBCA77), (13, 0xC2B2AE3D)):
+        bits = (bits ^ (bits >> np.uint32(shift))) * np.uint32(factor)
+    uniform: Waveform = (bits ^ (bits >> np.uint32(16))).astype(np.float32) / np.float32(2**31) - np.float32(1)
+    return uniform * np.float32(np.sqrt(3))
+
+
+_NOISE = _make_noise()
 
 
 def ignore_hole(hole: Hole) -> None:
@@ -184,8 +196,7 @@ class _Recent:
     def fill(self, count: int) -> Iterator[Samples]:
         """Yield so many samples of background."""
         if self._unmeasured >= SAMPLE_RATE // 2:
-            noise = np.random.default_rng(0).standard_normal(BLOCK_SAMPLES)
-            self._background = np.rint(noise * self._measure_background()).astype(np.int16)
+            self._background = np.rint(_NOISE * self._measure_background()).astype(np.int16)
             self._unmeasured = 0
         for begin in range(0, count, BLOCK_SAMPLES):
             yield self._background[: count - begin]

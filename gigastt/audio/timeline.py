@@ -20,7 +20,9 @@ from gigastt.errors import AudioTooLong, InvalidAudio
 
 TOLERANCE = 0.02  # s; Matroska's clock is rounded to 1 ms, Vorbis's strays by 11 ms
 SHORTEST_MISSING = 0.5  # s; a shorter gap between good packets is silence that the encoder left out
+MOST_HOLES = 32  # that are told of one by one
 LATEST_START = 3600.0  # s; a clock that begins later than that is not the recording's own
+_NEAR = 0.25  # s between two holes that are told of as one
 _LONGEST_JUMP = 10.0  # s; in a broadcast a longer one is a clock that was set
 _OWN_CLOCK = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # time 0 is the recording's beginning by definition
 _FEW_ERRORS = 10  # damaged packets that a file may have, whatever else is in it
@@ -35,6 +37,15 @@ class Hole:
     start: float
     end: float
     reason: HoleReason
+
+
+def add_hole(holes: list[Hole], hole: Hole) -> None:
+    """Append a hole; join it to the last one of its reason if that is near, or if there are `MOST_HOLES` already."""
+    last = holes[-1] if holes else None
+    if last and ((last.reason == hole.reason and hole.start - last.end < _NEAR) or len(holes) >= MOST_HOLES):
+        holes[-1] = Hole(last.start, hole.end, last.reason)
+    else:
+        holes.append(hole)
 
 
 @dataclass(frozen=True, slots=True)

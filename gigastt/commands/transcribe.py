@@ -113,7 +113,11 @@ def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Rec
             progress.clear()
             target.write(f"==> {name} <==\n")
         shown = _clear_before(chain(first, segments), progress) if target.isatty() else chain(first, segments)
-        write_transcript(form, shown, target, lambda: recording.seconds, name if several else None)
+        write_transcript(form, shown, target, lambda: recording.seconds, name if several else None, recording.holes)
+        progress.clear()
+        for hole in recording.holes:
+            span = f"{hole.start:.1f} to {hole.end:.1f} s"
+            click.echo(f"gigastt: {name}: {span}: the audio is {hole.reason}", err=True)
 
 
 def _clear_before(segments: Iterable[Segment], progress: ProgressLine) -> Iterator[Segment]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -75,6 +76,16 @@ def test_a_second_without_audio_is_told_of(name: str, reason: str) -> None:
     [hole] = holes
     assert hole.reason == reason
     assert (hole.start, hole.end) == pytest.approx((2.0, 3.0), abs=0.03)
+
+
+def test_the_command_line_declares_a_damaged_second(capsys: pytest.CaptureFixture[str]) -> None:
+    path = require_shared("cases/second_3_damaged.m4a")
+
+    assert run(["transcribe", "--model", "demo", "--format", "json", str(path)]) == 0
+
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["failed"] == [{"code": "audio_damaged", "start": 2.02, "end": 3.019}]
+    assert "2.0 to 3.0 s: the audio is damaged" in captured.err
 
 
 def test_the_command_line_hears_them_too(capsys: pytest.CaptureFixture[str]) -> None:

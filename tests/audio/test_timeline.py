@@ -11,7 +11,7 @@ from gigastt.audio.containers import choose_track, open_container
 from gigastt.audio.decode import decode
 from gigastt.audio.pcm import Samples
 from gigastt.audio.recordings import find_recordings
-from gigastt.audio.timeline import Hole, Silence, Timeline
+from gigastt.audio.timeline import MOST_HOLES, Hole, Silence, Timeline, add_hole
 from gigastt.errors import AudioTooLong
 from tests.fakes.audio_files import encode_audio, make_tone, remux
 
@@ -168,3 +168,14 @@ def test_a_gap_is_filled_with_noise_as_faint_as_the_faintest_moment_before_it() 
 
     before, filled = cut[20_000:23_000].std(), cut[25_000:42_000].std()
     assert 0.4 * before < filled < 1.2 * before
+
+
+def test_many_holes_are_told_of_in_bounded_space() -> None:
+    holes: list[Hole] = []
+    for second in range(1_000):
+        add_hole(holes, Hole(second, second + 0.1, "damaged"))
+        add_hole(holes, Hole(second + 0.2, second + 0.3, "damaged"))
+
+    assert holes[0] == Hole(0, 0.3, "damaged")
+    assert len(holes) == MOST_HOLES
+    assert holes[-1].end == 999.3
