@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import av
+import av.subtitles.codeccontext  # with the next one: av loads them for a film, where a sandbox forbids it
+import av.subtitles.stream
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition

@@ -66,7 +66,8 @@ class _Scaler:
         highest = peak_of(waveform)
         self._level = max(self._level * _DECAY, 1.0)
         if highest > 1.0:
-            self._level = max(self._level, float(np.quantile(np.abs(waveform), _FEW_PEAKS)))
+            place = int(_FEW_PEAKS * (len(waveform) - 1))
+            self._level = max(self._level, float(np.partition(np.abs(waveform), place)[place]))
         if self._level > 1.0:
             waveform = waveform / np.float32(self._level)
         if highest > self._level:

@@ -43,12 +43,20 @@ def encode_audio(
     return target.getvalue()
 
 
-def encode_video(seconds: int = 1) -> bytes:
-    """Encode a film without sound."""
+def encode_video(seconds: int = 1, sound: npt.NDArray[np.int16] | None = None) -> bytes:
+    """Encode a film, without sound, or with sound of 48 kHz and a subtitle track."""
     target = io.BytesIO()
     with av.open(target, mode="w", format="matroska") as output:
         stream = output.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        if sound is not None:
+            audio = output.add_stream("ac3", rate=48_000, layout="mono")
+            output.add_stream("ass").codec_context.subtitle_header = b"[Script Info]\n"
+            frame = av.AudioFrame.from_ndarray(sound[np.newaxis], format="s16p", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
+            resampler = av.AudioResampler(format=audio.format, layout="mono", rate=48_000)
+            for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
+                output.mux(audio.encode(piece))
         for number in range(10 * seconds):
             picture = np.full((64, 64, 3), number * 10, dtype=np.uint8)
             output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
