@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from gigastt.audio.decode import decode
+from gigastt.audio.timeline import Hole, add_hole
 from gigastt.config import Precision
 from gigastt.models.prepacked import plan_load
 from gigastt.models.store import ModelFiles, resolve
@@ -39,12 +41,14 @@ class Recording:
     """One open file on its way through the recogniser.
 
     seconds: how much audio has been decoded so far; all of it once `segments` has ended.
+    holes: the spans found so far in which the file is damaged or has no audio.
     """
 
     source: BinaryIO
     recognizer: pump.Recognizes
     on_progress: Callable[[float], None] = lambda seconds: None
     seconds: float = field(default=0.0, init=False)
+    holes: list[Hole] = field(default_factory=list, init=False)
 
     def segments(self) -> Iterator[Segment]:
         """Decode and transcribe; yield each segment as soon as it is known.
@@ -53,7 +57,7 @@ class Recording:
             InvalidAudio: the file is not audio that can be decoded.
             AudioTooLong: it holds more than a day.
         """
-        chunks = decode(self.source, MAX_SECONDS)
+        chunks = decode(self.source, MAX_SECONDS, partial(add_hole, self.holes))
         for final in pump.transcribe(self.recognizer, self._count(chunks)):
             if final.words:
                 yield Segment(final.text, final.words, final.start, final.end, final.confidence)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TextIO, TypeAlias
 
+from gigastt.audio.timeline import Hole
 from gigastt.captions import VTT_HEADER, format_cue, make_cues
 from gigastt.speech.hypothesis import Word
 from gigastt.transcribe import Segment
@@ -23,6 +24,7 @@ def write_transcript(
     stream: TextIO,
     seconds: Callable[[], float],
     file: str | None = None,
+    holes: Sequence[Hole] = (),
 ) -> None:
     """Write one file's transcript; text and captions as each segment arrives, JSON as one line at the end.
 
@@ -32,9 +34,10 @@ def write_transcript(
         stream: where to.
         seconds: how long the audio was; asked when the segments have ended.
         file: a name to put into the object, where several files share a stream.
+        holes: spans without audio, for the object; looked at when the segments have ended.
     """
     if form == "json":
-        transcript = transcript_json(list(segments), seconds())
+        transcript = transcript_json(list(segments), seconds(), holes)
         named = transcript if file is None else {"file": file} | transcript
         stream.write(json.dumps(named, ensure_ascii=False) + "\n")
         stream.flush()
@@ -50,8 +53,11 @@ def write_transcript(
         stream.flush()
 
 
-def transcript_json(segments: list[Segment], seconds: float) -> dict[str, Any]:
-    """Build the answer of `POST /v1/transcribe` for these segments."""
+def transcript_json(segments: list[Segment], seconds: float, holes: Sequence[Hole] = ()) -> dict[str, Any]:
+    """Build the answer of `POST /v1/transcribe` for these segments; `failed` only where the file has holes."""
+    failed = [
+        {"code": f"audio_{hole.reason}", "start": round(hole.start, 3), "end": round(hole.end, 3)} for hole in holes
+    ]
     return {
         "text": " ".join(segment.text for segment in segments),
         "words": [_word_json(word) for segment in segments for word in segment.words],
@@ -66,7 +72,7 @@ def transcript_json(segments: list[Segment], seconds: float) -> dict[str, Any]:
             }
             for segment in segments
         ],
-    }
+    } | ({"failed": failed} if failed else {})
 
 
 def _word_json(word: Word) -> dict[str, Any]:

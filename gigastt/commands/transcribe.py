@@ -63,7 +63,8 @@ def transcribe(
 ) -> int:
     """Transcribe audio files without a server; - is standard input.
 
-    WAV, FLAC, MP3, Ogg Vorbis, Opus, M4A/AAC and WebM, told by their content.
+    Formats: WAV, FLAC, MP3, Ogg, Opus, M4A, AAC, WebM, MP4, MKV, 3GP, AMR, WMA, AVI, TS, AIFF, CAF, AU, W64, AC3, EAC3,
+    DTS, MP2. The content decides, not the name.
 
     Exit code 1 if a file could not be transcribed; the others are still done.
     """
@@ -127,7 +128,11 @@ def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Rec
             progress.clear()
             target.write(f"==> {name} <==\n")
         shown = _clear_before(chain(first, segments), progress) if target.isatty() else chain(first, segments)
-        write_transcript(form, shown, target, lambda: recording.seconds, name if several else None)
+        write_transcript(form, shown, target, lambda: recording.seconds, name if several else None, recording.holes)
+        progress.clear()
+        for hole in recording.holes:
+            span = f"{hole.start:.1f} to {hole.end:.1f} s"
+            click.echo(f"gigastt: {name}: {span}: the audio is {hole.reason}", err=True)
 
 
 def _clear_before(segments: Iterable[Segment], progress: ProgressLine) -> Iterator[Segment]:

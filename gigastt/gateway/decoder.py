@@ -24,6 +24,7 @@ from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.audio.shared import SHARED_MEMORY, SharedSegment, remove_leftovers
 from gigastt.errors import AudioTooLong, CapacityTimeout, InvalidAudio, RequestError
 from gigastt.gateway.decoder_main import Job
+from gigastt.gateway.events import HoleEvent
 from gigastt.log import get_logger
 from gigastt.processes import python_command, spawn_child
 
@@ -41,6 +42,7 @@ class DecodedFile:
 
     segment: SharedSegment
     samples: int
+    holes: tuple[HoleEvent, ...] = ()
 
     @property
     def name(self) -> str:
@@ -218,8 +220,8 @@ def _read_report(report: bytes, segment: SharedSegment) -> DecodedFile:
         if isinstance(samples, int) and samples > 0:
             segment.trim(samples)
             segment.map(samples)
-            return DecodedFile(segment, samples)
-    except (ValueError, AttributeError, RecursionError):
+            return DecodedFile(segment, samples, _read_holes(fields.get("holes")))
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise InvalidAudio("The file cannot be decoded.") from None  # the process died of it, or lies
     error = _ERRORS.get(code) if isinstance(code, str) else None
     if error is None:
@@ -228,6 +230,18 @@ def _read_report(report: bytes, segment: SharedSegment) -> DecodedFile:
     raise error(
         str(fields.get("message"))[:200], retry_after_ms=retry_after_ms if isinstance(retry_after_ms, int) else None
     )
+
+
+def _read_holes(holes: Any) -> tuple[HoleEvent, ...]:
+    """Return the spans in which a file has no audio, as far as they are told in the right form.
+
+    Raises:
+        ValueError: they are not.
+    """
+    read = []
+    for start, end, reason in holes or []:
+        read.append(HoleEvent("audio_damaged" if reason == "damaged" else "audio_missing", float(start), float(end)))
+    return tuple(read)
 
 
 def _discard(segment: SharedSegment | None) -> None:

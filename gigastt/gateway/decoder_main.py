@@ -5,7 +5,8 @@ anybody else: no session, no model, no network. Its memory, processor time and f
 looks at the first byte. Imports neither onnxruntime nor asyncio.
 
     gateway ── job: JSON, and the body's descriptor beside it ──►
-            ◄── one JSON line: {"samples": n} or {"code": …, "message": …, "retry_after_ms": …}, then the end ──
+            ◄── one JSON line: {"samples": n, "holes": [[start, end, reason], …]}
+                or {"code": …, "message": …, "retry_after_ms": …}, then the end ──
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import socket
 import sys
 import threading
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +88,11 @@ def _limit(job: Job) -> None:
 def _run(job: Job, descriptor: int) -> dict[str, Any]:
     from gigastt.audio.decode import decode, refuse_if_too_long
     from gigastt.audio.shared import SharedSegment
+    from gigastt.audio.timeline import Hole, add_hole
     from gigastt.errors import InvalidAudio, RequestError
 
     samples = 0
+    holes: list[Hole] = []
     try:
         directory = Path(job.directory)
         with (
@@ -97,14 +101,15 @@ def _run(job: Job, descriptor: int) -> dict[str, Any]:
         ):
             file.seek(0)
             refuse_if_too_long(file, job.max_seconds)
-            for piece in decode(file, job.max_seconds):
+            for piece in decode(file, job.max_seconds, partial(add_hole, holes)):
                 segment.append(piece)
                 samples += len(piece)
     except MemoryError:
         return {"code": InvalidAudio.code, "message": "Decoding the file takes more memory than it may."}
     except RequestError as exc:
         return {"code": exc.code, "message": str(exc), "retry_after_ms": exc.retry_after_ms}
-    return {"samples": samples}
+    told = [[round(hole.start, 3), round(hole.end, 3), hole.reason] for hole in holes]
+    return {"samples": samples, "holes": told}
 
 
 def _end_with_gateway(sock: socket.socket) -> None:

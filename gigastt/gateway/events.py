@@ -64,4 +64,15 @@ class SegmentFailedEvent:
     end: float
 
 
-Event: TypeAlias = PartialEvent | FinalEvent | ProgressEvent | WindowFailedEvent | SegmentFailedEvent
+@dataclass(frozen=True, slots=True)
+class HoleEvent:
+    """A span in which an uploaded file has no audio: its packets are damaged, or there are none."""
+
+    code: Literal["audio_damaged", "audio_missing"]
+    start: float
+    end: float
+    channel: int = 0
+
+
+GapEvent: TypeAlias = WindowFailedEvent | SegmentFailedEvent | HoleEvent
+Event: TypeAlias = PartialEvent | FinalEvent | ProgressEvent | GapEvent

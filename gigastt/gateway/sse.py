@@ -8,7 +8,8 @@
 
 Every final is one utterance, so finals joined by spaces are the transcript. The terminal event is the only one with
 `"last": true`: the final whose `endpoint_reason` is `stop` (perhaps without words), or an error. An error without it
-(`inference_error`, `segment_failed`) declares one span without words, and the stream goes on. What fails before the
+(`inference_error`, `segment_failed`, `audio_damaged`, `audio_missing`) declares one span without words, and the
+stream goes on. What fails before the
 first byte is an ordinary HTTP error. Runs in the task of its request.
 """
 

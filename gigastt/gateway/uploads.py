@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from gigastt.errors import BadRequest, CapacityTimeout, EmptyBody, PayloadTooLarge
-from gigastt.gateway.events import Event, FinalEvent, SegmentFailedEvent, WindowFailedEvent
+from gigastt.gateway.events import Event, FinalEvent, HoleEvent, SegmentFailedEvent, WindowFailedEvent
 from gigastt.gateway.middleware import ClientGone, exchange_of
 from gigastt.gateway.responses import JSONResponse
 from gigastt.gateway.wire import gap_fields, word_fields
@@ -159,7 +159,10 @@ class Uploads:
             file = await context.decoder.decode(upload.descriptor, limits.max_audio_secs)
             upload.close()
             try:
-                async with aclosing(context.transcribe(file, request_id, partials=partials)) as events:
+                async with (
+                    aclosing(context.transcribe(file, request_id, partials=partials)) as recognised,
+                    aclosing(_tell_first(file.holes, recognised)) as events,
+                ):
                     yield Recognition(file.seconds, events)
             finally:
                 file.unlink()
@@ -183,7 +186,7 @@ class Transcript:
         """Take the next event; only finals and declared gaps leave a trace."""
         if isinstance(event, FinalEvent) and event.text:
             self._finals.append(event)
-        elif isinstance(event, WindowFailedEvent | SegmentFailedEvent):
+        elif isinstance(event, WindowFailedEvent | SegmentFailedEvent | HoleEvent):
             self._gaps.append(gap_fields(event))
 
     def fields(self, duration: float) -> dict[str, Any]:
@@ -197,6 +200,14 @@ class Transcript:
         if self._gaps:
             fields["failed"] = self._gaps
         return fields
+
+
+async def _tell_first(holes: Sequence[HoleEvent], events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+    """Yield what is known of a file beforehand, then what comes out of it."""
+    for hole in holes:
+        yield hole
+    async for event in events:
+        yield event
 
 
 async def until_hung_up(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gigastt.config import Limits, Settings
 from gigastt.gateway.admission import Admission
 from gigastt.gateway.context import AppContext, ServedModel
-from gigastt.gateway.events import Event, FinalEvent
+from gigastt.gateway.events import Event, FinalEvent, HoleEvent
 from gigastt.gateway.metrics import Metrics
 from gigastt.ipc.messages import WireWord
 
@@ -79,6 +79,7 @@ class FakeFile:
 
     samples: int
     freed: bool = False
+    holes: tuple[HoleEvent, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -95,12 +96,13 @@ class FakeDecoder:
         self.files: list[FakeFile] = []
         self.bodies: list[bytes] = []
         self.error: Exception | None = None
+        self.holes: tuple[HoleEvent, ...] = ()
 
     async def decode(self, descriptor: int, max_seconds: float) -> FakeFile:
         self.bodies.append(os.pread(descriptor, 1 << 24, 0))
         if self.error is not None:
             raise self.error
-        file = FakeFile(len(self.bodies[-1]) // 2)
+        file = FakeFile(len(self.bodies[-1]) // 2, holes=self.holes)
         self.files.append(file)
         return file
 

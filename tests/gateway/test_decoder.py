@@ -17,7 +17,7 @@ import pytest
 
 from gigastt.errors import AudioTooLong, InvalidAudio
 from gigastt.gateway.decoder import Decoder
-from tests.fakes.audio_files import encode_audio, make_tone
+from tests.fakes.audio_files import encode_audio, make_tone, remux
 from tests.waiting import wait_until
 
 _TONE = make_tone(1.0)
@@ -72,6 +72,17 @@ async def test_an_upload_becomes_samples_in_shared_memory(decoder: Decoder, tmp_
     assert held_in(tmp_path) == {file.name: 2 * file.samples}
     file.unlink()
     assert not held_in(tmp_path)
+
+
+async def test_gaps_in_an_upload_are_told_of(decoder: Decoder) -> None:
+    whole = encode_audio(make_tone(4.0, 48_000), "webm", "libopus", rate=48_000)
+    with body(remux(whole, "webm", lambda _, body, ms: None if 1_000 < ms < 2_000 else (body, ms))) as descriptor:
+        file = await decoder.decode(descriptor, 60.0)
+    file.unlink()
+
+    [hole] = file.holes
+    assert hole.code == "audio_missing"
+    assert (hole.start, hole.end) == pytest.approx((1.0, 2.0), abs=0.05)
 
 
 async def test_more_uploads_than_places_all_get_their_turn(decoder: Decoder, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from gigastt.config import Limits
 from gigastt.errors import AudioTooLong, CapacityTimeout, InvalidAudio
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.events import Event, SegmentFailedEvent, WindowFailedEvent
+from gigastt.gateway.events import Event, HoleEvent, SegmentFailedEvent, WindowFailedEvent
 from tests.fakes.gateway import http_client, serving
 from tests.fakes.pool import Fakes, FakeTranscriber, final
 from tests.waiting import wait_until
@@ -76,6 +77,22 @@ async def test_spans_without_words_are_declared() -> None:
     assert body["failed"] == [
         {"code": "inference_error", "start": 1.0, "end": 2.0},
         {"code": "segment_failed", "start": 3.0, "end": 4.0},
+    ]
+
+
+async def test_holes_in_a_file_are_declared_before_anything_comes_out_of_it() -> None:
+    fakes = Fakes(transcriber=FakeTranscriber([final("да", 0, "stop")]))
+    fakes.decoder.holes = (HoleEvent("audio_damaged", 1.0, 2.0), HoleEvent("audio_missing", 3.0, 4.0))
+
+    assert (await post(fakes.context())).json()["failed"] == [
+        {"code": "audio_damaged", "start": 1.0, "end": 2.0},
+        {"code": "audio_missing", "start": 3.0, "end": 4.0},
+    ]
+    blocks = [line for line in (await post(fakes.context(), path=f"{PATH}/stream")).text.split("\n\n") if "{" in line]
+    assert [json.loads(block.removeprefix("data: ")).get("code") for block in blocks] == [
+        "audio_damaged",
+        "audio_missing",
+        None,
     ]
 
 
