@@ -143,7 +143,7 @@ def test_the_help_lists_the_formats(capsys: pytest.CaptureFixture[str]) -> None:
     assert transcribe("--help") == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "any format" not in text
-    assert "WAV, FLAC, MP3, Ogg Vorbis, Opus, M4A/AAC and WebM" in text
+    assert "Formats: WAV, FLAC" in text
 
 
 def test_standard_input_is_a_file_like_any_other(
