@@ -9,7 +9,7 @@ import sys
 if __name__ == "__main__" and not sys.flags.safe_path and __file__ != f"{sys.path[0]}/gigastt/__main__.py":
     del sys.path[0]
 
-from gigastt.cli import main
+from gigastt.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gigastt import doctor
-from gigastt.cli import run
+from gigastt.cli.main import run
 from gigastt.config import DEFAULT_MODEL
 from gigastt.models.catalog import ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED
 from gigastt.models.seals import Seals, sha256_of

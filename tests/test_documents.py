@@ -9,7 +9,7 @@ import click
 import pytest
 
 from gigastt import errors
-from gigastt.commands.serve import serve
+from gigastt.cli.serve import serve
 from gigastt.config import Limits
 from gigastt.gateway.app import ROUTES
 from gigastt.gateway.metrics import Metrics

@@ -23,10 +23,10 @@ from gigastt.errors import DownloadFailed
 from gigastt.models.catalog import ENCODER_FORMS, ENCODER_FP32, ENCODER_OPTIMIZED, CatalogEntry, RemoteFile
 from gigastt.models.disk import FreeBytes, free_bytes
 from gigastt.models.hub import Hub, LineBroken, RemoteState
+from gigastt.models.install import Needs, Preparation, make_encoder
 from gigastt.models.lock import exclusive
 from gigastt.models.memory import available_memory
 from gigastt.models.prepacked import plan_load
-from gigastt.models.preparation import Needs, Preparation, make_encoder
 from gigastt.models.progress import DownloadProgress
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.store import PARTIAL_FOLDER, ModelFiles, choose_encoder, is_present, resolve

@@ -20,7 +20,7 @@ from gigastt.log import configure
 from gigastt.models.catalog import CatalogEntry, find
 from gigastt.models.download import DownloadOptions, download
 from gigastt.models.fetch import FetchRequest
-from gigastt.models.preparation import PREPARATION
+from gigastt.models.install import PREPARATION
 from gigastt.models.progress import DownloadProgress, Snapshot
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gigastt.audio.decode import decode
 from gigastt.audio.timeline import Hole
-from gigastt.cli import run
+from gigastt.cli.main import run
 from gigastt.speech.hypothesis import Word
 from gigastt.speech.recognizer import Recognizer
 from gigastt.transcribe import Recording, load_recognizer

@@ -18,7 +18,7 @@ from gigastt.audio.decode import decode
 from gigastt.audio.formats import SUPPORTED_FORMATS
 from gigastt.audio.pcm import Samples
 from gigastt.audio.recordings import find_recordings
-from gigastt.cli import run
+from gigastt.cli.main import run
 from gigastt.errors import InvalidAudio
 from tests.fakes.audio_files import encode_audio, make_tone
 from tests.shared import do_without

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from gigastt.cli import COMMANDS
-from gigastt.commands.serve import serve
+from gigastt.cli.main import COMMANDS
+from gigastt.cli.serve import serve
 from gigastt.config import Limits
 
 ROOT = Path(__file__).resolve().parent.parent.parent

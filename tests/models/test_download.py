@@ -16,7 +16,7 @@ from gigastt.config import DEFAULT_MODEL, Precision
 from gigastt.errors import DownloadFailed, ModelInvalid, NotEnoughRoom
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED, JOINT, VOCABULARY
 from gigastt.models.download import DownloadOptions, Outcome, download
-from gigastt.models.preparation import Preparation
+from gigastt.models.install import Preparation
 from gigastt.models.progress import DownloadProgress, Snapshot
 from gigastt.models.seals import Seals
 from gigastt.models.store import resolve

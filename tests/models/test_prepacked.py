@@ -11,10 +11,10 @@ import onnxruntime
 import pytest
 
 from benchmarks.conformer import EncoderShape, write_encoder
-from gigastt.models.optimize.graph import Graph
-from gigastt.models.optimize.observe import make_trial
-from gigastt.models.optimize.pipeline import run_passes
 from gigastt.models.prepacked import FOLDER, LoadPlan, plan_load, prepack, prepare_load
+from gigastt.optimize.graph import Graph
+from gigastt.optimize.observe import make_trial
+from gigastt.optimize.pipeline import run_passes
 
 
 @pytest.fixture(autouse=True)
