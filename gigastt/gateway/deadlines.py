@@ -30,6 +30,7 @@ class Deadlines:
         linger: to stop sending when its answer is there; hanging up before would reset the connection and destroy it.
         unread: to read what it is sent, when the buffer is full.
         ping: between two pings.
+        probe: between two looks at a client that is waiting for its answer and sends nothing any more.
     """
 
     head: float = 10.0
@@ -37,6 +38,7 @@ class Deadlines:
     linger: float = 5.0
     unread: float = 10.0
     ping: float = 20.0
+    probe: float = 2.0
 
 
 class ConnectionConfig(Config):

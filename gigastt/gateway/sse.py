@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-QUIET_SECONDS = 10.0
+QUIET_SECONDS = 5.0  # also how long a client that has gone stays unnoticed, when there is nothing else to send it
 _COMMENT = b": nothing new\n\n"
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
