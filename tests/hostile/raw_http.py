@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec
 
+import uvloop
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
@@ -17,7 +19,20 @@ from gigastt.gateway.deadlines import Deadlines
 from gigastt.gateway.server import Server, bind
 from tests.waiting import wait_until
 
+Arguments = ParamSpec("Arguments")
+
 MARK = "x-proxied"  # a header that a proxy sets on all it passes on, to a number of its own
+
+
+def on_uvloop(test: Callable[Arguments, Coroutine[Any, Any, None]]) -> Callable[Arguments, None]:
+    """Run a test on the event loop that the server runs on."""
+
+    @functools.wraps(test)
+    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(test(*args, **kwargs))
+
+    return run
 
 
 @dataclass
@@ -108,8 +123,12 @@ class Answer:
     body: bytes
 
 
-async def converse(port: int, pieces: list[bytes], timeout: float = 10.0) -> list[Answer]:
-    """Send pieces one after the other, then no more; return every answer until the other end hangs up."""
+async def converse(port: int, pieces: list[bytes], timeout: float = 10.0, *, half_close: bool = True) -> list[Answer]:
+    """Send pieces one after the other, and say that there are no more; return every answer until the server hangs up.
+
+    Args:
+        half_close: say so; proxies take it for hanging up, and are left to their own time.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         with contextlib.suppress(OSError):  # it may have hung up
@@ -117,26 +136,32 @@ async def converse(port: int, pieces: list[bytes], timeout: float = 10.0) -> lis
                 writer.write(piece)
                 await writer.drain()
                 await asyncio.sleep(0)
-            writer.write_eof()
+            if half_close:
+                writer.write_eof()
         received = b""
         async with asyncio.timeout(timeout):
             with contextlib.suppress(ConnectionError):
                 while data := await reader.read(65536):
                     received += data
-        return parse_answers(received)
+        return parse_answers(received, whole=half_close)
     finally:
         writer.close()
 
 
-def parse_answers(received: bytes) -> list[Answer]:
-    """Cut what was received into answers; interim ones are left out, and nothing may be left over."""
+def parse_answers(received: bytes, *, whole: bool) -> list[Answer]:
+    """Cut what was received into answers; interim ones are left out.
+
+    Args:
+        whole: the last one must be. (HAProxy 2.6 cuts some off whose request had `Expect`, with any server behind.)
+    """
     answers: list[Answer] = []
     while received:
+        if not received.startswith(b"HTTP/1."):
+            return [*answers, Answer(0, {}, received)]  # of HTTP/0.9, or rubbish
         head, end, received = received.partition(b"\r\n\r\n")
-        assert end, f"an answer without end: {head!r}"
+        assert end or not whole, f"an answer without end: {head!r}"
         line, *lines = head.decode("latin-1").split("\r\n")
-        version, status, *_ = line.split(" ")
-        assert version == "HTTP/1.1", line
+        status = line.split(" ")[1]
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         if int(status) < 200 and int(status) != 101:
             continue
@@ -145,6 +170,6 @@ def parse_answers(received: bytes) -> list[Answer]:
         else:
             length = int(headers.get("content-length", len(received)))
             body, received = received[:length], received[length:]
-            assert len(body) == length, f"less than was announced: {body!r}"
+            assert len(body) == length or not whole, f"less than was announced: {line} {headers} {body!r}"
         answers.append(Answer(int(status), headers, body))
     return answers

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.hostile.raw_http import converse, noting
+from tests.hostile.raw_http import converse, noting, on_uvloop
 from tests.hostile.raw_http_cases import CASES, Case
 
 CUTS: dict[str, Callable[[bytes], list[bytes]]] = {
@@ -27,6 +27,7 @@ def test_there_are_enough_cases_and_each_has_its_name() -> None:
 
 
 @pytest.mark.parametrize("cut", CUTS)
+@on_uvloop
 async def test_every_case_is_answered_as_it_should_be(cut: str) -> None:
     wrong: list[str] = []
 
