@@ -13,7 +13,7 @@ from typing import Any, ParamSpec
 
 import uvloop
 from starlette.datastructures import Headers
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gigastt.gateway.deadlines import Deadlines
 from gigastt.gateway.server import Server, bind
@@ -83,14 +83,14 @@ class Bench:
 
 
 @asynccontextmanager
-async def noting(deadlines: Deadlines | None = None) -> AsyncIterator[Bench]:
-    """Serve a notebook on a free port; nothing may go wrong inside meanwhile."""
+async def noting(deadlines: Deadlines | None = None, app: ASGIApp | None = None) -> AsyncIterator[Bench]:
+    """Serve a notebook, or another application, on a free port; nothing may go wrong inside meanwhile."""
     notebook, faults = Notebook(), Faults()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: faults.seen.append(context))
     logging.getLogger().addHandler(faults)
     [listener] = bind("127.0.0.1", 0)
-    server = Server(notebook, max_frame_bytes=1000, handle_signals=False, deadlines=deadlines or Deadlines())
+    server = Server(app or notebook, max_frame_bytes=1000, handle_signals=False, deadlines=deadlines or Deadlines())
     task = asyncio.create_task(server.serve([listener]))
     await wait_until(lambda: server.started)
     try:
