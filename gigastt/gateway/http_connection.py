@@ -70,6 +70,8 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._line: Line | None = None
+        self._task: asyncio.Task[None] | None = None  # runs the application for `cycle`
+        self._stopping = False
         self._received = 0  # in this phase: of a head all bytes, of a body those that are body
         self._tail = b""  # the last bytes of what was parsed, in which an end may have begun
         self._body_left: int | None = None  # of a body with a length
@@ -128,10 +130,14 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
             self.turns.wake()
 
     def shutdown(self) -> None:
+        """The server stops and has waited long enough: cancel what still runs, which answers `shutting_down`."""
+        self._stopping = True
         if self._phase == "closing":
             self._enter("closing", _SHUTDOWN_LINGER_SECONDS)
         else:
             super().shutdown()
+            if self._task is not None:
+                self._task.cancel()
 
     # Bytes
 
@@ -244,7 +250,9 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
             keep_alive=version == "1.1" and self.parser.should_keep_alive() and self._refusal is None,
             on_response=self.on_response_complete,
         )
-        self._start_asgi_task(self.cycle, self.app)
+        self._task = task = self.loop.create_task(self.cycle.run_asgi(self.app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def on_body(self, body: bytes) -> None:
         self._received += len(body)
@@ -266,6 +274,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
+        self._task = None
         if self._phase == "closing":
             return
         if self._phase == "body":
@@ -374,6 +383,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         self.parser = None  # type: ignore[assignment]
         if self._line is not None:
             self._line.let_go()
+        self._task = None
         if self.cycle is not None:
             self.cycle.on_response = _nothing
 

@@ -60,7 +60,8 @@ class Line:
         return cast("asyncio.Transport", self)
 
     def write(self, data: bytes) -> None:
-        self._transport.write(data)
+        if not self._transport.is_closing():  # uvloop raises where asyncio is silent
+            self._transport.write(data)
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()
