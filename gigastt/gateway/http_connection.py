@@ -7,8 +7,7 @@ Here one request is parsed at a time, and one request has one idea of where it e
 
 What follows a request waits, unparsed and bounded, until that is answered. Anything after which a proxy's idea of the
 next byte could differ from ours is refused, and the connection with it; an upgrade to anything but WebSocket is
-ignored, as HTTP allows. One object per connection, run by the event loop's callbacks. What it answers itself has the
-JSON shape of every other error.
+ignored, as HTTP allows. One object per connection, run by the event loop's callbacks.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from uvicorn.server import ServerState
 from gigastt.errors import BadRequest, HeadersTooLarge, RequestError, RequestTimeout
 from gigastt.gateway.connections import PLACE, Place, Refusal
 from gigastt.gateway.deadlines import ConnectionConfig, ReadersDeadline, raw_answer
+from gigastt.gateway.framing import Framing, body_length
 from gigastt.gateway.http_exchange import CONTINUE, Exchange, Flow, Line, peer_of
 from gigastt.gateway.http_target import request_target
 from gigastt.gateway.turns import Turns
@@ -32,11 +32,7 @@ from gigastt.gateway.turns import Turns
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 256
 LEAST_BODY_BYTES: Final = 16 * 1024  # in every `body` seconds: a phone on a bad line does, a dripping client does not
-MAX_FRAMING_BYTES: Final = 64 * 1024  # of chunk sizes, extensions and trailers, beyond those that the body pays for
-FRAMING_PER_BODY_BYTE: Final = 16  # a byte in a chunk of its own takes 5
-PIECE_BYTES: Final = 4 * 1024  # of a head or of chunks at once: up to 700 chunks, a millisecond
 
-_END: Final = b"\r\n\r\n"  # of every head, and of every body in chunks
 _SHUTDOWN_LINGER_SECONDS: Final = 0.5
 
 Phase: TypeAlias = Literal["idle", "head", "body", "answer", "linger", "closing"]
@@ -73,11 +69,8 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         self._task: asyncio.Task[None] | None = None  # runs the application for `cycle`
         self._stopping = False
         self._received = 0  # in this phase: of a head all bytes, of a body those that are body
-        self._tail = b""  # the last bytes of what was parsed, in which an end may have begun
-        self._body_left: int | None = None  # of a body with a length
-        self._body_bytes = 0  # of all bodies
+        self._framing = Framing()
         self._ended = False  # the client has said that it will send no more
-        self._framing_room = 0
         super().__init__(config, server_state, app_state, _loop)
 
     # A connection's life
@@ -153,60 +146,26 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         if self._phase == "idle":
             self._unset_keepalive_if_required()
             self._enter("head", self.deadlines.head)
-        end = self._piece_end(data, offset)
+        end = self._framing.next_piece(data, offset)
         if self._phase == "head":
             self._received += end - offset
             if self._received > MAX_HEAD_BYTES:
                 self._cut(HeadersTooLarge(f"The request's headers are over {MAX_HEAD_BYTES} bytes."))
                 return len(data)
-        in_chunks = self._phase in ("body", "linger") and self._body_left is None
-        before = self._body_bytes
+        in_chunks = self._phase in ("body", "linger") and not self._framing.by_length
+        before = self._framing.body_bytes
         try:
             self.parser.feed_data(data if end - offset == len(data) else data[offset:end])
             if in_chunks:
-                self._pay_for_framing(end - offset, self._body_bytes - before)
+                self._framing.pay(end - offset, self._framing.body_bytes - before)
         except httptools.HttpParserUpgrade:
             if self._should_upgrade():
                 self._upgrade(early=end < len(data))
             else:
                 self._ignore_upgrade()
-        except httptools.HttpParserError as exc:
-            cause = exc.__context__
-            self._cut(cause if isinstance(cause, RequestError) else BadRequest("This is not a valid HTTP request."))
-        except RequestError as exc:
-            self._cut(exc)
+        except (httptools.HttpParserError, RequestError) as exc:
+            self._refuse(exc)
         return end
-
-    def _piece_end(self, data: bytes, offset: int) -> int:
-        """Return where to stop: two requests must not be in one piece, nor two milliseconds of work."""
-        if self._body_left is not None:
-            end = min(len(data), offset + self._body_left)
-            self._body_left -= end - offset
-            return end
-        if self._tail:
-            begun = len(self._tail)
-            found = (self._tail + data[offset : offset + 3]).find(_END)
-            if found >= 0:
-                self._tail = b""
-                return offset + found + len(_END) - begun
-        end = min(len(data), offset + PIECE_BYTES)
-        found = data.find(_END, offset, end)
-        if found >= 0:
-            self._tail = b""
-            return found + len(_END)
-        self._tail = (self._tail + data[max(offset, end - 3) : end])[-3:]
-        return end
-
-    def _pay_for_framing(self, count: int, body: int) -> None:
-        """Count what a body in chunks has around its bytes.
-
-        Raises:
-            BadRequest: it is nearly all that there is.
-        """
-        room = min(MAX_FRAMING_BYTES, self._framing_room + FRAMING_PER_BODY_BYTE * body)
-        self._framing_room = room - (count - body)
-        if self._framing_room < 0:
-            raise BadRequest("The chunks of the body have more around them than in them.")
 
     # What the parser finds
 
@@ -229,12 +188,11 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         self.scope["http_version"] = version
         if self.parser.should_upgrade():
             return
-        self._body_left = _body_length(self.headers, version)
+        self._framing.begin_body(body_length(self.headers, version))
         target = request_target(self.url, self.headers)
         self.scope["path"] = self.root_path + target.path
         self.scope["raw_path"] = self.root_path.encode("ascii") + target.raw_path
         self.scope["query_string"] = target.query
-        self._framing_room = MAX_FRAMING_BYTES
         self._enter("body", self.deadlines.body)
         assert self._line is not None
         self.cycle = Exchange(
@@ -256,7 +214,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._received += len(body)
-        self._body_bytes += len(body)
+        self._framing.body_bytes += len(body)
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             return
@@ -268,8 +226,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
             return
-        self._tail = b""
-        self._body_left = None
+        self._framing.end_message()
         self._enter("idle" if self._phase == "linger" else "answer", None)
         super().on_message_complete()
 
@@ -310,8 +267,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         try:
             self.parser.feed_data(b"".join(head) + b"\r\n")
         except httptools.HttpParserError as exc:
-            cause = exc.__context__
-            self._cut(cause if isinstance(cause, RequestError) else BadRequest("This is not a valid HTTP request."))
+            self._refuse(exc)
 
     # Time
 
@@ -332,9 +288,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         elif self._phase == "body" and self._received >= LEAST_BODY_BYTES:
             self._enter("body", self.deadlines.body)
         else:
-            self._cut(
-                self._refusal() if self._refusal else RequestTimeout("The request was not finished in time."),
-            )
+            self._cut(self._refusal() if self._refusal else RequestTimeout("The request was not finished in time."))
 
     def _watch_peer(self) -> None:
         """While an answer is made and nothing is read: look from time to time whether anybody waits for it."""
@@ -361,6 +315,14 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
     def _refusal(self) -> Refusal | None:
         return self._place.refusal if self._place is not None else None
 
+    def _refuse(self, exc: Exception) -> None:
+        """Answer what cannot be parsed; an error that a callback of the parser raised is the parser's context."""
+        for cause in (exc, exc.__context__):
+            if isinstance(cause, RequestError):
+                self._cut(cause)
+                return
+        self._cut(BadRequest("This is not a valid HTTP request."))
+
     def _cut(self, exc: RequestError) -> None:
         """Answer with an error where there is no answer yet, and hang up."""
         open_exchange = self.cycle if self.cycle is not None and not self.cycle.response_complete else None
@@ -385,27 +347,4 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
             self._line.let_go()
         self._task = None
         if self.cycle is not None:
-            self.cycle.on_response = _nothing
-
-
-def _body_length(headers: list[tuple[bytes, bytes]], version: str) -> int | None:
-    """Return how long a body is; None if it is in chunks.
-
-    Raises:
-        BadRequest: others could see another end of it. (What llhttp refuses by itself is not looked at again.)
-    """
-    if version not in ("1.0", "1.1"):
-        raise BadRequest("This server speaks HTTP/1.1.")
-    length = 0
-    for name, value in headers:
-        if name == b"content-length":
-            length = int(value)
-        elif name == b"transfer-encoding":
-            if version != "1.1" or value.lower() != b"chunked":
-                raise BadRequest("The only transfer coding of a request is: chunked.")
-            return None
-    return length
-
-
-def _nothing() -> None:
-    """What follows the end of an answer on a connection that has ended."""
+            self.cycle.on_response = lambda: None
