@@ -14,6 +14,7 @@ from typing import Final
 from gigastt.errors import BadRequest
 
 PIECE_BYTES: Final = 4 * 1024  # of a head or of chunks at once: up to 700 chunks, a millisecond
+MAX_PIECE_BYTES: Final = 32 * 1024  # of chunks that have been large so far
 MAX_FRAMING_BYTES: Final = 64 * 1024  # of chunk sizes, extensions and trailers, beyond those that the body pays for
 FRAMING_PER_BODY_BYTE: Final = 16  # a byte in a chunk of its own takes 5
 
@@ -27,13 +28,14 @@ class Framing:
         body_bytes: of all bodies so far.
     """
 
-    __slots__ = ("_body_left", "_room", "_tail", "body_bytes")
+    __slots__ = ("_body_left", "_piece", "_room", "_tail", "body_bytes")
 
     def __init__(self) -> None:
         self.body_bytes = 0
         self._tail = b""  # the last bytes that were fed, in which an end may have begun
         self._body_left: int | None = None  # of a body with a length
         self._room = 0
+        self._piece = PIECE_BYTES
 
     @property
     def by_length(self) -> bool:
@@ -49,6 +51,7 @@ class Framing:
         """Expect a head."""
         self._tail = b""
         self._body_left = None
+        self._piece = PIECE_BYTES
 
     def next_piece(self, data: bytes, offset: int) -> int:
         """Return where the next piece ends that begins at `offset`, and count it as fed."""
@@ -62,7 +65,7 @@ class Framing:
                 end = offset + found + len(_END) - len(self._tail)
                 self._tail = b""
                 return end
-        end = min(len(data), offset + PIECE_BYTES)
+        end = min(len(data), offset + self._piece)
         found = data.find(_END, offset, end)
         if found >= 0:
             self._tail = b""
@@ -76,7 +79,9 @@ class Framing:
         Raises:
             BadRequest: nearly all is framing.
         """
-        self._room = min(MAX_FRAMING_BYTES, self._room + FRAMING_PER_BODY_BYTE * body) - (count - body)
+        framing = count - body
+        self._room = min(MAX_FRAMING_BYTES, self._room + FRAMING_PER_BODY_BYTE * body) - framing
+        self._piece = min(MAX_PIECE_BYTES, 2 * self._piece) if 64 * framing < count else PIECE_BYTES
         if self._room < 0:
             raise BadRequest("The chunks of the body have more around them than in them.")
 

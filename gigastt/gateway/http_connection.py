@@ -17,7 +17,6 @@ from typing import Any, Final, Literal, TypeAlias
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -31,6 +30,7 @@ from gigastt.gateway.turns import Turns
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 256
+BODY_BUFFER_BYTES: Final = 256 * 1024  # of a body that the application has not taken: as much as is read at once
 LEAST_BODY_BYTES: Final = 16 * 1024  # in every `body` seconds: a phone on a bad line does, a dripping client does not
 
 _SHUTDOWN_LINGER_SECONDS: Final = 0.5
@@ -219,7 +219,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         if cycle is None or cycle.response_complete:
             return
         cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
+        if len(cycle.body) >= BODY_BUFFER_BYTES:
             self.flow.pause_reading()
         cycle.message_event.set()
 
