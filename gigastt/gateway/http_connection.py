@@ -73,8 +73,6 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         self._ended = False  # the client has said that it will send no more
         super().__init__(config, server_state, app_state, _loop)
 
-    # A connection's life
-
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.turns = Turns(self._rota, transport, self._parse)
@@ -112,8 +110,9 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
 
     def hang_up(self) -> None:
         """Close; if the client may still be sending, not before it has had time to read its answer."""
-        if self._phase == "closing":
+        if self._phase == "closing" or self._line is None:
             return
+        self._line.end()
         if self._ended or (self._phase == "idle" and not self.turns.waiting):
             self._enter("closing", None)
             self.transport.close()

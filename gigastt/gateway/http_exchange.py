@@ -48,30 +48,36 @@ class Connection(Protocol):
 
 
 class Line:
-    """The transport as an exchange sees it: closing it is the connection's business."""
+    """The transport as an exchange sees it: closing it is the connection's business, and nothing is written after."""
 
-    __slots__ = ("_connection", "_transport")
+    __slots__ = ("_connection", "_ended", "_transport")
 
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection | None = connection
         self._transport = connection.transport
+        self._ended = False
 
     def as_transport(self) -> asyncio.Transport:
         return cast("asyncio.Transport", self)
 
     def write(self, data: bytes) -> None:
-        if not self._transport.is_closing():  # uvloop raises where asyncio is silent
+        if not self.is_closing():
             self._transport.write(data)
 
     def is_closing(self) -> bool:
-        return self._transport.is_closing()
+        return self._ended or self._transport.is_closing()
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.hang_up()
 
+    def end(self) -> None:
+        """Write no more."""
+        self._ended = True
+
     def let_go(self) -> None:
         """Forget the connection, which has ended."""
+        self._ended = True
         self._connection = None
 
 

@@ -310,6 +310,7 @@ EXPECTS: Final = [
     Case("expected without a body", GET + EXPECT + END, (200,), (FIRST,)),
     Case("expected, answered early", EARLY + EXPECT + SMUGGLED, (413,), ("POST /early 0",)),
     Case("expected, answered early, not sent", EARLY + EXPECT + THREE + END + FORBIDDEN, (413,), ("POST /early 0",)),
+    Case("expected, then an error", POST + EXPECT + CHUNKED + END + b"X\r\n", (400,), ("POST /a gone",)),
     Case("expected in capitals", POST + b"Expect: 100-CONTINUE\r\n" + THREE + END + b"abc", (200,), (POSTED,)),
     Case("something else expected", POST + b"Expect: 200-ok\r\n" + THREE + END + b"abc", (200,), (POSTED,)),
     Case("expected twice", POST + EXPECT * 2 + THREE + END + b"abc", (200,), (POSTED,)),
