@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -143,6 +144,24 @@ class ServerProcess:
                 self.events.append(json.loads(line))
             except ValueError:
                 self.prose.append(line.rstrip())
+
+
+def begin_upload(server: ServerProcess) -> socket.socket:
+    """Send the head of an upload of four bytes, and return when the server asks for them: it is running."""
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=START_SECONDS)
+    head = "POST /v1/transcribe HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+    client.sendall(head.encode("ascii"))
+    expected = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert client.recv(len(expected), socket.MSG_WAITALL) == expected
+    return client
+
+
+def receive_all(client: socket.socket) -> bytes:
+    """Receive until the other end hangs up."""
+    received = b""
+    while piece := client.recv(65536):
+        received += piece
+    return received
 
 
 def run_program(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:

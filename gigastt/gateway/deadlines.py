@@ -17,6 +17,7 @@ from uvicorn.config import Config
 from gigastt.errors import RequestError
 from gigastt.gateway.connections import Connections
 from gigastt.gateway.responses import encode_json, error_fields
+from gigastt.gateway.turns import Rota
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Deadlines:
         linger: to stop sending when its answer is there; hanging up before would reset the connection and destroy it.
         unread: to read what it is sent, when the buffer is full.
         ping: between two pings.
+        probe: between two looks at a client that is waiting for its answer and sends nothing any more.
     """
 
     head: float = 10.0
@@ -36,16 +38,18 @@ class Deadlines:
     linger: float = 5.0
     unread: float = 10.0
     ping: float = 20.0
+    probe: float = 2.0
 
 
 class ConnectionConfig(Config):
-    """uvicorn's configuration, with the deadlines of its connections and who counts them."""
+    """uvicorn's configuration, with the deadlines of its connections, who counts them, and how they share the loop."""
 
     def __init__(
         self, app: ASGIApp, deadlines: Deadlines, connections: Connections | None = None, **options: Any
     ) -> None:
         self.deadlines = deadlines
         self.connections = Connections() if connections is None else connections
+        self.rota = Rota()
         super().__init__(app, ws_ping_interval=deadlines.ping, ws_ping_timeout=deadlines.ping, **options)
 
 

@@ -9,6 +9,7 @@ pass, before a handler runs and before a WebSocket is accepted. The policies the
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import Mapping
@@ -20,8 +21,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from gigastt.errors import HostDenied, OriginDenied, RateLimited, RequestError, Unauthorized
+from gigastt.errors import HostDenied, OriginDenied, RateLimited, RequestError, ShuttingDown, Unauthorized
 from gigastt.gateway.addresses import Network, client_address, rate_key
+from gigastt.gateway.admission import SHUTDOWN_RETRY_MS
 from gigastt.gateway.connections import PLACE, Place
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.hosts import HostPolicy
@@ -91,6 +93,8 @@ class RequestMiddleware:
                 await self._app(scope, receive, answer.send)
             except (ClientGone, WebSocketDisconnect):
                 answer.status = answer.status or _CLIENT_GONE
+            except asyncio.CancelledError:  # the server stops; its task ends here, as it was asked to
+                await answer.fail(scope, ShuttingDown("The server is shutting down.", retry_after_ms=SHUTDOWN_RETRY_MS))
             except Exception as exc:  # the border of a request
                 if isinstance(exc, RateLimited):
                     self._metrics.rate_limit_rejections.inc()
@@ -112,7 +116,7 @@ class _Answer:
         self._exchange = exchange
         self._timer = timer
         self._started = False
-        self._closed = False
+        self._ended = False
         self._counted = False
 
     async def send(self, message: Message) -> None:
@@ -125,16 +129,23 @@ class _Answer:
             message["subprotocol"] = message.get("subprotocol") or self._exchange.subprotocol
             self.finish()  # the request is answered; the session that begins is not a slow request
         elif kind == "websocket.close":
-            self._closed = True
+            self._ended = True
             self.status = self.status or 403
+        elif kind == "http.response.body":
+            self._ended = not message.get("more_body", False)
         await self._send(message)
 
     async def fail(self, scope: Scope, exc: Exception) -> None:
-        """Answer with an error where nothing has been sent yet; else only a WebSocket can still be told."""
+        """Answer with an error where nothing has been sent yet; else only a WebSocket can still be told.
+
+        A stream of events has told its client by itself; it is ended here where the server is what ends it.
+        """
         if not self._started:
             await send_error(scope, self.send, exc)
-        elif scope["type"] == "websocket" and not self._closed:
-            await self.send({"type": "websocket.close", "code": 1011})
+        elif scope["type"] == "websocket" and not self._ended:
+            await self.send({"type": "websocket.close", "code": getattr(exc, "close_code", None) or 1011})
+        elif not self._ended and isinstance(exc, ShuttingDown):
+            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def finish(self) -> None:
         """Count the answer, once."""

@@ -17,7 +17,7 @@ import pytest
 from gigastt.errors import PortUnavailable
 from tests.clips import load_clips
 from tests.live_client import live_client, transcribe_live
-from tests.server import ServerProcess, clean_environment, command, run_program
+from tests.server import ServerProcess, begin_upload, clean_environment, command, receive_all, run_program
 from tests.waiting import wait_for, wait_until
 
 CLIP = load_clips()[0]
@@ -39,6 +39,16 @@ async def test_stopping_delivers_the_last_final(number: signal.Signals) -> None:
         assert client.of("final")[-1]["endpoint_reason"] == "shutdown"
         assert server.wait() == 0
     assert server.logged("drained")
+
+
+def test_an_upload_that_is_running_at_the_end_is_told_so() -> None:
+    with ServerProcess("--pool-size", "1", "--shutdown-drain-secs", "1") as server:
+        with begin_upload(server) as client:
+            server.signal(signal.SIGTERM)
+            answer = receive_all(client)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b'"code":"shutting_down"' in answer
+        assert server.wait() == 0
 
 
 async def test_a_draining_server_is_not_ready_and_refuses_newcomers() -> None:
