@@ -17,6 +17,7 @@ from uvicorn.config import Config
 from gigastt.errors import RequestError
 from gigastt.gateway.connections import Connections
 from gigastt.gateway.responses import encode_json, error_fields
+from gigastt.gateway.turns import Rota
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,14 @@ class Deadlines:
 
 
 class ConnectionConfig(Config):
-    """uvicorn's configuration, with the deadlines of its connections and who counts them."""
+    """uvicorn's configuration, with the deadlines of its connections, who counts them, and how they share the loop."""
 
     def __init__(
         self, app: ASGIApp, deadlines: Deadlines, connections: Connections | None = None, **options: Any
     ) -> None:
         self.deadlines = deadlines
         self.connections = Connections() if connections is None else connections
+        self.rota = Rota()
         super().__init__(app, ws_ping_interval=deadlines.ping, ws_ping_timeout=deadlines.ping, **options)
 
 
