@@ -152,6 +152,12 @@ class ClientProtocol:
         ignored = IgnoredText(len(text))
         return [ignored, *(self._end_of_patience() if self._garbage_frames > MOST_GARBAGE_FRAMES else [])]
 
+    def input_ended(self, close_code: int) -> list[Effect]:
+        """No more comes of the client, but it can be told something: what is pending, and why it is closed."""
+        if self.state == "streaming":
+            return self._finish("stop", close_code)
+        return self._close(close_code, "") if self.state == "open" else []
+
     def gone(self) -> None:
         """The client hung up."""
         self.state = "closed"

@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from gigastt.gateway.deadlines import ConnectionConfig, Deadlines
-from gigastt.gateway.ws_connection import TAKER, WebSocketConnection
+from gigastt.gateway.ws_connection import INPUT_ENDED, TAKER, WebSocketConnection
 
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -45,6 +45,9 @@ class MemoryTransport(asyncio.Transport):
     def abort(self) -> None:
         pass
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
 
 class Application:
     """Notes messages in the order in which they reach it, and how many took the short way."""
@@ -69,7 +72,7 @@ class Application:
             self._listening = True
             message = await receive()
             self._listening = False
-            if message["type"] == "websocket.disconnect":
+            if message["type"] == "websocket.disconnect" or INPUT_ENDED in message:
                 self.closed_with = message["code"]
                 return
             self.messages.append(message["text"] if message.get("text") is not None else message["bytes"])
@@ -87,7 +90,7 @@ async def connect(application: Application, most_bytes: int = 70_000) -> WebSock
 
 async def settle() -> None:
     """Let the application take all that is there."""
-    for _ in range(5):
+    for _ in range(50):
         await asyncio.sleep(0)
 
 
