@@ -69,8 +69,7 @@ class ReadersDeadline(asyncio.Protocol):
     deadlines: Deadlines
     _unread: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
         super().connection_made(transport)
 

@@ -311,6 +311,8 @@ class LiveConnection:
         await self._send(text)
 
     async def _send(self, text: str) -> None:
+        if self._over:  # closed, or gone, while this was on its way
+            raise WebSocketDisconnect
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._websocket.send_text(text)

@@ -83,7 +83,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
 
     # -- bytes in
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._turns = Turns(self._rota, self.transport, self._step)
         if (connected := transport.get_extra_info("socket")) is not None:
