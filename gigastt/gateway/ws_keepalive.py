@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from websockets.frames import CloseCode, Frame
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from gigastt.gateway.ws_frames import FrameProtocol
 
 log = get_logger(__name__)
-
-_LOOKS: Final = 6  # for one pong
 
 
 class Keepalive:
@@ -72,10 +70,6 @@ class Keepalive:
     def _seconds_to_ping(self) -> float:
         return min(self.deadlines.busy_ping, self.deadlines.ping)
 
-    @property
-    def _seconds_to_look(self) -> float:
-        return min(self.deadlines.pong, self.deadlines.ping) / _LOOKS
-
     def _schedule(self, seconds: float) -> None:
         self.ping_timer = self.loop.call_later(seconds, self._keep_alive)
 
@@ -108,12 +102,12 @@ class Keepalive:
             case "patient" if self._turns.waiting:  # a peer that is not read from is found gone by writing to it
                 self._ping(payload)
             case "patient":
-                self._schedule(self._seconds_to_look)
+                self._schedule(self.reading.seconds_to_look)
 
     def _ping(self, payload: bytes) -> None:
         self.conn.send_ping(payload)
         self._flush()
-        self._schedule(self._seconds_to_look)
+        self._schedule(self.reading.seconds_to_look)
 
     def _flush(self) -> None:
         """Send what the protocol has to say, while that is possible."""

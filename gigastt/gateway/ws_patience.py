@@ -23,6 +23,9 @@ CONTROLS: Final = Rate(per_minute=60 * 50, burst=2_000)
 # A pong waits behind the audio that was sent ahead: in a client on this machine the kernel alone holds 4.3 MB.
 MOST_BEFORE_PONG_BYTES: Final = 5 * 1024 * 1024
 
+LOOKS: Final = 6  # for one pong
+ALMOST: Final = 0.99  # timers are exact to a millisecond
+
 Verdict: TypeAlias = Literal["patient", "silent", "unread"]
 
 
@@ -70,6 +73,11 @@ class Reading:
         self._looked_at = self._overdue = self._silent = self._held = 0.0
         self._held_since: float | None = None
 
+    @property
+    def seconds_to_look(self) -> float:
+        """How long after a ping, or a look, to look again."""
+        return min(self._deadlines.pong, self._deadlines.ping) / LOOKS
+
     def pinged(self, received: int, now: float) -> None:
         """A ping goes out, after `received` bytes of the peer, and none of those before is unanswered."""
         self._before = self._received = received
@@ -94,13 +102,14 @@ class Reading:
         if self._held_since is not None:
             self.release(now)
             self._held_since = now
-        counts = max(0.0, now - self._looked_at - self._held)
+        since = min(now - self._looked_at, self.seconds_to_look)  # this process may have been late, not the peer
+        counts = max(0.0, since - self._held)
         if received > self._received:
             self._overdue += counts
             self._silent = 0.0
         else:
             self._silent += counts
         self._looked_at, self._held, self._received = now, 0.0, received
-        if self._overdue >= self._deadlines.pong or received - self._before > MOST_BEFORE_PONG_BYTES:
+        if self._overdue >= ALMOST * self._deadlines.pong or received - self._before > MOST_BEFORE_PONG_BYTES:
             return "unread"
-        return "silent" if self._silent >= MISSED_PINGS * self._deadlines.ping else "patient"
+        return "silent" if self._silent >= ALMOST * MISSED_PINGS * self._deadlines.ping else "patient"
