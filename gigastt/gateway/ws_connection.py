@@ -117,7 +117,8 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
     def _step(self, data: bytes, offset: int) -> int:
         """Parse at most one frame, unless the application or the peer's rate has to be waited for."""
         if self._must_wait():
-            self.reading.hold(self.loop.time())
+            if self._waking is None:  # who exceeds his rate is not excused for being late
+                self.reading.hold(self.loop.time())
             return offset
         self.reading.release(self.loop.time())
         end = self._frame.end(data, offset)

@@ -48,10 +48,9 @@ class Keepalive:
     _ping_due: float = 0.0
 
     def start_keepalive(self) -> None:
-        """Begin, at the upgrade or after a pong."""
-        self._received_before, self.sent_any = self.received, False
-        self._ping_due = self.loop.time() + self.deadlines.ping
-        self._schedule(self._seconds_to_ping)
+        """Begin, at the upgrade: with a first ping soon, so that one who never reads is known soon."""
+        self._ping_due = self.loop.time()
+        self._schedule(self.reading.seconds_to_look)
 
     def stop_keepalive(self) -> None:
         """Ping no more."""
@@ -64,7 +63,9 @@ class Keepalive:
         """Take the pong to the last ping; any other means nothing."""
         if self.pending_ping_payload is not None and bytes(event.data) == self.pending_ping_payload:
             self.stop_keepalive()
-            self.start_keepalive()
+            self._received_before, self.sent_any = self.received, False
+            self._ping_due = self.loop.time() + self.deadlines.ping
+            self._schedule(self._seconds_to_ping)
 
     @property
     def _seconds_to_ping(self) -> float:
@@ -91,7 +92,7 @@ class Keepalive:
             self._ping(self.pending_ping_payload)
 
     def _look(self, payload: bytes, now: float) -> None:
-        match self.reading.look(self.received, now):
+        match self.reading.look(self.received, now, waiting=self._turns.waiting > 0):
             case "unread":
                 log.warning("slow_consumer")
                 self.conn.send_close(CloseCode.POLICY_VIOLATION, "slow_consumer")

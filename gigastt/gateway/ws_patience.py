@@ -20,8 +20,8 @@ TINY_FRAMES: Final = Rate(per_minute=60 * 500, burst=2_000)
 TEXTS: Final = Rate(per_minute=60 * 20, burst=300)
 CONTROLS: Final = Rate(per_minute=60 * 50, burst=2_000)
 
-# A pong waits behind the audio that was sent ahead: in a client on this machine the kernel alone holds 4.3 MB.
-MOST_BEFORE_PONG_BYTES: Final = 5 * 1024 * 1024
+# A pong waits behind the audio that was sent ahead: for a client on this machine the systems' buffers hold 4.5 MB.
+MOST_BEFORE_PONG_BYTES: Final = 4_800_000
 
 LOOKS: Final = 6  # for one pong
 ALMOST: Final = 0.99  # timers are exact to a millisecond
@@ -97,14 +97,18 @@ class Reading:
             self._held += now - self._held_since
             self._held_since = None
 
-    def look(self, received: int, now: float) -> Verdict:
-        """Judge the time since the last look: still there is no pong, and `received` bytes have come in all."""
+    def look(self, received: int, now: float, *, waiting: bool = False) -> Verdict:
+        """Judge the time since the last look: still there is no pong, and `received` bytes have come in all.
+
+        Args:
+            waiting: some of them have not been taken yet.
+        """
         if self._held_since is not None:
             self.release(now)
             self._held_since = now
         since = min(now - self._looked_at, self.seconds_to_look)  # this process may have been late, not the peer
         counts = max(0.0, since - self._held)
-        if received > self._received:
+        if received > self._received or waiting:
             self._overdue += counts
             self._silent = 0.0
         else:
