@@ -250,8 +250,6 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         self.sent_any = True
         if not self.close_sent:
             self._turns.wake()  # after the upgrade frames may come
-        elif not self.handshake_complete:  # refused, with an answer of the application's
-            self.handshake_complete = True
         elif self.close_timer is not None:
             self._await_end()
 
