@@ -73,6 +73,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         self._rota = config.rota
         self._turns: Turns
         self._taker: Taker | None = None
+        self._state: dict[str, Any] = {}  # of the scope, once there is one
         self._place: Place | None = app_state.get(PLACE)  # taken by the HTTP connection this one was
         self._frame = FrameEdges()
         self._queued_bytes = 0
@@ -161,7 +162,8 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if not self.close_sent:
-            self.scope["state"][TAKER] = self._set_taker
+            self._state = self.scope["state"]
+            self._state[TAKER] = self._set_taker
 
     def _set_taker(self, taker: Taker) -> None:
         self._taker = taker
@@ -260,7 +262,8 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
             pass
         except Exception:  # the border of a connection
             self.logger.exception("Exception in ASGI application")
-        self._end()
+        finally:
+            self._end()
 
     def _end(self) -> None:
         """The application has returned: say what it has left unsaid, and hang up."""
@@ -333,8 +336,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         self._turns.close()
         self._taker = None
         self.conn.let_go()
-        if self.handshake_initiated:
-            self.scope["state"].pop(TAKER, None)
+        self._state.pop(TAKER, None)
 
     def _stop_timers(self) -> None:
         self.stop_keepalive()

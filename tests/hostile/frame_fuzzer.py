@@ -32,6 +32,12 @@ UPGRADE = (
     b"GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
+BROKEN_UPGRADES = (
+    UPGRADE.replace(b"Version: 13", b"Version: 7"),
+    UPGRADE.replace(b"Sec-WebSocket-Key: AAAA", b"Sec-WebSocket-Key: A"),
+    UPGRADE.replace(b"/v1/ws", b"/nowhere"),
+    UPGRADE.replace(b"localhost", b"evil.example"),
+)
 QUICK = Deadlines(head=1.0, body=1.0, linger=0.2, unread=1.0, ping=0.3)
 MOST_FRAMES = 30  # of one connection
 AT_ONCE = 32
@@ -128,9 +134,12 @@ async def attack(running: Running, rng: random.Random, findings: Findings) -> No
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
     findings.connections += 1
     try:
-        writer.write(UPGRADE)
+        opened = rng.random() < 0.95
+        writer.write(UPGRADE if opened else rng.choice(BROKEN_UPGRADES))
         async with asyncio.timeout(20):
-            await reader.readuntil(b"\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+        if (b" 101 " in head) != opened:
+            findings.faults.append(f"an unexpected answer: {head!r}")
         count = rng.randint(1, MOST_FRAMES)
         findings.frames += count
         valid = rng.random() < 0.5
