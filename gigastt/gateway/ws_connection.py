@@ -299,9 +299,9 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
             self._turns.wake()
 
     def _fail(self, close: Close) -> None:
-        """Take no more of a peer that broke a rule; one that floods a connection we have closed is hung up on."""
+        """Take no more of a peer that broke a rule."""
         if self.close_sent:
-            self.transport.abort()
+            self._turns.close()  # what else comes is read and forgotten until the peer hangs up, or for `linger`
         elif not self.input_ended:
             self._failure = close
             self.frames = []

@@ -114,6 +114,21 @@ async def test_a_client_that_sends_all_and_half_closes_while_it_waits_gets_its_f
         assert (finals(messages), code) == (["w3"], 1000)
 
 
+async def test_garbage_behind_a_stop_does_not_cost_the_final() -> None:
+    async with live_server() as running, upgraded(running) as client:
+        client.write(frame(CONFIGURE) + frame(speech([1, 2]).tobytes()) + frame(STOP))
+        head = await client.reader.readexactly(1)
+        assert head == b"\x81"
+        [connection] = running.server.server_state.connections
+        await wait_until(lambda: cast(WebSocketConnection, connection).close_sent)
+        for _ in range(20):
+            client.write(b"GET / HTTP/1.1\r\n\r\n")
+            await asyncio.sleep(0)
+        rest = await client.reader.read()
+        assert rest.endswith(b"\x88\x02\x03\xe8")
+        assert b"w1 w2" in rest
+
+
 @pytest.mark.parametrize("reset", [False, True])
 async def test_a_client_that_vanishes_frees_its_place_though_its_session_has_not_ended(reset: bool) -> None:
     pool = MemoryPool()  # its workers do nothing: no final comes
