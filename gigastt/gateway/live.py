@@ -34,7 +34,7 @@ from gigastt.gateway.protocol import (
     SendReady,
 )
 from gigastt.gateway.session import Session, SessionOptions
-from gigastt.gateway.ws_connection import TAKER
+from gigastt.gateway.ws_connection import INPUT_ENDED, TAKER
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -206,6 +206,8 @@ class LiveConnection:
             self._protocol.gone()
             self._over = True
             return []
+        if (close_code := message.get(INPUT_ENDED)) is not None:
+            return self._protocol.input_ended(close_code)
         if (text := message.get("text")) is not None:
             return self._protocol.receive_text(text, now)
         return self._protocol.receive_bytes(message.get("bytes") or b"", now)
@@ -309,6 +311,8 @@ class LiveConnection:
         await self._send(text)
 
     async def _send(self, text: str) -> None:
+        if self._over:  # closed, or gone, while this was on its way
+            raise WebSocketDisconnect
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._websocket.send_text(text)

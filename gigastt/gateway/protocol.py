@@ -118,7 +118,7 @@ class ClientProtocol:
         if not self._hears(now):
             return []
         if len(data) > self._max_frame_bytes:
-            return self._close(CLOSE_TOO_LARGE, "frame_too_large")
+            return self.input_ended(CLOSE_TOO_LARGE)
         if not data:
             self._empty_frames += 1
             return self._end_of_patience() if self._empty_frames > MOST_EMPTY_FRAMES else []
@@ -141,7 +141,7 @@ class ClientProtocol:
         if not self._hears(now):
             return []
         if len(text) > self._max_frame_bytes:
-            return self._close(CLOSE_TOO_LARGE, "frame_too_large")
+            return self.input_ended(CLOSE_TOO_LARGE)
         fields = _parse(text)
         match fields.get("type"):
             case "stop":
@@ -151,6 +151,12 @@ class ClientProtocol:
         self._garbage_frames += 1
         ignored = IgnoredText(len(text))
         return [ignored, *(self._end_of_patience() if self._garbage_frames > MOST_GARBAGE_FRAMES else [])]
+
+    def input_ended(self, close_code: int) -> list[Effect]:
+        """No more comes of the client, but it can be told something: what is pending, and why it is closed."""
+        if self.state == "streaming":
+            return self._finish("stop", close_code)
+        return self._close(close_code, "") if self.state == "open" else []
 
     def gone(self) -> None:
         """The client hung up."""
@@ -204,6 +210,8 @@ class ClientProtocol:
 
     def _end_of_patience(self) -> list[Effect]:
         error = SendError("policy_violation", "Too many frames that mean nothing.")
+        if self.state == "streaming":  # words may be pending
+            return [error, *self._finish("stop", CLOSE_POLICY)]
         return [error, *self._close(CLOSE_POLICY, error.code)]
 
     def _close(self, code: int, reason: str) -> list[Effect]:
