@@ -3,8 +3,8 @@
 A core without I/O or clock, owned by a session. One lane for each channel.
 
 - Finals are numbered as they are released, over all channels.
-- A final without words that no partial announced is not told, except that the last one a session tells is always
-  the last of its channel, whatever is in it: it says why the session ended.
+- A final without words that no partial announced is not told, except that a flush is always answered, and that the
+  last one a session tells is always the last of its channel, whatever is in it: it says why the session ended.
 - The finals of two channels come in the order in which they end, as far as that is decided: a final waits while
   the other channel has undecided audio from before its end, but at most `HOLD_SECONDS`, and not when the other
   channel's current partial already reaches beyond it. What follows a waiting final in its channel waits too.
@@ -60,17 +60,17 @@ class _Lane:
 class Sequencer:
     """The results of one session on their way to the client."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, first_seq: int = 0) -> None:
         self.end_reason: EndReason = "stop"
         self.ended = False  # the last final has been released
         self._lanes = [_Lane(channel) for channel in range(channels)]
-        self._seq = 0
+        self._seq = first_seq
         self._ends_closing = False  # what was told last is the last final of its channel
 
     def partial(self, channel: int, message: Partial) -> None:
         """Take a partial."""
         lane = self._lanes[channel]
-        event = PartialEvent(channel, message.text, message.words, message.stable)
+        event = PartialEvent(channel, message.text, message.words, message.stable, message.as_final)
         if lane.entries and isinstance(lane.entries[-1], PartialEvent):
             lane.entries.pop()
         lane.entries.append(event)
@@ -82,7 +82,7 @@ class Sequencer:
         """Take a final."""
         lane = self._lanes[channel]
         lane.closed = message.reason == "stop"
-        if message.words or lane.announced:
+        if message.words or lane.announced or message.reason == "flush":
             lane.entries.append(_HeldFinal(message, now + HOLD_SECONDS))
         elif lane.closed:
             lane.unsaid = message
