@@ -39,12 +39,14 @@ class Recording:
     """One open file on its way through the recogniser.
 
     seconds: how much audio has been decoded so far; all of it once `segments` has ended.
+    failed: the spans so far that the recogniser refused; they have no words.
     """
 
     source: BinaryIO
     recognizer: pump.Recognizes
     on_progress: Callable[[float], None] = lambda seconds: None
     seconds: float = field(default=0.0, init=False)
+    failed: list[pump.FailedSpan] = field(default_factory=list, init=False)
 
     def segments(self) -> Iterator[Segment]:
         """Decode and transcribe; yield each segment as soon as it is known.
@@ -54,7 +56,7 @@ class Recording:
             AudioTooLong: it holds more than a day.
         """
         chunks = decode(self.source, MAX_SECONDS)
-        for final in pump.transcribe(self.recognizer, self._count(chunks)):
+        for final in pump.transcribe(self.recognizer, self._count(chunks), on_failure=self.failed.append):
             if final.words:
                 yield Segment(final.text, final.words, final.start, final.end, final.confidence)
 

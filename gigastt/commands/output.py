@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TextIO, TypeAlias
 
 from gigastt.captions import VTT_HEADER, format_cue, make_cues
 from gigastt.speech.hypothesis import Word
+from gigastt.speech.pump import FailedSpan
 from gigastt.transcribe import Segment
 
 OutputForm: TypeAlias = Literal["text", "json", "srt", "vtt"]
@@ -23,6 +24,7 @@ def write_transcript(
     stream: TextIO,
     seconds: Callable[[], float],
     file: str | None = None,
+    failed: Sequence[FailedSpan] = (),
 ) -> None:
     """Write one file's transcript; text and captions as each segment arrives, JSON as one line at the end.
 
@@ -32,9 +34,10 @@ def write_transcript(
         stream: where to.
         seconds: how long the audio was; asked when the segments have ended.
         file: a name to put into the object, where several files share a stream.
+        failed: spans that could not be recognised, for the object; looked at when the segments have ended.
     """
     if form == "json":
-        transcript = transcript_json(list(segments), seconds())
+        transcript = transcript_json(list(segments), seconds(), failed)
         named = transcript if file is None else {"file": file} | transcript
         stream.write(json.dumps(named, ensure_ascii=False) + "\n")
         stream.flush()
@@ -50,8 +53,9 @@ def write_transcript(
         stream.flush()
 
 
-def transcript_json(segments: list[Segment], seconds: float) -> dict[str, Any]:
-    """Build the answer of `POST /v1/transcribe` for these segments."""
+def transcript_json(segments: list[Segment], seconds: float, failed: Sequence[FailedSpan] = ()) -> dict[str, Any]:
+    """Build the answer of `POST /v1/transcribe` for these segments; `failed` only where a span has no words."""
+    gaps = [{"code": "inference_error", "start": span.start, "end": span.end} for span in failed]
     return {
         "text": " ".join(segment.text for segment in segments),
         "words": [_word_json(word) for segment in segments for word in segment.words],
@@ -66,7 +70,7 @@ def transcript_json(segments: list[Segment], seconds: float) -> dict[str, Any]:
             }
             for segment in segments
         ],
-    }
+    } | ({"failed": gaps} if gaps else {})
 
 
 def _word_json(word: Word) -> dict[str, Any]:

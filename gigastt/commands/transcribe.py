@@ -59,7 +59,7 @@ def transcribe(
 ) -> int:
     """Transcribe audio files (any format; - is standard input) without a server.
 
-    Exit code 1 if a file could not be transcribed; the others are still done.
+    Exit code 1 if a file, or a part of one, could not be transcribed; the others are still done.
     """
     if form in ("srt", "vtt") and len(files) > 1 and output_dir is None:
         raise click.UsageError(f"--format {form} of several files needs --output-dir: each becomes a file of its own.")
@@ -70,7 +70,8 @@ def transcribe(
     for name in files:
         try:
             with _open_target(name, form, output_dir) as target:
-                _transcribe_one(name, form, target, recognizer, several=len(files) > 1 and output_dir is None)
+                several = len(files) > 1 and output_dir is None
+                failed += not _transcribe_one(name, form, target, recognizer, several=several)
         except BrokenPipeError:
             raise
         except (RequestError, OSError) as exc:
@@ -98,7 +99,8 @@ def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recogn
     return recognizer
 
 
-def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Recognizer, *, several: bool) -> None:
+def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Recognizer, *, several: bool) -> bool:
+    """Write the transcript of one file; return whether all of it could be recognised, and say what could not."""
     from gigastt.commands.output import write_transcript
     from gigastt.transcribe import Recording
 
@@ -110,7 +112,11 @@ def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Rec
             progress.clear()
             target.write(f"==> {name} <==\n")
         shown = _clear_before(chain(first, segments), progress) if target.isatty() else chain(first, segments)
-        write_transcript(form, shown, target, lambda: recording.seconds, name if several else None)
+        write_transcript(form, shown, target, lambda: recording.seconds, name if several else None, recording.failed)
+        progress.clear()
+    for span in recording.failed:
+        click.echo(f"gigastt: {name}: {span.start:.2f} to {span.end:.2f} s could not be recognised", err=True)
+    return not recording.failed
 
 
 def _clear_before(segments: Iterable[Segment], progress: ProgressLine) -> Iterator[Segment]:
