@@ -317,7 +317,7 @@ class Engine:
         except InferenceError as exc:
             log.warning("final_failed", stream=track.id, cause=str(exc))
             if not utterance.is_checkpoint:
-                begin, end = (f * FRAME_SAMPLES / SAMPLE_RATE for f in (utterance.first_frame, utterance.last_frame))
+                begin, end = map(track.stream.seconds, (utterance.first_frame, utterance.last_frame))
                 self._outbox.append(Failed(track.id, exc.code, begin, end))
         self._accept(track, hypothesis)
 
