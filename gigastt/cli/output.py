@@ -10,10 +10,9 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TextIO, TypeAlias
 
-from gigastt.audio.timeline import Hole
 from gigastt.captions import VTT_HEADER, format_cue, make_cues
 from gigastt.speech.hypothesis import Word
-from gigastt.transcribe import Segment
+from gigastt.transcribe import Gap, Segment
 
 OutputForm: TypeAlias = Literal["text", "json", "srt", "vtt"]
 
@@ -24,7 +23,7 @@ def write_transcript(
     stream: TextIO,
     seconds: Callable[[], float],
     file: str | None = None,
-    holes: Sequence[Hole] = (),
+    gaps: Callable[[], Sequence[Gap]] = tuple,
 ) -> None:
     """Write one file's transcript; text and captions as each segment arrives, JSON as one line at the end.
 
@@ -34,10 +33,10 @@ def write_transcript(
         stream: where to.
         seconds: how long the audio was; asked when the segments have ended.
         file: a name to put into the object, where several files share a stream.
-        holes: spans without audio, for the object; looked at when the segments have ended.
+        gaps: returns the spans without words, for the object; asked when the segments have ended.
     """
     if form == "json":
-        transcript = transcript_json(list(segments), seconds(), holes)
+        transcript = transcript_json(list(segments), seconds(), gaps())
         named = transcript if file is None else {"file": file} | transcript
         stream.write(json.dumps(named, ensure_ascii=False) + "\n")
         stream.flush()
@@ -53,11 +52,9 @@ def write_transcript(
         stream.flush()
 
 
-def transcript_json(segments: list[Segment], seconds: float, holes: Sequence[Hole] = ()) -> dict[str, Any]:
-    """Build the answer of `POST /v1/transcribe` for these segments; `failed` only where the file has holes."""
-    failed = [
-        {"code": f"audio_{hole.reason}", "start": round(hole.start, 3), "end": round(hole.end, 3)} for hole in holes
-    ]
+def transcript_json(segments: list[Segment], seconds: float, gaps: Sequence[Gap] = ()) -> dict[str, Any]:
+    """Build the answer of `POST /v1/transcribe` for these segments; `failed` only where a span has no words."""
+    failed = [{"code": gap.code, "start": gap.start, "end": gap.end} for gap in gaps]
     return {
         "text": " ".join(segment.text for segment in segments),
         "words": [_word_json(word) for segment in segments for word in segment.words],

@@ -66,7 +66,7 @@ def transcribe(
     Formats: WAV, FLAC, MP3, Ogg, Opus, M4A, AAC, WebM, MP4, MKV, 3GP, AMR, WMA, AVI, TS, AIFF, CAF, AU, W64, AC3, EAC3,
     DTS, MP2. The content decides, not the name.
 
-    Exit code 1 if a file could not be transcribed; the others are still done.
+    Exit code 1 if a file, or a part of one, could not be transcribed; the others are still done.
     """
     if form in ("srt", "vtt") and len(files) > 1 and output_dir is None:
         raise click.UsageError(f"--format {form} of several files needs --output-dir: each becomes a file of its own.")
@@ -81,7 +81,8 @@ def transcribe(
     for name in files:
         try:
             with writing(targets[name], overwrite=overwrite) if targets else nullcontext(sys.stdout) as target:
-                _transcribe_one(name, form, target, recognizer, several=len(files) > 1 and not targets)
+                several = len(files) > 1 and not targets
+                failed += not _transcribe_one(name, form, target, recognizer, several=several)
         except BrokenPipeError:
             raise
         except (RequestError, OSError) as exc:
@@ -96,6 +97,13 @@ def _reason(exc: RequestError | OSError, name: str) -> str:
         return str(exc)
     other = exc.filename2 or exc.filename
     return exc.strerror if other in (None, name) else f"{other}: {exc.strerror}"
+
+
+GAPS = {
+    "audio_damaged": "the audio is damaged",
+    "audio_missing": "the audio is missing",
+    "inference_error": "this could not be recognised",
+}
 
 
 def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recognizer:
@@ -116,7 +124,8 @@ def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recogn
     return recognizer
 
 
-def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Recognizer, *, several: bool) -> None:
+def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Recognizer, *, several: bool) -> bool:
+    """Write the transcript of one file; return whether all of it could be recognised, and say what could not."""
     from gigastt.cli.output import write_transcript
     from gigastt.transcribe import Recording
 
@@ -128,11 +137,13 @@ def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Rec
             progress.clear()
             target.write(f"==> {name} <==\n")
         shown = _clear_before(chain(first, segments), progress) if target.isatty() else chain(first, segments)
-        write_transcript(form, shown, target, lambda: recording.seconds, name if several else None, recording.holes)
+        write_transcript(
+            form, shown, target, lambda: recording.seconds, name if several else None, lambda: recording.gaps
+        )
         progress.clear()
-        for hole in recording.holes:
-            span = f"{hole.start:.1f} to {hole.end:.1f} s"
-            click.echo(f"gigastt: {name}: {span}: the audio is {hole.reason}", err=True)
+    for gap in recording.gaps:
+        click.echo(f"gigastt: {name}: {gap.start:.2f} to {gap.end:.2f} s: {GAPS[gap.code]}", err=True)
+    return not recording.failed
 
 
 def _clear_before(segments: Iterable[Segment], progress: ProgressLine) -> Iterator[Segment]:

@@ -173,6 +173,9 @@ class Router:
             self._end_trial(desk)
         if track.done:
             self._leave(track, seat)
+        elif not track.is_bound:  # flushed
+            self._leave(track, seat)
+            self._place(track)
         else:
             if isinstance(message, Progress | Final) and self._should_move(track, desk):
                 self._leave(track, seat)

@@ -8,12 +8,16 @@ Deaths. Two workers that crash without a commit between them make every track th
 outside (an operator, the kernel) is hardly evidence against audio: it takes two dozen in a row, each amid audio that
 no worker has come through alive. What happens to suspects is the pool's affair; a convicted track skips the audio
 that the dead workers had been sent.
+
+Flushes. Where the client wants its utterance to end at once, the worker's stream ends, and another begins: what comes
+before and what comes after are two recordings, with the times of one.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import ProtocolViolation
@@ -27,6 +31,7 @@ from gigastt.ipc.messages import (
     Final,
     Finish,
     Partial,
+    Preview,
     Progress,
     StreamId,
     StreamOptions,
@@ -77,6 +82,8 @@ class Track:
         self._analysed = 0  # the furthest any binding has consumed
         self._finish_sent = False
         self._promised: list[str] = []  # stable words shown of the open utterance
+        self._flushes: deque[int] = deque()  # samples before which streams end and behind which others begin
+        self._preview: Literal["no", "wanted", "asked"] = "no"
         # of the deaths since the last commit:
         self._crashes = 0
         self._kills = 0
@@ -104,6 +111,17 @@ class Track:
         assert isinstance(self.source, LiveSource)
         assert not self.finishing
         self.source.append(pcm)
+        self._preview = "no"
+
+    def flush(self) -> None:
+        """End the utterance with the audio so far; more may come."""
+        self._flushes.append(self.source.end)
+        self._preview = "no"
+
+    def preview(self) -> None:
+        """Show what the final would be if no more audio came; void when some does."""
+        if not self.finishing and not self._flushes:
+            self._preview = "wanted"
 
     def finish(self) -> None:
         """No more audio will come."""
@@ -111,12 +129,19 @@ class Track:
 
     # -- the worker's side
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether a worker has it. After a flush none has, until it is bound again."""
+        return self._stream is not None
+
     def bind(self, stream: StreamId) -> ToWorker:
         """Begin at the last commit, on another worker; return the first message."""
         assert self._stream is None
         self._stream = stream
         self._sent = self.consumed = self.committed
         self._finish_sent = isinstance(self.source, FileSource)
+        if self._preview == "asked":
+            self._preview = "wanted"
         return self.source.open(stream, self.committed, self._resume, self._options, self.request_id)
 
     def outgoing(self) -> ToWorker | None:
@@ -124,21 +149,26 @@ class Track:
         stream, source = self._stream, self.source
         if stream is None or self._finish_sent or isinstance(source, FileSource):
             return None
-        waiting = source.end - self._sent
-        if waiting < LEAST_PACKET_SAMPLES and not self.finishing:
+        ending = self.finishing or bool(self._flushes)
+        complete = ending or self._preview == "wanted"
+        waiting = (self._flushes[0] if self._flushes else source.end) - self._sent
+        if waiting < LEAST_PACKET_SAMPLES and not complete:
             return None
         # What was analysed once comes without credit: a worker that resumes consumes nothing until it has all the
         # audio that its resume state already knows.
         consumed = max(self.consumed, self._analysed)
         allowed = min(waiting, credit(end=self._sent, consumed=consumed, committed=self.committed))
-        if allowed >= LEAST_PACKET_SAMPLES or (allowed and self.finishing):
+        if allowed >= LEAST_PACKET_SAMPLES or (allowed and complete):
             count = min(allowed, MOST_PACKET_SAMPLES)
             pcm = source.read(self._sent, self._sent + count)
             self._sent += count
             return Audio(stream, pcm)
-        if self.finishing and not waiting:
+        if ending and not waiting:
             self._finish_sent = True
             return Finish(stream)
+        if complete and not waiting:
+            self._preview = "asked"
+            return Preview(stream)
         return None
 
     def receive(self, message: TrackMessage) -> list[TrackMessage]:
@@ -157,6 +187,9 @@ class Track:
                     raise ProtocolViolation("Expected no last final before the end of the audio.")
                 self._advance(message)
                 self._end_utterance()
+                if message.reason == "stop" and self._flushes:
+                    self._begin_anew(self._flushes.popleft())
+                    return [replace(message, reason="flush")]
                 self.done = message.reason == "stop"
             case Closed():
                 return self._refused(message.stream)
@@ -225,6 +258,13 @@ class Track:
 
     # -- messages
 
+    def _begin_anew(self, start: int) -> None:
+        """A stream has ended at a flush: what follows is for the next one, which knows nothing of what was before."""
+        self._stream = None
+        self._resume = b""
+        self.committed = self.consumed = self.source.skip(start)
+        self._acquit()
+
     def _advance(self, news: Progress | Final) -> None:
         limit = self.source.end if isinstance(self.source, FileSource) else self._sent
         if not (self.committed <= news.committed <= news.consumed and self.consumed <= news.consumed <= limit):
@@ -239,7 +279,8 @@ class Track:
             self._resume = news.resume
         if news.committed > self.committed:
             self.committed = news.committed
-            self.source.trim(news.committed)
+            if not self._flushes:  # else a stream may begin a little before where this one ends
+                self.source.trim(news.committed)
             self._acquit()
         elif self._kills and self.past_danger:
             self._kills = 0
@@ -249,6 +290,8 @@ class Track:
 
         After a replay the new worker's first partials may be shorter than what the client has seen.
         """
+        if message.as_final:
+            return self._show_preview(message)
         promised = len(self._promised)
         texts = [word.text for word in message.words]
         if texts[:promised] != self._promised:
@@ -257,6 +300,16 @@ class Track:
         self._promised = texts[:stable]
         self.open_utterance = True
         return [message if stable == message.stable else replace(message, stable=stable)]
+
+    def _show_preview(self, message: Partial) -> list[TrackMessage]:
+        """Let a preview through if it is still true; like a final it may differ from words that were promised."""
+        if self._preview != "asked" or not (message.words or self.open_utterance):
+            return []
+        self._preview = "no"
+        self.open_utterance = True
+        texts = [word.text for word in message.words]
+        stable = len(self._promised) if texts[: len(self._promised)] == self._promised else 0
+        return [replace(message, stable=stable)]
 
     def _end_utterance(self) -> None:
         self._promised = []

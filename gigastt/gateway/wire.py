@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gigastt.audio.pcm import ENCODINGS
-from gigastt.audio.resample import SUPPORTED_RATES
+from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
 from gigastt.gateway.configure import CHANNELS, DEFAULT_RATE, PROTOCOL_VERSION
 from gigastt.gateway.events import FinalEvent, GapEvent, HoleEvent, PartialEvent, SegmentFailedEvent, WindowFailedEvent
 from gigastt.ipc.messages import WireWord
@@ -34,7 +34,8 @@ def word_fields(word: WireWord) -> dict[str, Any]:
 
 def partial_fields(event: PartialEvent) -> dict[str, Any]:
     """Return a partial."""
-    return {**_transcript("partial", event), "stable": event.stable}
+    fields = {**_transcript("partial", event), "stable": event.stable}
+    return fields | {"as_final": True} if event.as_final else fields
 
 
 def final_fields(event: FinalEvent) -> dict[str, Any]:
@@ -86,6 +87,7 @@ def ready(*, model: str, session_id: str, max_session_secs: float, idle_timeout_
             "sample_rate": DEFAULT_RATE,
             "version": PROTOCOL_VERSION,
             "supported_rates": SUPPORTED_RATES,
+            "sample_rate_range": SAMPLE_RATE_RANGE,
             "supported_encodings": ENCODINGS,
             "max_channels": max(CHANNELS),
             "diarization": False,
@@ -94,6 +96,11 @@ def ready(*, model: str, session_id: str, max_session_secs: float, idle_timeout_
             "idle_timeout_secs": _whole(idle_timeout_secs),
         }
     )
+
+
+def pong() -> str:
+    """Return the answer to a client's `ping`."""
+    return _encode({"type": "pong"})
 
 
 def error(code: str, message: str, retry_after_ms: int | None = None) -> str:

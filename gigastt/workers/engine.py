@@ -22,7 +22,7 @@ from gigastt.ipc.messages import (
     Finish,
     OpenStream,
     PassRecord,
-    Progress,
+    Preview,
     StreamId,
     StreamOptions,
     ToGateway,
@@ -32,6 +32,7 @@ from gigastt.log import get_logger
 from gigastt.speech.hypothesis import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.workers.previews import run_preview
 from gigastt.workers.results import final_message, partial_message
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
 from gigastt.workers.tracks import (
@@ -92,11 +93,12 @@ class Engine:
                 if len(pcm) % 2:
                     raise ProtocolViolation(f"Expected whole samples in Audio, but got {len(pcm)} bytes.")
                 if (live := self._live.get(stream)) is not None:
+                    live.preview = False
                     live.backlog.append(np.frombuffer(pcm, dtype="<i2"))
                     self._feed_live(live)
-            case Finish(stream=stream):
+            case Preview(stream=stream) | Finish(stream=stream):
                 if (live := self._live.get(stream)) is not None:
-                    live.finishing = True
+                    live.preview, live.finishing = isinstance(message, Preview), isinstance(message, Finish)
                     self._feed_live(live)
             case AttachAudio():
                 self._attach_file(message)
@@ -121,7 +123,7 @@ class Engine:
         if self._outbox or any(track.untold >= PROGRESS_STEP_SAMPLES for track in self._touched.values()):
             for track in list(self._untold.values()):
                 if track.untold >= PROGRESS_STEP_SAMPLES // 2:
-                    self._tell_progress(track)
+                    self._outbox.append(track.take_progress())
                     del self._untold[track.id]
         self._touched.clear()
         messages, self._outbox = self._outbox, []
@@ -137,8 +139,10 @@ class Engine:
             if not self._is_gone(track):
                 if track.looking:
                     self._look_ahead(track, now)
-                else:
+                elif track.utterance is not None:
                     self._run_final(track, turn)
+                elif track.preview:
+                    self._run_preview(track)
                 self._feed_live(track)
             self._read_ahead()
         elif turn is Turn.PARTIAL:
@@ -204,7 +208,7 @@ class Engine:
             if track.utterance is not None and not self._accept_known(track):
                 self._line_up(track)
                 return
-        if track.looking:
+        if track.looking or track.preview:
             self._line_up(track)
         self._close_if_done(track)
 
@@ -261,6 +265,13 @@ class Engine:
             log.warning("partial_failed", batch=len(windows), cause=str(exc))
             return None
 
+    def _run_preview(self, track: LiveTrack) -> None:
+        message, windows = run_preview(self._recognizer, track)
+        if message is not None:
+            self._outbox.append(message)
+        if windows:
+            self._note_pass(Turn.FINAL, windows)
+
     # -- finals and files
 
     def _step_file(self) -> None:
@@ -306,7 +317,7 @@ class Engine:
         except InferenceError as exc:
             log.warning("final_failed", stream=track.id, cause=str(exc))
             if not utterance.is_checkpoint:
-                begin, end = (f * FRAME_SAMPLES / SAMPLE_RATE for f in (utterance.first_frame, utterance.last_frame))
+                begin, end = map(track.stream.seconds, (utterance.first_frame, utterance.last_frame))
                 self._outbox.append(Failed(track.id, exc.code, begin, end))
         self._accept(track, hypothesis)
 
@@ -332,11 +343,3 @@ class Engine:
     def _note_pass(self, turn: Turn, windows: Sequence[Window]) -> None:
         self._record = (turn, windows)
         self._scheduler.record_turn(turn)
-
-    def _tell_progress(self, track: Track) -> None:
-        resume = b""
-        if track.stream.commit_offset > track.told_committed:
-            commit = track.stream.commit
-            track.told_committed, resume = commit.offset, commit.resume
-        track.told_consumed = track.stream.consumed
-        self._outbox.append(Progress(track.id, track.told_consumed, track.told_committed, resume))

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gigastt.ipc.messages import StreamId
+from gigastt.ipc.messages import Progress, StreamId
 from gigastt.speech.hypothesis import SAMPLE_RATE, Samples, Window
 from gigastt.speech.stream import Stream, Utterance
 
@@ -39,6 +39,15 @@ class Track:
         """Samples analysed, or committed, of which the gateway has not heard."""
         return max(self.stream.consumed - self.told_consumed, self.stream.commit_offset - self.told_committed)
 
+    def take_progress(self) -> Progress:
+        """Return the message that tells the gateway how far the stream is, and note that it knows."""
+        resume = b""
+        if self.stream.commit_offset > self.told_committed:
+            commit = self.stream.commit
+            self.told_committed, resume = commit.offset, commit.resume
+        self.told_consumed = self.stream.consumed
+        return Progress(self.id, self.told_consumed, self.told_committed, resume)
+
     def feed(self) -> bool:
         """Give the stream its next audio, if it may have any; return whether that changed anything."""
         raise TypeError("Expected a live or a file track.")
@@ -57,6 +66,7 @@ class LiveTrack(Track):
     failed: a partial of this utterance has failed.
     looking: its audio waits while the final that its silence promises is computed ahead.
     looked: that has been done for this silence.
+    preview: no audio comes, and the gateway wants to know what the final would be.
     """
 
     partials: bool = True
@@ -68,6 +78,7 @@ class LiveTrack(Track):
     failed: bool = False
     looking: bool = False
     looked: bool = False
+    preview: bool = False
     backlog: deque[Samples] = field(default_factory=deque)
     finishing: bool = False
 
