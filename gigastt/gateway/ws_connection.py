@@ -1,8 +1,7 @@
 """One WebSocket connection: its share of the loop, pings, bounds, refusals in JSON, and a close that arrives.
 
 Over uvicorn's protocol, which parses whatever has come in one go, drops a client's last messages when one after them is
-broken, resets connections it means to close, and waits for ever for a peer that does not read. One object per
-connection, run by the event loop's callbacks; knows frames and time, no session.
+broken, and waits for ever for a peer that does not read. One object per connection, run by the loop's callbacks.
 
     bytes ─┬─ one whole binary frame, and a taker that accepts it ──────────────────────────→ taker(payload)
            └─ all else ─→ turns ─one frame a step→ websockets' parser ─→ queue ─→ task of the application ─→ receive()
@@ -34,18 +33,10 @@ from gigastt.errors import BadRequest
 from gigastt.gateway.connections import PLACE, Place
 from gigastt.gateway.deadlines import ConnectionConfig, ReadersDeadline, raw_answer
 from gigastt.gateway.turns import Turns
-from gigastt.gateway.ws_frames import FrameEdges, FrameProtocol
+from gigastt.gateway.ws_frames import FrameEdges, FrameProtocol, apply_mask
 from gigastt.gateway.ws_keepalive import Keepalive
-from gigastt.gateway.ws_patience import Allowance, Reading
+from gigastt.gateway.ws_patience import MAX_FRAGMENTS, MOST_QUEUED_BYTES, MOST_QUEUED_MESSAGES, Allowance, Reading
 
-try:
-    from websockets.speedups import apply_mask
-except ImportError:
-    from websockets.utils import apply_mask
-
-MAX_FRAGMENTS: Final = 1_024
-MOST_QUEUED_MESSAGES: Final = 16  # the application takes them in one go
-MOST_QUEUED_BYTES: Final = 64 * 1024
 RECEIVE_BUFFER_BYTES: Final = 128 * 1024  # of the system; else it keeps megabytes for a client that sends ahead
 TAKER: Final = "set_taker"  # in the state of the ASGI scope: a function that sets the connection's taker
 INPUT_ENDED: Final = "input_ended"  # in a message of `receive`: no more comes, close with this code; sending goes on
@@ -81,8 +72,6 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         self._waking: asyncio.TimerHandle | None = None
         self.input_ended = False
         self._failure: Close | None = None  # what to close with, where the peer broke a rule
-
-    # -- bytes in
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -138,12 +127,10 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
             or not self.writable.is_set()  # its pings would be answered into a buffer nobody reads
             or self.queue.qsize() >= MOST_QUEUED_MESSAGES
             or self._queued_bytes >= MOST_QUEUED_BYTES
+            or self._waking is not None
         ):
             return True
-        if self._waking is not None:
-            return True
-        delay = self._allowance.wait_until - self.loop.time()
-        if delay > 0:
+        if (delay := self._allowance.wait_until - self.loop.time()) > 0:
             self._waking = self.loop.call_later(delay, self._wake)
         return delay > 0
 
@@ -154,8 +141,11 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
     def _shake_hands(self, data: bytes) -> None:
         self.conn.receive_data(data)
         self.handle_events()
-        if not self.handshake_initiated and self.conn.handshake_exc is not None:
-            self._refuse_handshake()
+        if not self.handshake_initiated and self.conn.handshake_exc is not None and not self.transport.is_closing():
+            self.handshake_complete = self.close_sent = True  # websockets could not read it, and may have no answer
+            answer = b"".join(self.conn.data_to_send())
+            self.transport.write(answer or raw_answer(BadRequest("This is not a valid WebSocket handshake.")))
+            self.transport.close()
 
     # -- frames
 
@@ -267,8 +257,8 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
 
     def _end(self) -> None:
         """The application has returned: say what it has left unsaid, and hang up."""
-        if not self.writable.is_set():  # it has given the peer up
-            self.transport.abort()
+        if not self.writable.is_set():
+            self.transport.abort()  # it has given the peer up
         elif not self.handshake_complete and not self.transport.is_closing():
             self.send_500_response()
             self.transport.close()
@@ -286,13 +276,13 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
     def _await_end(self) -> None:
         """Our close frame is sent: read on until the peer hangs up, since closing with unread bytes would reset it."""
         self._stop_timers()
+        if self.input_ended:
+            self._turns.close()  # nobody can tell where its next frame begins
         if self.input_ended and self._failure is None:  # it has hung up its side already
-            self._turns.close()
             self.transport.close()
             return
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
         if self._failure is not None:
-            self._turns.close()  # nobody can tell where its next frame begins
             with contextlib.suppress(OSError):  # the peer is gone, and the transport about to find out
                 self.transport.write_eof()
         else:
@@ -321,8 +311,6 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self._turns.wake()
-
-    # -- the end
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._place is not None:
@@ -358,11 +346,3 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         self._flush()
         self._stop_timers()
         self.transport.close()
-
-    def _refuse_handshake(self) -> None:
-        """Answer a handshake that websockets could not even read; uvicorn would leave it hanging."""
-        if not self.transport.is_closing():
-            self.handshake_complete = self.close_sent = True
-            answer = b"".join(self.conn.data_to_send())
-            self.transport.write(answer or raw_answer(BadRequest("This is not a valid WebSocket handshake.")))
-            self.transport.close()

@@ -14,6 +14,13 @@ from gigastt.errors import BadRequest, HeadersTooLarge, InternalError, MethodNot
 from gigastt.gateway.deadlines import answer_headers
 from gigastt.gateway.responses import encode_json, error_fields
 
+try:
+    from websockets.speedups import apply_mask
+except ImportError:
+    from websockets.utils import apply_mask
+
+__all__ = ["FrameEdges", "FrameProtocol", "apply_mask"]
+
 _LONGEST_HEAD: Final = 14
 
 

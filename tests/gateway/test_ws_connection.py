@@ -13,7 +13,8 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from gigastt.gateway.deadlines import ConnectionConfig, Deadlines
-from gigastt.gateway.ws_connection import INPUT_ENDED, MOST_QUEUED_MESSAGES, TAKER, WebSocketConnection
+from gigastt.gateway.ws_connection import INPUT_ENDED, TAKER, WebSocketConnection
+from gigastt.gateway.ws_patience import MOST_QUEUED_MESSAGES
 from tests.waiting import wait_until
 
 UPGRADE = (
