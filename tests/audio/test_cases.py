@@ -85,7 +85,7 @@ def test_the_command_line_declares_a_damaged_second(capsys: pytest.CaptureFixtur
 
     captured = capsys.readouterr()
     assert json.loads(captured.out)["failed"] == [{"code": "audio_damaged", "start": 2.02, "end": 3.019}]
-    assert "2.0 to 3.0 s: the audio is damaged" in captured.err
+    assert "2.02 to 3.02 s: the audio is damaged" in captured.err
 
 
 def test_the_command_line_hears_them_too(capsys: pytest.CaptureFixture[str]) -> None:
