@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import socket
 from pathlib import Path
@@ -22,8 +23,16 @@ def test_a_machine_that_runs_the_tests_is_well() -> None:
         doctor.check_cores(),
         doctor.check_onnxruntime(),
         doctor.check_decoders(),
+        doctor.check_sandbox(),
     ]
-    assert [finding.verdict for finding in findings] == ["ok"] * 4
+    assert [finding.verdict for finding in findings] == ["ok"] * 5
+
+
+def test_a_system_without_a_filter_of_calls_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    finding = doctor.check_sandbox()
+    assert (finding.verdict, "riscv64" in finding.text) == ("warning", True)
+    assert "docs/operations.md" in finding.mend
 
 
 def test_the_demo_model_is_found_loaded_and_named_for_what_it_is(tmp_path: Path) -> None:
