@@ -316,6 +316,15 @@ async def test_the_process_loads_neither_the_recogniser_nor_an_event_loop(decode
     assert "_asyncio" not in loaded
 
 
+async def test_the_template_has_one_thread_and_nothing_of_an_upload(decoder: Decoder) -> None:
+    with body(_WAV) as descriptor:
+        file = await decoder.decode(descriptor, 60.0)
+        threads = [path.name for path in Path(f"/proc/{template_pid()}/task").iterdir()]  # noqa: ASYNC240
+        links = [str(path.readlink()) for path in Path(f"/proc/{template_pid()}/fd").iterdir()]  # noqa: ASYNC240
+    assert threads == [str(template_pid())]
+    assert not [link for link in links if "memfd" in link or file.name in link]
+
+
 def test_a_template_whose_gateway_is_gone_before_its_first_job_ends_quietly() -> None:
     ours, theirs = socket.socketpair()
     with theirs:

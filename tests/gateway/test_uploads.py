@@ -300,3 +300,22 @@ async def test_a_drain_sends_away_uploads_that_wait_for_their_turn(path: str) ->
         answers = [await upload for upload in uploads]
     assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "shutting_down")}
     assert_given_back(fakes)
+
+
+async def test_keys_of_one_address_are_clients_of_their_own_however_they_are_written(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("first-key\nsecond-key\n", encoding="utf-8")
+    fakes = Fakes()
+    fakes.decoder.gate.clear()
+    context = fakes.context(Limits(pool_checkout_timeout_secs=0.2), api_keys_file=keys)
+    first = ("Bearer first-key", "bearer  first-key", "BEARER first-key ", "Bearer first-key")
+    async with http_client(context) as client:
+        uploads = [
+            asyncio.create_task(client.post(PATH, content=bytes(100), headers={"authorization": token}))
+            for token in (*first, "Bearer second-key")
+        ]
+        await wait_until(lambda: len(fakes.decoder.bodies) == 3 and sum(upload.done() for upload in uploads) == 2)
+        fakes.decoder.gate.set()
+        statuses = [(await upload).status_code for upload in uploads]
+    assert sorted(statuses[:4]) == [200, 200, 503, 503]
+    assert statuses[4] == 200
