@@ -21,6 +21,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from gigastt import sandbox
 from gigastt.config import Precision, default_pool_size, usable_cpus
 from gigastt.errors import GigasttError
 from gigastt.models.catalog import CATALOG
@@ -55,6 +56,7 @@ def examine(host: str, port: int, model: str, model_dir: Path, precision: Precis
     yield check_cores()
     yield check_onnxruntime()
     yield check_decoders()
+    yield check_sandbox()
     yield from check_model(model, model_dir, precision)
     yield check_shared_memory()
     yield check_port(host, port)
@@ -85,6 +87,13 @@ def check_onnxruntime() -> Finding:
         return Finding("onnxruntime", "broken", f"does not load: {exc}", "Install gigastt again.")
     providers = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
     return Finding("onnxruntime", "ok", f"{onnxruntime.__version__}, providers: {providers}")
+
+
+def check_sandbox() -> Finding:
+    """Say whether uploads are decoded where a fault of a library reaches nothing."""
+    if (reason := sandbox.missing()) is None:
+        return Finding("sandbox", "ok", "uploads are decoded without network, files or other processes in reach")
+    return Finding("sandbox", "warning", reason, "Uploads are decoded with fewer walls: see docs/operations.md.")
 
 
 def check_decoders() -> Finding:

@@ -70,7 +70,7 @@ def prepare_child() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _end_with_parent()
+    end_with_parent()
     forbid_core_files()
     use_one_thread()
 
@@ -94,7 +94,7 @@ def forbid_core_files() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Have the kernel kill this process when its parent ends; elsewhere than on Linux the end of the pipe does."""
     if sys.platform != "linux":
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import socket
 from pathlib import Path
@@ -23,8 +24,16 @@ def test_a_machine_that_runs_the_tests_is_well() -> None:
         doctor.check_cores(),
         doctor.check_onnxruntime(),
         doctor.check_decoders(),
+        doctor.check_sandbox(),
     ]
-    assert [finding.verdict for finding in findings] == ["ok"] * 4
+    assert [finding.verdict for finding in findings] == ["ok"] * 5
+
+
+def test_a_system_without_a_filter_of_calls_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    finding = doctor.check_sandbox()
+    assert (finding.verdict, "riscv64" in finding.text) == ("warning", True)
+    assert "docs/operations.md" in finding.mend
 
 
 def test_cores_are_counted_where_the_system_does_not_tell_which_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:

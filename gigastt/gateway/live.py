@@ -324,7 +324,7 @@ class LiveConnection:
         await self._send(text)
 
     async def _send(self, text: str) -> None:
-        if self._closed:  # by the other task; what is unsaid stays so
+        if self._closed or self._over:  # by the other task, or the client; what is unsaid stays so
             return
         try:
             async with asyncio.timeout(SEND_SECONDS):

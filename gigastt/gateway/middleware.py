@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -52,11 +52,15 @@ class ClientGone(Exception):
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and what its answer must carry; in `scope["state"]["exchange"]`."""
+    """One request and what its answer must carry; in `scope["state"]["exchange"]`.
+
+    client: whose request it is, for shares of what all clients use: an address, with its API key where keys are asked.
+    """
 
     request_id: str
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     subprotocol: str | None = None
+    client: Hashable = None
 
 
 def exchange_of(scope: Scope) -> Exchange:
@@ -197,6 +201,7 @@ class PolicyMiddleware:
             raise place.refusal()
         client = scope.get("client")
         key = rate_key(client_address(client[0] if client else None, headers.getlist("x-forwarded-for"), self._trusted))
+        exchange_of(scope).client = key
         carried = place is not None and place.shared
         with self._context.connections.carrying(key) if carried else nullcontext():
             self._limit_rate(key)
@@ -215,7 +220,8 @@ class PolicyMiddleware:
             await send_response(scope, send, self._options(path, headers))
             return
         if path not in _PROBES and self._keys is not None:
-            _check_key(self._keys, scope, headers)
+            token = _check_key(self._keys, scope, headers)
+            exchange_of(scope).client = (exchange_of(scope).client, hash(token))
         if scope["type"] == "websocket":
             exchange_of(scope).subprotocol = choose_subprotocol(scope.get("subprotocols", []))
         await self._app(scope, receive, send)
@@ -250,12 +256,13 @@ def check_host(hosts: HostPolicy, scope: Scope) -> None:
     )
 
 
-def _check_key(keys: ApiKeys, scope: Scope, headers: Headers) -> None:
+def _check_key(keys: ApiKeys, scope: Scope, headers: Headers) -> str | None:
     token = bearer_token(headers.getlist("authorization"))
     if token is None and scope["type"] == "websocket":
         token = subprotocol_token(scope.get("subprotocols", []))
     if not keys.accepts(token):
         raise Unauthorized("The server asks for an API key: Authorization: Bearer KEY.")
+    return token
 
 
 def _shown(values: list[str]) -> str:

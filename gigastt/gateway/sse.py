@@ -24,10 +24,10 @@ from starlette.types import Receive, Scope, Send
 
 from gigastt.errors import RequestError, ShuttingDown
 from gigastt.gateway.admission import SHUTDOWN_RETRY_MS
+from gigastt.gateway.bodies import Upload
 from gigastt.gateway.events import Event, FinalEvent, PartialEvent, ProgressEvent
-from gigastt.gateway.middleware import exchange_of
 from gigastt.gateway.responses import encode_json, error_fields, public_error
-from gigastt.gateway.uploads import Recognition, Upload, Uploads, until_hung_up
+from gigastt.gateway.uploads import Recognition, Uploads, until_hung_up
 from gigastt.gateway.wire import final_fields, gap_error_fields, partial_fields
 from gigastt.log import get_logger
 
@@ -55,10 +55,10 @@ class TranscriptStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with await self._uploads.receive_body(scope, receive) as upload:
-            await until_hung_up(receive, self._answer(upload, exchange_of(scope).request_id, send))
+            await until_hung_up(receive, self._answer(upload, send))
 
-    async def _answer(self, upload: Upload, request_id: str, send: Send) -> None:
-        async with self._uploads.recognise(upload, request_id, partials=True) as recognition:
+    async def _answer(self, upload: Upload, send: Send) -> None:
+        async with self._uploads.recognise(upload, partials=True) as recognition:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             try:
                 await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})

@@ -59,7 +59,7 @@ def test_json_says_which_spans_failed(short_winded_model: Path, capsys: pytest.C
     assert 2 < gap["start"] < gap["end"] <= answer["duration"]
     assert answer["text"] == "Где можно купить лук?"
     span = f"{gap['start']:.2f} to {gap['end']:.2f} s"
-    assert captured.err.splitlines()[-1] == f"gigastt: {SHORT_AND_LONG}: {span} could not be recognised"
+    assert captured.err.splitlines()[-1] == f"gigastt: {SHORT_AND_LONG}: {span}: this could not be recognised"
 
 
 @pytest.mark.parametrize("form", ["text", "srt", "vtt"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -40,6 +41,7 @@ class FakePool:
         self.model: FakeCard | None = FakeCard()
         self._admission = Admission(Metrics())
         self._admission.resize(4)
+        self.drain_listeners: set[Callable[[], None]] = set()
 
     @property
     def total(self) -> int:
@@ -71,6 +73,8 @@ class FakePool:
     def begin_drain(self) -> None:
         self.state = "shutting_down"
         self._admission.close()
+        for listener in list(self.drain_listeners):
+            listener()
 
 
 @dataclass
@@ -97,12 +101,18 @@ class FakeDecoder:
         self.bodies: list[bytes] = []
         self.error: Exception | None = None
         self.holes: tuple[HoleEvent, ...] = ()
+        self.gate = asyncio.Event()  # to be cleared by a test in which decoding takes time
+        self.gate.set()
 
-    async def decode(self, descriptor: int, max_seconds: float) -> FakeFile:
+    async def decode(
+        self, descriptor: int, max_seconds: float, on_size: Callable[[int], None] = lambda size: None
+    ) -> FakeFile:
         self.bodies.append(os.pread(descriptor, 1 << 24, 0))
+        await self.gate.wait()
         if self.error is not None:
             raise self.error
         file = FakeFile(len(self.bodies[-1]) // 2, holes=self.holes)
+        on_size(len(self.bodies[-1]))
         self.files.append(file)
         return file
 

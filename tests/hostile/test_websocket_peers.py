@@ -271,7 +271,7 @@ async def test_a_refused_websocket_logs_its_refusal_and_nothing_else(caplog: pyt
         lines = [
             record for record in lines if "open" not in record.getMessage() and "listening" not in record.getMessage()
         ]
-        assert [record.getMessage() for record in lines] == ["request"]
+        assert [record.getMessage() for record in lines] == ["origin_denied", "request"]
 
 
 async def test_a_server_keeps_little_for_a_client_that_sends_ahead() -> None:
