@@ -34,12 +34,14 @@ def command(*arguments: str) -> list[str]:
 class ServerProcess:
     """`gigastt serve` with the demo model on a free port; stopped, and its log looked through, on leaving."""
 
-    def __init__(self, *arguments: str, exit_code: int = 0) -> None:
+    def __init__(self, *arguments: str, exit_code: int = 0, descriptors: int | None = None) -> None:
+        """Start the server; it may have no more than so many `descriptors` open, where that is given."""
         self.events: list[dict[str, Any]] = []
         self.prose: list[str] = []
         self._expected_exit_code = exit_code
+        limited = [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"]
         self._process = subprocess.Popen(
-            command("serve", "--model", "demo", "--port", "0", "--log-format", "json", *arguments),
+            [*limited, *command("serve", "--model", "demo", "--port", "0", "--log-format", "json", *arguments)],
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
