@@ -41,12 +41,19 @@ class ServerProcess:
         exit_code: int = 0,
         prefix: Sequence[str] = (),
         environment: dict[str, str] | None = None,
+        descriptors: int | None = None,
     ) -> None:
+        """Start the server; it may have no more than so many `descriptors` open, where that is given."""
         self.events: list[dict[str, Any]] = []
         self.prose: list[str] = []
         self._expected_exit_code = exit_code
+        limited = [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"]
         self._process = subprocess.Popen(
-            [*prefix, *command("serve", "--model", "demo", "--port", "0", "--log-format", "json", *arguments)],
+            [
+                *prefix,
+                *limited,
+                *command("serve", "--model", "demo", "--port", "0", "--log-format", "json", *arguments),
+            ],
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,

@@ -55,7 +55,11 @@ async def test_every_way_of_cutting_ends_as_the_file_does(server: ServerProcess,
 
 async def test_single_bytes_end_as_the_file_does(server: ServerProcess) -> None:
     pcm = pcm_at(8_000, SHORT.pcm)
-    client = await transcribe_live(server.websocket_url, pcm, rate=8_000, chunk_bytes=1)
+    async with live_client(server.websocket_url) as client:
+        await client.configure(sample_rate=8_000)
+        await client.stream(pcm[:5_001], chunk_bytes=1)  # more would take long: frames of a byte are slowed down
+        await client.stream(pcm[5_001:], chunk_bytes=999)
+        await client.stop()
     assert segments(client) == (await upload(server, pcm, 8_000))["segments"] != []
 
 
