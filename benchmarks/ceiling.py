@@ -18,8 +18,8 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.pinned import session_options
-from gigastt.models.optimize.graph import MICROSOFT, Graph
-from gigastt.models.optimize.quantise import weight_limit
+from gigastt.optimize.graph import MICROSOFT, Graph
+from gigastt.optimize.quantise import weight_limit
 from gigastt.speech.hypothesis import SUBSAMPLING
 
 _PRODUCTS = ("DynamicQuantizeMatMul", "MatMulIntegerToFloat")

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-OPSET = 17
+_SPLIT_OPSET = 18  # from here on a Split says into how many
+_NORM_OPSET = 17  # from here on a layer norm is one operator
 _FAINT = 0.01
 Array = npt.NDArray[np.float32]
 
@@ -23,8 +24,9 @@ Array = npt.NDArray[np.float32]
 class GraphWriter:
     """One graph under construction; `op` returns the name of the new value."""
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, opset: int = 17) -> None:
         self._name = name
+        self._opset = opset
         self._random = np.random.default_rng(seed)
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[onnx.TensorProto] = []
@@ -41,7 +43,8 @@ class GraphWriter:
 
     def split(self, value: str, axis: int, scope: str) -> list[str]:
         """Cut a value into two equal halves along `axis`."""
-        first = self.op("Split", [value], outputs=2, scope=scope, axis=axis)
+        halves = {"num_outputs": 2} if self._opset >= _SPLIT_OPSET else {}
+        first = self.op("Split", [value], outputs=2, scope=scope, axis=axis, **halves)
         return [first, first[: -len("_0")] + "_1"]
 
     def ints(self, *values: int) -> str:
@@ -50,6 +53,9 @@ class GraphWriter:
 
     def int_scalar(self, value: int) -> str:
         return self._constant(np.asarray(value, np.int64))
+
+    def floats(self, *values: float) -> str:
+        return self._constant(np.asarray(values, np.float32))
 
     def scalar(self, value: float) -> str:
         return self._constant(np.asarray(value, np.float32))
@@ -116,7 +122,14 @@ class GraphWriter:
             is_plain = np.arange(width) < plain
             self.change(scale, lambda values: np.where(is_plain, 1.0, values))
             self.change(bias, lambda values: np.where(is_plain, 0.0, values))
-        return self.op("LayerNormalization", [value, scale, bias], scope=scope, axis=-1, epsilon=1e-5)
+        if self._opset >= _NORM_OPSET:
+            return self.op("LayerNormalization", [value, scale, bias], scope=scope, axis=-1, epsilon=1e-5)
+        centred = self.op("Sub", [value, self.op("ReduceMean", [value], scope=scope, axes=[-1])], scope=scope)
+        squared = self.op("Pow", [centred, self.scalar(2.0)], scope=scope)
+        variance = self.op("ReduceMean", [squared], scope=scope, axes=[-1])
+        root = self.op("Sqrt", [self.op("Add", [variance, self.scalar(1e-5)], scope=scope)], scope=scope)
+        scaled = self.op("Mul", [self.op("Div", [centred, root], scope=scope), scale], scope=scope)
+        return self.op("Add", [scaled, bias], scope=scope)
 
     def silu(self, value: str, scope: str) -> str:
         return self.op("Mul", [value, self.op("Sigmoid", [value], scope=scope)], scope=scope)
@@ -142,7 +155,10 @@ class GraphWriter:
     def model(self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:
         graph = helper.make_graph(self._nodes, self._name, list(inputs), list(outputs), self._initializers)
         return helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8, producer_name="gigastt.benchmarks"
+            graph,
+            opset_imports=[helper.make_opsetid("", self._opset)],
+            ir_version=8,
+            producer_name="gigastt.benchmarks",
         )
 
 

@@ -104,9 +104,7 @@ def latencies(records: Sequence[Record]) -> dict[str, Any]:
     """
     first, endpoint, decided, stop, cadence, shown_words = [], [], [], [], [], []
     for record in records:
-        for at, final in record.finals:
-            if final["endpoint_reason"] == "silence":
-                decided.append(at - record.sent_at(final["end"] + _ENDPOINT_SECONDS - _TAIL_SECONDS))
+        decided += decision_latencies(record)
         for span in record.playlist.spans:
             onset, silence_over = record.sent_at(span.start), record.sent_at(span.end + _ENDPOINT_SECONDS)
             shown = [at for at, p in record.partials if at >= onset and any(w["end"] > span.start for w in p["words"])]
@@ -136,6 +134,15 @@ def latencies(records: Sequence[Record]) -> dict[str, Any]:
         "partial_cadence_seconds": percentiles(cadence),
         "partials": sum(len(r.partials) for r in records),
     }
+
+
+def decision_latencies(record: Record) -> list[float]:
+    """Seconds from the audio that lets the server end an utterance to its final, of one stream."""
+    return [
+        at - record.sent_at(final["end"] + _ENDPOINT_SECONDS - _TAIL_SECONDS)
+        for at, final in record.finals
+        if final["endpoint_reason"] == "silence"
+    ]
 
 
 def stability(records: Sequence[Record]) -> dict[str, Any]:

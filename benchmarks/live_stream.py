@@ -44,12 +44,20 @@ class Record:
         return self.sent[index]
 
 
-async def play(url: str, playlist: Playlist, *, chunk_ms: int, paced: bool) -> Record:
-    """Stream a playlist and return the notes; a refusal is noted, not raised."""
+async def play(
+    url: str, playlist: Playlist, *, chunk_ms: int, paced: bool, close_seconds: float = _CLOSE_SECONDS, **options: Any
+) -> Record:
+    """Stream a playlist and return the notes; a refusal is noted, not raised.
+
+    Args:
+        paced: as a microphone does; else as fast as the server takes it.
+        close_seconds: how long the last final and the close may take.
+        options: of `websockets.connect`.
+    """
     chunk = SAMPLE_RATE * chunk_ms // 1000
     record = Record(playlist, chunk)
     try:
-        async with connect(url, max_size=None, compression=None, open_timeout=60) as socket:
+        async with connect(url, max_size=None, compression=None, open_timeout=60, **options) as socket:
             ready = json.loads(await socket.recv())
             if ready["type"] != "ready":
                 record.refused = ready.get("code", ready["type"])
@@ -57,7 +65,7 @@ async def play(url: str, playlist: Playlist, *, chunk_ms: int, paced: bool) -> R
             await socket.send(json.dumps({"type": "configure", "sample_rate": SAMPLE_RATE}))
             reader = asyncio.create_task(_read(socket, record))
             await _send(socket, record, chunk, paced)
-            await asyncio.wait_for(reader, _CLOSE_SECONDS)
+            await asyncio.wait_for(reader, close_seconds)
     except (ConnectionClosed, InvalidHandshake, OSError, TimeoutError) as exc:
         record.errors.append(type(exc).__name__)
     return record

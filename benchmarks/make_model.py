@@ -1,6 +1,6 @@
 """Make a model of exactly GigaAM v3's architecture with seeded random weights, for speed and memory alone.
 
-    python -m benchmarks.make_model DIR [--seed 0] [--layers 16] [--no-masks]
+    python -m benchmarks.make_model DIR [--seed 0] [--layers 16] [--form published]
 
 Its transcripts mean nothing. Its shapes and its operators are the real ones, and on speech its tokens come as those
 of a real model do: soon after the onset, about 4 a second, none in silence, surely (`cues` says how).
@@ -20,7 +20,7 @@ import onnx
 import onnxruntime
 
 from benchmarks import cues
-from benchmarks.conformer import MEL, EncoderShape, write_encoder
+from benchmarks.conformer import FORMS, MEL, EncoderShape, write_encoder
 from benchmarks.prediction import JointInput, deal_tokens, vocabulary, write_decoder, write_joint
 
 ENCODER_PARAMETERS = 220_681_728
@@ -53,7 +53,7 @@ def make_model(
     onnx.save(joint, paths["joint"])
     lines = [f"{piece} {number}" for number, piece in enumerate(vocabulary())]
     (directory / f"{PREFIX}_vocab.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    if shape == EncoderShape(masks=shape.masks):
+    if shape == EncoderShape(form=shape.form):
         assert encoder_size == ENCODER_PARAMETERS, encoder_size
         assert joint_size == JOINT_PARAMETERS, joint_size
     assert decoder_size == DECODER_PARAMETERS, decoder_size
@@ -93,9 +93,9 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--layers", type=int, default=EncoderShape().layers, help="fewer than 16: for tests")
-    parser.add_argument("--no-masks", action="store_true", help="as exported from a trace with a batch of one")
+    parser.add_argument("--form", choices=FORMS, default=EncoderShape().form, help="of which exporter's operators")
     arguments = parser.parse_args()
-    shape = replace(EncoderShape(), layers=arguments.layers, masks=not arguments.no_masks)
+    shape = replace(EncoderShape(), layers=arguments.layers, form=arguments.form)
     parameters = make_model(arguments.directory, shape, arguments.seed)
     sizes = {path.name: path.stat().st_size for path in sorted(arguments.directory.glob(f"{PREFIX}_*"))}
     print(json.dumps({"parameters": parameters, "bytes": sizes, "seed": arguments.seed}))

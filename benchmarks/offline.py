@@ -37,8 +37,8 @@ from benchmarks.peers import load_onnx_asr, load_silero, optimized_encoder
 from benchmarks.pinned import machine, median_seconds, pin
 from benchmarks.wording import normalise
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
-from gigastt.models.optimize.words import edit_distance, read_clip
 from gigastt.models.prepacked import prepare_load
+from gigastt.optimize.words import edit_distance, read_clip
 from gigastt.speech.features import log_mel
 from gigastt.speech.hypothesis import FRAME_SAMPLES, SAMPLE_RATE, EncoderOut, Features, Hypothesis, Samples, Window
 from gigastt.speech.model import Encoder, Triplet, TripletFiles

@@ -10,7 +10,7 @@ import onnx_asr
 
 from benchmarks.pinned import session_options
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY
-from gigastt.models.optimize import optimize
+from gigastt.optimize import optimize
 
 
 def optimized_encoder(directory: Path, temporary: Path) -> Path:

@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
@@ -87,12 +88,15 @@ class ServerProcess:
 
 
 @contextlib.contextmanager
-def serve(arguments: Sequence[str], *, cores: Sequence[int] | None = None) -> Iterator[ServerProcess]:
+def serve(
+    arguments: Sequence[str], *, cores: Sequence[int] | None = None, stderr: IO[bytes] | None = None
+) -> Iterator[ServerProcess]:
     """Start `gigastt serve`, wait until it is ready, and stop it at the end.
 
     Args:
         arguments: flags behind `gigastt serve`.
         cores: processors the server and its workers may use; None = all.
+        stderr: where its log goes; None = to ours.
 
     Raises:
         RuntimeError: it ended, or was not ready in time.
@@ -100,7 +104,10 @@ def serve(arguments: Sequence[str], *, cores: Sequence[int] | None = None) -> It
     port = free_port()
     command = [sys.executable, "-m", "gigastt", "serve", "--port", str(port), "--log-level", "warning", *arguments]
     child = subprocess.Popen(
-        command, preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None, stdout=sys.stderr
+        command,
+        preexec_fn=(lambda: os.sched_setaffinity(0, cores)) if cores else None,
+        stdout=sys.stderr,
+        stderr=stderr,
     )
     server = ServerProcess("127.0.0.1", port, child.pid)
     try:

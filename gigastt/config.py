@@ -27,9 +27,14 @@ def default_pool_size() -> int:
     return max(1, min(4, _physical_cores()))
 
 
+def usable_cpus() -> set[int]:
+    """Logical processors this process may run on; all of them where the system does not tell."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+
+
 def _physical_cores() -> int:
     """Physical cores this process may run on; logical ones where the kernel does not tell."""
-    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    usable = usable_cpus()
     siblings = set()
     for cpu in usable:
         path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")

@@ -21,7 +21,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from gigastt.config import Precision, default_pool_size
+from gigastt import sandbox
+from gigastt.config import Precision, default_pool_size, usable_cpus
 from gigastt.errors import GigasttError
 from gigastt.models.catalog import CATALOG
 from gigastt.models.disk import mib
@@ -55,6 +56,7 @@ def examine(host: str, port: int, model: str, model_dir: Path, precision: Precis
     yield check_cores()
     yield check_onnxruntime()
     yield check_decoders()
+    yield check_sandbox()
     yield from check_model(model, model_dir, precision)
     yield check_shared_memory()
     yield check_port(host, port)
@@ -72,7 +74,7 @@ def check_machine() -> Finding:
 def check_cores() -> Finding:
     """Count cores, and say how many workers there will be."""
     workers = default_pool_size()
-    usable = len(os.sched_getaffinity(0))
+    usable = len(usable_cpus())
     noun = "worker" if workers == 1 else "workers"
     return Finding("cores", "ok", f"{usable} usable; {workers} {noun} unless --pool-size says otherwise")
 
@@ -85,6 +87,13 @@ def check_onnxruntime() -> Finding:
         return Finding("onnxruntime", "broken", f"does not load: {exc}", "Install gigastt again.")
     providers = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
     return Finding("onnxruntime", "ok", f"{onnxruntime.__version__}, providers: {providers}")
+
+
+def check_sandbox() -> Finding:
+    """Say whether uploads are decoded where a fault of a library reaches nothing."""
+    if (reason := sandbox.missing()) is None:
+        return Finding("sandbox", "ok", "uploads are decoded without network, files or other processes in reach")
+    return Finding("sandbox", "warning", reason, "Uploads are decoded with fewer walls: see docs/operations.md.")
 
 
 def check_decoders() -> Finding:
@@ -230,5 +239,9 @@ def _answers_health(host: str, port: int) -> bool:
 
 def _private_bytes() -> int:
     """Memory that this process shares with no other: what one more worker like it would add."""
-    match = re.search(r"^RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    match = re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)
     return int(match.group(1)) * 1024 if match else 0

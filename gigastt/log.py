@@ -13,10 +13,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import TextIO
 
 OWN_LOGGER = "gigastt"
@@ -77,8 +79,8 @@ def bound_fields(**fields: object) -> Iterator[None]:
         _bound.reset(token)
 
 
-def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
-    """Send every log event of this process to `stream`.
+def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> bool:
+    """Send every log event of this process to `stream`; return whether people read it there, on a terminal.
 
     Args:
         level: debug, info, warning or error; for this project's own events.
@@ -95,12 +97,32 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
     root.handlers = [handler]
     root.setLevel(max(logging.INFO, wanted))
     logging.getLogger(OWN_LOGGER).setLevel(wanted)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "huggingface_hub"):
         library = logging.getLogger(name)
         library.handlers = []
         library.propagate = True
         library.setLevel(logging.NOTSET)
     logging.captureWarnings(True)
+    _log_failures()
+    return console and terminal
+
+
+def _log_failures() -> None:
+    """Make events of exceptions that nobody caught, in any thread; Python would print them on many lines."""
+    log = logging.getLogger(OWN_LOGGER)
+
+    def fail(event: str, exc: BaseException | None, **fields: object) -> None:
+        log.error(event, exc_info=exc, extra={_FIELDS: fields})
+
+    def except_hook(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, exc, trace)
+        else:
+            fail("uncaught", exc)
+
+    sys.excepthook = except_hook
+    threading.excepthook = lambda args: fail("uncaught", args.exc_value, thread=args.thread and args.thread.name)
+    sys.unraisablehook = lambda args: fail("unraisable", args.exc_value, where=repr(args.object))
 
 
 class JsonFormatter(logging.Formatter):

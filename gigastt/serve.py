@@ -17,6 +17,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -46,9 +47,12 @@ from gigastt.workers.config import WorkerConfig
 log = get_logger(__name__)
 
 LimitsReader = Callable[[], Limits]
+Greeting = Callable[
+    [str, bool], None
+]  # what to do when the server is ready: its URL, and whether it has the demo model
 
 
-def run(settings: Settings, read_limits: LimitsReader) -> int:
+def run(settings: Settings, read_limits: LimitsReader, greet: Greeting = lambda url, demo: None) -> int:
     """Serve until told to stop; return the exit code.
 
     Raises:
@@ -61,10 +65,12 @@ def run(settings: Settings, read_limits: LimitsReader) -> int:
     forbid_core_files()
     model = find_model(settings)
     listeners = bind(settings.host, settings.port)
-    metrics_listeners = bind(*split_address(settings.metrics_listen)) if settings.metrics_listen else []
+    metrics_listeners = (
+        bind(*split_address(settings.metrics_listen), "--metrics-listen") if settings.metrics_listen else []
+    )
     raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, model, listeners, metrics_listeners, read_limits))
+        runner.run(serve(settings, model, listeners, metrics_listeners, read_limits, greet))
     return 0
 
 
@@ -74,6 +80,7 @@ async def serve(
     listeners: list[socket.socket],
     metrics_listeners: list[socket.socket],
     read_limits: LimitsReader,
+    greet: Greeting,
 ) -> None:
     """Join the parts, serve, and end them; `model` is None while it must be fetched first."""
     # startup
@@ -98,6 +105,7 @@ async def serve(
         connections=context.connections,
     )
     warn(context)
+    ready = partial(tell_ready, context, url_of(listeners[0]), greet)
     duties = Duties(on_failure=server.stop)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_limits, context, server, read_limits)
     try:
@@ -105,7 +113,7 @@ async def serve(
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(decoder)
             await stack.enter_async_context(duties)
-            duties.start("workers", keep_workers(context, workers, model))
+            duties.start("workers", keep_workers(context, workers, model, ready))
             duties.start("loop_lag", watch_loop_lag(metrics))
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
@@ -119,14 +127,18 @@ async def serve(
         raise duties.failure
 
 
-async def keep_workers(context: AppContext, workers: WorkerCommand, model: ModelFiles | None) -> None:
-    """Load the model and keep the workers at work."""
-    await load(context, workers, model)
+async def keep_workers(
+    context: AppContext, workers: WorkerCommand, model: ModelFiles | None, ready: Callable[[], None]
+) -> None:
+    """Load the model, call `ready`, and keep the workers at work."""
+    await load(context, workers, model, ready)
     await context.pool.watch()
 
 
-async def load(context: AppContext, workers: WorkerCommand, model: ModelFiles | None) -> None:
-    """Fetch the model if need be, start the workers, and wait until each is ready."""
+async def load(
+    context: AppContext, workers: WorkerCommand, model: ModelFiles | None, ready: Callable[[], None]
+) -> None:
+    """Fetch the model if need be, start the workers, wait until each is ready, and call `ready`."""
     if model is None:
         model = await fetch_model(context)
     began = time.monotonic()
@@ -139,7 +151,20 @@ async def load(context: AppContext, workers: WorkerCommand, model: ModelFiles | 
     card = context.pool.model
     context.metrics.build_info.labels(__version__, model.name, card.provider if card else "").set(1)
     tune_garbage_collection()
-    log.info("ready", workers=context.pool.workers_ready, sessions=context.pool.total)
+    ready()
+
+
+def tell_ready(context: AppContext, url: str, greet: Greeting) -> None:
+    """Say that the server can be used, and where."""
+    log.info("ready", url=url, workers=context.pool.workers_ready, sessions=context.pool.total)
+    greet(url, context.model.demo)
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return an address under which this machine reaches a listener."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def fetch_model(context: AppContext) -> ModelFiles:
@@ -148,7 +173,7 @@ async def fetch_model(context: AppContext) -> ModelFiles:
     progress = DownloadProgress()
     context.preparing = progress.describe
     log.info("fetching_model", model=settings.model)
-    request = FetchRequest(settings.model, str(settings.model_dir), settings.precision)
+    request = FetchRequest(settings.model, str(settings.model_dir), settings.precision, settings.log_format)
     await fetch_in_child(request.command(), progress)
     context.preparing = None
     return resolve(settings.model, settings.model_dir, settings.precision)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from gigastt.audio.decode import decode
+from gigastt.audio.timeline import Hole, add_hole
 from gigastt.config import Precision
+from gigastt.errors import InferenceError
 from gigastt.models.prepacked import plan_load
 from gigastt.models.store import ModelFiles, resolve
 from gigastt.speech import pump
@@ -34,17 +37,30 @@ class Segment:
     confidence: float
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A span without words: `code` says why, as in the server's `failed`; seconds from the file's first sample."""
+
+    code: str
+    start: float
+    end: float
+
+
 @dataclass(slots=True)
 class Recording:
     """One open file on its way through the recogniser.
 
     seconds: how much audio has been decoded so far; all of it once `segments` has ended.
+    holes: the spans found so far in which the file is damaged or has no audio.
+    failed: the spans so far that the recogniser refused; they have no words.
     """
 
     source: BinaryIO
     recognizer: pump.Recognizes
     on_progress: Callable[[float], None] = lambda seconds: None
     seconds: float = field(default=0.0, init=False)
+    holes: list[Hole] = field(default_factory=list, init=False)
+    failed: list[pump.FailedSpan] = field(default_factory=list, init=False)
 
     def segments(self) -> Iterator[Segment]:
         """Decode and transcribe; yield each segment as soon as it is known.
@@ -53,10 +69,17 @@ class Recording:
             InvalidAudio: the file is not audio that can be decoded.
             AudioTooLong: it holds more than a day.
         """
-        chunks = decode(self.source, MAX_SECONDS)
-        for final in pump.transcribe(self.recognizer, self._count(chunks)):
+        chunks = decode(self.source, MAX_SECONDS, partial(add_hole, self.holes))
+        for final in pump.transcribe(self.recognizer, self._count(chunks), on_failure=self.failed.append):
             if final.words:
                 yield Segment(final.text, final.words, final.start, final.end, final.confidence)
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """Spans without words so far, in order of time."""
+        holes = [Gap(f"audio_{hole.reason}", round(hole.start, 3), round(hole.end, 3)) for hole in self.holes]
+        failed = [Gap(InferenceError.code, span.start, span.end) for span in self.failed]
+        return sorted(holes + failed, key=lambda gap: gap.start)
 
     def _count(self, chunks: Iterable[Samples]) -> Iterator[Samples]:
         samples = 0

@@ -17,6 +17,7 @@ _SLOW = (
     "processes",
     "gateway/test_decoder.py",
     "gateway/test_server",
+    "hostile",
     "models/test_download",
     "models/test_optimize_words.py",
     "speech/test_noise.py",

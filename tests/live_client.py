@@ -51,10 +51,10 @@ class LiveClient:
         await self.send(type="stop")
         await self.wait_closed()
 
-    async def wait_for(self, predicate: Callable[[LiveClient], object], timeout: float = 30.0) -> None:
+    async def wait_for(self, predicate: Callable[[LiveClient], object], timeout: float = 120.0) -> None:
         await wait_until(lambda: predicate(self) or self.close_code is not None, timeout)
 
-    async def wait_closed(self, timeout: float = 60.0) -> None:
+    async def wait_closed(self, timeout: float = 120.0) -> None:
         await wait_until(lambda: self.close_code is not None, timeout)
 
     async def _receive(self) -> None:
@@ -68,7 +68,7 @@ class LiveClient:
 @asynccontextmanager
 async def live_client(url: str, **options: Any) -> AsyncIterator[LiveClient]:
     """Open a session; its messages are read in the background until it is closed."""
-    async with connect(url, compression=None, max_queue=None, open_timeout=30, **options) as socket:
+    async with connect(url, compression=None, max_queue=None, open_timeout=60, **options) as socket:
         client = LiveClient(socket)
         receiving = asyncio.create_task(client._receive())
         try:

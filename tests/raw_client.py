@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.fakes.gateway import Running
+from tests.waiting import DEADLINE_SECONDS
 
 
 class RawClient:
@@ -19,7 +20,7 @@ class RawClient:
     def write(self, text: str | bytes) -> None:
         self.writer.write(text.encode("latin-1") if isinstance(text, str) else text)
 
-    async def answer(self, timeout: float = 5) -> tuple[int, dict[str, str], bytes]:
+    async def answer(self, timeout: float = DEADLINE_SECONDS) -> tuple[int, dict[str, str], bytes]:
         """Read one answer with a Content-Length: status, headers in lower case, body."""
         async with asyncio.timeout(timeout):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -37,7 +38,7 @@ class RawClient:
         self.write(request)
         return await self.answer_in_json()
 
-    async def closed(self, timeout: float = 5) -> bool:
+    async def closed(self, timeout: float = DEADLINE_SECONDS) -> bool:
         """Wait until the server has hung up."""
         async with asyncio.timeout(timeout):
             try:
@@ -47,7 +48,7 @@ class RawClient:
                 pass
             return True
 
-    async def closed_silently(self, timeout: float = 5) -> bool:
+    async def closed_silently(self, timeout: float = DEADLINE_SECONDS) -> bool:
         """Wait until the server has hung up; tell whether it did so without a word."""
         async with asyncio.timeout(timeout):
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,8 +18,8 @@ import httpx
 from tests.system import children_of
 from tests.waiting import wait_for
 
-START_SECONDS = 30.0
-STOP_SECONDS = 20.0
+START_SECONDS = 120.0
+STOP_SECONDS = 60.0
 
 
 def clean_environment() -> dict[str, str]:
@@ -34,16 +35,29 @@ def command(*arguments: str) -> list[str]:
 class ServerProcess:
     """`gigastt serve` with the demo model on a free port; stopped, and its log looked through, on leaving."""
 
-    def __init__(self, *arguments: str, exit_code: int = 0) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        exit_code: int = 0,
+        prefix: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+        descriptors: int | None = None,
+    ) -> None:
+        """Start the server; it may have no more than so many `descriptors` open, where that is given."""
         self.events: list[dict[str, Any]] = []
         self.prose: list[str] = []
         self._expected_exit_code = exit_code
+        limited = [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh"]
         self._process = subprocess.Popen(
-            command("serve", "--model", "demo", "--port", "0", "--log-format", "json", *arguments),
+            [
+                *prefix,
+                *limited,
+                *command("serve", "--model", "demo", "--port", "0", "--log-format", "json", *arguments),
+            ],
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
-            env=clean_environment(),
+            env=environment or clean_environment(),
         )
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
@@ -98,7 +112,7 @@ class ServerProcess:
         return httpx.get(self.url + path, timeout=START_SECONDS, **options)
 
     def post(self, path: str, content: bytes, **options: Any) -> httpx.Response:
-        return httpx.post(self.url + path, content=content, timeout=60.0, **options)
+        return httpx.post(self.url + path, content=content, timeout=120.0, **options)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Return every log line of that event, so far."""
@@ -138,8 +152,32 @@ class ServerProcess:
                 self.prose.append(line.rstrip())
 
 
+def begin_upload(server: ServerProcess) -> socket.socket:
+    """Send the head of an upload of four bytes, and return when the server asks for them: it is running."""
+    client = socket.create_connection(("127.0.0.1", server.port), timeout=START_SECONDS)
+    head = "POST /v1/transcribe HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+    client.sendall(head.encode("ascii"))
+    expected = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert client.recv(len(expected), socket.MSG_WAITALL) == expected
+    return client
+
+
+def receive_all(client: socket.socket) -> bytes:
+    """Receive until the other end hangs up."""
+    received = b""
+    while piece := client.recv(65536):
+        received += piece
+    return received
+
+
 def run_program(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the program to its end, with its output as text."""
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, check=False, timeout=60, env=clean_environment(), **options
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+        env=clean_environment(),
+        **options,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
 import socket
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gigastt import doctor
-from gigastt.cli import run
+from gigastt.cli.main import run
 from gigastt.config import DEFAULT_MODEL
 from gigastt.models.catalog import ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED
 from gigastt.models.seals import Seals, sha256_of
@@ -22,8 +24,22 @@ def test_a_machine_that_runs_the_tests_is_well() -> None:
         doctor.check_cores(),
         doctor.check_onnxruntime(),
         doctor.check_decoders(),
+        doctor.check_sandbox(),
     ]
-    assert [finding.verdict for finding in findings] == ["ok"] * 4
+    assert [finding.verdict for finding in findings] == ["ok"] * 5
+
+
+def test_a_system_without_a_filter_of_calls_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    finding = doctor.check_sandbox()
+    assert (finding.verdict, "riscv64" in finding.text) == ("warning", True)
+    assert "docs/operations.md" in finding.mend
+
+
+def test_cores_are_counted_where_the_system_does_not_tell_which_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    finding = doctor.check_cores()
+    assert (finding.verdict, finding.text.split()[0]) == ("ok", str(os.cpu_count()))
 
 
 def test_the_demo_model_is_found_loaded_and_named_for_what_it_is(tmp_path: Path) -> None:

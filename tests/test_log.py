@@ -7,6 +7,9 @@ import io
 import json
 import logging
 import re
+import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,9 @@ from tests.fakes.terminal import Terminal
 def _restore_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     yield
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     root.handlers, root.level = handlers, level
     logging.captureWarnings(False)
     logging.getLogger("gigastt").setLevel(logging.NOTSET)
@@ -156,3 +161,37 @@ def test_tracebacks_show_no_local_variables(form: str) -> None:
         log.get_logger("gigastt.test").exception("task_failed")
     assert "ValueError" in stream.getvalue()
     assert "private transcript" not in stream.getvalue()
+
+
+class Unlucky:
+    def __del__(self) -> None:
+        raise ValueError("in a finaliser")
+
+
+@pytest.mark.parametrize("event", ["uncaught", "thread", "unraisable", "warning"])
+def test_what_python_itself_would_print_becomes_an_event(event: str) -> None:
+    stream = io.StringIO()
+    log.configure("info", "json", stream)
+    if event == "uncaught":
+        error = RuntimeError("nobody\ncaught me")
+        sys.excepthook(RuntimeError, error, None)
+    elif event == "thread":
+        thread = threading.Thread(target=lambda: 1 // 0, name="counting")
+        thread.start()
+        thread.join()
+    elif event == "unraisable":
+        Unlucky()
+    else:
+        warnings.showwarning("old", DeprecationWarning, "a.py", 1)
+    (line,) = lines(stream)
+    assert line["event"] == {"thread": "uncaught", "warning": "py_message"}.get(event, event)
+    assert ("exception" in line) == (event != "warning")
+    assert line.get("thread") == ("counting" if event == "thread" else None)
+
+
+def test_an_interrupt_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    log.configure("info", "json", stream)
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert stream.getvalue() == ""
+    assert "KeyboardInterrupt" in capsys.readouterr().err

@@ -111,7 +111,7 @@ def serve_until_it_fails(model: ModelFiles, metrics_listeners: list[socket.socke
 
     async def run() -> None:
         async with asyncio.timeout(30):
-            await serve(settings, model, bind("127.0.0.1", 0), metrics_listeners, Limits)
+            await serve(settings, model, bind("127.0.0.1", 0), metrics_listeners, Limits, lambda url, demo: None)
 
     with pytest.raises(DutyFailed) as failed:
         asyncio.run(run())
@@ -148,5 +148,7 @@ def test_metrics_have_their_own_listener() -> None:
         text = httpx.get(f"http://127.0.0.1:{listening['port']}/metrics").text
         assert 'gigastt_build_info{model="demo"' in text
         assert "gigastt_workers_ready 1.0" in text
+        rebound = httpx.get(f"http://127.0.0.1:{listening['port']}/metrics", headers={"host": "evil.example"})
+        assert (rebound.status_code, rebound.json()["code"]) == (421, "host_denied")
         refused = server.get("/metrics")
         assert (refused.status_code, refused.json()["code"]) == (404, "metrics_disabled")

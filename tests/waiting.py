@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 _POLL_SECONDS = 0.01
+DEADLINE_SECONDS = 60.0  # for a condition that will come: long enough for a machine that is busy with other things
 
 
-async def wait_until(predicate: Callable[[], object], timeout: float = 10.0) -> None:
+async def wait_until(predicate: Callable[[], object], timeout: float = DEADLINE_SECONDS) -> None:
     """Return as soon as `predicate()` is true.
 
     Raises:
@@ -22,7 +23,7 @@ async def wait_until(predicate: Callable[[], object], timeout: float = 10.0) -> 
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def wait_for(predicate: Callable[[], object], timeout: float = 10.0) -> None:
+def wait_for(predicate: Callable[[], object], timeout: float = DEADLINE_SECONDS) -> None:
     """Return as soon as `predicate()` is true, in a test without an event loop.
 
     Raises:

@@ -22,6 +22,7 @@ if (typeof WebSocket === "undefined") {
 }
 
 const CHUNK_SECONDS = 0.1;
+const MOST_BUFFERED_BYTES = 1_000_000; // answers to the server's pings wait behind what is buffered, and it waits for them
 
 /** Find the format and the samples of a PCM WAV file. */
 function readWav(path) {
@@ -53,6 +54,7 @@ async function sendAudio(socket, { rate, pcm }, fast) {
   for (let at = 0; at < pcm.length && socket.readyState === WebSocket.OPEN; at += bytes) {
     socket.send(pcm.subarray(at, at + bytes));
     if (!fast) await delay(CHUNK_SECONDS * 1000);
+    while (socket.bufferedAmount > MOST_BUFFERED_BYTES && socket.readyState === WebSocket.OPEN) await delay(10);
   }
   socket.send(JSON.stringify({ type: "stop" }));
 }

@@ -1,9 +1,9 @@
 """Stream a WAV file to gigastt as a microphone would, and print what comes back.
 
-    pip install websockets
     python stream.py clip.wav [--url ws://127.0.0.1:9876/v1/ws] [--fast]
 
-Needs 16-bit mono PCM at 8, 16, 24, 44.1 or 48 kHz. Partials go to standard error, finals to standard output.
+Needs 16-bit mono PCM at 8, 16, 24, 44.1 or 48 kHz, and the package websockets, which the server's own environment has
+(.venv/bin/python after `make serve`). Partials go to standard error, finals to standard output.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ import sys
 import wave
 from pathlib import Path
 
-from websockets.asyncio.client import ClientConnection, connect
+try:
+    from websockets.asyncio.client import ClientConnection, connect
+except ImportError:
+    sys.exit("This example needs websockets: `pip install websockets`, or run it with the server's .venv/bin/python.")
 
 CHUNK_SECONDS = 0.1
 

@@ -1,86 +1,86 @@
 """Container decoding: the bytes of a file in, 16 kHz mono int16 out, in pieces and in bounded memory.
 
 Runs in the disposable decoder process and in `gigastt transcribe`. Nothing a file says of itself is believed:
-lengths are counted while decoding, memory is never reserved by a header, and of libav's formats and codecs only
-the audio ones listed here are reachable (no playlist, which could name other files, and no video decoder).
+lengths are counted while decoding, and memory is never reserved by a header.
+
+    file ─► recordings ─► containers ─► timeline ─► mixdown ─► loudness ─► resample
+            one or more   one track     frames,     one        scaled if   16 kHz
+            in a file     of each       silences    channel    it must be  int16
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import av
 import numpy as np
-import numpy.typing as npt
-from av.container import InputContainer
+from av.audio.stream import AudioStream
 
-from gigastt.audio.pcm import SAMPLE_RATE, Samples, Waveform, limit
+from gigastt.audio.containers import choose_track, open_container
+from gigastt.audio.loudness import QUIET_PEAK, bring_into_range, peak_of
+from gigastt.audio.mixdown import BLOCK_SAMPLES, Block, mix_down
+from gigastt.audio.pcm import SAMPLE_RATE, Samples, Waveform
+from gigastt.audio.recordings import Recording, find_recordings
 from gigastt.audio.resample import Resampler
-from gigastt.errors import AudioTooLong, InvalidAudio
+from gigastt.audio.timeline import Hole, Silence, Timeline, too_long
+from gigastt.errors import InvalidAudio
 
 Source: TypeAlias = Path | BinaryIO
 
-SUPPORTED_FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a", "aac", "webm")
-MIN_RATE, MAX_RATE = 1_000, 384_000  # beyond, a resampler blows a few bytes up to hours, or itself up
-MAX_CHANNELS = 64
-
-_FORMATS = "wav,w64,aiff,au,caf,flac,mp3,ogg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac"
-_CODECS = (
-    "pcm_u8,pcm_s8,pcm_s16le,pcm_s16be,pcm_s24le,pcm_s24be,pcm_s32le,pcm_s32be,pcm_f32le,pcm_f32be,pcm_f64le,"
-    "pcm_f64be,pcm_alaw,pcm_mulaw,adpcm_ms,adpcm_ima_wav,flac,alac,mp3,mp3float,vorbis,opus,libopus,aac,aac_latm"
-)
-_OPTIONS = {
-    "format_whitelist": _FORMATS,
-    "codec_whitelist": _CODECS,
-    "protocol_whitelist": "pipe",
-    "max_probe_packets": "1",  # libav looks for other codecs in a WAV file's PCM, 5 ms for each file
-    "max_size": "8192",  # bytes in a packet of a WAV file; each costs as much as its samples do
-}
-_BLOCK_SAMPLES = 16_384  # of the file's own rate, gathered before they are resampled
-_FEW_ERRORS = 10  # damaged packets that a file may have, whatever else is in it
-
-_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
-# A fraction of full scale for each width of integer samples.
-_SCALES: dict[str, float] = {"s16": 2.0**-15, "s32": 2.0**-31, "s64": 2.0**-63}
+_MOMENT_SAMPLES = 1_600
+_LOUDEST_BACKGROUND = 100.0  # steps of int16: -50 dBFS
+_AUDIBLE = 0.001  # -60 dBFS: a track that stays below is silent, if there is another
 
 
-class _Form(NamedTuple):
-    """How a frame holds its samples; `kind` is libav's name of their type without the `p` of planes."""
+def _make_noise() -> Waveform:
+    """Make noise of level 1, the same each time; by hashing, since a sandboxed process cannot load numpy.random."""
+    bits = np.arange(1, BLOCK_SAMPLES + 1, dtype=np.uint32) * np.uint32(0x9E3779B1)
+    for shift, factor in ((15, 0x85EBCA77), (13, 0xC2B2AE3D)):
+        bits = (bits ^ (bits >> np.uint32(shift))) * np.uint32(factor)
+    uniform: Waveform = (bits ^ (bits >> np.uint32(16))).astype(np.float32) / np.float32(2**31) - np.float32(1)
+    return uniform * np.float32(np.sqrt(3))
 
-    rate: int
-    channels: int
-    kind: str
-    is_planar: bool
+
+_NOISE = _make_noise()
 
 
-def decode(source: Source, max_seconds: float) -> Iterator[Samples]:
-    """Decode a file's first audio track; channels are mixed down to their mean.
+def ignore_hole(hole: Hole) -> None:
+    """Take no notice of a hole."""
 
-    A file that ends early counts as far as it goes. A WAV file of 16 kHz mono PCM16 gives its exact samples.
+
+def decode(source: Source, max_seconds: float, on_hole: Callable[[Hole], None] = ignore_hole) -> Iterator[Samples]:
+    """Decode what a listener would hear of a file, at the times that its container gives.
+
+    All recordings in it follow each other; of several tracks the default one is heard, else a Russian one, else the
+    first that is not silent. Gaps and damage become silence. Channels are mixed so that speech cannot cancel. A file
+    that ends early counts as far as it goes. 16 kHz mono PCM16 comes out as its exact samples.
 
     Args:
-        source: a file; WAV, FLAC, MP3, Ogg (Vorbis, Opus), M4A, AAC, WebM, in any rate and number of channels.
+        source: a file of one of `formats.SUPPORTED_FORMATS`, in any rate and number of channels.
         max_seconds: how much audio may come out.
+        on_hole: is told of each damaged span and each long gap, before the silence that fills it is yielded.
 
     Raises:
-        InvalidAudio: there is no audio in it that can be decoded.
+        InvalidAudio: there is no audio in it that can be decoded; the message says why.
         AudioTooLong: more than `max_seconds` came out.
     """
     if isinstance(source, Path):  # opened here and not by libav, to which a name may also be an address
         with source.open("rb") as file:
-            yield from decode(file, max_seconds)
+            yield from decode(file, max_seconds, on_hole)
         return
     left = int(max_seconds * SAMPLE_RATE)
     some = False
-    with _open(source) as container:
-        for samples in _resample(_frames(container)):
-            some = True
-            left -= len(samples)
-            if left < 0:
-                raise _too_long(max_seconds)
-            yield samples
+    blocks = _blocks(source, Timeline(max_seconds, on_hole))
+    for samples in _resample(bring_into_range(blocks, lambda: _measure_peak(source, max_seconds))):
+        some = True
+        left -= len(samples)
+        if left < 0:
+            raise too_long(max_seconds)
+        yield samples
     if not some:
         raise InvalidAudio("The file holds no audio samples.")
 
@@ -95,124 +95,116 @@ def refuse_if_too_long(source: BinaryIO, max_seconds: float) -> None:
         AudioTooLong: it says so.
         InvalidAudio: it is not an audio file.
     """
-    with _open(source) as container:
-        stream = container.streams.audio[0]
-        total, most = 0, (max_seconds * 1.05 + 10) / float(stream.time_base or 1)
+    left = max_seconds * 1.05 + 10
+    for recording in find_recordings(source):
         try:
-            for packet in container.demux(stream):
-                total += packet.duration or 0
-                if total > most:
-                    raise _too_long(max_seconds)
-        except (av.FFmpegError, ValueError):
-            pass  # a damaged end: what was counted counts
+            container = open_container(recording)
+        except InvalidAudio:
+            if recording.begin:
+                break
+            raise
+        with container:
+            track = choose_track(container, lambda _: True)
+            tick = float(track.time_base or 0)
+            try:
+                for packet in container.demux(track):
+                    left -= (packet.duration or 0) * tick
+                    if left < 0:
+                        raise too_long(max_seconds)
+            except (av.FFmpegError, ValueError):
+                pass  # a damaged end: what was counted counts
     source.seek(0)
 
 
-def _open(source: BinaryIO) -> InputContainer:
-    av.logging.set_level(av.logging.PANIC)  # libav prints what it finds in files, titles and all
+def _blocks(source: BinaryIO, timeline: Timeline) -> Iterator[Block | Silence]:
+    """Decode a file's recordings one behind the other, up to the first that is damaged as a whole."""
+    for recording in find_recordings(source):
+        try:
+            with open_container(recording) as container:
+                track = choose_track(container, partial(_has_sound, recording))
+                yield from mix_down(timeline.lay_out(container, track))
+        except InvalidAudio:
+            if not timeline.position:
+                raise
+            return
+
+
+def _has_sound(recording: Recording, index: int) -> bool:
+    """Decode a track until something can be heard in it; leaves the recording where it was."""
+    place = recording.tell()
+    timeline = Timeline(float("inf"), ignore_hole)
     try:
-        container = av.open(source, mode="r", options=dict(_OPTIONS))
-    except (av.FFmpegError, ValueError, OverflowError) as exc:
-        raise InvalidAudio("This is not an audio file of a known format.") from exc
-    if not container.streams.audio:
-        container.close()
-        raise InvalidAudio("The file has no audio track.")
-    return container
+        with open_container(recording) as container:
+            track = container.streams[index]
+            assert isinstance(track, AudioStream)
+            blocks = mix_down(timeline.lay_out(container, track))
+            return any(isinstance(block, Block) and peak_of(block.waveform) > _AUDIBLE for block in blocks)
+    except InvalidAudio:
+        return False
+    finally:
+        recording.seek(place)
 
 
-def _frames(container: InputContainer) -> Iterator[av.AudioFrame]:
-    """Yield decoded frames, over damaged packets and up to a damaged end."""
-    stream = container.streams.audio[0]
-    frames, errors = 0, 0
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except (av.FFmpegError, ValueError):
-            errors += 1
-            break
-        if packet is None:
-            break
-        try:
-            decoded = [frame for frame in packet.decode() if isinstance(frame, av.AudioFrame)]
-        except (av.FFmpegError, ValueError):
-            errors += 1
-            continue
-        frames += len(decoded)
-        yield from decoded
-    if errors and (not frames or errors > max(_FEW_ERRORS, frames)):
-        raise InvalidAudio("The file is damaged: its audio cannot be decoded.")
+def _measure_peak(source: BinaryIO, max_seconds: float) -> float:
+    """Decode a file from its beginning until its peak is known, or is at least `QUIET_PEAK`."""
+    peak = 0.0
+    for block in _blocks(source, Timeline(max_seconds, ignore_hole)):
+        if isinstance(block, Block):
+            peak = max(peak, peak_of(block.waveform))
+            if peak >= QUIET_PEAK:
+                break
+    return peak
 
 
-def _resample(frames: Iterator[av.AudioFrame]) -> Iterator[Samples]:
-    """Bring frames to 16 kHz mono; rate and channels may change from one to the next (chained Ogg files)."""
+def _resample(blocks: Iterator[Block | Silence]) -> Iterator[Samples]:
+    """Bring blocks to 16 kHz; rate and channels may change from one to the next."""
     rate = 0
     resampler = Resampler(SAMPLE_RATE)
-    for frame_rate, waveform in _blocks(frames):
-        if frame_rate != rate:
-            yield from _nonempty(resampler.flush())
-            rate, resampler = frame_rate, Resampler(frame_rate)
-        for begin in range(0, len(waveform), _BLOCK_SAMPLES):
-            yield from _nonempty(resampler.push(waveform[begin : begin + _BLOCK_SAMPLES]))
-    yield from _nonempty(resampler.flush())
+    recent = _Recent()
+    for block in blocks:
+        if isinstance(block, Silence) or block.rate != rate:
+            yield from recent.pass_on(resampler.flush())
+            rate = 0
+        if isinstance(block, Silence):
+            yield from recent.fill(round(block.seconds * SAMPLE_RATE))
+            continue
+        if not rate:
+            rate, resampler = block.rate, Resampler(block.rate)
+        for begin in range(0, len(block.waveform), BLOCK_SAMPLES):
+            yield from recent.pass_on(resampler.push(block.waveform[begin : begin + BLOCK_SAMPLES]))
+    yield from recent.pass_on(resampler.flush())
 
 
-def _blocks(frames: Iterator[av.AudioFrame]) -> Iterator[tuple[int, Waveform]]:
-    """Gather frames of one form into mono blocks worth a call of the resampler: rate, float32 [samples]."""
-    form, gathered, count = _Form(0, 0, "", is_planar=False), list[npt.NDArray[Any]](), 0
-    for frame in frames:
-        frame_form = _form_of(frame)
-        if gathered and (frame_form != form or count >= _BLOCK_SAMPLES):
-            yield form.rate, _mix_down(np.concatenate(gathered, axis=1), form)
-            gathered, count = [], 0
-        form = frame_form
-        gathered.append(_samples_of(frame, form))
-        count += frame.samples
-    if gathered:
-        yield form.rate, _mix_down(np.concatenate(gathered, axis=1), form)
+class _Recent:
+    """The last seconds of what came out, for the noise that fills a gap.
 
+    Where a room's noise stops dead and starts again, the activity detector takes the start for speech, 0.4 s early.
+    So a gap is filled with noise as faint as the faintest moment before it: with zeros if that was silent.
+    """
 
-def _form_of(frame: av.AudioFrame) -> _Form:
-    kind = frame.format.name
-    form = _Form(frame.sample_rate, frame.layout.nb_channels, kind.removesuffix("p"), kind.endswith("p"))
-    if not MIN_RATE <= form.rate <= MAX_RATE:
-        raise InvalidAudio(f"Expected a sample rate of {MIN_RATE} to {MAX_RATE} Hz, but got {form.rate}.")
-    if not 1 <= form.channels <= MAX_CHANNELS:
-        raise InvalidAudio(f"Expected at most {MAX_CHANNELS} channels, but got {form.channels}.")
-    if form.kind not in _TYPES:
-        raise InvalidAudio("The file's sample format is not supported.")
-    return form
+    def __init__(self) -> None:
+        self._pieces = deque[Samples](maxlen=8)
+        self._unmeasured = 0  # samples since the background was measured
+        self._background = np.zeros(BLOCK_SAMPLES, dtype=np.int16)
 
+    def pass_on(self, samples: Samples) -> Iterator[Samples]:
+        if len(samples):
+            self._pieces.append(samples)
+            self._unmeasured += len(samples)
+            yield samples
 
-def _samples_of(frame: av.AudioFrame, form: _Form) -> npt.NDArray[Any]:
-    """Return a frame's samples as they are, [channels, samples], in libav's own memory."""
-    dtype, count = _TYPES[form.kind], frame.samples
-    try:
-        if form.is_planar:
-            return np.stack([np.frombuffer(memoryview(plane), dtype, count) for plane in frame.planes])
-        interleaved = np.frombuffer(memoryview(frame.planes[0]), dtype, count * form.channels)
-        return interleaved.reshape(-1, form.channels).T
-    except ValueError as exc:
-        raise InvalidAudio("The file is damaged: its audio cannot be decoded.") from exc
+    def fill(self, count: int) -> Iterator[Samples]:
+        """Yield so many samples of background."""
+        if self._unmeasured >= SAMPLE_RATE // 2:
+            self._background = np.rint(_NOISE * self._measure_background()).astype(np.int16)
+            self._unmeasured = 0
+        for begin in range(0, count, BLOCK_SAMPLES):
+            yield self._background[: count - begin]
 
-
-def _mix_down(values: npt.NDArray[Any], form: _Form) -> Waveform:
-    """Return the mean of the channels of [channels, samples], float32 [samples]."""
-    waveform: Waveform
-    if form.kind == "u8":
-        waveform = (values.astype(np.float32) - np.float32(128)) * np.float32(2.0**-7)
-    elif form.kind in _SCALES:
-        waveform = values.astype(np.float32) * np.float32(_SCALES[form.kind])
-    else:
-        waveform = limit(values.astype(np.float32))
-    mixed: Waveform = waveform[0] if form.channels == 1 else waveform.mean(axis=0, dtype=np.float32)
-    return mixed
-
-
-def _too_long(max_seconds: float) -> AudioTooLong:
-    return AudioTooLong(f"The file holds more than {max_seconds:g} seconds of audio.")
-
-
-def _nonempty(samples: Samples) -> Iterator[Samples]:
-    if len(samples):
-        yield samples
+    def _measure_background(self) -> float:
+        """Return the level (root mean square, in steps of int16) of the faintest moment of those kept."""
+        samples = np.concatenate([np.zeros(0, dtype=np.int16), *self._pieces]).astype(np.float32)
+        moments = samples[len(samples) % _MOMENT_SAMPLES :].reshape(-1, _MOMENT_SAMPLES)
+        if not len(moments):
+            return 0.0
+        return min(float(np.sqrt(np.square(moments).mean(axis=1).min())), _LOUDEST_BACKGROUND)

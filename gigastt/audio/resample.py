@@ -11,7 +11,8 @@ import soxr
 
 from gigastt.audio.pcm import SAMPLE_RATE, Samples, Waveform, to_int16
 
-SUPPORTED_RATES = (8_000, 16_000, 24_000, 44_100, 48_000)  # what a live client may send
+SAMPLE_RATE_RANGE = (8_000, 192_000)  # Hz; what a live client may send, any whole number
+SUPPORTED_RATES = (8_000, 16_000, 24_000, 44_100, 48_000)  # the usual ones, as clients have always been told
 
 
 class Resampler:
@@ -21,12 +22,12 @@ class Resampler:
         """Begin at the first sample.
 
         Args:
-            rate: of the input, in Hz; files come at any, live clients at one of `SUPPORTED_RATES`.
+            rate: of the input, in Hz; files come at any, live clients at one within `SAMPLE_RATE_RANGE`.
         """
         self._stream = None if rate == SAMPLE_RATE else soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
 
     def push(self, waveform: Waveform) -> Samples:
-        """Take the next samples, float32 [samples]; return what they complete (soxr holds some 10 ms back)."""
+        """Take the next samples, float32 [samples]; return what they complete (soxr holds up to 0.1 s back)."""
         if self._stream is None:
             return to_int16(waveform)
         if not len(waveform):

@@ -6,10 +6,10 @@
     └──────────┴──────────┴─────┴────────────┴──────────────────────────┘
 
 There is no header: `n` travels in messages. The gateway creates a segment and removes it; the decoder's
-process writes; workers map it read-only. The creator holds a lock (flock) on the file for as long as it
-lives, so a segment nobody has locked belongs to a dead process, even where process ids are reused or
-seen from another container. Space is reserved before it is written: a full /dev/shm is an error here,
-never a SIGBUS.
+process is handed the open file and writes; workers map it read-only. The creator holds a lock (flock) on
+the file for as long as it lives, so a segment nobody has locked belongs to a dead process, even where
+process ids are reused or seen from another container. Space is reserved before it is written: a full
+/dev/shm is an error here, never a SIGBUS.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import mmap
 import os
 import re
 import secrets
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +74,23 @@ class SharedSegment:
         """
         if not _NAME.fullmatch(name):
             raise FileNotFoundError(errno.ENOENT, "Expected the name of a segment", name)
-        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NOFOLLOW
         return cls(name, os.open(directory / name, flags), directory)
+
+    @classmethod
+    def adopt(cls, descriptor: int) -> SharedSegment:
+        """Write to a segment whose open file another process has handed over; it can be neither found nor removed."""
+        return cls("", descriptor, Path(os.devnull))
+
+    @property
+    def descriptor(self) -> int:
+        """The open file, to be handed to a process that writes."""
+        return self._descriptor
+
+    @property
+    def size(self) -> int:
+        """Bytes written and reserved, by whatever process."""
+        return os.fstat(self._descriptor).st_size
 
     def append(self, samples: Samples) -> None:
         """Write samples behind those this object has written before.
@@ -95,7 +111,7 @@ class SharedSegment:
         Raises:
             ValueError: the segment holds fewer.
         """
-        if samples * 2 > os.fstat(self._descriptor).st_size:
+        if samples * 2 > self.size:
             raise ValueError(f"Expected at least {samples} samples in the segment.")
         if samples == 0:
             return np.zeros(0, dtype=np.int16)
@@ -104,7 +120,7 @@ class SharedSegment:
 
     def trim(self, samples: int) -> None:
         """Give back the space reserved beyond the first samples."""
-        if os.fstat(self._descriptor).st_size > samples * 2:
+        if self.size > samples * 2:
             os.ftruncate(self._descriptor, samples * 2)
 
     def close(self) -> None:
@@ -136,17 +152,20 @@ class SharedSegment:
 
 
 def remove_leftovers(directory: Path = SHARED_MEMORY) -> int:
-    """Remove the segments whose creators are dead; return how many they were."""
+    """Remove the segments whose creators are dead; return how many they were.
+
+    Everybody may write to /dev/shm: a link or a pipe under a segment's name is not followed, and left alone.
+    """
     removed = 0
     for path in sorted(directory.glob(f"{_PREFIX}*")):
         if not _NAME.fullmatch(path.name):
             continue
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:  # gone meanwhile, or another user's
             continue
         try:
-            if _lock(descriptor):
+            if stat.S_ISREG(os.fstat(descriptor).st_mode) and _lock(descriptor):
                 path.unlink(missing_ok=True)
                 removed += 1
         finally:

@@ -17,12 +17,19 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from gigastt.config import is_loopback
+from gigastt.config import is_loopback, split_address
 from gigastt.errors import InternalError, UpgradeRequired
 from gigastt.gateway.addresses import parse_networks
 from gigastt.gateway.hosts import HostPolicy, own_names
 from gigastt.gateway.keys import ApiKeys
-from gigastt.gateway.middleware import PolicyMiddleware, RequestMiddleware, Routes, allowed_methods, exchange_of
+from gigastt.gateway.middleware import (
+    PolicyMiddleware,
+    RequestMiddleware,
+    Routes,
+    allowed_methods,
+    check_host,
+    exchange_of,
+)
 from gigastt.gateway.ops import Operations, metrics_response
 from gigastt.gateway.origins import OriginPolicy
 from gigastt.gateway.responses import error_response, method_not_allowed, not_found
@@ -64,7 +71,7 @@ def create_app(context: AppContext) -> Starlette:
         context=context,
         routes=ROUTES,
         hosts=HostPolicy(settings.allowed_host, loopback_bind=loopback, names=own_names()),
-        origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any, loopback_bind=loopback),
+        origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any),
         keys=ApiKeys.load(settings.api_keys_file) if settings.api_keys_file else None,
         trusted=parse_networks(settings.trusted_proxy),
     )
@@ -91,8 +98,12 @@ def create_app(context: AppContext) -> Starlette:
 
 def create_metrics_app(context: AppContext) -> Starlette:
     """Build the application of the separate metrics listener, which asks for no key and counts no rate."""
+    settings = context.settings
+    loopback = is_loopback(split_address(settings.metrics_listen)[0]) if settings.metrics_listen else True
+    hosts = HostPolicy(settings.allowed_host, loopback_bind=loopback, names=own_names())
 
     async def metrics(request: Request) -> Response:
+        check_host(hosts, request.scope)
         return metrics_response(context)
 
     return _build(context, METRICS_ROUTES, [Route("/metrics", metrics)], [])

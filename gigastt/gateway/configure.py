@@ -1,22 +1,37 @@
 """Configure: what a client may choose before its first audio, checked field by field.
 
 Pure. A field that is absent or null leaves things as they were; a field that is wrong is reported under its code
-and changes nothing, while the others take effect. Fields that are not known are ignored, as `diarization` is.
+and changes nothing, while the others take effect. What is plainly meant is taken: `16000.0`, `"16000"`, `"true"`. A
+field that is not in the protocol is reported, with the one that may have been meant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from difflib import get_close_matches
+from typing import Any
 
 from gigastt.audio.pcm import ENCODINGS, Encoding
-from gigastt.audio.resample import SUPPORTED_RATES
+from gigastt.audio.resample import SAMPLE_RATE_RANGE
 
 PROTOCOL_VERSION = "1.0"
 DEFAULT_RATE = 48_000
 ENDPOINT_SILENCE_MS = (200, 5_000)
 CHANNELS = (1, 2)
+
+FORMAT_FIELDS = ("sample_rate", "encoding", "channels")  # without them right, audio is noise
+FIELDS = (
+    "type",
+    *FORMAT_FIELDS,
+    "endpoint_silence_ms",
+    "partials",
+    "diarization",
+    "protocol_version",
+)
+_LONGEST_NAME = 40  # a longer one is no slip of a finger, and comparing takes time
+_WHOLE = re.compile(r"[0-9]{1,9}(\.0{1,9})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,60 +47,104 @@ class ClientOptions:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """A field that was wrong."""
+    """A field that was wrong; of a name that is not ours, `field` is empty."""
 
     code: str
     message: str
+    field: str = ""
 
 
 def supports_version(fields: Mapping[str, Any]) -> bool:
     """Whether the protocol version a client asks for is ours; asking for none is fine."""
-    return fields.get("protocol_version") in (None, PROTOCOL_VERSION)
+    version = fields.get("protocol_version")
+    return version is None or version == PROTOCOL_VERSION or _whole(version) == 1
 
 
 def apply(options: ClientOptions, fields: Mapping[str, Any]) -> tuple[ClientOptions, list[Complaint]]:
     """Return the options with the fields of one `configure` message, and what was wrong with it."""
     complaints: list[Complaint] = []
 
-    rate = fields.get("sample_rate")
-    if _is_int(rate) and rate in SUPPORTED_RATES:
+    def complain(field: str, expected: str, code: str = "invalid_configuration") -> None:
+        if fields.get(field) is not None:
+            complaints.append(Complaint(code, f"{field} must be {expected}.", field))
+
+    least, most = SAMPLE_RATE_RANGE
+    rate = _whole(fields.get("sample_rate"))
+    if rate is not None and least <= rate <= most:
         options = replace(options, sample_rate=rate)
-    elif rate is not None:
-        rates = ", ".join(map(str, SUPPORTED_RATES))
-        complaints.append(Complaint("invalid_sample_rate", f"sample_rate must be one of {rates}."))
+    else:
+        complain("sample_rate", f"a whole number of Hz from {least} to {most}", "invalid_sample_rate")
 
-    encoding = fields.get("encoding")
-    if isinstance(encoding, str) and encoding in ENCODINGS:
+    encodings: dict[str, Encoding] = {encoding: encoding for encoding in ENCODINGS}
+    if (encoding := encodings.get(_name(fields.get("encoding")))) is not None:
         options = replace(options, encoding=encoding)
-    elif encoding is not None:
-        complaints.append(_invalid(f"encoding must be one of {', '.join(ENCODINGS)}."))
+    else:
+        complain("encoding", f"one of {', '.join(ENCODINGS)}")
 
-    channels = fields.get("channels")
-    if _is_int(channels) and channels in CHANNELS:
+    channels = _whole(fields.get("channels"))
+    if channels is not None and channels in CHANNELS:
         options = replace(options, channels=channels)
-    elif channels is not None:
-        complaints.append(_invalid("channels must be 1 or 2."))
+    else:
+        complain("channels", "1 or 2")
 
-    silence = fields.get("endpoint_silence_ms")
     least, most = ENDPOINT_SILENCE_MS
-    if _is_int(silence) and least <= silence <= most:
+    silence = _whole(fields.get("endpoint_silence_ms"))
+    if silence is not None and least <= silence <= most:
         options = replace(options, endpoint_silence_ms=silence)
-    elif silence is not None:
-        complaints.append(_invalid(f"endpoint_silence_ms must be a whole number from {least} to {most}."))
+    else:
+        complain("endpoint_silence_ms", f"a whole number from {least} to {most}")
 
-    partials = fields.get("partials")
-    if isinstance(partials, bool):
+    if (partials := _flag(fields.get("partials"))) is not None:
         options = replace(options, partials=partials)
-    elif partials is not None:
-        complaints.append(_invalid("partials must be true or false."))
+    else:
+        complain("partials", "true or false")
 
-    return options, complaints
-
-
-def _invalid(message: str) -> Complaint:
-    return Complaint("invalid_configuration", message)
+    return options, complaints + _unknown(fields)
 
 
-def _is_int(value: object) -> TypeGuard[int]:
-    """Whether a JSON value is a whole number; to Python, `true` is one too."""
-    return isinstance(value, int) and not isinstance(value, bool)
+def near_miss(name: str, names: Iterable[str]) -> str | None:
+    """Return which of `names` a client may have meant, however it writes several words as one."""
+    plain = {_plain(known): known for known in names}
+    close = get_close_matches(_plain(name), plain, n=1, cutoff=0.7) if len(name) <= _LONGEST_NAME else []
+    return plain[close[0]] if close else None
+
+
+def _unknown(fields: Mapping[str, Any]) -> list[Complaint]:
+    """Return one complaint about all fields that are not in the protocol; it repeats nothing of the client's."""
+    unknown = [name for name in fields if name not in FIELDS]
+    if not unknown:
+        return []
+    meant = sorted({near for name in unknown[: len(FIELDS)] if (near := near_miss(name, FIELDS)) is not None})
+    hint = f"Was {' or '.join(meant)} meant?" if meant else f"Its fields are {', '.join(FIELDS[1:])}."
+    return [Complaint("unknown_field", f"configure has a field that this server does not know. {hint}")]
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", "").replace("-", "")
+
+
+def _whole(value: object) -> int | None:
+    """Return a whole number, also written as `16000.0` or in quotes; None for anything else, `true` included."""
+    match value:
+        case bool():
+            return None
+        case int():
+            return value
+        case float() if value.is_integer():
+            return int(value)
+        case str() if _WHOLE.fullmatch(value.strip()):
+            return int(float(value))
+    return None
+
+
+def _flag(value: object) -> bool | None:
+    match value:
+        case bool():
+            return value
+        case str():
+            return {"true": True, "false": False}.get(_name(value))
+    return None
+
+
+def _name(value: object) -> str:
+    return value.strip().lower() if isinstance(value, str) else ""

@@ -11,18 +11,22 @@ from typing import Literal, TypeAlias
 
 from gigastt.ipc.messages import WireWord
 
-FinalReason: TypeAlias = Literal["silence", "max_duration", "stop", "shutdown", "timeout"]
-EndReason: TypeAlias = Literal["stop", "shutdown", "timeout"]
+FinalReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop", "shutdown", "timeout", "error"]
+EndReason: TypeAlias = Literal["stop", "shutdown", "timeout", "error"]
 
 
 @dataclass(frozen=True, slots=True)
 class PartialEvent:
-    """The utterance so far; its first `stable` words will not change in a later partial."""
+    """The utterance so far; its first `stable` words will not change in a later partial.
+
+    as_final: no audio comes, and these are the words that the final would have if none came any more.
+    """
 
     channel: int
     text: str
     words: list[WireWord]
     stable: int
+    as_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +68,15 @@ class SegmentFailedEvent:
     end: float
 
 
-Event: TypeAlias = PartialEvent | FinalEvent | ProgressEvent | WindowFailedEvent | SegmentFailedEvent
+@dataclass(frozen=True, slots=True)
+class HoleEvent:
+    """A span in which an uploaded file has no audio: its packets are damaged, or there are none."""
+
+    code: Literal["audio_damaged", "audio_missing"]
+    start: float
+    end: float
+    channel: int = 0
+
+
+GapEvent: TypeAlias = WindowFailedEvent | SegmentFailedEvent | HoleEvent
+Event: TypeAlias = PartialEvent | FinalEvent | ProgressEvent | GapEvent

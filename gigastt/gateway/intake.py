@@ -24,10 +24,11 @@ class Intake:
 
     def __init__(self, session: Session, options: ClientOptions, clock: Callable[[], float]) -> None:
         self._session = session
+        self._options = options
         self._clock = clock
         self._decoder = PcmDecoder(options.encoding, options.channels)
         self._as_it_is = options.encoding == "pcm_s16le" and options.sample_rate == SAMPLE_RATE
-        self._resamplers = [Resampler(options.sample_rate) for _ in range(options.channels)]
+        self._resamplers = self._begin_resampling()
         self._bytes_per_second = options.sample_rate * options.channels * sample_bytes(options.encoding)
         self._pace = Pace(clock())
         self._next_at = 0.0  # when the client's pace allows more
@@ -58,11 +59,15 @@ class Intake:
         return True
 
     async def flush(self) -> None:
-        """Accept what the resamplers hold back: the end of the audio."""
+        """Accept what the resamplers hold back: the end of the audio, or of one recording in it."""
         if not self._whole:
             return
-        for channel, resampler in enumerate(self._resamplers):
+        resamplers, self._resamplers = self._resamplers, self._begin_resampling()
+        for channel, resampler in enumerate(resamplers):
             await self._session.send(channel, to_bytes(resampler.flush()))
+
+    def _begin_resampling(self) -> list[Resampler]:
+        return [Resampler(self._options.sample_rate) for _ in range(self._options.channels)]
 
     def _decode(self, data: bytes, now: float) -> list[bytes]:
         """Return the PCM of each channel, and note when more may come."""

@@ -65,5 +65,7 @@ class Stopwatch:
                 return channel.arrivals.at(min(needed, channel.end))
             case "max_duration":
                 return channel.arrivals.at(min(round(event.end * SAMPLE_RATE), channel.end))
+            case "flush":
+                return None
             case _:
                 return self._finished_at

@@ -17,24 +17,13 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gigastt.errors import RequestError
-from gigastt.gateway import wire
+from gigastt.gateway import protocol, wire
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.events import Event, FinalEvent, PartialEvent, ProgressEvent
 from gigastt.gateway.intake import Intake
 from gigastt.gateway.middleware import exchange_of
-from gigastt.gateway.protocol import (
-    CLOSE_POLICY,
-    ClientProtocol,
-    Close,
-    Effect,
-    FeedAudio,
-    Finish,
-    IgnoredText,
-    SendError,
-    SendReady,
-)
 from gigastt.gateway.session import Session, SessionOptions
-from gigastt.gateway.ws_connection import TAKER
+from gigastt.gateway.ws_connection import INPUT_ENDED, TAKER
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -69,7 +58,7 @@ class LiveConnection:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._exchange = exchange_of(websocket.scope)
-        self._protocol = ClientProtocol(
+        self._protocol = protocol.ClientProtocol(
             idle_timeout_secs=limits.idle_timeout_secs,
             max_session_secs=limits.max_session_secs,
             max_frame_bytes=limits.ws_frame_max_bytes,
@@ -84,6 +73,7 @@ class LiveConnection:
         self._listening = False  # the reader waits for a frame, and has dealt with all before it
         self._alarm: asyncio.TimerHandle | None = None
         self._over = False
+        self._closed = False  # nothing may be sent any more
         self._close_code = CLOSE_INTERNAL
         self._next_seq = 0
 
@@ -163,7 +153,7 @@ class LiveConnection:
         except SlowConsumer:
             await self._evict()
 
-    async def _receive(self) -> list[Effect]:
+    async def _receive(self) -> list[protocol.Effect]:
         """Take frames and feed their audio, until the protocol wants anything else done or somebody calls `wake`."""
         try:
             async with asyncio.timeout(None) as self._scope:
@@ -171,7 +161,7 @@ class LiveConnection:
                     message = self._early or await self._next_message()
                     self._early = None
                     match self._take(message):
-                        case [FeedAudio(data)]:
+                        case [protocol.FeedAudio(data)]:
                             await self._feed(data)
                         case []:
                             pass
@@ -197,15 +187,17 @@ class LiveConnection:
             return False
         if not self._intake.feed_at_once(data, self._loop.time()):
             return False
-        self._audio_taken()
+        self._audio_taken(len(data))
         return True
 
-    def _take(self, message: Message) -> list[Effect]:
+    def _take(self, message: Message) -> list[protocol.Effect]:
         now = self._loop.time()
         if message["type"] == "websocket.disconnect":
             self._protocol.gone()
             self._over = True
             return []
+        if (close_code := message.get(INPUT_ENDED)) is not None:
+            return self._protocol.input_ended(close_code)
         if (text := message.get("text")) is not None:
             return self._protocol.receive_text(text, now)
         return self._protocol.receive_bytes(message.get("bytes") or b"", now)
@@ -215,28 +207,36 @@ class LiveConnection:
         try:
             await intake.feed(data)
         finally:
-            self._audio_taken()
+            self._audio_taken(len(data))
 
-    def _audio_taken(self) -> None:
-        self._protocol.audio_taken(self._loop.time())
-        if self._alarm is None:
+    def _audio_taken(self, size: int) -> None:
+        self._protocol.audio_taken(size, self._loop.time())
+        if self._alarm is None or self._protocol.pause_at < self._alarm.when():
             self._set_alarm()
 
     def _set_alarm(self) -> None:
-        """Wake the reader at the protocol's deadline. Every frame puts that off, but only here is it looked at."""
-        self._alarm = None
+        """Wake the reader at the protocol's deadline, and notice pauses.
+
+        Every frame puts both off, but only here are they looked at.
+        """
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        now = self._loop.time()
+        if self._protocol.notice_pause(now) and self._session is not None:
+            self._session.preview()
         deadline = self._protocol.deadline
-        if deadline <= self._loop.time():
+        if deadline <= now:
             self.wake()
-        elif deadline < math.inf:
-            self._alarm = self._loop.call_at(deadline, self._set_alarm)
+        elif (next_at := min(deadline, self._protocol.pause_at)) < math.inf:
+            self._alarm = self._loop.call_at(next_at, self._set_alarm)
 
     # -- effects
 
-    async def _perform(self, effects: list[Effect]) -> None:
+    async def _perform(self, effects: list[protocol.Effect]) -> None:
         for effect in effects:
             match effect:
-                case SendReady():
+                case protocol.SendReady():
                     await self._send(
                         wire.ready(
                             model=self._context.model.name,
@@ -245,14 +245,20 @@ class LiveConnection:
                             idle_timeout_secs=self._limits.idle_timeout_secs,
                         )
                     )
-                case SendError():
+                case protocol.SendError():
                     await self._send(wire.error(effect.code, effect.message, effect.retry_after_ms))
-                case Finish():
+                case protocol.SendPong():
+                    await self._send(wire.pong())
+                case protocol.FeedAudio():
+                    await self._feed(effect.data)
+                case protocol.Flush():
+                    await self._flush()
+                case protocol.Finish():
                     await self._finish(effect)
-                case Close():
+                case protocol.Close():
                     self._over = True
                     await self._close(effect.code, effect.reason)
-                case IgnoredText():
+                case protocol.IgnoredText():
                     log.debug("text_ignored", characters=effect.characters)
 
     def _open_session(self) -> Intake:
@@ -260,16 +266,25 @@ class LiveConnection:
         self._session = Session(
             self._context.pool,
             SessionOptions(options.endpoint_silence_ms, options.partials, options.channels, self._exchange.request_id),
+            first_seq=self._next_seq,
         )
         self._intake = Intake(self._session, options, self._loop.time)
         self._tasks.create_task(self._write(self._session))
         return self._intake
 
-    async def _finish(self, effect: Finish) -> None:
+    async def _flush(self) -> None:
+        if self._session is None or self._intake is None:
+            for channel in range(self._protocol.options.channels):
+                await self._tell(FinalEvent(channel, self._next_seq, "", [], 0.0, 0.0, 0.0, "flush"))
+            return
+        await self._intake.flush()
+        self._session.flush()
+
+    async def _finish(self, effect: protocol.Finish) -> None:
         self._close_code = effect.close_code
         if self._session is None or self._intake is None:
             # Without audio there is nothing to ask a worker, and nothing to wait for.
-            await self._tell(FinalEvent(0, 0, "", [], 0.0, 0.0, 0.0, effect.reason))
+            await self._tell(FinalEvent(0, self._next_seq, "", [], 0.0, 0.0, 0.0, effect.reason))
             self._over = True
             await self._close(effect.close_code, effect.reason)
             return
@@ -309,6 +324,8 @@ class LiveConnection:
         await self._send(text)
 
     async def _send(self, text: str) -> None:
+        if self._closed or self._over:  # by the other task, or the client; what is unsaid stays so
+            return
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._websocket.send_text(text)
@@ -316,6 +333,7 @@ class LiveConnection:
             raise SlowConsumer from exc
 
     async def _close(self, code: int, reason: str) -> None:
+        self._closed = True
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._websocket.close(code, reason)
@@ -325,4 +343,4 @@ class LiveConnection:
     async def _evict(self) -> None:
         self._over = True
         log.warning("slow_consumer")
-        await self._close(CLOSE_POLICY, "slow_consumer")
+        await self._close(protocol.CLOSE_POLICY, "slow_consumer")

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gigastt import __version__
+from gigastt.audio.formats import SUPPORTED_FORMATS
 from gigastt.audio.resample import SUPPORTED_RATES
 from gigastt.errors import MetricsDisabled
 from gigastt.gateway.metrics import CONTENT_TYPE
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from gigastt.gateway.context import AppContext, NotReadyReason
 
 CLIENT_SAMPLE_RATE: Final = 48_000  # of a session that does not configure one
-SUPPORTED_FORMATS: Final = ("wav", "flac", "mp3", "ogg", "opus", "m4a", "aac", "webm")
 DEMO_WARNING: Final = (
     "This is the demonstration model, trained on synthetic speech: it is for trying and testing, "
     "and does not understand real people."

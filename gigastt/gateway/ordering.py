@@ -3,8 +3,8 @@
 A core without I/O or clock, owned by a session. One lane for each channel.
 
 - Finals are numbered as they are released, over all channels.
-- A final without words that no partial announced is not told, except that the last one a session tells is always
-  the last of its channel, whatever is in it: it says why the session ended.
+- A final without words that no partial announced is not told, except that a flush is always answered, and that the
+  last one a session tells is always the last of its channel, whatever is in it: it says why the session ended.
 - The finals of two channels come in the order in which they end, as far as that is decided: a final waits while
   the other channel has undecided audio from before its end, but at most `HOLD_SECONDS`, and not when the other
   channel's current partial already reaches beyond it. What follows a waiting final in its channel waits too.
@@ -42,29 +42,35 @@ _Entry: TypeAlias = _HeldFinal | PartialEvent | WindowFailedEvent | SegmentFaile
 
 @dataclass(slots=True)
 class _Lane:
-    """One channel. `decided`: seconds; every final still to come most likely ends later."""
+    """One channel.
+
+    decided: seconds; every final still to come most likely ends later.
+    closed: its last final has come.
+    unsaid: that final, if it is not told: it has no words, and no partial announced it.
+    """
 
     channel: int
     entries: deque[_Entry] = field(default_factory=deque)
     decided: float = 0.0
     announced: bool = False
-    closing: Final | None = None
+    closed: bool = False
+    unsaid: Final | None = None
 
 
 class Sequencer:
     """The results of one session on their way to the client."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, first_seq: int = 0) -> None:
         self.end_reason: EndReason = "stop"
         self.ended = False  # the last final has been released
         self._lanes = [_Lane(channel) for channel in range(channels)]
-        self._seq = 0
-        self._ends_closing = False  # the newest final told is the last of its channel
+        self._seq = first_seq
+        self._ends_closing = False  # what was told last is the last final of its channel
 
     def partial(self, channel: int, message: Partial) -> None:
         """Take a partial."""
         lane = self._lanes[channel]
-        event = PartialEvent(channel, message.text, message.words, message.stable)
+        event = PartialEvent(channel, message.text, message.words, message.stable, message.as_final)
         if lane.entries and isinstance(lane.entries[-1], PartialEvent):
             lane.entries.pop()
         lane.entries.append(event)
@@ -75,10 +81,11 @@ class Sequencer:
     def final(self, channel: int, message: Final, now: float) -> None:
         """Take a final."""
         lane = self._lanes[channel]
-        if message.reason == "stop":
-            lane.closing = message
-        if message.words or lane.announced:
+        lane.closed = message.reason == "stop"
+        if message.words or lane.announced or message.reason == "flush":
             lane.entries.append(_HeldFinal(message, now + HOLD_SECONDS))
+        elif lane.closed:
+            lane.unsaid = message
         lane.announced = False
         lane.decided = max(lane.decided, message.committed / SAMPLE_RATE)
 
@@ -110,8 +117,12 @@ class Sequencer:
         released: list[Event] = []
         while (lane := self._next_lane(now)) is not None:
             entry = lane.entries.popleft()
-            released.append(self._number(lane.channel, entry.message) if isinstance(entry, _HeldFinal) else entry)
-        if not self.ended and all(lane.closing is not None and not lane.entries for lane in self._lanes):
+            if isinstance(entry, _HeldFinal):
+                released.append(self._number(lane.channel, entry.message))
+            else:
+                released.append(entry)
+                self._ends_closing = False
+        if not self.ended and all(lane.closed and not lane.entries for lane in self._lanes):
             self.ended = True
             if not self._ends_closing:
                 released.append(self._empty_last())
@@ -131,7 +142,7 @@ class Sequencer:
             return None
         end, lane, entry = min(finals, key=lambda item: item[0])
         others = [other for other in self._lanes if other is not lane and not other.entries]
-        undecided = any(other.closing is None and other.decided < end for other in others)
+        undecided = any(not other.closed and other.decided < end for other in others)
         return None if undecided and now < entry.until else lane
 
     def _number(self, channel: int, message: Final) -> FinalEvent:
@@ -143,7 +154,11 @@ class Sequencer:
         )
 
     def _empty_last(self) -> FinalEvent:
-        """The channels ended with nothing more to say; but a session ends with a final that says why."""
-        lane = max(self._lanes, key=lambda lane: lane.closing.end if lane.closing is not None else 0.0)
-        assert lane.closing is not None
-        return self._number(lane.channel, lane.closing)
+        """Return a last final that says why the session ended, when what was told last does not.
+
+        In its channel that was followed by an end without words, so there is always an end that was not told.
+        """
+        unsaid = [lane for lane in self._lanes if lane.unsaid is not None]
+        lane = max(unsaid, key=lambda lane: lane.unsaid.end if lane.unsaid is not None else 0.0)
+        assert lane.unsaid is not None
+        return self._number(lane.channel, lane.unsaid)

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 # The host must end where the origin does, at a port or at a path: `http://localhost.evil.example` and
 # `http://localhost:80@evil.example` begin like a loopback name too.
 _LOOPBACK = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{0,5})?(?:/.*)?", re.IGNORECASE)
-_NULL = "null"
 _ALLOWED_HEADERS = "authorization, content-type, x-request-id"
 _EXPOSED_HEADERS = "retry-after, x-request-id"
 _PREFLIGHT_SECONDS = "600"
@@ -22,15 +21,13 @@ _PREFLIGHT_SECONDS = "600"
 class OriginPolicy:
     """Loopback pages always; listed origins; all of them if asked for."""
 
-    def __init__(self, allowed: Sequence[str], *, allow_any: bool, loopback_bind: bool) -> None:
+    def __init__(self, allowed: Sequence[str], *, allow_any: bool) -> None:
         """Args:
-        allowed: exact origins, as in `--allow-origin`; `null` among them.
-        loopback_bind: the server listens to this machine only; pages without an origin may then use it.
+        allowed: exact origins, as in `--allow-origin`. `null` must be among them too if it is to pass: every page of
+            the web can have it, by a frame in a sandbox.
         """
         self._allowed = {origin.rstrip("/").lower() for origin in allowed}
         self._allow_any = allow_any
-        if loopback_bind:
-            self._allowed.add(_NULL)
 
     def allows(self, origins: Sequence[str]) -> bool:
         """Decide over the values of all `Origin` headers of a request; a browser sends at most one."""

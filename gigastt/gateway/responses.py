@@ -113,7 +113,10 @@ async def send_error(scope: Scope, send: Send, exc: Exception, headers: Mapping[
 
 def not_found() -> NotFound:
     """The error of a path that no route has."""
-    return NotFound("There is nothing at this address. The server's routes are in its documentation.")
+    return NotFound(
+        "There is nothing at this address. POST /v1/transcribe takes a file, GET /v1/ws is a WebSocket for live audio; "
+        "docs/protocol.md of gigastt has every route."
+    )
 
 
 def method_not_allowed(method: str, allowed: str) -> MethodNotAllowed:

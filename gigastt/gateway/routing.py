@@ -172,6 +172,9 @@ class Router:
         news = track.receive(message)
         if track.done:
             self._leave(track, seat)
+        elif not track.is_bound:  # flushed
+            self._leave(track, seat)
+            self._place(track)
         else:
             self.pump(track)
         for item in news:

@@ -44,8 +44,11 @@ _DATE_SECONDS = 1.0  # how old the date in an answer may be
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
+def bind(host: str, port: int, setting: str | None = None) -> list[socket.socket]:
     """Listen on every address of `host`; port 0 takes a free one.
+
+    Args:
+        setting: the flag that named both; None: `--host` and `--port` did.
 
     Raises:
         PortUnavailable: the port is taken or forbidden, or the host is not this machine's.
@@ -60,7 +63,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
     except OSError as exc:
         for opened in sockets:
             opened.close()
-        raise PortUnavailable(_explain(exc, host, port)) from exc
+        raise PortUnavailable(_explain(exc, host, port, setting)) from exc
     return sockets
 
 
@@ -231,11 +234,12 @@ def _listen(family: socket.AddressFamily | int, address: tuple[object, ...], *, 
     return listener
 
 
-def _explain(exc: OSError, host: str, port: int) -> str:
+def _explain(exc: OSError, host: str, port: int, setting: str | None) -> str:
+    port_setting, host_setting = setting or "--port", setting or "--host"
     if exc.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is taken: another server runs there. Choose another with --port."
+        return f"Port {port} on {host} is taken: another server runs there. Choose another with {port_setting}."
     if exc.errno == errno.EACCES:
-        return f"Port {port} may not be used without special rights. Choose one from 1024 up with --port."
+        return f"Port {port} may not be used without special rights. Choose one from 1024 up with {port_setting}."
     if isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is not an address of this machine. Choose another with --host."
+        return f"{host} is not an address of this machine. Choose another with {host_setting}."
     return f"The server cannot listen on {host}, port {port}: {os.strerror(exc.errno or 0)}."

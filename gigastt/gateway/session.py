@@ -64,11 +64,12 @@ class Session:
         options: SessionOptions,
         *,
         file: FileSource | None = None,
+        first_seq: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._clock = clock
-        self._sequencer = Sequencer(options.channels)
+        self._sequencer = Sequencer(options.channels, first_seq)
         self._stopwatch = Stopwatch(pool.metrics, options.channels, options.endpoint_silence_ms)
         self._is_file = file is not None
         self._queue: deque[Event] = deque()
@@ -112,6 +113,21 @@ class Session:
             self._pool.metrics.accepted_samples += len(pcm) // 2
             self._stopwatch.heard(channel, track.source.end, self._clock())
             self._pool.pump_track(track)
+
+    def flush(self) -> None:
+        """End the utterance of every channel here; each is answered with a final, and audio goes on."""
+        for track in self._live_tracks():
+            track.flush()
+            self._pool.pump_track(track)
+
+    def preview(self) -> None:
+        """Tell what the finals would be if no more audio came, as partials."""
+        for track in self._live_tracks():
+            track.preview()
+            self._pool.pump_track(track)
+
+    def _live_tracks(self) -> list[Track]:
+        return [] if self._finished else [track for track in self.tracks if not track.done]
 
     def finish(self, reason: EndReason = "stop") -> None:
         """No more audio comes; the last final will say why."""

@@ -27,6 +27,9 @@ class Source(Protocol):
     def trim(self, committed: int) -> None:
         """Forget what lies before `committed`."""
 
+    def lost_until(self, until: int) -> int:
+        """Return the end of what is lost when everything before `until` is skipped: `until`, or a little behind."""
+
     def skip(self, until: int) -> int:
         """Make sure no worker sees a sample before `until` again; return where to go on."""
 
@@ -36,6 +39,9 @@ class LiveSource(ReplayBuffer):
 
     def open(self, stream: StreamId, start: int, resume: bytes, options: StreamOptions, request_id: str) -> ToWorker:
         return OpenStream(stream, start, resume, options, request_id)
+
+    def lost_until(self, until: int) -> int:
+        return until
 
     def skip(self, until: int) -> int:
         """Begin at the step before `until`; the few samples between are silence."""
@@ -57,6 +63,10 @@ class FileSource:
 
     def trim(self, committed: int) -> None:
         """Nothing to do: the segment lives as long as the upload."""
+
+    def lost_until(self, until: int) -> int:
+        """The next step, or the end where there is none."""
+        return min(until + -until % START_STEP, self.end)
 
     def skip(self, until: int) -> int:
         """Begin at the step behind `until`; if the file has none, it ends at the step before."""

@@ -8,7 +8,8 @@
 
 Every final is one utterance, so finals joined by spaces are the transcript. The terminal event is the only one with
 `"last": true`: the final whose `endpoint_reason` is `stop` (perhaps without words), or an error. An error without it
-(`inference_error`, `segment_failed`) declares one span without words, and the stream goes on. What fails before the
+(`inference_error`, `segment_failed`, `audio_damaged`, `audio_missing`) declares one span without words, and the
+stream goes on. What fails before the
 first byte is an ordinary HTTP error. Runs in the task of its request.
 """
 
@@ -21,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Scope, Send
 
-from gigastt.errors import RequestError
+from gigastt.errors import RequestError, ShuttingDown
+from gigastt.gateway.admission import SHUTDOWN_RETRY_MS
+from gigastt.gateway.bodies import Upload
 from gigastt.gateway.events import Event, FinalEvent, PartialEvent, ProgressEvent
-from gigastt.gateway.middleware import exchange_of
 from gigastt.gateway.responses import encode_json, error_fields, public_error
-from gigastt.gateway.uploads import Recognition, Upload, Uploads, until_hung_up
+from gigastt.gateway.uploads import Recognition, Uploads, until_hung_up
 from gigastt.gateway.wire import final_fields, gap_error_fields, partial_fields
 from gigastt.log import get_logger
 
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-QUIET_SECONDS = 10.0
+QUIET_SECONDS = 5.0  # also how long a client that has gone stays unnoticed, when there is nothing else to send it
 _COMMENT = b": nothing new\n\n"
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -53,15 +55,19 @@ class TranscriptStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with await self._uploads.receive_body(scope, receive) as upload:
-            await until_hung_up(receive, self._answer(upload, exchange_of(scope).request_id, send))
+            await until_hung_up(receive, self._answer(upload, send))
 
-    async def _answer(self, upload: Upload, request_id: str, send: Send) -> None:
-        async with self._uploads.recognise(upload, request_id, partials=True) as recognition:
+    async def _answer(self, upload: Upload, send: Send) -> None:
+        async with self._uploads.recognise(upload, partials=True) as recognition:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-            await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
-            async with aclosing(self._blocks(recognition)) as blocks:
-                async for block in blocks:
-                    await send({"type": "http.response.body", "body": block, "more_body": True})
+            try:
+                await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
+                async with aclosing(self._blocks(recognition)) as blocks:
+                    async for block in blocks:
+                        await send({"type": "http.response.body", "body": block, "more_body": True})
+            except asyncio.CancelledError:  # the server stops; or the client has gone, and this goes nowhere
+                await send({"type": "http.response.body", "body": error_block(_shutting_down()), "more_body": True})
+                raise
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _blocks(self, recognition: Recognition) -> AsyncGenerator[bytes, None]:
@@ -77,8 +83,7 @@ class TranscriptStream:
         except Exception as exc:  # the answer has begun: the error becomes its last event
             if not isinstance(exc, RequestError):
                 log.exception("transcription_failed")
-            public = error_fields(public_error(exc))
-            yield encode_block({"type": "error", "message": public.pop("error"), **public, "last": True})
+            yield error_block(public_error(exc))
             return
         if stop is None:
             end = recognition.duration
@@ -99,9 +104,19 @@ def event_fields(event: Event, duration: float) -> dict[str, Any]:
             return {**gap_error_fields(event), "last": False}
 
 
+def error_block(exc: RequestError) -> bytes:
+    """Return the terminal event of a stream that fails."""
+    fields = error_fields(exc)
+    return encode_block({"type": "error", "message": fields.pop("error"), **fields, "last": True})
+
+
 def encode_block(fields: dict[str, Any]) -> bytes:
     """Return one event as it crosses the wire; JSON has no line breaks."""
     return b"data: " + encode_json(fields) + b"\n\n"
+
+
+def _shutting_down() -> RequestError:
+    return ShuttingDown("The server is shutting down.", retry_after_ms=SHUTDOWN_RETRY_MS)
 
 
 async def with_pauses(events: AsyncGenerator[Event, None], seconds: float) -> AsyncGenerator[Event | None, None]:

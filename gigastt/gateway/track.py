@@ -7,12 +7,16 @@ stream id; when that worker dies, the next binding begins at the last commit and
 Deaths. A worker that crashes has named the samples it was looking at. Two crashes over the same samples of a track,
 without a commit between them, convict that audio: it is skipped, and declared. Between them the track shares no pass
 with others, so that only the guilty is named twice. A kill from outside is no evidence.
+
+Flushes. Where the client wants its utterance to end at once, the worker's stream ends, and another begins: what comes
+before and what comes after are two recordings, with the times of one.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import ProtocolViolation
@@ -26,6 +30,7 @@ from gigastt.ipc.messages import (
     Final,
     Finish,
     Partial,
+    Preview,
     Progress,
     StreamId,
     StreamOptions,
@@ -72,6 +77,8 @@ class Track:
         self._analysed = 0  # the furthest any binding has consumed
         self._finish_sent = False
         self._promised: list[str] = []  # stable words shown of the open utterance
+        self._flushes: deque[int] = deque()  # samples before which streams end and behind which others begin
+        self._preview: Literal["no", "wanted", "asked"] = "no"
         self._fatal: Span | None = None  # samples over which a worker crashed since the last commit
 
     # -- the client's side
@@ -96,6 +103,17 @@ class Track:
         assert isinstance(self.source, LiveSource)
         assert not self.finishing
         self.source.append(pcm)
+        self._preview = "no"
+
+    def flush(self) -> None:
+        """End the utterance with the audio so far; more may come."""
+        self._flushes.append(self.source.end)
+        self._preview = "no"
+
+    def preview(self) -> None:
+        """Show what the final would be if no more audio came; void when some does."""
+        if not self.finishing and not self._flushes:
+            self._preview = "wanted"
 
     def finish(self) -> None:
         """No more audio will come."""
@@ -103,12 +121,19 @@ class Track:
 
     # -- the worker's side
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether a worker has it. After a flush none has, until it is bound again."""
+        return self._stream is not None
+
     def bind(self, stream: StreamId) -> ToWorker:
         """Begin at the last commit, on another worker; return the first message."""
         assert self._stream is None
         self._stream = stream
         self._sent = self.consumed = self.committed
         self._finish_sent = isinstance(self.source, FileSource)
+        if self._preview == "asked":
+            self._preview = "wanted"
         options = self._options if self._fatal is None else replace(self._options, alone=True)
         return self.source.open(stream, self.committed, self._resume, options, self.request_id)
 
@@ -117,22 +142,32 @@ class Track:
         stream, source = self._stream, self.source
         if stream is None or self._finish_sent or isinstance(source, FileSource):
             return None
-        waiting = source.end - self._sent
-        if waiting < LEAST_PACKET_SAMPLES and not self.finishing:
+        ending = self.finishing or bool(self._flushes)
+        complete = ending or self._preview == "wanted"
+        waiting = self._stream_end - self._sent
+        if waiting < LEAST_PACKET_SAMPLES and not complete:
             return None
         # What was analysed once comes without credit: a worker that resumes consumes nothing until it has all the
         # audio that its resume state already knows.
         consumed = max(self.consumed, self._analysed)
         allowed = min(waiting, credit(end=self._sent, consumed=consumed, committed=self.committed))
-        if allowed >= LEAST_PACKET_SAMPLES or (allowed and self.finishing):
+        if allowed >= LEAST_PACKET_SAMPLES or (allowed and complete):
             count = min(allowed, MOST_PACKET_SAMPLES)
             pcm = source.read(self._sent, self._sent + count)
             self._sent += count
             return Audio(stream, pcm)
-        if self.finishing and not waiting:
+        if ending and not waiting:
             self._finish_sent = True
             return Finish(stream)
+        if complete and not waiting:
+            self._preview = "asked"
+            return Preview(stream)
         return None
+
+    @property
+    def _stream_end(self) -> int:
+        """Where the worker's stream ends: at a flush, or with the samples so far."""
+        return self._flushes[0] if self._flushes else self.source.end
 
     def receive(self, message: TrackMessage) -> list[TrackMessage]:
         """Take a message of the current binding; return what is news for the session.
@@ -150,6 +185,9 @@ class Track:
                     raise ProtocolViolation("Expected no last final before the end of the audio.")
                 self._advance(message)
                 self._end_utterance()
+                if message.reason == "stop" and self._flushes:
+                    self._begin_anew(self._flushes.popleft())
+                    return [replace(message, reason="flush")]
                 self.done = message.reason == "stop"
             case Closed():
                 return self._refused(message.stream)
@@ -176,7 +214,7 @@ class Track:
         if touched is None or before is None or not before.overlaps(touched):
             return None
         end = max(min(before.end, touched.end), self.committed + START_STEP)
-        return Span(self.committed, min(end, self.source.end))
+        return Span(self.committed, self.source.lost_until(min(end, self._stream_end)))
 
     def skip(self, guilty: Span) -> None:
         """Give up audio that kills workers; the next binding begins behind it and knows nothing of it."""
@@ -186,6 +224,13 @@ class Track:
         self._end_utterance()
 
     # -- messages
+
+    def _begin_anew(self, start: int) -> None:
+        """A stream has ended at a flush: what follows is for the next one, which knows nothing of what was before."""
+        self._stream = None
+        self._resume = b""
+        self.committed = self.consumed = self.source.skip(start)
+        self._fatal = None
 
     def _advance(self, news: Progress | Final) -> None:
         limit = self.source.end if isinstance(self.source, FileSource) else self._sent
@@ -201,7 +246,8 @@ class Track:
             self._resume = news.resume
         if news.committed > self.committed:
             self.committed = news.committed
-            self.source.trim(news.committed)
+            if not self._flushes:  # else a stream may begin a little before where this one ends
+                self.source.trim(news.committed)
             self._fatal = None
 
     def _show(self, message: Partial) -> list[TrackMessage]:
@@ -209,6 +255,8 @@ class Track:
 
         After a replay the new worker's first partials may be shorter than what the client has seen.
         """
+        if message.as_final:
+            return self._show_preview(message)
         promised = len(self._promised)
         texts = [word.text for word in message.words]
         if texts[:promised] != self._promised:
@@ -217,6 +265,16 @@ class Track:
         self._promised = texts[:stable]
         self.open_utterance = True
         return [message if stable == message.stable else replace(message, stable=stable)]
+
+    def _show_preview(self, message: Partial) -> list[TrackMessage]:
+        """Let a preview through if it is still true; like a final it may differ from words that were promised."""
+        if self._preview != "asked" or not (message.words or self.open_utterance):
+            return []
+        self._preview = "no"
+        self.open_utterance = True
+        texts = [word.text for word in message.words]
+        stable = len(self._promised) if texts[: len(self._promised)] == self._promised else 0
+        return [replace(message, stable=stable)]
 
     def _end_utterance(self) -> None:
         self._promised = []

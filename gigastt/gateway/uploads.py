@@ -1,29 +1,32 @@
 """Uploads: a whole file in the body of one request, its transcript in one answer.
 
-    body → memory file, counted → a place in the pool → decoder's process → shared segment → workers → JSON
+    body, counted → a turn to be decoded → shared segment, counted → a turn, and a place in the pool → workers → JSON
 
-Runs in the task of its request. However it ends (answer, error, the client hangs up, the server stops), the memory
-file, the place and the segment are given back. The body is bytes of unknown kind: `Content-Type` is not looked at.
+Runs in the task of its request. However it ends (answer, error, the client hangs up, the server stops), the body,
+the segment, the turns and the place are given back. The body is bytes of unknown kind: its content decides, not its
+`Content-Type`. A place, which live sessions need as well, is held only while words are being recognised; uploads leave
+some of them to live sessions, and each client leaves some of all to the others.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
-from gigastt.errors import BadRequest, CapacityTimeout, EmptyBody, PayloadTooLarge
-from gigastt.gateway.events import Event, FinalEvent, SegmentFailedEvent, WindowFailedEvent
-from gigastt.gateway.middleware import ClientGone, exchange_of
+from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.errors import CapacityTimeout
+from gigastt.gateway.bodies import Bodies, Upload
+from gigastt.gateway.events import Event, FinalEvent, HoleEvent, SegmentFailedEvent, WindowFailedEvent
+from gigastt.gateway.middleware import ClientGone
 from gigastt.gateway.responses import JSONResponse
+from gigastt.gateway.shares import Patience, Room, Slots
 from gigastt.gateway.wire import gap_fields, word_fields
 from gigastt.log import get_logger
 
@@ -34,64 +37,9 @@ log = get_logger(__name__)
 
 Result = TypeVar("Result")
 
-_LIMITS_AT_ONCE = 2  # bodies in memory together: this many of the largest one
-_RETRY_AFTER_MS = 5_000
-
-
-class UploadRoom:
-    """How many bytes of bodies may be in memory together."""
-
-    def __init__(self, body_limit: Callable[[], int]) -> None:
-        self._body_limit = body_limit
-        self.used = 0
-
-    def take(self, count: int) -> None:
-        """Count bytes in.
-
-        Raises:
-            CapacityTimeout: there are too many already.
-        """
-        if self.used + count > _LIMITS_AT_ONCE * self._body_limit():
-            raise CapacityTimeout("The server is receiving too many uploads now.", retry_after_ms=_RETRY_AFTER_MS)
-        self.used += count
-
-    def give_back(self, count: int) -> None:
-        """Count bytes out."""
-        self.used -= count
-
-
-class Upload:
-    """A body in anonymous memory that another process can read."""
-
-    def __init__(self, room: UploadRoom) -> None:
-        self.descriptor = os.memfd_create("gigastt-upload", os.MFD_CLOEXEC)
-        self.size = 0
-        self._room = room
-
-    def append(self, piece: bytes) -> None:
-        """Write the next bytes.
-
-        Raises:
-            CapacityTimeout: bodies of others fill the room.
-        """
-        self._room.take(len(piece))
-        self.size += len(piece)
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(self.descriptor, view) :]
-
-    def __enter__(self) -> Upload:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Free the memory, unless another process still holds it."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
-            self._room.give_back(self.size)
+DECODERS: Final = 4  # at once; more than cores, so that a short file need not wait for long ones
+_DECODERS_OF_CLIENT = 2
+_RESERVED_BYTES = 16 * 1024 * 1024  # of shared memory, by files that are being decoded, ahead of their samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,65 +55,72 @@ class Uploads:
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
-        self._room = UploadRoom(lambda: context.limits.body_limit_bytes)
+        self._bodies = Bodies(lambda: context.limits.body_limit_bytes)
+        self._segments = Room(lambda: _longest_segment(context.limits.max_audio_secs), "shared memory")
+        self._decoding = Slots(lambda: DECODERS, lambda: _DECODERS_OF_CLIENT)
+        self._recognising = Slots(self._places, lambda: -(-self._places() // 2))
+        context.pool.drain_listeners.add(self._begin_drain)
 
     async def transcribe(self, request: Request) -> Response:
         """`POST /v1/transcribe`: the whole transcript."""
         with await self.receive_body(request.scope, request.receive) as upload:
-            transcript = self._transcribe(upload, exchange_of(request.scope).request_id)
-            return JSONResponse(await until_hung_up(request.receive, transcript))
+            return JSONResponse(await until_hung_up(request.receive, self._transcribe(upload)))
 
     async def receive_body(self, scope: Scope, receive: Receive) -> Upload:
-        """Read a body into memory, no further than the limit.
-
-        Raises:
-            PayloadTooLarge: it is longer, or says so beforehand.
-            EmptyBody: there is nothing in it.
-            CapacityTimeout: bodies of others fill the memory meant for them.
-            ClientGone: the client hung up.
-        """
-        limit = self._context.limits.body_limit_bytes
-        if _announced_length(scope) > limit:
-            raise _too_large(limit)
-        upload = Upload(self._room)
-        try:
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                if upload.size + len(message.get("body", b"")) > limit:
-                    raise _too_large(limit)
-                upload.append(message.get("body", b""))
-                if not message.get("more_body", False):
-                    break
-            if not upload.size:
-                raise EmptyBody("The request has no body: send the audio file itself.")
-        except BaseException:
-            upload.close()
-            raise
-        return upload
+        """Read a body into memory; raises as `Bodies.receive` does."""
+        return await self._bodies.receive(scope, receive)
 
     @asynccontextmanager
-    async def recognise(self, upload: Upload, request_id: str, *, partials: bool) -> AsyncIterator[Recognition]:
-        """Wait for a place, decode, and recognise; give everything back at the end.
+    async def recognise(self, upload: Upload, *, partials: bool) -> AsyncIterator[Recognition]:
+        """Decode, wait for a place, and recognise; give everything back at the end.
 
         Raises:
-            CapacityTimeout, ShuttingDown: no place.
+            CapacityTimeout, ShuttingDown: no turn or no place in time, or no memory.
             InvalidAudio, AudioTooLong: not a file to recognise.
         """
         context = self._context
         limits = context.limits
-        async with context.pool.admit(limits.pool_checkout_timeout_secs):
-            file = await context.decoder.decode(upload.descriptor, limits.max_audio_secs)
+        patience = Patience(limits.pool_checkout_timeout_secs)
+        async with AsyncExitStack() as stack:
+            memory = self._segments.hold(upload.client)
+            stack.callback(memory.release)
+            descriptor = self._bodies.files.hold(upload.client)
+            stack.callback(descriptor.release)
+            async with self._turn(self._decoding, upload, patience):
+                descriptor.change_to(1)
+                file = await context.decoder.decode(upload.open(), limits.max_audio_secs, memory.change_to)
+            stack.callback(file.unlink)
             upload.close()
-            try:
-                async with aclosing(context.transcribe(file, request_id, partials=partials)) as events:
-                    yield Recognition(file.seconds, events)
-            finally:
-                file.unlink()
+            await stack.enter_async_context(self._turn(self._recognising, upload, patience))
+            async with patience.waiting() as left:
+                await stack.enter_async_context(context.pool.admit(left))
+            recognised = await stack.enter_async_context(
+                aclosing(context.transcribe(file, upload.request_id, partials=partials))
+            )
+            events = await stack.enter_async_context(aclosing(_tell_first(file.holes, recognised)))
+            yield Recognition(file.seconds, events)
 
-    async def _transcribe(self, upload: Upload, request_id: str) -> dict[str, Any]:
-        async with self.recognise(upload, request_id, partials=False) as recognition:
+    @asynccontextmanager
+    async def _turn(self, slots: Slots, upload: Upload, patience: Patience) -> AsyncIterator[None]:
+        """Hold a slot; count it where there was none in time."""
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(slots.hold(upload.client, patience))
+            except CapacityTimeout:
+                self._context.metrics.pool_timeouts.inc()
+                raise
+            yield
+
+    def _places(self) -> int:
+        """Count the places that uploads may take: a quarter is left to live sessions."""
+        return self._context.pool.total * 3 // 4
+
+    def _begin_drain(self) -> None:
+        self._decoding.close()
+        self._recognising.close()
+
+    async def _transcribe(self, upload: Upload) -> dict[str, Any]:
+        async with self.recognise(upload, partials=False) as recognition:
             transcript = Transcript()
             async for event in recognition.events:
                 transcript.add(event)
@@ -183,7 +138,7 @@ class Transcript:
         """Take the next event; only finals and declared gaps leave a trace."""
         if isinstance(event, FinalEvent) and event.text:
             self._finals.append(event)
-        elif isinstance(event, WindowFailedEvent | SegmentFailedEvent):
+        elif isinstance(event, WindowFailedEvent | SegmentFailedEvent | HoleEvent):
             self._gaps.append(gap_fields(event))
 
     def fields(self, duration: float) -> dict[str, Any]:
@@ -197,6 +152,14 @@ class Transcript:
         if self._gaps:
             fields["failed"] = self._gaps
         return fields
+
+
+async def _tell_first(holes: Sequence[HoleEvent], events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+    """Yield what is known of a file beforehand, then what comes out of it."""
+    for hole in holes:
+        yield hole
+    async for event in events:
+        yield event
 
 
 async def until_hung_up(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
@@ -224,6 +187,11 @@ async def _hang_up(receive: Receive) -> None:
         pass
 
 
+def _longest_segment(max_seconds: float) -> int:
+    """Return the bytes of shared memory that one client's files may take: those of the longest one."""
+    return round(2 * SAMPLE_RATE * max_seconds) + _RESERVED_BYTES
+
+
 def _segment_fields(final: FinalEvent) -> dict[str, Any]:
     return {
         "text": final.text,
@@ -232,15 +200,3 @@ def _segment_fields(final: FinalEvent) -> dict[str, Any]:
         "confidence": final.confidence,
         "words": [word_fields(word) for word in final.words],
     }
-
-
-def _announced_length(scope: Scope) -> int:
-    """Return what `Content-Length` says, 0 where it says nothing; the parser has checked that it is a number."""
-    length = Headers(scope=scope).get("content-length", "0")
-    if not (length.isascii() and length.isdigit()):
-        raise BadRequest("Content-Length must be a number.")
-    return int(length[:20])
-
-
-def _too_large(limit: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The body is over {limit} bytes, the most this server takes.")

@@ -13,15 +13,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from gigastt.audio.pcm import ENCODINGS
-from gigastt.audio.resample import SUPPORTED_RATES
+from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
 from gigastt.gateway.configure import CHANNELS, DEFAULT_RATE, PROTOCOL_VERSION
-from gigastt.gateway.events import FinalEvent, PartialEvent, SegmentFailedEvent, WindowFailedEvent
+from gigastt.gateway.events import FinalEvent, GapEvent, HoleEvent, PartialEvent, SegmentFailedEvent, WindowFailedEvent
 from gigastt.ipc.messages import WireWord
 
 LAG_WORTH_TELLING_SECONDS = 1.0
 _TEXTS = {
     "inference_error": "This part of the audio could not be recognised.",
     "segment_failed": "This part of the audio was skipped.",
+    "audio_damaged": "This part of the file is damaged.",
+    "audio_missing": "The file has no audio in this part.",
 }
 
 
@@ -32,7 +34,8 @@ def word_fields(word: WireWord) -> dict[str, Any]:
 
 def partial_fields(event: PartialEvent) -> dict[str, Any]:
     """Return a partial."""
-    return {**_transcript("partial", event), "stable": event.stable}
+    fields = {**_transcript("partial", event), "stable": event.stable}
+    return fields | {"as_final": True} if event.as_final else fields
 
 
 def final_fields(event: FinalEvent) -> dict[str, Any]:
@@ -47,13 +50,19 @@ def final_fields(event: FinalEvent) -> dict[str, Any]:
     }
 
 
-def gap_fields(event: WindowFailedEvent | SegmentFailedEvent) -> dict[str, Any]:
+def gap_fields(event: GapEvent) -> dict[str, Any]:
     """Return a span of audio without words."""
-    code = "inference_error" if isinstance(event, WindowFailedEvent) else "segment_failed"
+    match event:
+        case HoleEvent():
+            code: str = event.code
+        case WindowFailedEvent():
+            code = "inference_error"
+        case SegmentFailedEvent():
+            code = "segment_failed"
     return {"code": code, "start": event.start, "end": event.end}
 
 
-def gap_error_fields(event: WindowFailedEvent | SegmentFailedEvent) -> dict[str, Any]:
+def gap_error_fields(event: GapEvent) -> dict[str, Any]:
     """Return the error that declares such a span."""
     gap = gap_fields(event)
     return {"type": "error", "message": _TEXTS[gap["code"]], **gap}
@@ -78,6 +87,7 @@ def ready(*, model: str, session_id: str, max_session_secs: float, idle_timeout_
             "sample_rate": DEFAULT_RATE,
             "version": PROTOCOL_VERSION,
             "supported_rates": SUPPORTED_RATES,
+            "sample_rate_range": SAMPLE_RATE_RANGE,
             "supported_encodings": ENCODINGS,
             "max_channels": max(CHANNELS),
             "diarization": False,
@@ -86,6 +96,11 @@ def ready(*, model: str, session_id: str, max_session_secs: float, idle_timeout_
             "idle_timeout_secs": _whole(idle_timeout_secs),
         }
     )
+
+
+def pong() -> str:
+    """Return the answer to a client's `ping`."""
+    return _encode({"type": "pong"})
 
 
 def error(code: str, message: str, retry_after_ms: int | None = None) -> str:
@@ -109,7 +124,7 @@ def final(event: FinalEvent, *, channels: int) -> str:
     return _encode(_with_channel(final_fields(event), event.channel, channels))
 
 
-def failure(event: WindowFailedEvent | SegmentFailedEvent, *, channels: int) -> str:
+def failure(event: GapEvent, *, channels: int) -> str:
     """Return the error message of a span of audio without words."""
     return _encode(_with_channel(gap_error_fields(event), event.channel, channels))
 

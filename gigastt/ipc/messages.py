@@ -1,6 +1,6 @@
 """Messages: what a packet means, typed on both sides.
 
-To the worker: `OpenStream`, `Audio`, `AttachAudio`, `Finish`, `Cancel`.
+To the worker: `OpenStream`, `Audio`, `AttachAudio`, `Preview`, `Finish`, `Cancel`.
 To the gateway: `Ready`, `Progress`, `Partial`, `Final`, `Failed`, `Closed`, `Stats`.
 
 A body is the msgpack array `[kind, field, …]` in the order of the dataclass's fields. Decoding names the
@@ -20,7 +20,7 @@ import msgpack
 from gigastt.errors import ProtocolViolation
 
 StreamId = NewType("StreamId", int)
-EndpointReason: TypeAlias = Literal["silence", "max_duration", "stop"]
+EndpointReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop"]
 PassKind: TypeAlias = Literal["final", "partial", "file"]
 
 
@@ -82,6 +82,16 @@ class AttachAudio:
 
 
 @dataclass(frozen=True, slots=True)
+class Preview:
+    """No audio has come for a while: send a `Partial` with the words that the final would have if it ended here.
+
+    The stream stays as it is. Audio that comes first makes this void.
+    """
+
+    stream: StreamId
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """No more audio: decode what is pending, send the last `Final` (reason `stop`) and `Closed`."""
 
@@ -127,12 +137,16 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """The utterance so far; its first `stable` words will not change in a later partial."""
+    """The utterance so far; its first `stable` words will not change in a later partial.
+
+    as_final: the answer to a `Preview`.
+    """
 
     stream: StreamId
     text: str
     words: list[WireWord]
     stable: int
+    as_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +206,10 @@ class Stats:
     passes: list[PassRecord]
 
 
-ToWorker: TypeAlias = OpenStream | Audio | AttachAudio | Finish | Cancel
+ToWorker: TypeAlias = OpenStream | Audio | AttachAudio | Preview | Finish | Cancel
 ToGateway: TypeAlias = Ready | Progress | Partial | Final | Failed | Closed | Stats
 
-_TO_WORKER: tuple[type, ...] = (OpenStream, Audio, AttachAudio, Finish, Cancel)
+_TO_WORKER: tuple[type, ...] = (OpenStream, Audio, AttachAudio, Preview, Finish, Cancel)
 _TO_GATEWAY: tuple[type, ...] = (Ready, Progress, Partial, Final, Failed, Closed, Stats)
 _CLASSES: dict[int, type] = dict(enumerate(_TO_WORKER + _TO_GATEWAY))
 _KINDS: dict[type, int] = {kind: number for number, kind in _CLASSES.items()}

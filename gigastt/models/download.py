@@ -23,10 +23,10 @@ from gigastt.errors import DownloadFailed
 from gigastt.models.catalog import ENCODER_FORMS, ENCODER_FP32, ENCODER_OPTIMIZED, CatalogEntry, RemoteFile
 from gigastt.models.disk import FreeBytes, free_bytes
 from gigastt.models.hub import Hub, LineBroken, RemoteState
+from gigastt.models.install import Needs, Preparation, make_encoder
 from gigastt.models.lock import exclusive
 from gigastt.models.memory import available_memory
 from gigastt.models.prepacked import plan_load
-from gigastt.models.preparation import Needs, Preparation, make_encoder
 from gigastt.models.progress import DownloadProgress
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.store import PARTIAL_FOLDER, ModelFiles, choose_encoder, is_present, resolve
@@ -186,14 +186,30 @@ class _Download:
     def _look_up(self, file: RemoteFile) -> RemoteState:
         """Ask the hub about a file, again while its failures may pass."""
         patience = self._options.patience
+        self._progress.begin("contacting", subject=self._hub.endpoint)
         for failures in itertools.count(1):
             try:
-                return self._hub.look_up(file.name)
+                state = self._hub.look_up(file.name)
             except LineBroken as exc:
                 if failures >= patience.attempts:
-                    raise DownloadFailed(f"Cannot ask {self._hub.endpoint} about {file.name}: {exc}.") from exc
+                    raise DownloadFailed(
+                        f"Cannot ask {self._hub.endpoint} about {file.name}: {exc}. {self._ways_on()}"
+                    ) from exc
+                self._progress.turn_to(f"{self._hub.endpoint} again, {failures + 1} of {patience.attempts}: {exc}")
                 time.sleep(patience.pause(failures))
+            else:
+                self._progress.begin("checking")
+                return state
         raise AssertionError("unreachable")
+
+    def _ways_on(self) -> str:
+        """Say what to do where there is no way to the hub."""
+        names = ", ".join(file.name for file in (self._entry.decoder, self._entry.joint, self._entry.vocabulary))
+        encoders = " or ".join(name for name, _ in ENCODER_FORMS[:3])
+        return (
+            "Without a way there, use a mirror (`gigastt download --mirror URL`, or HF_ENDPOINT), or copy the folder "
+            f"{self._folder} from a machine that has it. It must hold {names} and {encoders}."
+        )
 
     def _agree(self, file: RemoteFile, remote: RemoteState) -> str:
         """The digest a file must have: the catalogue's, else the hub's."""

@@ -33,6 +33,7 @@ class FetchRequest:
     model: str
     model_dir: str
     precision: Precision = "auto"
+    log_format: str = "auto"
 
     def command(self) -> list[str]:
         """The command that starts the child."""

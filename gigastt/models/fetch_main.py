@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from gigastt.errors import GigasttError
+from gigastt.log import configure
 from gigastt.models.catalog import CatalogEntry, find
 from gigastt.models.download import DownloadOptions, download
 from gigastt.models.fetch import FetchRequest
-from gigastt.models.preparation import PREPARATION
+from gigastt.models.install import PREPARATION
 from gigastt.models.progress import DownloadProgress, Snapshot
 from gigastt.processes import end_with_parent, forbid_core_files
 
@@ -69,6 +70,7 @@ def _prepare() -> None:
 
 def main(argument: str) -> int:
     request = FetchRequest(**json.loads(argument))
+    configure("warning", request.log_format)
     options = DownloadOptions(PREPARATION, request.precision)
     return run(find(request.model), Path(request.model_dir), options)
 

@@ -125,8 +125,8 @@ class Hub:
             yield
         except OfflineModeIsEnabled as exc:
             raise DownloadFailed(
-                f"{name} is not on this machine, and HF_HUB_OFFLINE forbids fetching it. Unset it, or bring the files "
-                "by hand."
+                f"{name} is not on this machine, and HF_HUB_OFFLINE forbids fetching it. Unset it, or copy the "
+                "model's folder from a machine that has it (docs/operations.md)."
             ) from exc
         except HfHubHTTPError as exc:
             raise self._refusal(name, exc.response.status_code) from exc

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-Stage: TypeAlias = Literal["waiting", "checking", "downloading", "optimizing", "done"]
+Stage: TypeAlias = Literal["waiting", "checking", "contacting", "downloading", "optimizing", "done"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,8 @@ class Transfer:
             if have != wanted.size and failures >= self._patience.attempts:
                 raise DownloadFailed(
                     f"Cannot fetch {wanted.name} from {self._hub.endpoint}: {cause}. {mib(have)} of "
-                    f"{mib(wanted.size)} have arrived and are kept: the next download goes on there."
+                    f"{mib(wanted.size)} have arrived and are kept: the next download goes on there. "
+                    "If the line stays bad, try another `--mirror`."
                 )
 
     def _receive_once(self, wanted: Wanted, part: Path) -> None:

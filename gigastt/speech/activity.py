@@ -49,6 +49,10 @@ class ActivityModel:
     def __init__(self, model: bytes) -> None:
         self._session = ort.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
 
+    def __deepcopy__(self, memo: dict[int, object]) -> ActivityModel:
+        """Streams are copied; what they share is not."""
+        return self
+
     @classmethod
     @cache
     def load(cls) -> ActivityModel:

@@ -58,10 +58,14 @@ class FeatureBuffer:
         self._rows = rows
 
 
-def room_noise(features: Features, frames: int) -> Features:
-    """Return frames of what the quietest fifth of each band is below: a tail that was not recorded.
+def put_in_room(features: Features, before: int, after: int) -> Features:
+    """Return an utterance with so many frames of its room before and after it that were not recorded.
 
-    A last word needs sound after it; digital silence after a live room is worse than none.
+    A first and a last word need sound around them; digital silence beside a live room is worse than none. The room is
+    what the quietest fifth of each band is below.
     """
+    if not (before or after):
+        return features
     rank = len(features) // 5
-    return np.repeat(np.partition(features, rank, axis=0)[rank : rank + 1], frames, axis=0)
+    room = np.partition(features, rank, axis=0)[rank : rank + 1]
+    return np.concatenate((np.repeat(room, before, axis=0), features, np.repeat(room, after, axis=0)))

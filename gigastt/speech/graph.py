@@ -46,9 +46,13 @@ class TensorSpec:
         return value.dtype.name == self.dtype and self.admits_shape(value.shape)
 
     def admits_shape(self, shape: Shape) -> bool:
-        """Tell whether a declared shape can be this one: dynamic sizes fit anywhere."""
-        return len(shape) == len(self.shape) and all(
-            want is None or not isinstance(got, int) or want == got for want, got in zip(self.shape, shape, strict=True)
+        """Tell whether a declared shape can be this one: dynamic sizes fit anywhere, and so does none at all."""
+        return not shape or (
+            len(shape) == len(self.shape)
+            and all(
+                want is None or not isinstance(got, int) or want == got
+                for want, got in zip(self.shape, shape, strict=True)
+            )
         )
 
 

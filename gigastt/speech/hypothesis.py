@@ -8,7 +8,7 @@ never shift when silence is cut away; they become seconds only in `Word`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -65,7 +65,7 @@ class Word:
 class Window:
     """What one encoder pass sees.
 
-    first_frame: absolute feature frame of `features[0]`; a multiple of 4.
+    first_frame: absolute feature frame of `features[0]`; a multiple of 4, negative in a room before the recording.
     skip: leading encoder frames (40 ms) that give context only and are not searched.
     state: where the search stood before the first searched frame; None at the start of an utterance.
     """
@@ -103,6 +103,20 @@ def group_words(tokens: Sequence[Token]) -> tuple[Word, ...]:
         groups[-1].append(token)
     words = (_word(group) for group in groups)
     return tuple(word for word in words if word.text)
+
+
+def begin_at(hypothesis: Hypothesis, frame: int) -> Hypothesis:
+    """Return a hypothesis with no token before `frame`: before an utterance the recogniser may be shown a room."""
+    if not hypothesis.tokens or hypothesis.tokens[0].frame >= frame:
+        return hypothesis
+    tokens = tuple(replace(token, frame=max(frame, token.frame)) for token in hypothesis.tokens)
+    return replace(hypothesis, tokens=tokens)
+
+
+def words_within(hypothesis: Hypothesis, frame: int, end: float) -> tuple[Word, ...]:
+    """Return the words of an utterance that begins at `frame`, none of which ends after `end` (seconds)."""
+    words = group_words(begin_at(hypothesis, frame).tokens)
+    return tuple(word if word.end <= end else replace(word, start=min(word.start, end), end=end) for word in words)
 
 
 def _word(tokens: Sequence[Token]) -> Word:

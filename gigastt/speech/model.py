@@ -67,11 +67,22 @@ class Encoder:
             outputs=(TensorSpec("encoded", "float32", (None, None, None)), TensorSpec("encoded_len", "int32", (None,))),
             session_config=session_config,
         )
-        batch = self._graph.input_shapes[0][0]
-        self.max_batch = batch if isinstance(batch, int) else None  # None: any
-        trial = np.zeros((1, MELS, _TRIAL_FRAMES), dtype=np.float32)
         with _contract_of(self._graph):
-            self.dim = self.encode(trial, np.array([_TRIAL_FRAMES], dtype=np.int64))[0].shape[1]
+            _, self.dim, frames = self._run_trial(1)[0].shape
+        declared = self._graph.input_shapes[0][0]
+        self.max_batch = declared if isinstance(declared, int) else self._try_batch(frames)
+
+    def _try_batch(self, frames: int) -> int | None:
+        """Return None if two rows share a pass, else 1: exporters call a batch dynamic that they traced as one."""
+        try:
+            encoded, _ = self._run_trial(2)
+        except InferenceError:
+            return 1
+        return None if encoded.shape[2] == frames else 1
+
+    def _run_trial(self, rows: int) -> tuple[Floats, npt.NDArray[np.int32]]:
+        features = np.zeros((rows, MELS, _TRIAL_FRAMES), dtype=np.float32)
+        return self.encode(features, np.full(rows, _TRIAL_FRAMES, dtype=np.int64))
 
     def encode(self, features: Floats, lengths: Lengths) -> tuple[Floats, npt.NDArray[np.int32]]:
         """Run the encoder once over a batch of equal windows.

@@ -1,7 +1,7 @@
 """The search without onnxruntime: predictor and joint computed from their weights, blocks of frames at a time.
 
 `gigastt optimize` reads the weights out of the decoder and joint files once and writes them to one `.npy`
-file beside them (`gigastt.models.search_weights`), which every worker maps, so that all share its pages.
+file beside them (`gigastt.optimize.search_writer`), which every worker maps, so that all share its pages.
 It says whose weights it holds (SHA-256 of both files), and is compared with onnxruntime's results each time it
 is loaded; where it is missing, belongs to other files or disagrees, the search runs the graphs instead.
 

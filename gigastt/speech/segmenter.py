@@ -23,6 +23,7 @@ SURE_LEVEL = 200  # what never reaches probability 0.78 is no speech: speech is 
 CLEAR_MEAN = 0.6  # of an utterance's probabilities: of speech it is above 0.64 even at 5 dB, of most music below
 PRE_ROLL_BLOCKS = 6  # 240 ms before the onset
 TAIL_BLOCKS = 8  # 320 ms after the last speech
+ROOM_BLOCKS = 4  # 160 ms: what the recogniser needs before the onset, or it loses the first word
 LEAD_BLOCKS = 25  # an onset in the first second of a stream reaches back to its beginning
 MAX_BLOCKS = 500  # 20 s
 SHORTEST_FORCED_BLOCKS = 250  # a forced cut leaves at least 10 s
@@ -63,6 +64,7 @@ class Cut:
 
     padding: blocks that its tail lacks, because the stream or a short endpoint ended it early.
     activity: what the detector made of it.
+    lead: blocks that it lacks before its onset, because the stream or the utterance before left it less than it needs.
     """
 
     first: int
@@ -70,6 +72,7 @@ class Cut:
     padding: int
     reason: Reason
     activity: Activity
+    lead: int = 0
 
 
 class Segmenter:
@@ -114,6 +117,11 @@ class Segmenter:
         """The last block plus one of the open utterance if silence goes on; None before its tail is complete."""
         end = self._speech_end + min(TAIL_BLOCKS, self._endpoint)
         return end if self.is_open and self._position >= end else None
+
+    @property
+    def lead(self) -> int:
+        """Blocks that the open utterance lacks before its onset."""
+        return max(0, ROOM_BLOCKS - (len(self._levels) - len(self._levels.lstrip(b"\0"))))
 
     @property
     def activity(self) -> Activity:
@@ -225,7 +233,7 @@ class Segmenter:
 
     def _cut(self, last: int, padding: int, reason: Reason) -> Cut:
         spoken = self._levels[: min(last, self._speech_end) - self._start]
-        cut = Cut(self._start, last, padding, reason, measure_activity(spoken))
+        cut = Cut(self._start, last, padding, reason, measure_activity(spoken), self.lead)
         self._close(last)
         return cut
 

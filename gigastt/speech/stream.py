@@ -13,12 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from gigastt.speech.activity import BLOCK_FRAMES, ActivityDetector
 from gigastt.speech.analysis import BLOCK_SAMPLES, Analysis
 from gigastt.speech.commit import Commit, ResumeState
-from gigastt.speech.feature_buffer import room_noise
+from gigastt.speech.feature_buffer import put_in_room
 from gigastt.speech.hypothesis import (
     FRAME_SAMPLES,
     SAMPLE_RATE,
@@ -26,7 +24,8 @@ from gigastt.speech.hypothesis import (
     Samples,
     Window,
     Word,
-    group_words,
+    begin_at,
+    words_within,
 )
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
 from gigastt.speech.stability import Draft, PartialResult, is_credible
@@ -151,6 +150,10 @@ class Stream:
         """Where that commit is; costs nothing, while its state has to be packed."""
         return self._commit.offset if self._waiting else self._segmenter.needed_from * BLOCK_SAMPLES
 
+    def seconds(self, frame: int) -> float:
+        """Return when a frame begins; of one behind the end of the audio, when that was, rounded down."""
+        return min(frame * FRAME_SAMPLES, self.consumed) * 100 // SAMPLE_RATE / 100
+
     @property
     def done(self) -> bool:
         """Whether the stream was finished and every final accepted."""
@@ -196,14 +199,15 @@ class Stream:
             self._accept_check(utterance, hypothesis)
             return None
         self._commit = utterance.commit
-        words = group_words(hypothesis.tokens) if hypothesis else ()
+        end = self.seconds(utterance.last_frame)
+        words = words_within(hypothesis, utterance.first_frame, end) if hypothesis else ()
         if not is_credible(words, is_clear=utterance.is_clear):
             words = ()
         return FinalResult(
             text=" ".join(word.text for word in words),
             words=words,
-            start=_seconds(utterance.first_frame),
-            end=_seconds(utterance.last_frame),
+            start=self.seconds(utterance.first_frame),
+            end=end,
             confidence=round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0,
             reason=utterance.reason,
             commit=utterance.commit,
@@ -226,7 +230,7 @@ class Stream:
         if end - self._last_offered <= patience:
             return None
         self._last_offered = end
-        window = self._whole(start, end) if tail else self._growing(start, end)
+        window = self._whole(start, end, segmenter.lead) if tail else self._growing(start, end)
         self._offer = _Offer(window, start, end, is_final=tail is not None)
         return window
 
@@ -242,6 +246,7 @@ class Stream:
         if offer is None or offer.window is not window or self._draft is None:
             return None
         self._offer = None
+        hypothesis = begin_at(hypothesis, offer.start)
         if offer.is_final and alone:
             self._speculative = (offer.start, offer.end, hypothesis)
         return self._draft.update(hypothesis, offer.end, silent=offer.is_final)
@@ -292,7 +297,7 @@ class Stream:
         hypothesis = known[2] if known is not None and known[:2] == (first, last) and not cut.padding else None
         if not cut.activity.is_speech:
             hypothesis = _NOTHING
-        window, is_clear = self._whole(first, last, cut.padding), cut.activity.is_clear
+        window, is_clear = self._whole(first, last, cut.lead, cut.padding), cut.activity.is_clear
         self._waiting.append(Utterance(window, first, last, cut.reason, self._snapshot(), hypothesis, is_clear))
         self._draft, self._offer, self._speculative = None, None, None
         self._last_offered = last
@@ -308,11 +313,9 @@ class Stream:
         else:
             self._add(self._segmenter.finish())
 
-    def _whole(self, first: int, end: int, padding: int = 0) -> Window:
+    def _whole(self, first: int, end: int, lead: int = 0, padding: int = 0) -> Window:
         features = self._analysis.features.read(first, end)
-        if padding:
-            features = np.concatenate((features, room_noise(features, padding * BLOCK_FRAMES)))
-        return Window(features, first)
+        return Window(put_in_room(features, lead * BLOCK_FRAMES, padding * BLOCK_FRAMES), first - lead * BLOCK_FRAMES)
 
     def _growing(self, start: int, end: int) -> Window:
         """Return a window over the open utterance that costs at most `PARTIAL_FRAMES`, if passes are not too rare."""
@@ -324,8 +327,9 @@ class Stream:
             settled = min(end - searched, draft.complete_to)
             draft.settle_before(max(settled, end - LONGEST_PARTIAL_FRAMES + CONTEXT_FRAMES))
             first = max(start, draft.searched_to - CONTEXT_FRAMES)
-        features = self._analysis.features.read(first, end)
-        return Window(features, first, (draft.searched_to - first) // BLOCK_FRAMES, draft.state)
+        window = self._whole(first, end, self._segmenter.lead if first == start else 0)
+        skip = draft.searched_to - window.first_frame if draft.searched_to > start else 0
+        return replace(window, skip=skip // BLOCK_FRAMES, state=draft.state)
 
     def _snapshot(self) -> Commit:
         analysis = self._analysis
@@ -344,7 +348,3 @@ class Stream:
         ):
             raise ValueError("Expected the resume bytes of the commit at this start.")
         return state.analysed
-
-
-def _seconds(frame: int) -> float:
-    return round(frame * FRAME_SAMPLES / SAMPLE_RATE, 2)

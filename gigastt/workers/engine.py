@@ -23,6 +23,7 @@ from gigastt.ipc.messages import (
     Finish,
     OpenStream,
     PassRecord,
+    Preview,
     StreamId,
     StreamOptions,
     ToGateway,
@@ -32,6 +33,7 @@ from gigastt.log import get_logger
 from gigastt.speech.hypothesis import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.workers.previews import run_preview
 from gigastt.workers.results import final_message, partial_message
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
 from gigastt.workers.tracks import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, Track, take_offers
@@ -95,11 +97,12 @@ class Engine:
                 if len(pcm) % 2:
                     raise ProtocolViolation(f"Expected whole samples in Audio, but got {len(pcm)} bytes.")
                 if (live := self._live.get(stream)) is not None:
+                    live.preview = False
                     live.backlog.append(np.frombuffer(pcm, dtype="<i2"))
                     self._feed_live(live)
-            case Finish(stream=stream):
+            case Preview(stream=stream) | Finish(stream=stream):
                 if (live := self._live.get(stream)) is not None:
-                    live.finishing = True
+                    live.preview, live.finishing = isinstance(message, Preview), isinstance(message, Finish)
                     self._feed_live(live)
             case AttachAudio():
                 self._attach_file(message)
@@ -142,8 +145,10 @@ class Engine:
                 self._touch([track.touch()])
                 if track.looking:
                     self._look_ahead(track, now)
-                else:
+                elif track.utterance is not None:
                     self._run_final(track, turn)
+                elif track.preview:
+                    self._run_preview(track)
                 self._feed_live(track)
             self._read_ahead()
         elif turn is Turn.PARTIAL:
@@ -212,7 +217,7 @@ class Engine:
             if track.utterance is not None and not self._accept_known(track):
                 self._line_up(track)
                 return
-        if track.looking:
+        if track.looking or track.preview:
             self._line_up(track)
         self._close_if_done(track)
 
@@ -270,6 +275,13 @@ class Engine:
             log.warning("partial_failed", batch=len(windows), cause=str(exc))
             return None
 
+    def _run_preview(self, track: LiveTrack) -> None:
+        message, windows = run_preview(self._recognizer, track)
+        if message is not None:
+            self._outbox.append(message)
+        if windows:
+            self._note_pass(Turn.FINAL, windows)
+
     # -- finals and files
 
     def _step_file(self) -> None:
@@ -317,7 +329,7 @@ class Engine:
         except InferenceError as exc:
             log.warning("final_failed", stream=track.id, cause=str(exc))
             if not utterance.is_checkpoint:
-                begin, end = (f * FRAME_SAMPLES / SAMPLE_RATE for f in (utterance.first_frame, utterance.last_frame))
+                begin, end = map(track.stream.seconds, (utterance.first_frame, utterance.last_frame))
                 self._outbox.append(Failed(track.id, exc.code, begin, end))
         self._accept(track, hypothesis)
 

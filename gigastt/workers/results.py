@@ -19,6 +19,11 @@ def partial_message(track: Track, result: PartialResult) -> Partial:
     return Partial(track.id, result.text, _wire(result.words), result.stable)
 
 
+def preview_message(track: Track, words: Sequence[Word]) -> Partial:
+    """Return the message of a final that is none yet."""
+    return Partial(track.id, " ".join(word.text for word in words), _wire(words), 0, as_final=True)
+
+
 def final_message(track: Track, result: FinalResult) -> Final:
     """Return the message of a final, with how far the track is."""
     return Final(

@@ -79,6 +79,7 @@ class LiveTrack(Track):
     failed: a partial of this utterance has failed.
     looking: its audio waits while the final that its silence promises is computed ahead.
     looked: that has been done for this silence.
+    preview: no audio comes, and the gateway wants to know what the final would be.
     """
 
     partials: bool = True
@@ -90,6 +91,7 @@ class LiveTrack(Track):
     failed: bool = False
     looking: bool = False
     looked: bool = False
+    preview: bool = False
     backlog: deque[Samples] = field(default_factory=deque)
     finishing: bool = False
 

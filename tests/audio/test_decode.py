@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from gigastt.audio.decode import decode, refuse_if_too_long
 from gigastt.audio.pcm import Samples
 from gigastt.errors import AudioTooLong, InvalidAudio
 from tests.fakes.audio_files import encode_audio, encode_video, make_tone
+from tests.wave_files import wave_file
 
 _TONE = make_tone(1.0)
 _EXACT = [("wav", "pcm_s16le"), ("wav", "pcm_s24le"), ("wav", "pcm_s32le"), ("wav", "pcm_f32le"), ("wav", "pcm_f64le")]
@@ -70,7 +73,7 @@ def test_any_rate_and_channels_are_brought_to_16_khz_mono(rate: int, channels: i
 
 
 def test_channels_are_mixed_down_to_their_mean() -> None:
-    left, right = np.arange(0, 1000, 2), np.arange(0, -500, -1)
+    left, right = np.arange(0, 1000, 2), np.arange(500, 0, -1)
     interleaved = np.stack([left, right], axis=1).astype("<i2").tobytes()
     raw = wav_header(len(interleaved), channels=2) + interleaved
 
@@ -151,6 +154,29 @@ def test_a_path_is_a_file_and_never_an_address(tmp_path: Path) -> None:
     path.write_bytes(_WAV)
 
     assert np.array_equal(np.concatenate(list(decode(path, 10.0))), _TONE)
+
+
+def test_decoding_loads_nothing_more_into_a_process_that_may_open_nothing(tmp_path: Path) -> None:
+    loud = np.tile(make_tone(1.0), 2).astype("<f4").tobytes()
+    film = encode_video(sound=make_tone(1.0, 48_000))
+    names = []
+    for number, raw in enumerate([_WAV, wave_file(loud, 16_000, "pcm_f32le"), film, film[: len(film) // 2], b"text"]):
+        names.append(tmp_path / str(number))
+        names[-1].write_bytes(raw)
+    program = """
+import contextlib, pathlib, sys
+from gigastt.audio.decode import decode, refuse_if_too_long
+from gigastt.errors import InvalidAudio
+loaded = set(sys.modules)
+for name in sys.argv[1:]:
+    with contextlib.suppress(InvalidAudio), open(name, "rb") as file:
+        refuse_if_too_long(file, 60.0)
+        list(decode(file, 60.0))
+print(sorted(set(sys.modules) - loaded))
+"""
+    done = subprocess.run([sys.executable, "-c", program, *map(str, names)], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
 
 
 _SHORT = make_tone(0.3, 48_000)

@@ -11,7 +11,7 @@ from gigastt.audio.pcm import PcmDecoder, Samples
 from gigastt.audio.resample import SUPPORTED_RATES, Resampler
 from tests.fakes.cuts import cut_at
 
-_RATES = [8_000, 24_000, 44_100, 48_000, 11_025, 22_050]
+_RATES = [8_000, 24_000, 44_100, 48_000, 8_001, 11_025, 12_000, 22_050, 32_000, 96_000, 192_000]
 _RAW = np.random.default_rng(7).integers(-32768, 32768, 12_000).astype("<i2").tobytes()
 
 

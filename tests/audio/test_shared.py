@@ -97,6 +97,32 @@ def test_segments_of_dead_processes_are_removed_and_those_of_living_ones_stay(tm
     assert {path.name for path in tmp_path.iterdir()} == {mine.name, "gigastt-notes.txt"}
 
 
+def test_links_and_pipes_under_a_segments_name_are_left_alone(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"kept")
+    directory = tmp_path / "shm"
+    directory.mkdir()
+    (directory / "gigastt-1-0123456789abcdef").symlink_to(precious)
+    (directory / "gigastt-1-0123456789abcde0").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(directory / "gigastt-1-0123456789abcde1")
+    before = sorted(directory.iterdir())
+
+    assert remove_leftovers(directory) == 0
+
+    assert sorted(directory.iterdir()) == before
+    assert precious.read_bytes() == b"kept"
+    with pytest.raises(OSError, match="symbolic links"):
+        SharedSegment.attach("gigastt-1-0123456789abcdef", directory=directory)
+
+
+def test_a_process_that_was_handed_the_open_file_writes_the_same_segment(tmp_path: Path) -> None:
+    owner = SharedSegment.create(directory=tmp_path)
+    with SharedSegment.adopt(os.dup(owner.descriptor)) as writer:
+        writer.append(np.arange(1000, dtype=np.int16))
+    assert owner.size >= 2000
+    assert np.array_equal(owner.map(1000), np.arange(1000))
+
+
 def test_a_missing_directory_is_not_taken_for_a_full_one(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="refused") as caught:
         SharedSegment.create(directory=tmp_path / "missing")

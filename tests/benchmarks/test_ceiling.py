@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from benchmarks.ceiling import Shape, make_products
-from gigastt.models.optimize.graph import matching
+from gigastt.optimize.graph import matching
 
 LAYER = (Shape(48, 192), Shape(192, 48), Shape(48, 48), Shape(48, 48), Shape(48, 96), Shape(48, 48))
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from gigastt.cli import COMMANDS
-from gigastt.commands.serve import serve
+from gigastt.cli.main import COMMANDS
+from gigastt.cli.serve import serve
 from gigastt.config import Limits
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -45,6 +45,11 @@ def test_the_image_runs_as_an_ordinary_user_and_checks_its_own_health() -> None:
     check = re.search(r'^HEALTHCHECK .*CMD \["gigastt", "(\w+)"\]$', last_stage, re.MULTILINE)
     assert check is not None
     assert check[1] in COMMANDS
+
+
+def test_every_stage_is_built_on_the_image_that_can_be_named_by_its_digest() -> None:
+    assert re.search(r"^ARG BASE=python:3\.\d+-slim$", DOCKERFILE, re.MULTILINE)
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) == {"${BASE}"}
 
 
 def test_the_supervisor_waits_longer_than_the_drain() -> None:

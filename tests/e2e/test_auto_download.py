@@ -11,7 +11,7 @@ import pytest
 from gigastt.config import DEFAULT_MODEL
 from gigastt.models.catalog import GIGAAM
 from tests.fakes.hub import FakeHub, Fault, serve_hub
-from tests.server import ServerProcess
+from tests.server import ServerProcess, begin_upload, receive_all
 from tests.waiting import wait_for
 
 FILES = {file.name: bytes(100) for file in GIGAAM.files} | {GIGAAM.encoder.name: bytes(1_000_000)}
@@ -37,9 +37,9 @@ def test_alive_at_once_and_ready_tells_the_percent(hub: FakeHub, tmp_path: Path)
     hub.standing = Fault("stall", at=370_111)  # of 1,000,300 bytes in all
     server = start(tmp_path)
     try:
-        wait_for(lambda: server.logged("listening"), timeout=30)
+        wait_for(lambda: server.logged("listening"))
         assert server.get("/health").status_code == 200
-        wait_for(lambda: "downloading 37 %" in server.get("/ready").text, timeout=30)
+        wait_for(lambda: "downloading 37 %" in server.get("/ready").text)
         answer = server.get("/ready")
         assert (answer.status_code, answer.json()["reason"]) == (503, "model_missing")
 
@@ -50,6 +50,23 @@ def test_alive_at_once_and_ready_tells_the_percent(hub: FakeHub, tmp_path: Path)
 
     (part,) = (tmp_path / DEFAULT_MODEL / ".partial").iterdir()
     assert part.stat().st_size == 370_111
+
+
+def test_an_upload_that_waits_for_a_model_that_never_comes_is_told_so(hub: FakeHub, tmp_path: Path) -> None:
+    hub.standing = Fault("stall", at=370_111)
+    server = start(tmp_path)
+    try:
+        wait_for(lambda: "downloading 37 %" in server.get("/ready").text if server.logged("listening") else False, 30)
+        with begin_upload(server) as client:
+            client.sendall(b"abcd")
+            hub.standing = Fault("status", status=404)
+            hub.released.set()
+            answer = receive_all(client)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b'"code":"shutting_down"' in answer
+        assert server.wait() == 5
+    finally:
+        server.kill()
 
 
 def test_what_cannot_be_fetched_ends_the_server_with_one_line(hub: FakeHub, tmp_path: Path) -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
+import re
 import signal
 import socket
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gigastt.errors import PortUnavailable
 from tests.clips import load_clips
 from tests.live_client import live_client, transcribe_live
-from tests.server import ServerProcess, clean_environment, command, run_program
+from tests.server import ServerProcess, begin_upload, clean_environment, command, receive_all, run_program
 from tests.waiting import wait_for, wait_until
 
 CLIP = load_clips()[0]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -34,6 +39,16 @@ async def test_stopping_delivers_the_last_final(number: signal.Signals) -> None:
         assert client.of("final")[-1]["endpoint_reason"] == "shutdown"
         assert server.wait() == 0
     assert server.logged("drained")
+
+
+def test_an_upload_that_is_running_at_the_end_is_told_so() -> None:
+    with ServerProcess("--pool-size", "1", "--shutdown-drain-secs", "1") as server:
+        with begin_upload(server) as client:
+            server.signal(signal.SIGTERM)
+            answer = receive_all(client)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b'"code":"shutting_down"' in answer
+        assert server.wait() == 0
 
 
 async def test_a_draining_server_is_not_ready_and_refuses_newcomers() -> None:
@@ -110,7 +125,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_whole_group_and_still_drains() -> None
                 break
         os.killpg(process.pid, signal.SIGINT)
         rest = process.stderr.read()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert "Traceback" not in rest
     finally:
         process.kill()
@@ -118,6 +133,38 @@ def test_ctrl_c_in_a_terminal_reaches_the_whole_group_and_still_drains() -> None
         process.stderr.close()
 
 
+def test_on_a_terminal_the_start_ends_with_what_to_try() -> None:
+    terminal, theirs = pty.openpty()
+    os.set_blocking(terminal, False)
+    shown = bytearray()
+
+    def greeted() -> bool:
+        with contextlib.suppress(OSError):  # nothing yet, or nobody there any more
+            shown.extend(os.read(terminal, 65_536))
+        return b"Try, from another terminal" in shown and b"gigastt download" in shown
+
+    arguments = ("serve", "--model", "demo", "--port", "0", "--pool-size", "1")
+    with subprocess.Popen(command(*arguments), stderr=theirs, env=clean_environment(), cwd=ROOT) as process:
+        try:
+            os.close(theirs)
+            wait_for(greeted, 60)
+            text = shown.decode().rpartition("gigastt is ready on ")[2]
+            asked = re.search(r"curl --data-binary @(\S+) (http://\S+)", text)
+            assert asked is not None
+            answer = httpx.post(asked[2], content=(ROOT / asked[1]).read_bytes(), timeout=60)
+            assert answer.json()["text"] == "Закрой шторы в спальне."
+        finally:
+            process.terminate()
+            wait_for(lambda: (greeted(), process.poll() is not None)[1], 30)  # a full terminal would hold it up
+            os.close(terminal)
+
+
+def test_in_a_log_the_start_ends_with_one_event_that_has_the_address(server: ServerProcess) -> None:
+    [ready] = server.logged("ready")
+    assert ready["url"] == server.url
+    assert server.prose == []
+
+
 def test_a_free_port_is_told(server: ServerProcess) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60):
         pass

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -29,10 +31,17 @@ def narrow_server() -> Iterator[ServerProcess]:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def idle_server() -> Iterator[ServerProcess]:
+    """Sessions may be idle for two seconds."""
+    with ServerProcess("--pool-size", "1", "--idle-timeout-secs", "2") as running:
+        yield running
+
+
+@pytest.fixture
 def hasty_server() -> Iterator[ServerProcess]:
-    """Sessions may be idle for one second and last for three."""
-    with ServerProcess("--pool-size", "1", "--idle-timeout-secs", "1", "--max-session-secs", "3") as running:
+    """Sessions may last for three seconds."""
+    with ServerProcess("--pool-size", "1", "--max-session-secs", "3") as running:
         yield running
 
 
@@ -70,8 +79,8 @@ def test_an_oversized_body_is_413_and_the_server_goes_on(narrow_server: ServerPr
     assert narrow_server.get("/health").status_code == 200
 
 
-async def test_an_idle_session_gets_its_final_first(hasty_server: ServerProcess) -> None:
-    async with live_client(hasty_server.websocket_url) as client:
+async def test_an_idle_session_gets_its_final_first(idle_server: ServerProcess) -> None:
+    async with live_client(idle_server.websocket_url) as client:
         await client.configure(sample_rate=16_000)
         await client.stream(CLIP.pcm[:60_000])  # the speech has begun and has not ended
         await client.wait_closed()
@@ -125,15 +134,19 @@ def test_unknown_paths_add_no_series(narrow_server: ServerProcess) -> None:
     assert "gigastt_http_requests_total" in narrow_server.get("/metrics").text
 
 
-def test_the_rate_limit_refuses_the_fourth_and_recovers() -> None:
-    with ServerProcess("--pool-size", "1", "--rate-limit-per-minute", "60", "--rate-limit-burst", "3") as server:
+def test_the_rate_limit_refuses_the_fourth_and_recovers(tmp_path: Path) -> None:
+    config = tmp_path / "gigastt.toml"
+    config.write_text("rate-limit-per-minute = 1\nrate-limit-burst = 3\n", encoding="utf-8")
+    with ServerProcess("--pool-size", "1", "--config", str(config)) as server:
         answers = [server.get("/v1/models", headers={"x-forwarded-for": f"192.0.2.{number}"}) for number in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
         assert answers[-1].json()["code"] == "rate_limited"
         assert answers[-1].json()["retry_after_ms"] > 0
         assert int(answers[-1].headers["retry-after"]) >= 1
         assert server.get("/health").status_code == 200
-        wait_for(lambda: server.get("/v1/models").status_code == 200, 5)
+        config.write_text("rate-limit-per-minute = 600\nrate-limit-burst = 3\n", encoding="utf-8")
+        server.signal(signal.SIGHUP)  # or one would have to wait for a minute
+        wait_for(lambda: server.get("/v1/models").status_code == 200)
 
 
 async def test_an_address_gets_so_many_connections_and_its_place_back() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.clips import load_clips
-from tests.live_client import LiveClient, transcribe_live
+from tests.live_client import LiveClient, live_client, transcribe_live
 from tests.server import ServerProcess
 from tests.wave_files import encode, resample, wave_file
 
@@ -35,7 +36,7 @@ def pcm_at(rate: int, pcm: bytes) -> bytes:
     return pcm if rate == 16_000 else encode(resample(pcm, rate), "pcm_s16le")
 
 
-@pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 44_100, 48_000])
+@pytest.mark.parametrize("rate", [8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000])
 async def test_every_way_of_cutting_ends_as_the_file_does(server: ServerProcess, rate: int) -> None:
     pcm = pcm_at(rate, LONG.pcm)
     sizes = [2 * round(rate * seconds) for seconds in FRAME_SECONDS] + [4_567, LARGEST_FRAME]
@@ -54,7 +55,11 @@ async def test_every_way_of_cutting_ends_as_the_file_does(server: ServerProcess,
 
 async def test_single_bytes_end_as_the_file_does(server: ServerProcess) -> None:
     pcm = pcm_at(8_000, SHORT.pcm)
-    client = await transcribe_live(server.websocket_url, pcm, rate=8_000, chunk_bytes=1)
+    async with live_client(server.websocket_url) as client:
+        await client.configure(sample_rate=8_000)
+        await client.stream(pcm[:5_001], chunk_bytes=1)  # more would take long: frames of a byte are slowed down
+        await client.stream(pcm[5_001:], chunk_bytes=999)
+        await client.stop()
     assert segments(client) == (await upload(server, pcm, 8_000))["segments"] != []
 
 
@@ -72,6 +77,43 @@ async def test_the_end_of_an_utterance_is_the_clients_choice_and_changes_no_word
     )
     assert all(segments(client) == segments(streams[0]) for client in streams)
     assert streams[0].text.lower().split()[:4] == usual["text"].lower().split()[:4]
+
+
+@pytest.mark.parametrize("partials", [True, False])
+async def test_pauses_in_sending_change_nothing_and_nobody_waits_for_words(
+    server: ServerProcess, partials: bool
+) -> None:
+    pcm, pauses = LONG.pcm, (50_000, 81_234, 200_002, len(LONG.pcm))
+    async with live_client(server.websocket_url) as client:
+        await client.configure(sample_rate=16_000, partials=partials)
+        for begin, end in itertools.pairwise((0, *pauses)):
+            await client.stream(pcm[begin:end])
+            so_far = (await upload(server, pcm[:end], 16_000))["text"]
+            await client.wait_for(partial(shows, so_far))
+            assert client.messages[-1]["type"] == "final" or client.messages[-1]["as_final"]
+        await client.stop()
+    assert segments(client) == (await upload(server, pcm, 16_000))["segments"]
+
+
+def shows(text: str, client: LiveClient) -> bool:
+    """Tell whether the finals, and what came after them to be taken for one, say this."""
+    last = client.messages[-1]
+    return " ".join(filter(None, [client.text, last["text"] if last.get("as_final") else ""])) == text
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+async def test_a_flush_makes_two_recordings_of_one(server: ServerProcess, rate: int) -> None:
+    first, second = (pcm_at(rate, clip.pcm) for clip in (SHORT, LONG))
+    async with live_client(server.websocket_url) as client:
+        await client.configure(sample_rate=rate)
+        await client.stream(first)
+        await client.send(type="flush")
+        await client.stream(second)
+        await client.stop()
+    texts = [(await upload(server, pcm, rate))["text"] for pcm in (first, second)]
+    assert client.text == " ".join(texts)
+    assert client.of("final")[0]["endpoint_reason"] == "flush"
+    assert client.finals[1]["start"] >= len(first) / rate / 2 - 0.04
 
 
 async def test_many_streams_amid_uploads_end_as_their_files_do(server: ServerProcess) -> None:

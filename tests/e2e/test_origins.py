@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -23,9 +24,9 @@ ALLOWED = [
     "http://[::1]",
     "http://[::1]:3000",
     LISTED,
-    "null",
 ]
 DENIED = [
+    "null",
     "http://localhost.evil.example",
     "http://localhost@evil.example",
     "http://127.0.0.1.evil.example",
@@ -95,7 +96,22 @@ def test_preflight_of_an_allowed_origin_is_answered(server: ServerProcess) -> No
 def test_a_loopback_server_answers_to_loopback_names_only(server: ServerProcess, host: str) -> None:
     response = server.get("/v1/models", headers={"host": host})
     assert (response.status_code, response.json()["code"]) == (421, "host_denied")
-    assert server.get("/health", headers={"host": host}).status_code == 200
+    for path in ("/health", "/ready"):
+        assert server.get(path, headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/v1/models"])
+def test_a_request_of_http_1_0_needs_no_host(server: ServerProcess, path: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        assert connection.makefile("rb").readline().split()[1] == b"200"
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/transcribe"])
+def test_a_request_of_http_1_1_needs_one(server: ServerProcess, path: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+        assert connection.makefile("rb").readline().split()[1] in (b"400", b"421")
 
 
 def test_origins_do_not_matter_to_health(server: ServerProcess) -> None:

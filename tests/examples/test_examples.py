@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -86,3 +87,19 @@ def test_curl_sees_the_segments_arrive(server: ServerProcess) -> None:
 def test_python_says_when_there_is_no_server() -> None:
     script = str(EXAMPLES / "python" / "stream.py")
     assert run_example(sys.executable, script, str(CLIP.path), "--url", "ws://127.0.0.1:9/v1/ws").returncode != 0
+
+
+def test_python_says_what_it_needs() -> None:
+    script = str(EXAMPLES / "python" / "stream.py")
+    done = run_example(sys.executable, "-S", script, str(CLIP.path))  # without any package
+    assert done.returncode == 1
+    assert "pip install websockets" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_commands_of_the_readme_are_the_examples() -> None:
+    commands = re.findall(r"`[^`]* (\S+/\S+\.(?:py|mjs|sh)) \.\./(\S+)`", (EXAMPLES / "README.md").read_text("utf-8"))
+    assert {script for script, _ in commands} == {
+        path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.glob("*/*.*")
+    }
+    assert all((EXAMPLES.parent / clip).exists() for _, clip in commands)

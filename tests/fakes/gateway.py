@@ -63,4 +63,4 @@ async def serving(
         yield Running(running, task, running.port)
     finally:
         running.stop(force=True)
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)

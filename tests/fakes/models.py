@@ -16,7 +16,7 @@ from gigastt.models.catalog import (
     CatalogEntry,
     RemoteFile,
 )
-from gigastt.models.preparation import Preparation
+from gigastt.models.install import Preparation
 
 REPOSITORY = "someone/small-model"
 REVISION = "0123456789abcdef0123456789abcdef01234567"

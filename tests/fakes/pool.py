@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -14,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gigastt.config import Limits, Settings
 from gigastt.gateway.admission import Admission
 from gigastt.gateway.context import AppContext, ServedModel
-from gigastt.gateway.events import Event, FinalEvent
+from gigastt.gateway.events import Event, FinalEvent, HoleEvent
 from gigastt.gateway.metrics import Metrics
 from gigastt.ipc.messages import WireWord
 
@@ -40,6 +41,7 @@ class FakePool:
         self.model: FakeCard | None = FakeCard()
         self._admission = Admission(Metrics())
         self._admission.resize(4)
+        self.drain_listeners: set[Callable[[], None]] = set()
 
     @property
     def total(self) -> int:
@@ -71,6 +73,8 @@ class FakePool:
     def begin_drain(self) -> None:
         self.state = "shutting_down"
         self._admission.close()
+        for listener in list(self.drain_listeners):
+            listener()
 
 
 @dataclass
@@ -79,6 +83,7 @@ class FakeFile:
 
     samples: int
     freed: bool = False
+    holes: tuple[HoleEvent, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -95,12 +100,19 @@ class FakeDecoder:
         self.files: list[FakeFile] = []
         self.bodies: list[bytes] = []
         self.error: Exception | None = None
+        self.holes: tuple[HoleEvent, ...] = ()
+        self.gate = asyncio.Event()  # to be cleared by a test in which decoding takes time
+        self.gate.set()
 
-    async def decode(self, descriptor: int, max_seconds: float) -> FakeFile:
+    async def decode(
+        self, descriptor: int, max_seconds: float, on_size: Callable[[int], None] = lambda size: None
+    ) -> FakeFile:
         self.bodies.append(os.pread(descriptor, 1 << 24, 0))
+        await self.gate.wait()
         if self.error is not None:
             raise self.error
-        file = FakeFile(len(self.bodies[-1]) // 2)
+        file = FakeFile(len(self.bodies[-1]) // 2, holes=self.holes)
+        on_size(len(self.bodies[-1]))
         self.files.append(file)
         return file
 

@@ -25,6 +25,7 @@ from gigastt.ipc.messages import (
     Finish,
     OpenStream,
     Partial,
+    Preview,
     Progress,
     StreamId,
     ToGateway,
@@ -86,6 +87,10 @@ class _Stream:
             resume = b"s" if self.committed > self.start else b""
             out.append(Progress(self.id, self.position, self.committed, resume))
         return out
+
+    def preview(self) -> Partial:
+        text = " ".join(word.text for word in self.words)
+        return Partial(self.id, text, list(self.words), 0, as_final=True)
 
     def finish(self) -> list[ToGateway]:
         self.position += len(self.buffer) // 2
@@ -154,6 +159,9 @@ class FakeRecognizer:
             case Audio():
                 opened = self.streams.get(message.stream)
                 return opened.push(message.pcm) if opened is not None else []
+            case Preview():
+                paused = self.streams.get(message.stream)
+                return [paused.preview()] if paused is not None else []
             case Finish():
                 finished = self.streams.pop(message.stream, None)
                 return finished.finish() if finished is not None else []

@@ -34,7 +34,7 @@ async def test_who_waited_longest_is_next(admission: Admission) -> None:
     order: list[int] = []
 
     async def visit(number: int) -> None:
-        async with admission.admit(5):
+        async with admission.admit(60):
             order.append(number)
 
     async with AsyncExitStack() as stack:
@@ -51,7 +51,7 @@ async def test_a_newcomer_does_not_overtake_those_who_wait(admission: Admission)
     admission.resize(1)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(admission.admit(1))
-        waiting = asyncio.create_task(stack.enter_async_context(admission.admit(5)))
+        waiting = asyncio.create_task(stack.enter_async_context(admission.admit(60)))
         await wait_until(lambda: admission.waiters)
         admission.resize(2)
         await waiting
@@ -73,7 +73,7 @@ async def test_a_cancelled_waiter_keeps_no_place(admission: Admission) -> None:
     admission.resize(1)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(admission.admit(1))
-        waiting = asyncio.create_task(stack.enter_async_context(admission.admit(5)))
+        waiting = asyncio.create_task(stack.enter_async_context(admission.admit(60)))
         await wait_until(lambda: admission.waiters)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
@@ -85,7 +85,7 @@ async def test_a_waiter_cancelled_at_the_moment_of_its_grant_gives_the_place_bac
     admission.resize(1)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(admission.admit(1))
-        waiting = asyncio.create_task(admission.admit(5).__aenter__())
+        waiting = asyncio.create_task(admission.admit(60).__aenter__())
         await wait_until(lambda: admission.waiters)
         await stack.aclose()
         waiting.cancel()
@@ -94,11 +94,11 @@ async def test_a_waiter_cancelled_at_the_moment_of_its_grant_gives_the_place_bac
 
 
 async def test_nothing_fits_before_the_first_worker_and_waiters_get_in_with_it(admission: Admission) -> None:
-    visiting = asyncio.create_task(admission.admit(5).__aenter__())
+    visiting = asyncio.create_task(admission.admit(60).__aenter__())
     await wait_until(lambda: admission.waiters)
     assert (admission.available, admission.saturation) == (0, 1.0)
     admission.resize(1)
-    await asyncio.wait_for(visiting, 1)
+    await asyncio.wait_for(visiting, 60)
 
 
 async def test_sessions_that_run_outlive_a_smaller_pool(admission: Admission) -> None:
@@ -110,7 +110,7 @@ async def test_sessions_that_run_outlive_a_smaller_pool(admission: Admission) ->
 
 async def test_closing_sends_everybody_away(admission: Admission) -> None:
     admission.resize(0)
-    waiting = asyncio.create_task(admission.admit(5).__aenter__())
+    waiting = asyncio.create_task(admission.admit(60).__aenter__())
     await wait_until(lambda: admission.waiters)
     admission.close()
     with pytest.raises(ShuttingDown):

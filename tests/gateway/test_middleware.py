@@ -10,6 +10,7 @@ import pytest
 
 from gigastt.config import Limits
 from gigastt.gateway.context import AppContext
+from gigastt.log import fields_of
 from tests.fakes.gateway import http_client
 from tests.fakes.pool import Fakes
 
@@ -33,7 +34,8 @@ def code(response: httpx.Response) -> str:
         ("http://localhost:3000", {}, 200),
         ("HTTPS://LocalHost", {}, 200),
         ("http://[::1]:5", {}, 200),
-        ("null", {}, 200),
+        ("null", {}, 403),
+        ("null", {"allow_origin": ("null",)}, 200),
         ("http://evil.example", {}, 403),
         ("http://localhost.evil.example", {}, 403),
         ("http://localhost@evil.example", {}, 403),
@@ -108,6 +110,44 @@ async def test_hosts_over_http(host: str, settings: dict[str, Any], status: int)
     assert response.status_code == status
     if status == 421:
         assert code(response) == "host_denied"
+        assert f"'{host}'" in response.json()["error"]
+        assert "--allowed-host" in response.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+@pytest.mark.parametrize("headers", [{"host": "gigastt.speech.svc:9876"}, {"origin": "http://evil.example"}])
+async def test_probes_are_answered_by_any_name(path: str, headers: dict[str, str]) -> None:
+    assert (await get(Fakes().context(), path, **headers)).status_code == 200
+
+
+async def test_a_refusal_says_whose_pages_may_not_and_what_to_do() -> None:
+    refused = await get(Fakes().context(), origin="http://evil.example")
+    assert "'http://evil.example'" in refused.json()["error"]
+    assert "--allow-origin" in refused.json()["error"]
+
+
+async def test_a_refused_name_is_in_the_log_and_harms_nobody_there(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "gigastt")
+    await get(Fakes().context(), host="evil.example" + "x" * 1000)
+    events = [fields_of(record) for record in caplog.records]
+    [denied] = [event for event in events if event["event"] == "host_denied"]
+    assert str(denied["host"]).startswith("'evil.example")
+    assert len(str(denied["host"])) <= 102
+
+
+@pytest.mark.parametrize("headers", [{"host": "evil.example"}, {"origin": "http://evil.example"}])
+async def test_refusals_take_tokens_too(headers: dict[str, str]) -> None:
+    context = Fakes(clock=lambda: 5.0).context(Limits(rate_limit_per_minute=60, rate_limit_burst=2))
+    statuses = [(await get(context, **headers)).status_code for _ in range(4)]
+    assert statuses[0] == statuses[1] == (421 if "host" in headers else 403)
+    assert statuses[2:] == [429, 429]
+
+
+async def test_the_root_names_the_documentation_and_has_options() -> None:
+    async with http_client(Fakes().context()) as client:
+        assert "docs/protocol.md" in (await client.get("/")).json()["error"]
+        response = await client.options("/")  # what HAProxy asks when it is told no more than to ask
+    assert (response.status_code, response.headers["allow"]) == (204, "OPTIONS")
 
 
 async def test_the_fourth_request_of_a_burst_of_three_waits_and_recovers() -> None:

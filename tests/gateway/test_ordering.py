@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gigastt.gateway.events import Event, FinalEvent, PartialEvent, SegmentFailedEvent
+from gigastt.gateway.events import Event, FinalEvent, PartialEvent, SegmentFailedEvent, WindowFailedEvent
 from gigastt.gateway.ordering import HOLD_SECONDS, Sequencer
 from gigastt.ipc.messages import Final, Partial, StreamId, WireWord
 
@@ -24,6 +26,10 @@ def final(text: str, end: float = 1.0, reason: Any = "silence") -> Final:
 
 def told(events: list[Event]) -> list[tuple[int, str]]:
     return [(event.channel, event.text) for event in events if isinstance(event, FinalEvent | PartialEvent)]
+
+
+def finals_of(events: list[Event]) -> list[FinalEvent]:
+    return [event for event in events if isinstance(event, FinalEvent)]
 
 
 def test_a_wordless_final_is_told_only_if_a_partial_announced_it() -> None:
@@ -130,4 +136,54 @@ def test_two_channels_have_one_last_final_between_them(left: str, right: str, ex
     assert [event.text for event in events if isinstance(event, FinalEvent)] == expected
     assert isinstance(events[-1], FinalEvent)
     assert events[-1].reason == "stop"
+    assert sequencer.ended
+
+
+def test_a_channel_that_ended_long_before_is_not_told_again() -> None:
+    sequencer = Sequencer(2)
+    sequencer.end_reason = "timeout"
+    sequencer.final(0, final("раз", 1.0), 0.0)
+    sequencer.final(1, final("два", 3.0, "stop"), 0.0)
+    events = sequencer.release(HOLD_SECONDS)  # held no longer: channel 0 is undecided up to the end of channel 1
+    sequencer.final(0, final("три", 2.0), 2 * HOLD_SECONDS)
+    sequencer.final(0, final("", 2.5, "stop"), 2 * HOLD_SECONDS)
+    events += sequencer.release(3 * HOLD_SECONDS)
+    assert [(event.seq, event.channel, event.text, event.reason) for event in finals_of(events)] == [
+        (0, 0, "раз", "silence"),
+        (1, 1, "два", "timeout"),
+        (2, 0, "три", "silence"),
+        (3, 0, "", "timeout"),
+    ]
+
+
+@given(st.data())
+def test_every_word_is_told_once_and_the_last_final_says_why(data: st.DataObject) -> None:
+    channels = data.draw(st.integers(1, 2))
+    sequencer, now, events = Sequencer(channels), 0.0, list[Event]()
+    sequencer.end_reason = "shutdown"
+    lanes = [
+        [(f"w{channel}.{number}" if worded else "", announced) for number, (worded, announced) in enumerate(utterances)]
+        for channel in range(channels)
+        for utterances in [data.draw(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=4))]
+    ]
+    sent = [text for lane in lanes for text, _ in lane if text]
+    ends = [0.0] * channels
+    while any(lanes):
+        channel = data.draw(st.sampled_from([number for number, lane in enumerate(lanes) if lane]))
+        text, announced = lanes[channel].pop(0)
+        ends[channel] += data.draw(st.floats(0.0, 5.0))
+        if announced:
+            sequencer.partial(channel, partial("?", ends[channel]))
+        if data.draw(st.booleans()):
+            sequencer.failed(WindowFailedEvent(channel, ends[channel], ends[channel]))
+        sequencer.final(channel, final(text, ends[channel], "silence" if lanes[channel] else "stop"), now)
+        if data.draw(st.booleans()):
+            events += sequencer.release(now)
+        now += data.draw(st.sampled_from([0.0, 0.3, 2 * HOLD_SECONDS]))
+    events += sequencer.release(now) + sequencer.release(now + HOLD_SECONDS)
+    finals = finals_of(events)
+    assert sorted(word.text for event in finals for word in event.words) == sorted(sent)
+    assert [event.seq for event in finals] == list(range(len(finals)))
+    assert isinstance(events[-1], FinalEvent)
+    assert events[-1].reason == "shutdown"
     assert sequencer.ended

@@ -15,13 +15,16 @@ from gigastt.gateway.configure import ClientOptions
 from gigastt.gateway.protocol import (
     MOST_EMPTY_FRAMES,
     MOST_GARBAGE_FRAMES,
+    PAUSE_GRACE_SECONDS,
     ClientProtocol,
     Close,
     Effect,
     FeedAudio,
     Finish,
+    Flush,
     IgnoredText,
     SendError,
+    SendPong,
     SendReady,
 )
 
@@ -67,7 +70,7 @@ def test_stop_finishes_and_closes_normally() -> None:
 
 def test_configure_messages_compose() -> None:
     client = protocol()
-    assert configure(client, sample_rate=8000, encoding="mulaw", diarization=True, unknown=[1]) == []
+    assert configure(client, sample_rate=8000, encoding="mulaw", diarization=True) == []
     assert configure(client, channels=2, protocol_version="1.0", sample_rate=None) == []
     assert configure(client, endpoint_silence_ms=200, partials=False) == []
     assert client.options == ClientOptions(8000, "mulaw", 2, 200, False)
@@ -76,9 +79,14 @@ def test_configure_messages_compose() -> None:
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
-        ({"sample_rate": 11_025}, "invalid_sample_rate"),
-        ({"sample_rate": "16000"}, "invalid_sample_rate"),
+        ({"sample_rate": 7_999}, "invalid_sample_rate"),
+        ({"sample_rate": 192_001}, "invalid_sample_rate"),
+        ({"sample_rate": 16_000.5}, "invalid_sample_rate"),
+        ({"sample_rate": "16 kHz"}, "invalid_sample_rate"),
+        ({"sample_rate": "1e5"}, "invalid_sample_rate"),
+        ({"sample_rate": "-16000"}, "invalid_sample_rate"),
         ({"sample_rate": True}, "invalid_sample_rate"),
+        ({"sample_rate": [16_000]}, "invalid_sample_rate"),
         ({"sample_rate": 1e400}, "invalid_sample_rate"),
         ({"sample_rate": 10**400}, "invalid_sample_rate"),
         ({"encoding": "mp3"}, "invalid_configuration"),
@@ -89,6 +97,7 @@ def test_configure_messages_compose() -> None:
         ({"endpoint_silence_ms": 5001}, "invalid_configuration"),
         ({"endpoint_silence_ms": 600.5}, "invalid_configuration"),
         ({"partials": "no"}, "invalid_configuration"),
+        ({"partials": 1}, "invalid_configuration"),
     ],
 )
 def test_a_wrong_field_is_reported_and_changes_nothing(fields: dict[str, Any], code: str) -> None:
@@ -97,7 +106,76 @@ def test_a_wrong_field_is_reported_and_changes_nothing(fields: dict[str, Any], c
     text = json.dumps({"type": "configure", **fields}).replace("Infinity", "1e400")
     assert codes(client.receive_text(text, 0.0)) == [code]
     assert client.options == ClientOptions(sample_rate=16_000)
-    assert client.receive_bytes(b"goes on", 0.0)
+    assert client.state == "open"
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"),
+    [
+        ({"sample_rate": 11_025}, ClientOptions(11_025)),
+        ({"sample_rate": 192_000}, ClientOptions(192_000)),
+        ({"sample_rate": 16_000.0}, ClientOptions(16_000)),
+        ({"sample_rate": "16000"}, ClientOptions(16_000)),
+        ({"sample_rate": " 22050.0 "}, ClientOptions(22_050)),
+        ({"encoding": "PCM_F32LE"}, ClientOptions(encoding="pcm_f32le")),
+        ({"channels": "2"}, ClientOptions(channels=2)),
+        ({"endpoint_silence_ms": 800.0}, ClientOptions(endpoint_silence_ms=800)),
+        ({"partials": "False"}, ClientOptions(partials=False)),
+        ({"protocol_version": 1.0}, ClientOptions()),
+        ({"protocol_version": "1"}, ClientOptions()),
+    ],
+)
+def test_what_is_plainly_meant_is_taken(fields: dict[str, Any], options: ClientOptions) -> None:
+    client = protocol()
+    assert configure(client, **fields) == []
+    assert client.options == options
+
+
+@pytest.mark.parametrize("wrong", [{"sample_rate": 7}, {"encoding": "opus"}, {"channels": 6}])
+def test_audio_in_a_format_that_was_refused_is_not_recognised(wrong: dict[str, Any]) -> None:
+    client = protocol()
+    [code] = codes(configure(client, **wrong))
+    assert configure(client, partials=True) == []
+    assert codes(client.receive_bytes(bytes(640), 0.0)) == [code, "error", 1003]
+    assert client.receive_bytes(bytes(640), 0.0) == []
+
+
+def test_a_format_that_is_put_right_is_recognised() -> None:
+    client = protocol()
+    configure(client, sample_rate=7, channels=9)
+    configure(client, sample_rate=16_000)
+    configure(client, channels=2)
+    assert client.receive_bytes(b"\1\1\1\1", 0.0) == [FeedAudio(b"\1\1\1\1")]
+
+
+@pytest.mark.parametrize(
+    ("field", "meant"),
+    [
+        ("sampleRate", "sample_rate"),
+        ("SampleRate", "sample_rate"),
+        ("samplerate", "sample_rate"),
+        ("sample-rate", "sample_rate"),
+        ("sample_rat", "sample_rate"),
+        ("chanels", "channels"),
+        ("endpoint_silence", "endpoint_silence_ms"),
+        ("partial", "partials"),
+    ],
+)
+def test_a_misspelt_field_is_told_once_with_the_one_that_was_meant(field: str, meant: str) -> None:
+    client = protocol()
+    [error] = configure(client, **{field: 16_000})
+    assert isinstance(error, SendError)
+    assert error.code == "unknown_field"
+    assert error.message.endswith(f"Was {meant} meant?")
+    assert configure(client, **{field: 8_000}) == []
+    assert client.options == ClientOptions()
+
+
+def test_a_field_unlike_any_other_is_told_with_all_there_are() -> None:
+    [error] = configure(protocol(), **{"x" * 100: 1, "language": "ru"})
+    assert isinstance(error, SendError)
+    assert "sample_rate" in error.message
+    assert "language" not in error.message
 
 
 def test_right_fields_beside_a_wrong_one_take_effect() -> None:
@@ -109,7 +187,7 @@ def test_right_fields_beside_a_wrong_one_take_effect() -> None:
     assert client.options == ClientOptions(partials=False)
 
 
-@pytest.mark.parametrize("version", ["2.0", "1", 1.0, "", {}, "\ud800"])
+@pytest.mark.parametrize("version", ["2.0", 2, True, "", {}, "\ud800"])
 def test_another_protocol_version_is_refused(version: Any) -> None:
     client = protocol()
     assert codes(configure(client, protocol_version=version)) == ["unsupported_protocol_version", 1002]
@@ -134,7 +212,7 @@ def test_empty_frames_without_end_close_the_session() -> None:
     client = protocol()
     for _ in range(MOST_EMPTY_FRAMES):
         assert client.receive_bytes(b"", 0.0) == []
-    assert codes(client.receive_bytes(b"", 0.0)) == ["policy_violation", 1008]
+    assert codes(client.receive_bytes(b"", 0.0)) == ["policy_violation", "error", 1008]
 
 
 GARBAGE = [
@@ -143,10 +221,10 @@ GARBAGE = [
     "null",
     "[]",
     '"stop"',
-    '{"type":"Stop"}',
+    '{"type":"Stopp"}',
     '{"type":["stop"]}',
     '{"type":{"stop":1}}',
-    '{"type":"ping"}',
+    '{"event":"ping"}',
     '{"type":"stop","x":NaN}',
     '{"type":"\ud800"}',
     "[" * 60_000,
@@ -158,30 +236,161 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("text", GARBAGE, ids=lambda text: repr(text[:20]))
-def test_other_text_is_ignored(text: str) -> None:
+def test_other_text_is_told_once_and_the_session_goes_on(text: str) -> None:
     client = protocol()
+    ignored, error = client.receive_text(text, 0.0)
+    assert ignored == IgnoredText(len(text))
+    assert codes([error]) == ["invalid_message"]
     assert client.receive_text(text, 0.0) == [IgnoredText(len(text))]
     assert client.state == "open"
 
 
-def test_garbage_without_end_closes_the_session() -> None:
+def test_a_type_that_is_nearly_right_is_named() -> None:
+    _, error = protocol().receive_text('{"type":"configuration"}', 0.0)
+    assert error == SendError("invalid_message", "The type of this message is not known. Was configure meant?")
+
+
+@pytest.mark.parametrize("text", ['\ufeff{"type":"stop"}', '{"type":"Stop"}', ' {"type": "STOP "}'])
+def test_a_mark_and_capitals_do_not_hide_what_is_meant(text: str) -> None:
+    assert protocol().receive_text(text, 0.0) == [Finish("stop", 1000)]
+
+
+def test_a_message_in_a_binary_frame_is_no_audio() -> None:
+    client = protocol()
+    assert client.receive_bytes(b'{"type":"configure","sample_rate":8000}', 0.0) == []
+    assert client.options.sample_rate == 8_000
+    assert client.receive_bytes(b"\xef\xbb\xbf{}", 0.0) == [FeedAudio(b"\xef\xbb\xbf{}")]
+    assert client.receive_bytes(b'{"type":"stop"}', 0.0) == [Finish("stop", 1000)]
+
+
+def test_garbage_without_end_closes_the_session_with_its_last_final() -> None:
     client = protocol()
     for number in range(MOST_GARBAGE_FRAMES):
-        assert codes(client.receive_text(GARBAGE[number % 10], 0.0)) == []
-    assert codes(client.receive_text("hello", 0.0)) == ["policy_violation", 1008]
+        assert not ends(client.receive_text(GARBAGE[number % 10], 0.0))
+    assert codes(client.receive_text("hello", 0.0))[-3:] == ["policy_violation", "error", 1008]
+
+
+def ends(effects: list[Effect]) -> bool:
+    return any(isinstance(effect, Finish | Close) for effect in effects)
+
+
+@pytest.mark.parametrize("text", ['{"type":"KeepAlive"}', '{"type":"keepalive"}', '{"type":"ping"}', '{"type":"pong"}'])
+def test_signs_of_life_are_never_counted(text: str) -> None:
+    client = protocol(idle=10)
+    for number in range(3 * MOST_GARBAGE_FRAMES):
+        effects = client.receive_text(text, number)
+        assert effects == ([SendPong()] if "ping" in text else [])
+        assert client.tick(number) == []
+    assert client.deadline == 3 * MOST_GARBAGE_FRAMES - 1 + 10
+
+
+@pytest.mark.parametrize("frame", ["?", b""])
+def test_time_forgives(frame: str | bytes) -> None:
+    client = protocol()
+    receive = client.receive_text if isinstance(frame, str) else client.receive_bytes
+    for second in range(5 * MOST_EMPTY_FRAMES):
+        assert not ends(receive(frame, second))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("frame", ["?", b""])
+def test_audio_forgives(frame: str | bytes) -> None:
+    client = protocol()
+    receive = client.receive_text if isinstance(frame, str) else client.receive_bytes
+    for number in range(2 * MOST_EMPTY_FRAMES):
+        assert not ends(receive(frame, 0.0))  # type: ignore[arg-type]
+        if number % 50 == 0:
+            client.receive_bytes(b"\1\1", 0.0)
+            client.audio_taken(2, 0.0)
+
+
+def test_a_configuration_that_comes_too_late_again_and_again_is_garbage() -> None:
+    client = protocol()
+    client.receive_bytes(b"audio", 0.0)
+    for _ in range(MOST_GARBAGE_FRAMES):
+        assert codes(configure(client, sample_rate=8_000)) == ["configure_too_late"]
+    assert codes(configure(client, sample_rate=8_000)) == ["policy_violation", "error", 1008]
+
+
+def test_flush_ends_the_utterance_and_not_the_session() -> None:
+    client = protocol()
+    client.receive_bytes(b"audio", 0.0)
+    client.audio_taken(5, 0.0)
+    assert client.receive_text('{"type":"flush"}', 0.0) == [Flush()]
+    assert client.pause_at == math.inf
+    assert client.receive_bytes(b"more", 0.0) == [FeedAudio(b"more")]
+
+
+def test_flushes_of_nothing_without_end_are_garbage() -> None:
+    client = protocol()
+    for _ in range(MOST_GARBAGE_FRAMES):
+        assert client.receive_text('{"type":"flush"}', 0.0) == [Flush()]
+    assert codes(client.receive_text('{"type":"flush"}', 0.0)) == ["policy_violation", "error", 1008]
+
+
+def test_a_pause_is_noticed_once_when_the_endpoint_silence_has_passed() -> None:
+    client = protocol()
+    configure(client, sample_rate=16_000, endpoint_silence_ms=800)
+    assert client.pause_at == math.inf
+    client.receive_bytes(bytes(3_200), 5.0)
+    assert client.pause_at == math.inf  # while the audio waits for room
+    client.audio_taken(3_200, 6.0)
+    assert client.pause_at == pytest.approx(6.8 + PAUSE_GRACE_SECONDS)
+    assert not client.notice_pause(6.8)
+    assert client.notice_pause(7.3)
+    assert not client.notice_pause(8.0)
+    assert client.pause_at == math.inf
+    client.receive_bytes(bytes(3_200), 9.0)
+    client.audio_taken(3_200, 9.0)
+    assert client.notice_pause(11.0)
+
+
+def test_the_time_between_long_frames_is_no_pause() -> None:
+    client = protocol()
+    configure(client, sample_rate=16_000)
+    for second in range(5):
+        assert not client.notice_pause(second)
+        client.receive_bytes(bytes(32_000), second)
+        client.audio_taken(32_000, second)
+    assert client.notice_pause(5.5)
+
+
+def test_a_container_is_named_and_ends_the_session_with_its_final() -> None:
+    client = protocol()
+    effects = client.receive_bytes(b"\x1a\x45\xdf\xa3" + bytes(100), 0.0)
+    assert codes(effects) == ["container_not_pcm", "error", 1003]
+    assert isinstance(effects[0], SendError)
+    assert "POST /v1/transcribe" in effects[0].message
+    assert client.receive_bytes(b"more", 0.0) == []
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+def test_a_container_is_known_however_its_bytes_are_cut(size: int) -> None:
+    client, data = protocol(), b"OggS" + bytes(100)
+    effects = [e for at in range(0, len(data), size) for e in client.receive_bytes(data[at : at + size], 0.0)]
+    assert codes(effects) == ["container_not_pcm", "error", 1003]
+
+
+@pytest.mark.parametrize("message", ["stop", "flush"])
+def test_what_was_held_back_of_the_audio_is_fed_before_its_end(message: str) -> None:
+    client = protocol()
+    assert client.receive_bytes(b"Og", 0.0) == []
+    assert codes(configure(client)) == ["configure_too_late"]
+    effects = client.receive_text(json.dumps({"type": message}), 0.0)
+    assert effects[0] == FeedAudio(b"Og")
+    assert len(effects) == 2
 
 
 @pytest.mark.parametrize("size", [FRAME, FRAME + 1])
 def test_a_frame_over_the_limit_is_too_large(size: int) -> None:
-    expected: list[int] = [] if size == FRAME else [1009]
+    expected = [] if size == FRAME else ["error", 1009]
     assert codes(protocol().receive_bytes(bytes(size), 0.0)) == expected
-    assert codes(protocol().receive_text("x" * size, 0.0)) == expected
+    assert codes(protocol().receive_text("x" * size, 0.0))[-2:] == (expected or ["invalid_message"])
 
 
 def test_idle_client_gets_its_final_and_is_closed() -> None:
     client = protocol(idle=10)
     client.receive_bytes(b"audio", 5.0)
-    client.audio_taken(6.0)
+    client.audio_taken(5, 6.0)
     assert client.deadline == 16.0
     assert client.tick(15.9) == []
     assert codes(client.tick(16.0)) == ["idle_timeout", "timeout", 1001]
@@ -192,7 +401,7 @@ def test_a_client_whose_audio_waits_for_room_is_not_idle() -> None:
     client = protocol(idle=10)
     client.receive_bytes(b"audio", 5.0)
     assert client.tick(1_000.0) == []
-    client.audio_taken(1_000.0)
+    client.audio_taken(5, 1_000.0)
     assert client.tick(1_009.0) == []
     assert codes(client.tick(1_010.0)) == ["idle_timeout", "timeout", 1001]
 
@@ -245,7 +454,7 @@ _json = st.recursive(
     max_leaves=8,
 )
 _fields = st.fixed_dictionaries(
-    {"type": st.sampled_from(["configure", "stop", "x"])},
+    {"type": st.sampled_from(["configure", "stop", "flush", "ping", "x"])},
     optional=dict.fromkeys(
         ("sample_rate", "encoding", "channels", "endpoint_silence_ms", "partials", "protocol_version"), _json
     ),
@@ -279,12 +488,13 @@ def test_any_client_ends_at_most_once_and_keeps_valid_options(frames: list[bytes
         for effect in effects:
             if isinstance(effect, FeedAudio):
                 fed.append(effect.data)
-                client.audio_taken(now)
+                client.audio_taken(len(effect.data), now)
     assert ends <= 1
     assert (client.state in ("finishing", "closed")) == bool(ends)
     options = client.options
-    assert options.sample_rate in (8000, 16000, 24000, 44100, 48000)
+    assert 8_000 <= options.sample_rate <= 192_000
     assert options.channels in (1, 2)
     assert 200 <= options.endpoint_silence_ms <= 5000
     if not ends:
-        assert fed == [frame for frame in frames if isinstance(frame, bytes) and frame]
+        held = [effect.data for effect in client.receive_text('{"type":"stop"}', now) if isinstance(effect, FeedAudio)]
+        assert b"".join(fed + held) == b"".join(frame for frame in frames if isinstance(frame, bytes))

@@ -32,6 +32,14 @@ def test_a_taken_port_is_named_in_one_line() -> None:
     assert caught.value.exit_code == 7
 
 
+def test_a_taken_port_of_the_metrics_names_their_own_flag() -> None:
+    [listener] = bind("127.0.0.1", 0)
+    with listener, pytest.raises(PortUnavailable, match="Choose another with --metrics-listen"):
+        bind("127.0.0.1", listener.getsockname()[1], "--metrics-listen")
+    with pytest.raises(PortUnavailable, match="Choose another with --metrics-listen"):
+        bind("no such host", 0, "--metrics-listen")
+
+
 def test_a_foreign_address_is_refused() -> None:
     with pytest.raises(PortUnavailable, match="not an address of this machine"):
         bind("192.0.2.1", 0)
@@ -116,17 +124,18 @@ async def test_signals_reach_the_server_and_do_not_end_the_process() -> None:
     task = asyncio.create_task(server.serve([listener]))
     await wait_until(lambda: server.started)
     signal.raise_signal(signal.SIGTERM)
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 60)
     assert server.draining
     assert context.pool.state == "shutting_down"
 
 
 async def test_metrics_can_have_a_listener_of_their_own() -> None:
     async with (
-        serving(Fakes().context(), create_metrics_app) as running,
+        serving(Fakes().context(allowed_host=("gigastt",)), create_metrics_app) as running,
         httpx.AsyncClient(base_url=running.http) as client,
     ):
-        response = await client.get("/metrics", headers={"host": "prometheus.example"})
+        assert (await client.get("/metrics", headers={"host": "evil.example"})).json()["code"] == "host_denied"
+        response = await client.get("/metrics", headers={"host": "gigastt:9100"})
         assert response.status_code == 200
         assert "gigastt_http_requests_total" in response.text
         assert (await client.get("/v1/models")).json()["code"] == "not_found"

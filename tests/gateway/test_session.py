@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.audio.shared import SharedSegment
 from gigastt.gateway.events import Event, FinalEvent, PartialEvent, ProgressEvent, SegmentFailedEvent
 from gigastt.gateway.flow import CREDIT_SAMPLES
 from gigastt.gateway.session import Session, SessionOptions, transcribe_segment
+from gigastt.gateway.sources import START_STEP
 from gigastt.ipc.messages import Audio
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import BLOCK, BLOCK_SECONDS, POISON, speech, transcript
@@ -39,7 +41,7 @@ class Player:
     async def finals(self) -> list[FinalEvent]:
         """Let the workers finish, and return the finals."""
         self.pool.run()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             self.events = [event async for event in self.session.events()]
         return [event for event in self.events if isinstance(event, FinalEvent)]
 
@@ -209,7 +211,7 @@ async def test_send_waits_while_five_seconds_are_on_their_way() -> None:
     assert not sending.done()
     assert session.lag_seconds == CREDIT_SAMPLES / 16_000
     pool.run()
-    await asyncio.wait_for(sending, 1)
+    await asyncio.wait_for(sending, 60)
     session.cancel()
 
 
@@ -297,7 +299,7 @@ async def test_an_upload_survives_the_death_of_its_worker() -> None:
             pool.step(next(worker for worker in pool.workers if worker.inbox), answers=1)
             await wait_until(lambda: events)
             pool.run()
-            await asyncio.wait_for(reading, 5)
+            await asyncio.wait_for(reading, 60)
         finally:
             segment.unlink()
     finals = [event for event in events if isinstance(event, FinalEvent)]
@@ -317,12 +319,13 @@ async def test_poison_in_an_upload_is_skipped_and_the_rest_comes_out() -> None:
             reading = asyncio.create_task(_collect(pool, segment.name, len(script) * BLOCK))
             await wait_until(lambda: pool.router.tracks)
             pool.run()
-            events = await asyncio.wait_for(reading, 5)
+            events = await asyncio.wait_for(reading, 60)
         finally:
             segment.unlink()
     finals = [event for event in events if isinstance(event, FinalEvent)]
     assert texts(finals)[-1] == ["w2"]
-    assert len([event for event in events if isinstance(event, SegmentFailedEvent)]) == 1
+    [failed] = [event for event in events if isinstance(event, SegmentFailedEvent)]
+    assert failed.end * SAMPLE_RATE % START_STEP == 0  # a file goes on at a step, and all before it is declared
 
 
 async def _collect(pool: MemoryPool, name: str, samples: int) -> list[Event]:

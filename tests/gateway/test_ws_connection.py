@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +13,9 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from gigastt.gateway.deadlines import ConnectionConfig, Deadlines
-from gigastt.gateway.ws_connection import TAKER, WebSocketConnection
+from gigastt.gateway.ws_connection import INPUT_ENDED, TAKER, WebSocketConnection
+from gigastt.gateway.ws_patience import MOST_QUEUED_MESSAGES
+from tests.waiting import wait_until
 
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -24,8 +26,12 @@ UPGRADE = (
 class MemoryTransport(asyncio.Transport):
     """Takes what is written, and never is full."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
     def write(self, data: Any) -> None:
-        pass
+        self.written.append(bytes(data))
 
     def write_eof(self) -> None:
         pass
@@ -43,6 +49,9 @@ class MemoryTransport(asyncio.Transport):
         pass
 
     def abort(self) -> None:
+        pass
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass
 
 
@@ -69,7 +78,7 @@ class Application:
             self._listening = True
             message = await receive()
             self._listening = False
-            if message["type"] == "websocket.disconnect":
+            if message["type"] == "websocket.disconnect" or INPUT_ENDED in message:
                 self.closed_with = message["code"]
                 return
             self.messages.append(message["text"] if message.get("text") is not None else message["bytes"])
@@ -87,7 +96,7 @@ async def connect(application: Application, most_bytes: int = 70_000) -> WebSock
 
 async def settle() -> None:
     """Let the application take all that is there."""
-    for _ in range(5):
+    for _ in range(50):
         await asyncio.sleep(0)
 
 
@@ -191,3 +200,33 @@ async def test_the_limit_holds_on_the_short_way(size: int, closed_with: int | No
     await settle()
     assert application.taken == (closed_with is None)
     assert application.closed_with == closed_with
+
+
+async def test_a_read_full_of_frames_is_not_taken_in_one_go() -> None:
+    application = Application()
+    connection = await connect(application)
+    connection.data_received(frame(b"x") * 1_500)
+    seen = len(application.messages)
+    while seen < 1_500:
+        await asyncio.sleep(0)
+        assert len(application.messages) - seen <= 2 * MOST_QUEUED_MESSAGES
+        seen = len(application.messages)
+
+
+async def test_a_read_full_of_pings_is_not_answered_in_one_go() -> None:
+    connection = await connect(Application())
+    written = cast(MemoryTransport, connection.transport).written
+    before = len(written)
+    connection.data_received(frame(b"", opcode=Opcode.PING) * 1_900)
+    assert len(written) - before < 1_000  # at once only as many as fit a turn, which is half a millisecond
+    await wait_until(lambda: len(written) - before == 1_900)
+
+
+async def test_frames_beyond_their_rate_wait_and_reading_stops() -> None:
+    application = Application()
+    connection = await connect(application)
+    for _ in range(3):
+        connection.data_received(frame(b"x") * 1_000)
+    await wait_until(lambda: len(application.messages) > 2_000)
+    assert len(application.messages) < 3_000
+    await wait_until(lambda: len(application.messages) == 3_000)

@@ -16,7 +16,7 @@ from gigastt.config import DEFAULT_MODEL, Precision
 from gigastt.errors import DownloadFailed, ModelInvalid, NotEnoughRoom
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED, JOINT, VOCABULARY
 from gigastt.models.download import DownloadOptions, Outcome, download
-from gigastt.models.preparation import Preparation
+from gigastt.models.install import Preparation
 from gigastt.models.progress import DownloadProgress, Snapshot
 from gigastt.models.seals import Seals
 from gigastt.models.store import resolve
@@ -62,7 +62,7 @@ def hub() -> Iterator[FakeHub]:
 
 
 def options(hub: FakeHub, precision: Precision = "fp32", patience: Patience = ONE_TRY) -> DownloadOptions:
-    return DownloadOptions(PREPARATION, precision, mirror=hub.url, patience=patience, timeout=5.0)
+    return DownloadOptions(PREPARATION, precision, mirror=hub.url, patience=patience, timeout=30.0)
 
 
 def assert_no_wrong_content(model_dir: Path) -> None:
@@ -180,7 +180,7 @@ def test_nothing_wrong_gets_a_name_and_the_next_run_heals(
 
 def test_stalled_line_is_given_up_and_gone_on_with(hub: FakeHub, tmp_path: Path) -> None:
     hub.faults.append(Fault("stall", at=100_000))
-    wanted = replace(options(hub, patience=TWO_TRIES), timeout=0.3)
+    wanted = replace(options(hub, patience=TWO_TRIES), timeout=1.0)
 
     outcome = download(ENTRY, tmp_path, wanted)
 
@@ -248,8 +248,15 @@ def test_nobody_listening_is_said_plainly(tmp_path: Path) -> None:
     with serve_hub(FakeHub(REPOSITORY, REVISION, {})) as gone:
         wanted = options(gone)
 
-    with pytest.raises(DownloadFailed, match=r"Cannot ask http://127\.0\.0\.1"):
-        download(ENTRY, tmp_path, wanted)
+    seen: list[Snapshot] = []
+    with pytest.raises(DownloadFailed, match=r"Cannot ask http://127\.0\.0\.1") as caught:
+        download(ENTRY, tmp_path, wanted, DownloadProgress(seen.append))
+
+    contacting = [snapshot.subject for snapshot in seen if snapshot.stage == "contacting"]
+    assert contacting[0] == gone.url  # before the first answer is waited for
+    assert all("again" in subject for subject in contacting[1:])
+    for way in ("--mirror", str(tmp_path / DEFAULT_MODEL), ENCODER_INT8, DECODER, JOINT, VOCABULARY):
+        assert way in str(caught.value)
 
 
 def test_too_little_disk_is_told_in_bytes_before_anything_is_fetched(hub: FakeHub, tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import pytest
 from filelock import FileLock
 
 from benchmarks.conformer import EncoderShape, write_encoder
-from gigastt.models.optimize.graph import Graph
-from gigastt.models.optimize.observe import make_trial
-from gigastt.models.optimize.pipeline import run_passes
 from gigastt.models.prepacked import FOLDER, SMALLEST_BYTES, LoadPlan, plan_load, prepack, prepare_load
+from gigastt.optimize.graph import Graph
+from gigastt.optimize.observe import make_trial
+from gigastt.optimize.pipeline import run_passes
 from tests.system import children_of, is_running
 from tests.waiting import wait_until
 

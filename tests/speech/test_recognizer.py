@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gigastt.errors import InferenceError, ModelInvalid
-from gigastt.models.search_weights import write_search_weights
+from gigastt.optimize.search_writer import write_search_weights
 from gigastt.speech.features import log_mel
 from gigastt.speech.hypothesis import Hypothesis, Window, group_words, join_pieces
 from gigastt.speech.recognizer import MAX_WINDOW_FRAMES, Recognizer, Transcriber

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gigastt.models.search_weights import write_search_weights
+from gigastt.optimize.search_writer import write_search_weights
 from gigastt.speech.features import log_mel
 from gigastt.speech.hypothesis import EncoderOut, Hypothesis
 from gigastt.speech.model import Triplet, TripletFiles

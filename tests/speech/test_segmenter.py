@@ -16,6 +16,7 @@ from gigastt.speech.segmenter import (
     LEAD_BLOCKS,
     MAX_BLOCKS,
     PRE_ROLL_BLOCKS,
+    ROOM_BLOCKS,
     SHORTEST_FORCED_BLOCKS,
     TAIL_BLOCKS,
     Activity,
@@ -56,9 +57,9 @@ def speak_densely(segmenter: Segmenter, blocks: int) -> list[int]:
     return asked
 
 
-def sure(first: int, last: int, padding: int, reason: Reason) -> Cut:
+def sure(first: int, last: int, padding: int, reason: Reason, lead: int = 0) -> Cut:
     """A cut of an utterance that is `LOUD` from its onset to its end."""
-    return Cut(first, last, padding, reason, Activity(LOUD / 255, is_speech=True))
+    return Cut(first, last, padding, reason, Activity(LOUD / 255, is_speech=True), lead)
 
 
 def nothing(at: int) -> Cut:
@@ -160,7 +161,9 @@ def asked(endpoint_silence_ms: int = 600) -> Segmenter:
 def test_a_long_silence_of_the_recogniser_ends_the_utterance() -> None:
     segmenter = asked()
     assert segmenter.check_from == DENSE_BLOCKS - 15 - 10 - 75
-    assert segmenter.accept_check(DENSE_BLOCKS - 25) == sure(0, DENSE_BLOCKS - 25 + LAST_WORD_BLOCKS, 0, "silence")
+    assert segmenter.accept_check(DENSE_BLOCKS - 25) == sure(
+        0, DENSE_BLOCKS - 25 + LAST_WORD_BLOCKS, 0, "silence", ROOM_BLOCKS
+    )
     assert not segmenter.is_open
 
 
@@ -175,7 +178,7 @@ def test_a_short_silence_of_the_recogniser_is_asked_about_when_it_would_be_long_
 
 def test_without_any_word_the_utterance_ends_and_the_next_begins_with_its_pre_roll() -> None:
     segmenter = asked()
-    assert segmenter.accept_check(None) == sure(0, DENSE_BLOCKS - PRE_ROLL_BLOCKS, 0, "silence")
+    assert segmenter.accept_check(None) == sure(0, DENSE_BLOCKS - PRE_ROLL_BLOCKS, 0, "silence", ROOM_BLOCKS)
     segmenter.push(LOUD)
     assert segmenter.needed_from == DENSE_BLOCKS - PRE_ROLL_BLOCKS
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from gigastt.speech.activity import ActivityDetector, ActivityModel, Row
 from gigastt.speech.analysis import BLOCK_SAMPLES
 from gigastt.speech.commit import Commit
-from gigastt.speech.hypothesis import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window
+from gigastt.speech.hypothesis import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window, Word
+from gigastt.speech.segmenter import ROOM_BLOCKS
 from gigastt.speech.stream import FinalResult, Stream, StreamSettings
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -96,15 +97,19 @@ def transcribe_fake(window: Window) -> Hypothesis:
 class Outcome:
     """What must not depend on anything but the audio."""
 
-    text: str
+    words: tuple[Word, ...]
     start: float
     end: float
     reason: str
     commit: Commit
 
+    @property
+    def text(self) -> str:
+        return " ".join(word.text for word in self.words)
+
 
 def outcome(final: FinalResult) -> Outcome:
-    return Outcome(final.text, final.start, final.end, final.reason, final.commit)
+    return Outcome(final.words, final.start, final.end, final.reason, final.commit)
 
 
 def take_finals(stream: Stream) -> list[Outcome]:
@@ -250,8 +255,44 @@ def test_a_cut_in_a_last_block_that_is_not_full_is_the_last_one_so_that_every_co
     cut = run(audio, endpoint_silence_ms=200)[0]
     length = round(cut.end * 16_000) - 300
     finals = run(audio[:length], endpoint_silence_ms=200)
-    assert [(final.text, final.end, final.reason) for final in finals] == [(cut.text, cut.end, "stop")]
+    end = length * 100 // 16_000 / 100
+    assert [(final.text, final.end, final.reason) for final in finals] == [(cut.text, end, "stop")]
     assert cut.reason == "silence"
+
+
+@pytest.mark.parametrize("trimmed", [0, 333, 5_000, 9_999])
+def test_no_time_is_before_the_first_sample_or_beyond_the_last(trimmed: int) -> None:
+    for clip in clips():
+        audio = _without_silence(clip)[: -trimmed or None]
+        for final in run(audio, endpoint_silence_ms=200):
+            assert 0 <= final.start <= final.end <= len(audio) / 16_000
+            assert all(final.start <= word.start <= word.end <= final.end for word in final.words)
+
+
+def test_speech_at_the_first_sample_is_shown_in_a_room() -> None:
+    audio = _without_silence(clips()[0])
+    stream = open_stream()
+    stream.push(audio)
+    window = stream.next_partial()
+    stream.finish()
+    final = stream.next_final()
+    assert window is not None
+    assert final is not None
+    for shown in (window, final.window):
+        room = -shown.first_frame
+        assert SUBSAMPLING <= room <= SUBSAMPLING * ROOM_BLOCKS
+        assert (shown.features[:room] == shown.features[0]).all()
+        assert (shown.features[room] != shown.features[0]).any()
+
+
+def test_speech_with_room_before_it_is_shown_as_it_is() -> None:
+    audio = np.concatenate([np.zeros(8_000, np.int16), _without_silence(clips()[0])])
+    stream = open_stream(partials=False)
+    stream.push(audio)
+    stream.finish()
+    final = stream.next_final()
+    assert final is not None
+    assert final.window.first_frame == final.first_frame >= 0
 
 
 def test_no_audio_needs_no_pass() -> None:

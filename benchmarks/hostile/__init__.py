@@ -1,0 +1,1 @@
+"""One hostile client, and what everybody else notices of it: see `__main__`."""

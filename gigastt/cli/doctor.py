@@ -1,0 +1,32 @@
+"""`gigastt doctor`: print every finding as it is made; exit 1 if something is broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gigastt.cli.options import model_options, setting
+
+if TYPE_CHECKING:
+    from gigastt.config import Precision
+
+_MARKS = {"ok": "ok     ", "warning": "warning", "broken": "BROKEN "}
+
+
+@click.command()
+@setting("--host", default="127.0.0.1", help="Address the server is to listen on.")
+@setting("--port", type=click.IntRange(0, 65_535), default=9876, help="Port the server is to listen on.")
+@model_options
+def doctor(host: str, port: int, model: str, model_dir: Path, precision: Precision) -> int:
+    """Say what is wrong here and how to mend it; exit 1 if something is broken."""
+    from gigastt.doctor import examine
+
+    broken = 0
+    for finding in examine(host, port, model, model_dir, precision):
+        broken += finding.verdict == "broken"
+        click.echo(f"{_MARKS[finding.verdict]}  {finding.subject:<14} {finding.text}")
+        if finding.mend:
+            click.echo(f"{'':<9}{'':<14} → {finding.mend}")
+    return 1 if broken else 0

@@ -1,0 +1,39 @@
+"""`gigastt health`: ask a running server whether it is well; what a container's health check calls.
+
+One HTTP request with the standard library; imports nothing of the server.
+"""
+
+from __future__ import annotations
+
+import http.client
+from urllib.parse import urlsplit
+
+import click
+
+from gigastt.cli.options import HttpAddress, setting
+
+
+@click.command()
+@setting("--url", type=HttpAddress(), help="Base address of the server.  [default: http://127.0.0.1 and --port]")
+@setting("--port", type=click.IntRange(1, 65_535), default=9876, help="Port of a server on this machine.")
+@click.option("--ready", is_flag=True, help="Ask whether it is ready to transcribe, not only alive.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="Seconds.")
+def health(url: str | None, port: int, ready: bool, timeout: float) -> int:
+    """Ask a running server whether it is well; exit 0 if so, else 1."""
+    base = url or f"http://127.0.0.1:{port}"
+    parts = urlsplit(base)
+    path = parts.path.rstrip("/") + ("/ready" if ready else "/health")
+    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = connect(parts.netloc, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read(64 * 1024).decode("utf-8", "replace").strip()
+    except (OSError, http.client.HTTPException) as exc:
+        raise click.ClickException(f"{base} does not answer: {exc}.") from exc
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise click.ClickException(f"{base}{path} answered {response.status}: {body}")
+    click.echo(body)
+    return 0

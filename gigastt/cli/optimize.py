@@ -1,0 +1,40 @@
+"""`gigastt optimize`, also called `quantize`: the fast encoder, out of an fp32 one that is here already.
+
+Runs on the main thread of a process of its own; Ctrl-C at any moment leaves no wrong file under a final name.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gigastt.cli.options import NonEmptyOption, model_dir_option, model_option
+
+
+@click.command()
+@model_option
+@model_dir_option
+@click.option(
+    "--output",
+    cls=NonEmptyOption,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a complete set of files there (to be used as --model-dir) instead of beside the fp32 encoder.",
+)
+def optimize(model: str, model_dir: Path, output: Path | None) -> None:
+    """Make the fastest int8 encoder for this machine out of the fp32 one, and say what it gained and cost."""
+    from gigastt.cli.progress import DownloadLine
+    from gigastt.errors import ConfigError
+    from gigastt.models.install import PREPARATION, optimize_files
+    from gigastt.models.progress import DownloadProgress
+    from gigastt.models.store import resolve
+
+    files = resolve(model, model_dir, "fp32")
+    if files.demo:
+        raise ConfigError("The demonstration model is small enough: there is nothing to optimise.")
+    with DownloadLine(sys.stderr) as line:
+        folder, report = optimize_files(files, output, PREPARATION, DownloadProgress(line.show))
+    for text in report:
+        click.echo(text)
+    click.echo(f"{model} is optimised in {folder}.")

@@ -1,0 +1,193 @@
+"""`gigastt serve`: flags, environment and file become `Settings`; then the server runs until it is told to stop.
+
+Runs on the main thread. Knows how settings are written, not what they do: that is `gigastt.serve`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gigastt.cli.options import (
+    CountOrAuto,
+    ListItem,
+    Network,
+    Origin,
+    config_option,
+    model_options,
+    setting,
+)
+from gigastt.config import Limits, Settings, check_settings
+from gigastt.errors import ConfigError
+
+_ARGUMENTS = "gigastt.cli.serve.arguments"
+_DEFAULTS = Settings()
+_LIMITS = Limits()
+_DEMO_CLIP = "tests/data/espeak_03.wav"  # of a checkout
+
+
+class RereadableCommand(click.Command):
+    """A command that remembers its arguments, so that SIGHUP can parse them again over a changed file."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        arguments = tuple(args)
+        context = super().make_context(info_name, args, parent, **extra)
+        context.meta[_ARGUMENTS] = arguments
+        return context
+
+
+@click.command(cls=RereadableCommand)
+@config_option
+@setting("--host", default=_DEFAULTS.host, help="Address to listen on.")
+@setting("--port", type=click.IntRange(0, 65_535), default=_DEFAULTS.port, help="Port to listen on; 0: any free one.")
+@model_options
+@setting("--auto-download", is_flag=True, help="Fetch a missing model at start.")
+@setting(
+    "--pool-size",
+    type=click.IntRange(1, 256),
+    default=_DEFAULTS.pool_size,
+    show_default="physical cores, at most 4",
+    help="Inference workers.",
+)
+@setting("--max-sessions", type=CountOrAuto(), default="auto", help="Sessions and uploads at once.")
+@setting("--bind-all", is_flag=True, aliases=["GIGASTT_ALLOW_BIND_ANY"], help="Allow addresses that others can reach.")
+@setting("--allow-origin", type=Origin(), multiple=True, help="Web origin to allow; repeatable.")
+@setting("--cors-allow-any", is_flag=True, help="Allow every web origin.")
+@setting("--allowed-host", type=ListItem(), multiple=True, help="Name to answer to in Host; repeatable.")
+@setting("--trusted-proxy", type=Network(), multiple=True, help="Network whose X-Forwarded-For counts; repeatable.")
+@setting(
+    "--idle-timeout-secs",
+    type=click.FloatRange(min=0, min_open=True),
+    default=_LIMITS.idle_timeout_secs,
+    help="Close a session that sends nothing for this long.",
+)
+@setting(
+    "--max-session-secs",
+    type=click.FloatRange(min=0),
+    default=_LIMITS.max_session_secs,
+    help="Longest session; 0 is none.",
+)
+@setting(
+    "--ws-frame-max-bytes",
+    type=click.IntRange(1024, 64 * 1024 * 1024),
+    default=_LIMITS.ws_frame_max_bytes,
+    help="Longest WebSocket frame.",
+)
+@setting("--body-limit-bytes", type=click.IntRange(1), default=_LIMITS.body_limit_bytes, help="Largest upload.")
+@setting(
+    "--max-audio-secs",
+    type=click.FloatRange(min=0, min_open=True),
+    default=_LIMITS.max_audio_secs,
+    help="Longest audio in an upload.",
+)
+@setting(
+    "--rate-limit-per-minute",
+    type=click.IntRange(0),
+    default=_LIMITS.rate_limit_per_minute,
+    help="Requests a minute for one address; 0 is off.",
+)
+@setting("--rate-limit-burst", type=click.IntRange(1), default=_LIMITS.rate_limit_burst, help="Requests at once.")
+@setting(
+    "--max-connections",
+    type=click.IntRange(1),
+    default=_LIMITS.max_connections,
+    help="Open connections in total; at most three quarters of the open files allowed.",
+)
+@setting(
+    "--max-connections-per-address",
+    type=click.IntRange(0),
+    default=_LIMITS.max_connections_per_address,
+    help="Open connections of one address; 0 is any number.",
+)
+@setting(
+    "--pool-checkout-timeout-secs",
+    type=click.FloatRange(min=0),
+    default=_LIMITS.pool_checkout_timeout_secs,
+    help="How long a client waits for capacity.",
+)
+@setting(
+    "--shutdown-drain-secs",
+    type=click.FloatRange(min=0),
+    default=_LIMITS.shutdown_drain_secs,
+    help="How long sessions may take to finish when the server stops.",
+)
+@setting("--metrics", is_flag=True, help="Publish GET /metrics.")
+@setting("--metrics-listen", metavar="HOST:PORT", help="Publish /metrics on a listener of its own.")
+@setting(
+    "--api-keys-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with one API key a line; without it no key is asked for.",
+)
+@setting("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least to log.")
+@setting(
+    "--log-format",
+    type=click.Choice(["auto", "json", "console"]),
+    default="auto",
+    help="auto is console on a terminal, else JSON lines.",
+)
+@click.pass_context
+def serve(ctx: click.Context, /, **values: Any) -> int:
+    """Serve speech-to-text over HTTP and WebSocket."""
+    settings = build_settings(values)
+    from gigastt import log
+    from gigastt.serve import run
+
+    has_readers = log.configure(settings.log_level, settings.log_format)
+    for sentence in ctx.obj or ():
+        log.get_logger(__name__).warning("not_a_setting", message=sentence)
+    read_limits = limits_reader(ctx.meta[_ARGUMENTS])
+    return run(settings, read_limits, greet) if has_readers else run(settings, read_limits)
+
+
+def greet(url: str, demo: bool) -> None:
+    """Tell whoever has started the server what to do with it."""
+    clip = _DEMO_CLIP if demo and Path(_DEMO_CLIP).exists() else "FILE"
+    lines = [
+        "",
+        f"gigastt is ready on {url}. Try, from another terminal:",
+        "",
+        f"    curl --data-binary @{clip} {url}/v1/transcribe",
+        "",
+        "Live audio, and examples of it: README.md, examples/. Ctrl-C stops the server.",
+    ]
+    if demo:
+        lines += [
+            "This is the demo model: it knows synthetic voices only and gets most words of people wrong.",
+            "`gigastt download` fetches the real one; `gigastt serve` without `--model demo` then uses it.",
+        ]
+    click.echo("\n".join([*lines, ""]), err=True)
+
+
+def build_settings(values: dict[str, Any]) -> Settings:
+    """Sort parsed options into `Settings` and its `Limits`.
+
+    Raises:
+        ConfigError: values that are valid alone but not together.
+    """
+    names = {field.name for field in fields(Limits)}
+    limits = Limits(**{name: value for name, value in values.items() if name in names})
+    settings = Settings(limits=limits, **{name: value for name, value in values.items() if name not in names})
+    check_settings(settings)
+    return settings
+
+
+def limits_reader(arguments: Sequence[str]) -> Callable[[], Limits]:
+    """Return what SIGHUP calls: parse the same arguments again, over the environment and the file as they are now.
+
+    The returned function raises ConfigError when the file is no longer good; the old limits then stay.
+    """
+
+    def read_limits() -> Limits:
+        try:
+            with serve.make_context("serve", list(arguments)) as context:
+                return build_settings(dict(context.params)).limits
+        except click.ClickException as exc:
+            raise ConfigError(exc.format_message()) from exc
+
+    return read_limits

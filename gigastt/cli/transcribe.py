@@ -1,0 +1,173 @@
+"""`gigastt transcribe`: files in, transcripts out, in this process; a bad file does not stop the others.
+
+Runs on the main thread. Transcripts go to standard output or, with `--output-dir`, into files; progress and
+complaints to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TextIO
+
+import click
+
+from gigastt.cli.options import NonEmptyOption, model_options
+from gigastt.cli.progress import ProgressLine
+from gigastt.cli.targets import STANDARD_INPUT, plan_targets, prepare_targets, writing
+from gigastt.errors import RequestError
+from gigastt.processes import use_one_thread
+
+if TYPE_CHECKING:
+    from gigastt.cli.output import OutputForm
+    from gigastt.config import Precision
+    from gigastt.speech.recognizer import Recognizer
+    from gigastt.transcribe import Segment
+
+_SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "srt", "vtt"]),
+    default="text",
+    show_default=True,
+    help="A line a segment, one JSON object a file, or captions.",
+)
+@click.option(
+    "--output-dir",
+    cls=NonEmptyOption,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a file for each input into this folder (talk.wav becomes talk.srt) instead of to standard output; "
+    "inputs of the same name keep their folders.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that are there already in --output-dir.")
+@model_options
+def transcribe(
+    files: tuple[str, ...],
+    form: OutputForm,
+    output_dir: Path | None,
+    overwrite: bool,
+    model: str,
+    model_dir: Path,
+    precision: Precision,
+) -> int:
+    """Transcribe audio files without a server; - is standard input.
+
+    Formats: WAV, FLAC, MP3, Ogg, Opus, M4A, AAC, WebM, MP4, MKV, 3GP, AMR, WMA, AVI, TS, AIFF, CAF, AU, W64, AC3, EAC3,
+    DTS, MP2. The content decides, not the name.
+
+    Exit code 1 if a file, or a part of one, could not be transcribed; the others are still done.
+    """
+    if form in ("srt", "vtt") and len(files) > 1 and output_dir is None:
+        raise click.UsageError(f"--format {form} of several files needs --output-dir: each becomes a file of its own.")
+    if overwrite and output_dir is None:
+        raise click.UsageError("--overwrite needs --output-dir: without it nothing is written to files.")
+    targets: dict[str, Path] = {}
+    if output_dir is not None:
+        targets = plan_targets(files, output_dir, _SUFFIXES[form])
+        prepare_targets(targets, overwrite=overwrite)
+    recognizer = open_recognizer(model, model_dir, precision)
+    failed = 0
+    for name in files:
+        try:
+            with writing(targets[name], overwrite=overwrite) if targets else nullcontext(sys.stdout) as target:
+                several = len(files) > 1 and not targets
+                failed += not _transcribe_one(name, form, target, recognizer, several=several)
+        except BrokenPipeError:
+            raise
+        except (RequestError, OSError) as exc:
+            failed += 1
+            click.echo(f"gigastt: {name}: {_reason(exc, name)}", err=True)
+    return 1 if failed else 0
+
+
+def _reason(exc: RequestError | OSError, name: str) -> str:
+    """Say what went wrong with a file; where it was another file than the one that is named, say which."""
+    if isinstance(exc, RequestError) or not exc.strerror:
+        return str(exc)
+    other = exc.filename2 or exc.filename
+    return exc.strerror if other in (None, name) else f"{other}: {exc.strerror}"
+
+
+GAPS = {
+    "audio_damaged": "the audio is damaged",
+    "audio_missing": "the audio is missing",
+    "inference_error": "this could not be recognised",
+}
+
+
+def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recognizer:
+    """Load the model; the demo model says on standard error what it is.
+
+    Raises:
+        ModelMissing, ModelInvalid: it cannot be had (exit 3).
+    """
+    use_one_thread(unless_set=True)
+    from gigastt.transcribe import load_recognizer
+
+    found, recognizer = load_recognizer(model, model_dir, precision)
+    if found.demo:
+        click.echo(
+            "gigastt: this is the demo model: it knows synthetic voices only and gets most words of people wrong.",
+            err=True,
+        )
+    return recognizer
+
+
+def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Recognizer, *, several: bool) -> bool:
+    """Write the transcript of one file; return whether all of it could be recognised, and say what could not."""
+    from gigastt.cli.output import write_transcript
+    from gigastt.transcribe import Recording
+
+    with _open_source(name) as source, ProgressLine(sys.stderr, name, _share_read(source)) as progress:
+        recording = Recording(source, recognizer, progress.update)
+        segments = recording.segments()
+        first = list(islice(segments, 1))  # a file that is no audio fails here, before anything is written
+        if several and form == "text":
+            progress.clear()
+            target.write(f"==> {name} <==\n")
+        shown = _clear_before(chain(first, segments), progress) if target.isatty() else chain(first, segments)
+        write_transcript(
+            form, shown, target, lambda: recording.seconds, name if several else None, lambda: recording.gaps
+        )
+        progress.clear()
+    for gap in recording.gaps:
+        click.echo(f"gigastt: {name}: {gap.start:.2f} to {gap.end:.2f} s: {GAPS[gap.code]}", err=True)
+    return not recording.failed
+
+
+def _clear_before(segments: Iterable[Segment], progress: ProgressLine) -> Iterator[Segment]:
+    """Take the progress line away before a segment is written to the same terminal, and before the end."""
+    for segment in segments:
+        progress.clear()
+        yield segment
+    progress.clear()
+
+
+@contextmanager
+def _open_source(name: str) -> Iterator[BinaryIO]:
+    """Yield a file that can be sought: standard input is copied to a temporary one first."""
+    if name != STANDARD_INPUT:
+        with Path(name).open("rb") as file:
+            yield file
+        return
+    with tempfile.TemporaryFile() as spool:
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+        yield spool
+
+
+def _share_read(source: BinaryIO) -> Callable[[], float]:
+    """Return what tells how much of a file has been read, 0 to 1."""
+    size = source.seek(0, os.SEEK_END)
+    source.seek(0)
+    return lambda: source.tell() / max(size, 1)

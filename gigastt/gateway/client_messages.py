@@ -1,0 +1,49 @@
+"""Client messages: text frames as they come, up to what they are meant to say.
+
+Pure. A message is a JSON object with a `type`; a byte order mark before it, capitals in its type, and a binary frame
+around it are forgiven.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+MESSAGE_TYPES = ("configure", "flush", "stop", "keepalive", "ping")
+SIGNS_OF_LIFE = ("keepalive", "keep_alive", "keep-alive", "heartbeat", "pong")
+MOST_TEXT_CHARACTERS = 64 * 1024  # a longer text frame is garbage without being parsed
+MOST_BINARY_MESSAGE_BYTES = 4096  # of JSON in a binary frame
+
+
+def parse(text: str) -> dict[str, Any] | None:
+    """Return a JSON object; None for everything that is none."""
+    if len(text) > MOST_TEXT_CHARACTERS:
+        return None
+    try:
+        fields = json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+def message_type(fields: dict[str, Any]) -> str:
+    """Return what kind of message it is; empty if it does not say."""
+    kind = fields.get("type")
+    return kind.strip().lower() if isinstance(kind, str) else ""
+
+
+def as_text(data: bytes) -> str | None:
+    """Return a message that was sent as a binary frame; None for audio, which is never like one."""
+    if not data.startswith((b"{", b"\xef\xbb\xbf{")) or len(data) > MOST_BINARY_MESSAGE_BYTES:
+        return None
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    fields = parse(text)
+    return text if fields is not None and message_type(fields) else None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    """NaN and the infinities are not JSON, whatever Python's parser thinks."""
+    raise ValueError(name)

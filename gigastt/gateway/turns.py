@@ -1,0 +1,168 @@
+"""Turns: each connection has its share of the event loop, however its bytes are cut.
+
+    received ─┬─ nothing waits, and the pass has time left ─→ step, step, …
+              └─ else ─→ backlog, reading paused ─→ the line ─→ one turn a time ─→ … ─→ reading resumed
+
+A parser that is fed a whole read at once (256 KiB may be 40,000 messages) keeps the loop from everybody else. Here it
+is fed in steps; after `TURN_SECONDS` of them the connection goes to the end of the line, and all connections together
+use at most about `PASS_SECONDS` of each pass of the loop. Memory is bounded: nothing is read while bytes wait.
+
+One `Rota` for a server, one `Turns` for a connection, both on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter
+from typing import Final, TypeAlias
+
+TURN_SECONDS: Final = 0.0005  # a turn ends with the step that passes this
+PASS_SECONDS: Final = 0.003
+
+Step: TypeAlias = Callable[[bytes, int], int]
+"""Take bytes from an offset on, and return the offset behind those taken; the same offset to be called again only
+after `Turns.wake`. One step is a few hundred microseconds of work at most."""
+
+
+class Rota:
+    """The line of connections that have bytes waiting, and the time they share."""
+
+    def __init__(self, pass_seconds: float = PASS_SECONDS, turn_seconds: float = TURN_SECONDS) -> None:
+        self.turn_seconds = turn_seconds
+        self._pass_seconds = pass_seconds
+        self._spent = 0.0
+        self._line: deque[Turns] = deque()
+        self._due = False
+
+    @property
+    def has_time(self) -> bool:
+        """Whether a connection may take its turn at once in this pass of the loop."""
+        return self._spent < self._pass_seconds
+
+    def __len__(self) -> int:
+        """Connections that stand in line."""
+        return len(self._line)
+
+    def spend(self, seconds: float) -> None:
+        """Count time of this pass of the loop."""
+        self._spent += seconds
+        self._call_soon()
+
+    def append(self, turns: Turns) -> None:
+        """Let a connection take its turn after those that wait already."""
+        self._line.append(turns)
+        self._call_soon()
+
+    def _call_soon(self) -> None:
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._pass)
+
+    def _pass(self) -> None:
+        """Begin a new pass: whoever stands in line takes turns while there is time."""
+        self._due = False
+        self._spent = 0.0
+        while self._line and self.has_time:
+            self._line.popleft().take()
+        if self._line:
+            self._call_soon()
+
+
+class Turns:
+    """Bytes of one connection on their way to its parser.
+
+    Args:
+        rota: the line of its server.
+        transport: read from while nothing waits. Nobody else may pause or resume it.
+        step: feeds the parser; may call `wake` and `close`.
+    """
+
+    __slots__ = ("_backlog", "_closed", "_in_line", "_offset", "_paused", "_rota", "_step", "_transport")
+
+    def __init__(self, rota: Rota, transport: asyncio.Transport, step: Step) -> None:
+        self._rota = rota
+        self._transport = transport
+        self._step: Step | None = step
+        self._backlog = b""
+        self._offset = 0
+        self._in_line = False
+        self._paused = False
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that were received and not yet taken; while there are any, nothing is read."""
+        return len(self._backlog) - self._offset
+
+    def receive(self, data: bytes) -> None:
+        """Take what the transport has read."""
+        if self._closed:
+            return
+        if self._backlog:  # read before the pause took effect
+            self._backlog = self._backlog[self._offset :] + data
+            self._offset = 0
+            return
+        self._backlog = data
+        if self._rota.has_time:
+            self.take()
+        else:
+            self._queue()
+
+    def wake(self) -> None:
+        """Go on after a step that took nothing."""
+        if self._backlog and not self._closed:
+            self._queue()
+
+    def take(self) -> None:
+        """Take one turn; called by the rota."""
+        self._in_line = False
+        step = self._step
+        if step is None:
+            return
+        began = perf_counter()
+        late = stuck = False
+        while self._offset < len(self._backlog) and not late:
+            offset = step(self._backlog, self._offset)
+            if self._closed:
+                return
+            stuck = offset == self._offset
+            if stuck:
+                break
+            self._offset = offset
+            late = perf_counter() - began >= self._rota.turn_seconds
+        self._rota.spend(perf_counter() - began)
+        if self._offset >= len(self._backlog):
+            self._backlog = b""
+            self._offset = 0
+            self._resume()
+        else:
+            self._pause()
+            if not stuck:
+                self._queue()
+
+    def close(self) -> None:
+        """Drop what waits, read on, and take no more; lets go of the step, so that nothing refers in a circle."""
+        self._closed = True
+        self._step = None
+        self._backlog = b""
+        self._offset = 0
+        self._resume()
+
+    def _queue(self) -> None:
+        self._pause()
+        if not self._in_line:
+            self._in_line = True
+            self._rota.append(self)
+
+    def _pause(self) -> None:
+        if not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()

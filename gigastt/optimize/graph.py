@@ -1,0 +1,205 @@
+"""An ONNX graph that can be taken apart: nodes, weights as arrays, and who makes and who uses each value.
+
+Owns the structure while passes rewrite it. Weights live outside the protobuf, so that a pass over an 844 MB
+encoder copies none of them. Knows nothing of what the graph computes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import uses_external_data
+
+from gigastt.errors import ModelInvalid
+
+Weight: TypeAlias = npt.NDArray[Any]
+MICROSOFT = "com.microsoft"
+_INLINE_BYTES = 4096  # smaller weights stay in the protobuf: shapes are inferred through them
+
+
+class Graph:
+    """One graph under rewriting.
+
+    Passes append to and remove from `nodes`, in any order: `tidy` sorts and drops what is no longer used.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.inputs = list(model.graph.input)
+        self.outputs = list(model.graph.output)
+        self.nodes = list(model.graph.node)
+        self.weights: dict[str, Weight] = {}
+        for tensor in model.graph.initializer:
+            self.weights[tensor.name] = numpy_helper.to_array(tensor)
+            tensor.Clear()  # the protobuf's copy of 844 MB is not needed any more
+        self.batch = 2  # rows that a trial may have; 1 where the exporter fixed the batch for good
+        self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+        self._fresh = itertools.count()
+        self._names = {name for node in self.nodes for name in node.output} | set(self.weights)
+
+    @classmethod
+    def load(cls, path: Path) -> Graph:
+        """Read a model file; raises as `load_model`."""
+        return cls(load_model(path))
+
+    def copy(self) -> Graph:
+        """A copy that shares the weights' arrays (no pass writes into one)."""
+        twin = object.__new__(Graph)
+        twin.inputs, twin.outputs = list(self.inputs), list(self.outputs)
+        twin.nodes = [_clone(node) for node in self.nodes]
+        twin.weights = dict(self.weights)
+        twin.opset, twin.batch, twin._names = self.opset, self.batch, set(self._names)
+        twin._fresh = itertools.count(next(self._fresh))
+        return twin
+
+    # -- who makes, who uses
+
+    def producers(self) -> dict[str, onnx.NodeProto]:
+        """Value name → the node that makes it."""
+        return {name: node for node in self.nodes for name in node.output if name}
+
+    def consumers(self) -> dict[str, list[onnx.NodeProto]]:
+        """Value name → the nodes that use it."""
+        users: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.input):
+                users.setdefault(name, []).append(node)
+        return users
+
+    @property
+    def output_names(self) -> list[str]:
+        return [value.name for value in self.outputs]
+
+    def scalar(self, name: str) -> float | None:
+        """The value of a weight of one element, or None."""
+        weight = self.weights.get(name)
+        return None if weight is None or weight.size != 1 else float(weight.reshape(()))
+
+    # -- rewriting
+
+    def add(
+        self, kind: str, inputs: Sequence[str], outputs: int | Sequence[str] = 1, domain: str = "", **attributes: Any
+    ) -> list[str]:
+        """Append a node; `outputs` is their number, or names to take over from a node that is removed."""
+        names = [self._name(kind) for _ in range(outputs)] if isinstance(outputs, int) else list(outputs)
+        self.nodes.append(
+            helper.make_node(kind, list(inputs), names, name=self._name(f"node_{kind}"), domain=domain, **attributes)
+        )
+        return names
+
+    def store(self, weight: Weight, hint: str = "weight") -> str:
+        """Keep a weight under a fresh name."""
+        name = self._name(hint)
+        self.weights[name] = weight
+        return name
+
+    def ints(self, *values: int) -> str:
+        return self.store(np.asarray(values, np.int64), "ints")
+
+    def remove(self, *nodes: onnx.NodeProto) -> None:
+        """Take nodes out; whoever used their outputs must have been given another input."""
+        gone = {id(node) for node in nodes}
+        self.nodes = [node for node in self.nodes if id(node) not in gone]
+
+    def redirect(self, renamed: dict[str, str]) -> None:
+        """Let every user of a key, graph outputs included, use its value (chains of renames are followed)."""
+
+        def last(name: str) -> str:
+            while name in renamed:
+                name = renamed[name]
+            return name
+
+        for node in self.nodes:
+            for position, name in enumerate(node.input):
+                if name in renamed:
+                    node.input[position] = last(name)
+        for name in self.output_names:
+            if name in renamed:
+                self.add("Identity", [last(name)], [name])
+
+    def _name(self, hint: str) -> str:
+        name = next(n for n in (f"opt_{hint}_{i}" for i in self._fresh) if n not in self._names)
+        self._names.add(name)
+        return name
+
+    # -- back to ONNX
+
+    def model(self, *, external: bool) -> tuple[onnx.ModelProto, dict[str, Weight]]:
+        """The graph as a protobuf; `external` leaves the large weights out and returns them beside it."""
+        apart = {name: w for name, w in self.weights.items() if external and w.nbytes > _INLINE_BYTES}
+        initializers = [
+            _reference(name, weight)
+            if name in apart
+            else numpy_helper.from_array(np.ascontiguousarray(weight), name)
+            if weight.ndim
+            else numpy_helper.from_array(weight, name)
+            for name, weight in self.weights.items()
+        ]
+        graph = helper.make_graph(self.nodes, "encoder", self.inputs, self.outputs, initializers)
+        opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid(MICROSOFT, 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="gigastt"), apart
+
+
+def load_model(path: Path) -> onnx.ModelProto:
+    """Read a model file, weights in other files included.
+
+    Raises:
+        ModelInvalid: it is not there, no ONNX file, or a file that it names is not beside it.
+    """
+    try:
+        return onnx.load(path)
+    except onnx.checker.ValidationError as exc:
+        message = f"{path.name} keeps its weights in another file, which must be a plain file beside it."
+        raise ModelInvalid(message) from exc
+    except (OSError, ValueError, RuntimeError, DecodeError) as exc:
+        raise ModelInvalid(f"{path.name} is not a readable ONNX model.") from exc
+
+
+def copy_model(source: Path, target: Path) -> None:
+    """Copy a model file; weights in another file come along inside it.
+
+    Raises:
+        ModelInvalid: as `load_model`.
+    """
+    try:
+        stored = onnx.load(source, load_external_data=False).graph.initializer
+    except DecodeError:  # whoever loads the copy says so
+        stored = []
+    if any(map(uses_external_data, stored)):
+        onnx.save(load_model(source), target)
+    else:
+        shutil.copyfile(source, target)
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    """One attribute's value."""
+    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
+
+
+def matching(nodes: Iterable[onnx.NodeProto], kind: str) -> list[onnx.NodeProto]:
+    """The nodes of one operator, as a list that survives changes to the graph."""
+    return [node for node in nodes if node.op_type == kind]
+
+
+def _clone(node: onnx.NodeProto) -> onnx.NodeProto:
+    twin = onnx.NodeProto()
+    twin.CopyFrom(node)
+    return twin
+
+
+def _reference(name: str, weight: Weight) -> onnx.TensorProto:
+    """A tensor whose content is handed to onnxruntime beside the model."""
+    tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(weight.dtype), dims=weight.shape)
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights")
+    tensor.external_data.add(key="offset", value="0")
+    tensor.external_data.add(key="length", value=str(weight.nbytes))
+    return tensor

@@ -1,0 +1,119 @@
+"""Run a graph and look inside: what a pass recognises by shape and value, and what checks it afterwards.
+
+Owns the trial inputs and short-lived onnxruntime sessions of one thread. Sessions take the weights from memory,
+so that looking at an 844 MB graph costs no copy of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from onnx import ValueInfoProto
+
+from gigastt.optimize.graph import Graph
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Values: TypeAlias = dict[str, npt.NDArray[Any]]
+MELS = 64
+_LOOK_FRAMES = 85  # 22 encoder frames: short, and no other dimension of a known encoder
+_ROW_DIFFERENCE = 1e-3  # rounding; a row that sees its neighbours differs by far more
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One input: rows of equal length.
+
+    features: log-mel-like noise, float32 [batch, mel=64, frames].
+    """
+
+    features: Floats
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        return np.full(self.features.shape[0], self.features.shape[2], np.int64)
+
+
+def make_trial(batch: int, frames: int, seed: int = 0) -> Trial:
+    """Noise with the level and the slow changes of log-mel, the same for the same seed."""
+    random = np.random.default_rng(seed)
+    steady = random.standard_normal((batch, MELS, 1)) * 2.0
+    loudness = np.repeat(random.standard_normal((batch, 1, frames // 12 + 1)), 12, axis=2)[:, :, :frames]
+    fine = random.standard_normal((batch, MELS, frames)) * 1.5
+    return Trial((-7.0 + steady + 2.5 * loudness + fine).astype(np.float32))
+
+
+def run(graph: Graph, trials: list[Trial], outputs: list[str] | None = None) -> list[Values]:
+    """Run the graph as it stands over each trial; returns its outputs, or the named values, by name.
+
+    Raises:
+        ValueError: onnxruntime does not take the graph (the pass that made it is at fault).
+    """
+    names = graph.output_names if outputs is None else outputs
+    model, apart = graph.model(external=True)
+    kept = set(graph.output_names)
+    model.graph.output.extend(ValueInfoProto(name=name) for name in names if name not in kept)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    held = {name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(w)) for name, w in apart.items()}
+    options.add_external_initializers(list(held), list(held.values()))
+    features, length = (value.name for value in graph.inputs[:2])
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return [
+            dict(zip(names, session.run(names, {features: t.features, length: t.lengths}), strict=True)) for t in trials
+        ]
+    except Exception as exc:  # onnxruntime's own classes have no common base
+        raise ValueError(str(exc).strip().partition("\n")[0]) from exc
+
+
+def look_inside(graph: Graph, rows: int = 2, frames: int = _LOOK_FRAMES) -> Values:
+    """Every value of the graph for one short trial, weights and inputs included.
+
+    Args:
+        rows: of the trial; one where the graph takes no more.
+        frames: feature frames of each row.
+    """
+    names = [name for node in graph.nodes for name in node.output if name]
+    trial = make_trial(min(rows, graph.batch), frames)
+    features, length = (value.name for value in graph.inputs[:2])
+    inputs: Values = {features: trial.features, length: trial.lengths}
+    return {**graph.weights, **inputs, **run(graph, [trial], names)[0]}
+
+
+def settle_batch(graph: Graph) -> None:
+    """Make the declared batch true: dynamic if a row comes out of a batch as it does alone, else 1."""
+    graph.batch = 2
+    declared = [v.type.tensor_type.shape.dim for v in (*graph.inputs, *graph.outputs)]
+    for dimensions in declared:
+        if dimensions:
+            dimensions[0].dim_param = "batch_size"
+    pair = make_trial(2, _LOOK_FRAMES)
+    try:
+        alone, together = run(graph, [Trial(pair.features[1:]), pair])
+        graph.batch = 2 if all(_is_row(alone[name], together[name]) for name in alone) else 1
+    except ValueError:
+        graph.batch = 1
+    if graph.batch == 1:
+        for dimensions in declared:
+            if dimensions:
+                dimensions[0].dim_value = 1
+
+
+def _is_row(alone: npt.NDArray[Any], together: npt.NDArray[Any]) -> bool:
+    return len(together) == 2 and relative_difference(alone, together[1:]) < _ROW_DIFFERENCE
+
+
+def relative_difference(reference: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
+    """Root mean square of the difference over that of the reference; infinite where the shapes differ."""
+    if reference.shape != other.shape:
+        return float("inf")
+    scale = float(np.sqrt(np.mean(np.square(reference.astype(np.float64)))))
+    error = float(np.sqrt(np.mean(np.square(reference.astype(np.float64) - other.astype(np.float64)))))
+    return error / scale if scale > 0 and np.isfinite(error) else float("inf")

@@ -1,0 +1,128 @@
+"""The pipeline: each pass rewrites, is compared with the graph before it, and is undone where they differ.
+
+Runs in the command line's process, never in a worker. Owns the order of the passes and their tolerances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from gigastt.errors import ModelInvalid
+from gigastt.optimize.attention import fuse_attention, rotary_positions
+from gigastt.optimize.fold import drop_masks, fold_constants, fold_factors, keep_sums
+from gigastt.optimize.graph import Graph
+from gigastt.optimize.layout import (
+    cut_round_trips,
+    depthwise_convolutions,
+    pointwise_convolutions,
+    sink_transposes,
+)
+from gigastt.optimize.norms import join_norms
+from gigastt.optimize.observe import Trial, Values, make_trial, relative_difference, run, settle_batch
+from gigastt.optimize.quantise import quantise
+from gigastt.optimize.tidy import tidy
+
+Outcome = Literal["done", "not found", "undone"]
+MINIMUM_OPSET = 13  # Squeeze and Unsqueeze take their axes as inputs from here on
+EXACT = 1e-4  # float32 rounding, added up over all layers
+COARSE = 0.10  # what 8 bits may do; a trained encoder stays near 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One rewriting step. `rewrite` returns in how many places its pattern was found."""
+
+    name: str
+    rewrite: Callable[[Graph], int]
+    tolerance: float = EXACT
+
+
+@dataclass(frozen=True, slots=True)
+class PassResult:
+    """What a pass did.
+
+    difference: relative, against the graph before it; 0 where the pass came to no result.
+    reason: why it was undone, in words; empty where it was not.
+    """
+
+    name: str
+    outcome: Outcome
+    places: int = 0
+    difference: float = 0.0
+    reason: str = ""
+
+
+PASSES = (
+    Pass("constants kept as weights", fold_constants),
+    Pass("layer norms joined", join_norms),
+    Pass("masks of equal lengths left out", drop_masks),
+    Pass("factors folded into weights", fold_factors),
+    Pass("one rotary embedding per layer", rotary_positions),
+    Pass("round trips of layout cut", cut_round_trips),
+    Pass("attention fused", fuse_attention),
+    Pass("kernel-1 convolutions as matrix products", pointwise_convolutions),
+    Pass("transposes cancelled", sink_transposes),
+    Pass("depthwise convolutions blocked", depthwise_convolutions),
+    Pass("sums kept apart from layer norms", keep_sums),
+    Pass("8-bit weights per channel", quantise, COARSE),
+)
+
+
+def run_passes(
+    graph: Graph, passes: tuple[Pass, ...] = PASSES, progress: Callable[[str], None] | None = None
+) -> tuple[Graph, list[PassResult]]:
+    """Apply the passes in order; returns the rewritten graph and what each pass did.
+
+    A pass whose pattern is missing is skipped; one whose result differs, or that onnxruntime refuses, is undone.
+
+    Raises:
+        ModelInvalid: an opset from before 13.
+        ValueError: onnxruntime does not take the graph.
+    """
+    if graph.opset < MINIMUM_OPSET:
+        raise ModelInvalid(f"Expected an ONNX graph of opset {MINIMUM_OPSET} or later, but got {graph.opset}.")
+    tidy(graph)
+    settle_batch(graph)
+    trials = [make_trial(1, 203), make_trial(min(2, graph.batch), 90, seed=1)]
+    reference = run(graph, trials)
+    results: list[PassResult] = []
+    for step in passes:
+        if progress is not None:
+            progress(step.name)
+        candidate = graph.copy()
+        try:
+            places = step.rewrite(candidate)
+            if not places:
+                results.append(PassResult(step.name, "not found"))
+                continue
+            difference, values = _compare(candidate, trials, reference)
+        except (ValueError, LookupError, TypeError, AttributeError) as exc:  # a graph that the pass was not written for
+            results.append(PassResult(step.name, "undone", reason=f"{type(exc).__name__}: {exc}"))
+            continue
+        if difference <= step.tolerance:
+            graph, reference = candidate, values
+            results.append(PassResult(step.name, "done", places, difference))
+        else:
+            results.append(
+                PassResult(step.name, "undone", places, difference, f"it changed the result by {difference:.2%}")
+            )
+    return graph, results
+
+
+def _compare(graph: Graph, trials: list[Trial], reference: list[Values]) -> tuple[float, list[Values]]:
+    """Run a rewritten graph; return the largest relative difference of any output, and the outputs.
+
+    Raises:
+        ValueError: onnxruntime does not take the graph, or its outputs are not comparable.
+    """
+    tidy(graph)
+    values = run(graph, trials)
+    pairs = [(old[name], new[name]) for old, new in zip(reference, values, strict=True) for name in old]
+    difference = max(relative_difference(old, new) for old, new in pairs)
+    if not np.isfinite(difference):
+        raise ValueError("an output has another shape, or numbers that are none")
+    return difference, values

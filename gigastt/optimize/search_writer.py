@@ -1,0 +1,220 @@
+"""Read the search's weights out of a decoder and a joint, and write the file that `speech.search_weights` maps.
+
+    decoder   x → Gather(embedding) → LSTM → dec
+    joint     enc → linear ┐
+                           + → Relu → linear → (LogSoftmax)
+              dec → linear ┘
+
+Weights lose their names in an export, so they are found by their place in the graph: from the output back to
+the inputs, through nodes that only move or rename dimensions. Everything else on the way must be exactly of
+this form, and the result must agree with onnxruntime before it is written. Run by `gigastt optimize`, never
+by a worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from gigastt.models.disk import replacing
+from gigastt.optimize.graph import Graph, attribute
+from gigastt.optimize.tidy import tidy
+from gigastt.speech.model import Decoder, Joint, TripletFiles
+from gigastt.speech.search_weights import BLOCK_FRAMES, SearchWeights, WeightNetwork, agree, sha256_of
+from gigastt.speech.transducer import RunNetwork
+
+_Array = npt.NDArray[np.float32]
+_SMALL_PRODUCT = 1_000_000  # OpenBLAS multiplies in place up to this many multiplications
+_PIECE_MULTIPLE = 16
+_SHAPE_ONLY = ("Identity", "Transpose", "Squeeze", "Unsqueeze", "Reshape", "Flatten")
+_LSTM_ATTRIBUTES = {"hidden_size", "direction", "layout", "input_forget"}
+
+
+class UnknownGraph(Exception):
+    """The graph is not of the form that the search knows: it is run as it is instead."""
+
+
+def write_search_weights(files: TripletFiles) -> Path:
+    """Write the weights file beside a model's decoder, whole or not at all, and return its path.
+
+    Raises:
+        UnknownGraph: the decoder or the joint has another form, or computes something else; nothing is written.
+        ModelInvalid: a file cannot be read.
+    """
+    record = _read_record(files.decoder, files.joint)
+    weights = SearchWeights(record[0])
+    _compare_with_graphs(weights, files)
+    with replacing(files.search_weights) as partial, partial.open("wb") as file:
+        np.save(file, record, allow_pickle=False)
+    return files.search_weights
+
+
+def _compare_with_graphs(weights: SearchWeights, files: TripletFiles) -> None:
+    dim = weights.encoder.shape[0]
+    decoder = Decoder(files.decoder)
+    joint = Joint(files.joint, encoder_dim=dim, state_size=decoder.state_size)
+    if decoder.state_size != weights.state_size or joint.vocabulary_size != weights.vocabulary_size:
+        raise UnknownGraph("The weights found in the decoder and the joint are not of the graphs' sizes.")
+    if not agree(WeightNetwork(weights), RunNetwork(decoder, joint), dim, weights.vocabulary_size):
+        raise UnknownGraph("The search computed from the weights differs from the decoder's and the joint's.")
+
+
+def _read_record(decoder: Path, joint: Path) -> npt.NDArray[np.void]:
+    gates, recurrent = _read_decoder(_Reader(decoder))
+    encoder, prediction, output = _read_joint(_Reader(joint))
+    scores, scores_bias = _cut_vocabulary(output)
+    arrays = {
+        "gates": gates,
+        "recurrent": recurrent,
+        "encoder": encoder.weight,
+        "prediction": prediction.weight,
+        "hidden_bias": encoder.bias + prediction.bias,
+        "scores": scores,
+        "scores_bias": scores_bias,
+    }
+    layout: list[Any] = [("decoder_sha256", "S64"), ("joint_sha256", "S64")]
+    layout += [(name, "f4", array.shape) for name, array in arrays.items()]
+    record = np.zeros(1, dtype=layout)
+    record["decoder_sha256"] = sha256_of(decoder).encode()
+    record["joint_sha256"] = sha256_of(joint).encode()
+    for name, array in arrays.items():
+        record[name] = array
+    try:
+        SearchWeights(record[0])
+    except ValueError as exc:
+        raise UnknownGraph("The decoder's and the joint's weights are not of sizes that fit each other.") from exc
+    return record
+
+
+def _read_decoder(graph: _Reader) -> tuple[_Array, _Array]:
+    """Return what each token adds to the gates, [V, 4P], and what the state adds, [P, 4P]."""
+    lstm = graph.node_behind(graph.outputs[0], "LSTM")
+    plain = attribute(lstm, "direction", b"forward") == b"forward"
+    known = {given.name for given in lstm.attribute} <= _LSTM_ATTRIBUTES
+    if not (plain and known) or attribute(lstm, "input_forget", 0) or attribute(lstm, "layout", 0):
+        raise UnknownGraph("The decoder's LSTM is not a plain forward one.")
+    x, w, r, b, lengths, h, c, peepholes = list(lstm.input) + [""] * (8 - len(lstm.input))
+    if lengths or peepholes or [graph.source(h), graph.source(c)] != graph.inputs[1:3]:
+        raise UnknownGraph("The decoder's LSTM does not start from the graph's inputs h and c.")
+    gather = graph.node_behind(x, "Gather")
+    embedding = graph.constant(gather.input[0])
+    if graph.source(gather.input[1]) != graph.inputs[0] or embedding.ndim != 2:
+        raise UnknownGraph("The decoder's LSTM does not read an embedding of the token x.")
+    weight, recurrent = graph.constant(w), graph.constant(r)
+    size = recurrent.shape[-1]
+    bias = graph.constant(b).reshape(2, 4 * size).sum(axis=0) if b else np.zeros(4 * size, dtype=np.float32)
+    if weight.shape != (1, 4 * size, embedding.shape[1]) or recurrent.shape != (1, 4 * size, size):
+        raise UnknownGraph("The decoder's LSTM has weights of other sizes than its embedding and state.")
+    halved = np.repeat(np.array([0.5, 0.5, 0.5, 1.0], dtype=np.float32), size)  # i, o, f: see WeightNetwork.predict
+    return (embedding @ weight[0].T + bias) * halved, np.ascontiguousarray(recurrent[0].T) * halved
+
+
+def _read_joint(graph: _Reader) -> tuple[_Linear, _Linear, _Linear]:
+    """Return the projections of encoder frame and prediction, and the output layer."""
+    top = graph.maker(graph.outputs[0])
+    logits = top.input[0] if top is not None and top.op_type == "LogSoftmax" else graph.outputs[0]
+    output, hidden = graph.linear(logits)
+    relu = graph.node_behind(hidden, "Relu")
+    add = graph.node_behind(relu.input[0], "Add")
+    branches = [graph.linear(name) for name in add.input]
+    by_input = {graph.source(source): linear for linear, source in branches}
+    if set(by_input) != set(graph.inputs) or len(graph.inputs) != 2:
+        raise UnknownGraph("The joint does not add one projection of enc and one of dec.")
+    enc, dec = ("enc", "dec") if set(graph.inputs) == {"enc", "dec"} else graph.inputs
+    return by_input[enc], by_input[dec], output
+
+
+def _cut_vocabulary(output: _Linear) -> tuple[_Array, _Array]:
+    """Cut the output layer [J, V] into equal pieces [pieces, J, n], each a small product for a block of frames."""
+    hidden, size = output.weight.shape
+    longest = max(_PIECE_MULTIPLE, _SMALL_PRODUCT // (BLOCK_FRAMES * hidden) // _PIECE_MULTIPLE * _PIECE_MULTIPLE)
+    pieces = -(-size // longest)
+    length = -(-size // (pieces * _PIECE_MULTIPLE)) * _PIECE_MULTIPLE
+    weight = np.zeros((hidden, pieces * length), dtype=np.float32)
+    weight[:, :size] = output.weight
+    bias = np.full(pieces * length, -np.inf, dtype=np.float32)
+    bias[:size] = output.bias
+    return weight.reshape(hidden, pieces, length).transpose(1, 0, 2), bias.reshape(pieces, length)
+
+
+@dataclass(frozen=True, slots=True)
+class _Linear:
+    """x @ weight + bias: float32 [in, out] and [out]."""
+
+    weight: _Array
+    bias: _Array
+
+
+class _Reader:
+    """A graph read backwards, from outputs to inputs; tidied, so that constants are weights."""
+
+    def __init__(self, path: Path) -> None:
+        graph = Graph.load(path)
+        tidy(graph)
+        self._makers = graph.producers()
+        self._weights = graph.weights
+        self.inputs = [value.name for value in graph.inputs if value.name not in graph.weights]
+        self.outputs = graph.output_names
+
+    def source(self, name: str) -> str:
+        """Follow a tensor back through nodes that leave its numbers as they are."""
+        while (node := self._makers.get(name)) is not None and node.op_type in _SHAPE_ONLY:
+            name = node.input[0]
+        return name
+
+    def maker(self, name: str) -> onnx.NodeProto | None:
+        """Return the node that makes a tensor, shapes apart; None for inputs and stored tensors."""
+        return self._makers.get(self.source(name))
+
+    def node_behind(self, name: str, op_type: str) -> onnx.NodeProto:
+        """Return the node that makes a tensor, shapes apart; it must be of this type."""
+        node = self.maker(name)
+        if node is None or node.op_type != op_type:
+            raise UnknownGraph(f"Expected {op_type} behind {name}, but got {node.op_type if node else 'an input'}.")
+        return node
+
+    def constant(self, name: str) -> _Array:
+        """Return a stored float32 tensor, transposed as the graph transposes it."""
+        node = self._makers.get(name)
+        if node is not None and node.op_type == "Transpose":
+            return self.constant(node.input[0]).transpose(attribute(node, "perm"))
+        if name not in self._weights:
+            raise UnknownGraph(f"Expected stored weights in {name}.")
+        value = self._weights[name]
+        if value.dtype != np.float32:
+            raise UnknownGraph(f"Expected float32 weights in {name}, but got {value.dtype}.")
+        return value
+
+    def linear(self, name: str) -> tuple[_Linear, str]:
+        """Return the linear layer that makes a tensor, and the tensor it reads."""
+        node = self.maker(name)
+        if node is not None and node.op_type == "Gemm":
+            return self._gemm(node)
+        bias: _Array | None = None
+        if node is not None and node.op_type == "Add":
+            stored = [number for number, operand in enumerate(node.input) if self.source(operand) in self._weights]
+            if len(stored) != 1:
+                raise UnknownGraph(f"Expected one stored bias in {node.name or name}.")
+            bias = self.constant(node.input[stored[0]])
+            node = self.maker(node.input[1 - stored[0]])
+        if node is None or node.op_type != "MatMul":
+            raise UnknownGraph(f"Expected MatMul behind {name}.")
+        weight = self.constant(node.input[1])
+        if bias is None:
+            bias = np.zeros(weight.shape[-1], dtype=np.float32)
+        if weight.ndim != 2 or bias.size != weight.shape[1]:
+            raise UnknownGraph(f"Expected a linear layer behind {name}.")
+        return _Linear(weight, bias.reshape(-1)), node.input[0]
+
+    def _gemm(self, node: onnx.NodeProto) -> tuple[_Linear, str]:
+        if attribute(node, "alpha", 1.0) != 1.0 or attribute(node, "beta", 1.0) != 1.0 or attribute(node, "transA", 0):
+            raise UnknownGraph(f"Expected a plain Gemm in {node.name}.")
+        weight = self.constant(node.input[1])
+        weight = weight.T if attribute(node, "transB", 0) else weight
+        bias = self.constant(node.input[2]) if len(node.input) > 2 else np.zeros(weight.shape[1], dtype=np.float32)
+        return _Linear(weight, bias.reshape(-1)), node.input[0]

@@ -1,0 +1,69 @@
+"""Tests of the transcript outputs."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from gigastt.cli.output import OutputForm, write_transcript
+from gigastt.speech.hypothesis import Word
+from gigastt.transcribe import Segment
+
+HELLO = Segment("Привет, мир.", (Word("Привет,", 0.32, 0.71, 0.97), Word("мир.", 0.8, 1.1, 0.5)), 0.32, 1.1, 0.735)
+BYE = Segment("Пока.", (Word("Пока.", 2.0, 2.4, 0.9),), 2.0, 2.4, 0.9)
+
+
+def render(form: OutputForm, file: str | None = None) -> str:
+    stream = io.StringIO()
+    write_transcript(form, [HELLO, BYE], stream, lambda: 3.0, file)
+    return stream.getvalue()
+
+
+def test_text_is_a_line_a_segment() -> None:
+    assert render("text") == "Привет, мир.\nПока.\n"
+
+
+@pytest.mark.parametrize("form", ["text", "srt", "vtt"])
+def test_a_segment_is_written_before_the_next_one_comes(form: OutputForm) -> None:
+    stream = io.StringIO()
+
+    def segments() -> Iterator[Segment]:
+        yield HELLO
+        assert "Привет, мир.\n" in stream.getvalue()
+        yield BYE
+
+    write_transcript(form, segments(), stream, lambda: 3.0)
+
+
+def test_json_has_text_words_duration_and_segments() -> None:
+    answer = json.loads(render("json"))
+    assert answer["text"] == "Привет, мир. Пока."
+    assert answer["duration"] == 3.0
+    assert answer["words"][0] == {"word": "Привет,", "start": 0.32, "end": 0.71, "confidence": 0.97}
+    assert [segment["text"] for segment in answer["segments"]] == ["Привет, мир.", "Пока."]
+
+
+def test_json_names_the_file_only_when_asked() -> None:
+    assert "file" not in json.loads(render("json"))
+    assert json.loads(render("json", "a.wav"))["file"] == "a.wav"
+
+
+def test_captions_are_numbered_through_the_file() -> None:
+    srt = render("srt")
+    assert srt.startswith("1\n00:00:00,320 --> 00:00:01,100\nПривет, мир.\n\n")
+    assert "2\n00:00:02,000 --> 00:00:02,400\nПока.\n\n" in srt
+
+
+def test_vtt_has_its_header() -> None:
+    assert render("vtt").startswith("WEBVTT\n\n1\n00:00:00.320 --> ")
+
+
+def test_a_silent_file_gives_empty_text_and_an_empty_object() -> None:
+    stream = io.StringIO()
+    write_transcript("text", [], stream, lambda: 5.0)
+    assert stream.getvalue() == ""
+    write_transcript("json", [], stream, lambda: 5.0)
+    assert json.loads(stream.getvalue()) == {"text": "", "words": [], "duration": 5.0, "segments": []}

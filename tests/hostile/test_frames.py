@@ -1,0 +1,22 @@
+"""Frames of every kind, broken and whole, bring no traceback and keep no session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+import uvloop
+
+from tests.hostile.frame_fuzzer import fuzz
+
+FRAMES = 4_000
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_fuzzed_frames_bring_no_traceback(new_loop: Callable[[], asyncio.AbstractEventLoop], seed: int) -> None:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        findings = runner.run(fuzz(FRAMES, seed))
+    assert findings.faults == []
+    assert {1000, 1002, 1007} <= set(findings.closed_with)
