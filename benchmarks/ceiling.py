@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.pinned import session_options
 from gigastt.optimize.graph import MICROSOFT, Graph
 from gigastt.optimize.quantise import weight_limit
-from gigastt.speech.hypothesis import SUBSAMPLING
+from gigastt.speech.tokens import SUBSAMPLING
 
 _PRODUCTS = ("DynamicQuantizeMatMul", "MatMulIntegerToFloat")
 

@@ -32,7 +32,7 @@ from websockets.frames import Frame, Opcode
 from benchmarks.pinned import machine
 from benchmarks.playlist import SAMPLE_RATE, load_clips, make_playlist
 from benchmarks.server_process import free_port, serve
-from gigastt.gateway.server import Server, bind
+from gigastt.gateway.server.listener import Server, bind
 
 CONTENDERS = ("gigastt", "websocket_receiver", "socket_receiver")
 _WARM_UP_SECONDS = 2.0

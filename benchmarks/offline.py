@@ -40,11 +40,11 @@ from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
 from gigastt.models.prepacked import prepare_load
 from gigastt.optimize.words import edit_distance, read_clip
 from gigastt.speech.features import log_mel
-from gigastt.speech.hypothesis import FRAME_SAMPLES, SAMPLE_RATE, EncoderOut, Features, Hypothesis, Samples, Window
+from gigastt.speech.mapped_search import choose_network
 from gigastt.speech.model import Encoder, Triplet, TripletFiles
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.search_weights import choose_network
-from gigastt.speech.transducer import RunNetwork, Transducer
+from gigastt.speech.search import RunNetwork, Transducer
+from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, EncoderOut, Features, Hypothesis, Samples, Window
 from gigastt.speech.vocabulary import Vocabulary
 from gigastt.transcribe import Recording
 

@@ -24,11 +24,11 @@ import numpy as np
 
 from benchmarks.wording import unmatched
 from gigastt.speech.activity import ActivityDetector, ActivityModel
-from gigastt.speech.hypothesis import SAMPLE_RATE, Samples
+from gigastt.speech.draft import PartialResult
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.stability import PartialResult
 from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.speech.tokens import SAMPLE_RATE, Samples
 
 DEMO = Path(__file__).resolve().parent.parent / "gigastt" / "models" / "demo"
 CHUNK_MS = 100

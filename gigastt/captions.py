@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gigastt.speech.hypothesis import Word
+from gigastt.speech.tokens import Word
 
 CaptionForm: TypeAlias = Literal["srt", "vtt"]
 

@@ -25,16 +25,16 @@ import uvloop
 from gigastt import __version__
 from gigastt.config import DEMO_MODEL, Limits, Settings, split_address
 from gigastt.errors import DutyFailed, GigasttError, ModelInvalid, ModelMissing
+from gigastt.gateway.api.native_ws import run_live
 from gigastt.gateway.app import create_app, create_metrics_app
 from gigastt.gateway.context import AppContext, ServedModel
-from gigastt.gateway.decoder import DecodedFile, Decoder
-from gigastt.gateway.events import Event
-from gigastt.gateway.live import run_live
+from gigastt.gateway.files.decoder import DecodedFile, Decoder
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.ops import DEMO_WARNING
-from gigastt.gateway.pool import Pool
-from gigastt.gateway.server import Server, bind, watch_loop_lag
-from gigastt.gateway.session import SessionOptions, transcribe_segment
+from gigastt.gateway.pool.events import Event
+from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.session import SessionOptions, transcribe_segment
+from gigastt.gateway.server.listener import Server, bind, watch_loop_lag
 from gigastt.log import get_logger
 from gigastt.models.catalog import find
 from gigastt.models.fetch import FetchRequest, fetch_in_child

@@ -18,10 +18,10 @@ from gigastt.config import Precision
 from gigastt.errors import InferenceError
 from gigastt.models.prepacked import plan_load
 from gigastt.models.store import ModelFiles, resolve
-from gigastt.speech import pump
-from gigastt.speech.hypothesis import SAMPLE_RATE, Samples, Word
+from gigastt.speech import recording as pump
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
+from gigastt.speech.tokens import SAMPLE_RATE, Samples, Word
 
 MAX_SECONDS = 24 * 3600.0
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
     [
         WorkerConfig("demo", "", "", "", "").command(0),
         FetchRequest("none", "").command(),
-        python_command("gigastt.gateway.decoder_main", "--fd", "0"),
+        python_command("gigastt.gateway.files.decoder_main", "--fd", "0"),
         python_command("gigastt.models.prepacked", "/nowhere"),
     ],
     ids=["worker", "fetch", "decoder", "prepacked"],

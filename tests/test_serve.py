@@ -14,7 +14,7 @@ import pytest
 from gigastt.config import DEMO_MODEL, Limits, Settings
 from gigastt.errors import ConfigError, DutyFailed, ModelInvalid, ModelMissing
 from gigastt.gateway.app import create_app
-from gigastt.gateway.server import Server, bind
+from gigastt.gateway.server.listener import Server, bind
 from gigastt.log import fields_of
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
 from gigastt.models.seals import Seals, sha256_of

@@ -76,7 +76,7 @@ def decoders(pid: int) -> list[int]:
                 for child in map(int, path.read_text(encoding="ascii").split()):
                     parents.append(child)
                     with contextlib.suppress(OSError):
-                        if b"gigastt.gateway.decoder" in Path(f"/proc/{child}/cmdline").read_bytes():
+                        if b"gigastt.gateway.files.decoder" in Path(f"/proc/{child}/cmdline").read_bytes():
                             found.append(child)
     return found
 

@@ -19,9 +19,12 @@ from starlette.websockets import WebSocket
 
 from gigastt.config import is_loopback, split_address
 from gigastt.errors import InternalError, UpgradeRequired
-from gigastt.gateway.addresses import parse_networks
-from gigastt.gateway.hosts import HostPolicy, own_names
-from gigastt.gateway.keys import ApiKeys
+from gigastt.gateway.access.addresses import parse_networks
+from gigastt.gateway.access.hosts import HostPolicy, own_names
+from gigastt.gateway.access.keys import ApiKeys
+from gigastt.gateway.access.origins import OriginPolicy
+from gigastt.gateway.api.native_files import Uploads
+from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.middleware import (
     PolicyMiddleware,
     RequestMiddleware,
@@ -31,10 +34,7 @@ from gigastt.gateway.middleware import (
     exchange_of,
 )
 from gigastt.gateway.ops import Operations, metrics_response
-from gigastt.gateway.origins import OriginPolicy
 from gigastt.gateway.responses import error_response, method_not_allowed, not_found
-from gigastt.gateway.sse import TranscriptStream
-from gigastt.gateway.uploads import Uploads
 from gigastt.log import get_logger
 
 if TYPE_CHECKING:

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from starlette.websockets import WebSocket
 
 from gigastt.config import Limits, Settings
-from gigastt.gateway.addresses import parse_networks
-from gigastt.gateway.connections import Caps, Connections, most_connections
-from gigastt.gateway.events import Event
+from gigastt.gateway.access.addresses import parse_networks
+from gigastt.gateway.access.rate_limit import Rate, RateLimiter
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.rate_limit import Rate, RateLimiter
+from gigastt.gateway.pool.events import Event
+from gigastt.gateway.server.caps import Caps, Connections, most_connections
 
 if TYPE_CHECKING:
-    from gigastt.gateway.decoder import DecodedFile, Decoder
-    from gigastt.gateway.pool import Pool
+    from gigastt.gateway.files.decoder import DecodedFile, Decoder
+    from gigastt.gateway.pool.pool import Pool
 
 NotReadyReason: TypeAlias = Literal["initializing", "shutting_down", "crash_loop", "model_missing"]
 

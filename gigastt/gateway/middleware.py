@@ -22,15 +22,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from gigastt.errors import HostDenied, OriginDenied, RateLimited, RequestError, ShuttingDown, Unauthorized
-from gigastt.gateway.addresses import Network, client_address, rate_key
-from gigastt.gateway.admission import SHUTDOWN_RETRY_MS
-from gigastt.gateway.connections import PLACE, Place
+from gigastt.gateway.access.addresses import Network, client_address, rate_key
+from gigastt.gateway.access.hosts import HostPolicy
+from gigastt.gateway.access.keys import ApiKeys, bearer_token, choose_subprotocol, subprotocol_token
+from gigastt.gateway.access.origins import OriginPolicy, cors_headers, preflight_headers
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.hosts import HostPolicy
-from gigastt.gateway.keys import ApiKeys, bearer_token, choose_subprotocol, subprotocol_token
 from gigastt.gateway.metrics import OTHER_PATH, Metrics, RequestTimer
-from gigastt.gateway.origins import OriginPolicy, cors_headers, preflight_headers
+from gigastt.gateway.pool.admission import SHUTDOWN_RETRY_MS
 from gigastt.gateway.responses import send_error, send_response
+from gigastt.gateway.server.caps import PLACE, Place
 from gigastt.log import bound_fields, get_logger
 
 log = get_logger(__name__)

@@ -24,9 +24,9 @@ import onnx
 from gigastt.models.disk import replacing
 from gigastt.optimize.graph import Graph, attribute
 from gigastt.optimize.tidy import tidy
+from gigastt.speech.mapped_search import BLOCK_FRAMES, SearchWeights, WeightNetwork, agree, sha256_of
 from gigastt.speech.model import Decoder, Joint, TripletFiles
-from gigastt.speech.search_weights import BLOCK_FRAMES, SearchWeights, WeightNetwork, agree, sha256_of
-from gigastt.speech.transducer import RunNetwork
+from gigastt.speech.search import RunNetwork
 
 _Array = npt.NDArray[np.float32]
 _SMALL_PRODUCT = 1_000_000  # OpenBLAS multiplies in place up to this many multiplications

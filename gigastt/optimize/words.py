@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from gigastt.speech.features import log_mel
-from gigastt.speech.hypothesis import Samples, Window, group_words
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
+from gigastt.speech.tokens import Samples, Window, group_words
 
 CLIPS = tuple(sorted((Path(__file__).parent / "clips").glob("*.wav")))
 

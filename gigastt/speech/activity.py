@@ -26,8 +26,8 @@ import onnxruntime as ort
 from gigastt.speech.features import MELS
 from gigastt.speech.gate import STATE_BYTES as GATE_BYTES
 from gigastt.speech.gate import Gate
-from gigastt.speech.graph import session_options
-from gigastt.speech.hypothesis import SUBSAMPLING, Features
+from gigastt.speech.network import session_options
+from gigastt.speech.tokens import SUBSAMPLING, Features
 
 HIDDEN = 24
 BLOCK_FRAMES = SUBSAMPLING  # feature frames of 10 ms in a block; blocks are encoder frames

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gigastt.speech.hypothesis import Features
+from gigastt.speech.tokens import Features
 
 _SMALLEST = 64  # frames
 

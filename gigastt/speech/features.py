@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from gigastt.speech.hypothesis import FRAME_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES, Features, Samples
+from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES, Features, Samples
 
 MELS = 64
 _BINS = WINDOW_SAMPLES // 2 + 1

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import struct
 
-from gigastt.speech.hypothesis import Features
 from gigastt.speech.segmenter import ON_LEVEL
+from gigastt.speech.tokens import Features
 
 DEPTH = 360  # tenths of a decibel below the loudest speech; the syllables of one speaker lie within 300
 RELEASE = 4  # tenths of a decibel per block of 40 ms: 10 dB a second

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from gigastt.errors import InferenceError, ModelInvalid
 from gigastt.speech.features import MELS
-from gigastt.speech.graph import Graph, TensorSpec
+from gigastt.speech.network import Graph, TensorSpec
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Lengths: TypeAlias = npt.NDArray[np.int64]  # [batch]

@@ -12,10 +12,10 @@ from typing import Protocol
 import numpy as np
 
 from gigastt.errors import InferenceError, ModelInvalid
-from gigastt.speech.hypothesis import Hypothesis, Window
+from gigastt.speech.mapped_search import choose_network
 from gigastt.speech.model import Encoder, Triplet, TripletFiles
-from gigastt.speech.search_weights import choose_network
-from gigastt.speech.transducer import MAX_SYMBOLS, RunNetwork, Transducer
+from gigastt.speech.search import MAX_SYMBOLS, RunNetwork, Transducer
+from gigastt.speech.tokens import Hypothesis, Window
 from gigastt.speech.vocabulary import Vocabulary
 
 MAX_WINDOW_FRAMES = 2050  # 20.5 s; beyond about 30 s a full-context encoder degrades

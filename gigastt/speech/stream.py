@@ -16,8 +16,10 @@ from dataclasses import dataclass, replace
 from gigastt.speech.activity import BLOCK_FRAMES, ActivityDetector
 from gigastt.speech.analysis import BLOCK_SAMPLES, Analysis
 from gigastt.speech.commit import Commit, ResumeState
+from gigastt.speech.draft import Draft, PartialResult, is_credible
 from gigastt.speech.feature_buffer import put_in_room
-from gigastt.speech.hypothesis import (
+from gigastt.speech.segmenter import Cut, Reason, Segmenter
+from gigastt.speech.tokens import (
     FRAME_SAMPLES,
     SAMPLE_RATE,
     Hypothesis,
@@ -27,8 +29,6 @@ from gigastt.speech.hypothesis import (
     begin_at,
     words_within,
 )
-from gigastt.speech.segmenter import Cut, Reason, Segmenter
-from gigastt.speech.stability import Draft, PartialResult, is_credible
 
 PARTIAL_FRAMES = 480  # a partial pass sees about so much, unless it is the speculative final,
 LONGEST_PARTIAL_FRAMES = 800  # and at most so much: passes may be so far apart that new audio alone is longer

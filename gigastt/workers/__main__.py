@@ -9,6 +9,6 @@ if __name__ == "__main__":
     from gigastt.workers.outside import watch_for_signals
 
     watch_for_signals()
-    from gigastt.workers.main import main
+    from gigastt.workers.process import main
 
     sys.exit(main(sys.argv[1:]))

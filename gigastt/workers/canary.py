@@ -13,8 +13,8 @@ import numpy as np
 from gigastt.errors import ModelInvalid
 from gigastt.ipc.messages import Audio, Closed, Failed, Final, Finish, OpenStream, PassRecord, StreamId, StreamOptions
 from gigastt.speech.features import log_mel
-from gigastt.speech.hypothesis import SAMPLE_RATE, Samples, Window
 from gigastt.speech.recognizer import Transcriber
+from gigastt.speech.tokens import SAMPLE_RATE, Samples, Window
 from gigastt.workers.engine import Engine
 
 SHORT_SECONDS = 2.0

@@ -30,13 +30,13 @@ from gigastt.ipc.messages import (
     ToWorker,
 )
 from gigastt.log import get_logger
-from gigastt.speech.hypothesis import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window
 from gigastt.workers.previews import run_preview
 from gigastt.workers.results import final_message, partial_message
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
-from gigastt.workers.tracks import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, Track, take_offers
+from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, Track, take_offers
 
 log = get_logger(__name__)
 

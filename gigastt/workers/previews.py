@@ -11,10 +11,10 @@ import copy
 from gigastt.errors import InferenceError
 from gigastt.ipc.messages import Partial
 from gigastt.log import get_logger
-from gigastt.speech.hypothesis import Window, Word
 from gigastt.speech.recognizer import Transcriber
+from gigastt.speech.tokens import Window, Word
 from gigastt.workers.results import preview_message
-from gigastt.workers.tracks import LiveTrack
+from gigastt.workers.streams import LiveTrack
 
 log = get_logger(__name__)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gigastt.ipc.messages import Final, Partial, WireWord
-from gigastt.speech.hypothesis import Word
-from gigastt.speech.stability import PartialResult
+from gigastt.speech.draft import PartialResult
 from gigastt.speech.stream import FinalResult
-from gigastt.workers.tracks import Track
+from gigastt.speech.tokens import Word
+from gigastt.workers.streams import Track
 
 
 def partial_message(track: Track, result: PartialResult) -> Partial:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import TypeVar
 
-from gigastt.speech.hypothesis import Window
+from gigastt.speech.tokens import Window
 
 MIN_PARTIAL_SECONDS = 0.3  # cadence of one stream's partials on an idle worker
 FIRST_PARTIAL_SECONDS = 0.1  # the same before the first word: windows are short, and somebody waits for a sign

@@ -11,8 +11,8 @@ import pytest
 from gigastt.audio.decode import decode
 from gigastt.audio.timeline import Hole
 from gigastt.cli.main import run
-from gigastt.speech.hypothesis import Word
 from gigastt.speech.recognizer import Recognizer
+from gigastt.speech.tokens import Word
 from gigastt.transcribe import Recording, load_recognizer
 from tests.clips import normalise
 from tests.shared import require_shared

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from gigastt.cli.output import OutputForm, write_transcript
-from gigastt.speech.hypothesis import Word
+from gigastt.speech.tokens import Word
 from gigastt.transcribe import Segment
 
 HELLO = Segment("Привет, мир.", (Word("Привет,", 0.32, 0.71, 0.97), Word("мир.", 0.8, 1.1, 0.5)), 0.32, 1.1, 0.735)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gigastt.gateway.connections import MOST_REFUSED
+from gigastt.gateway.server.caps import MOST_REFUSED
 from tests.clips import load_clips
 from tests.live_client import LiveClient, live_client, transcribe_live
 from tests.server import ServerProcess

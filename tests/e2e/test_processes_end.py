@@ -27,7 +27,7 @@ def test_a_stopped_worker_ends_with_a_killed_server_and_the_next_one_finds_no_se
         socket.create_connection(("127.0.0.1", server.port)) as client,
     ):
         workers = server.worker_pids()
-        decoders = children_of(server.pid, "gigastt.gateway.decoder")
+        decoders = children_of(server.pid, "gigastt.gateway.files.decoder")
         assert len(workers) == 2
         for pid in workers:
             os.kill(pid, signal.SIGSTOP)
@@ -49,7 +49,7 @@ def segments_of(pid: int) -> list[str]:
 
 def test_no_process_of_a_server_leaves_a_core_file() -> None:
     with ServerProcess("--pool-size", "1") as server:
-        pids = [server.pid, *server.worker_pids(), *children_of(server.pid, "gigastt.gateway.decoder")]
+        pids = [server.pid, *server.worker_pids(), *children_of(server.pid, "gigastt.gateway.files.decoder")]
         assert len(pids) >= 3
         assert [core_limit(pid) for pid in pids] == [1] * len(pids)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gigastt.speech.activity import BLOCK_FRAMES, FULL_LEVEL, STATE_BYTES, ActivityDetector
-from gigastt.speech.hypothesis import Features
+from gigastt.speech.tokens import Features
 from tests.fakes.recognizer import LOUD
 
 

@@ -22,8 +22,8 @@ from gigastt.ipc.messages import (
     ToGateway,
 )
 from gigastt.speech.activity import ActivityDetector
-from gigastt.speech.hypothesis import Samples
 from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.speech.tokens import Samples
 from gigastt.workers.engine import Engine
 from tests.fakes.detector import LoudnessDetector
 from tests.fakes.recognizer import FakeRecognizer, silence, tone

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from gigastt.gateway.app import create_app
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.server import Server, bind
+from gigastt.gateway.server.listener import Server, bind
 from tests.waiting import wait_until
 
 LOCAL = "http://127.0.0.1:9876"

@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from gigastt.gateway.admission import Admission
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.routing import Router, Sink
-from gigastt.gateway.track import Track
+from gigastt.gateway.pool.admission import Admission
+from gigastt.gateway.pool.binding import Track
+from gigastt.gateway.pool.routing import Router, Sink
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import Ready, Stats, ToGateway, ToWorker
 from tests.fakes.scripted import POISON, FakeRecognizer, Poisoned

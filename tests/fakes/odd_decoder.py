@@ -21,7 +21,7 @@ import numpy as np
 
 from gigastt.audio.pcm import Samples
 from gigastt.errors import InvalidAudio
-from gigastt.gateway.decoder_template import main
+from gigastt.gateway.files.decoder_template import main
 
 MINUTE = np.zeros(60 * 16_000, np.int16)
 WANTED_BYTES = 1_000_000

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, cast
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gigastt.config import Limits, Settings
-from gigastt.gateway.admission import Admission
 from gigastt.gateway.context import AppContext, ServedModel
-from gigastt.gateway.events import Event, FinalEvent, HoleEvent
 from gigastt.gateway.metrics import Metrics
+from gigastt.gateway.pool.admission import Admission
+from gigastt.gateway.pool.events import Event, FinalEvent, HoleEvent
 from gigastt.ipc.messages import WireWord
 
 if TYPE_CHECKING:
-    from gigastt.gateway.decoder import DecodedFile, Decoder
-    from gigastt.gateway.pool import Pool
+    from gigastt.gateway.files.decoder import DecodedFile, Decoder
+    from gigastt.gateway.pool.pool import Pool
 
 
 @dataclass

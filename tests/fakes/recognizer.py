@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gigastt.errors import InferenceError
-from gigastt.speech.hypothesis import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window
+from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window
 from gigastt.speech.vocabulary import Vocabulary
 
 POISON_HZ = 7_800.0

@@ -16,7 +16,7 @@ from gigastt.ipc.blackbox import BlackBox
 from gigastt.ipc.messages import Audio, Closed, StreamId, ToGateway, ToWorker, decode_to_gateway, encode_message
 from gigastt.ipc.packets import PacketDecoder, encode_packet
 from gigastt.models.store import resolve
-from gigastt.speech.hypothesis import Samples
+from gigastt.speech.tokens import Samples
 from gigastt.workers.config import WorkerConfig
 
 Message = TypeVar("Message")

@@ -21,8 +21,8 @@ from typing import Any, cast
 import uvloop
 
 from gigastt.config import Limits
-from gigastt.gateway.deadlines import Deadlines
-from gigastt.gateway.live import run_live
+from gigastt.gateway.api.native_ws import run_live
+from gigastt.gateway.server.deadlines import Deadlines
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.pool import FakePool, Fakes

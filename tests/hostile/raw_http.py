@@ -15,8 +15,8 @@ import uvloop
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gigastt.gateway.deadlines import Deadlines
-from gigastt.gateway.server import Server, bind
+from gigastt.gateway.server.deadlines import Deadlines
+from gigastt.gateway.server.listener import Server, bind
 from tests.waiting import wait_until
 
 Arguments = ParamSpec("Arguments")

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from benchmarks.hostile.peer import BINARY, PING, PONG, TEXT, Target, frame
-from gigastt.gateway.live import run_live
+from gigastt.gateway.api.native_ws import run_live
 from tests.fakes.gateway import serving
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.pool import FakePool, Fakes

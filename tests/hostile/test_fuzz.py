@@ -11,7 +11,7 @@ import os
 import httpx
 
 from gigastt.gateway.app import create_app
-from gigastt.gateway.deadlines import Deadlines
+from gigastt.gateway.server.deadlines import Deadlines
 from tests.fakes.pool import Fakes
 from tests.hostile.fuzz import fuzz
 from tests.hostile.raw_http import noting, on_uvloop

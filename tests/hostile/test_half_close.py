@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from gigastt.gateway.deadlines import Deadlines
-from gigastt.gateway.events import Event
+from gigastt.gateway.pool.events import Event
+from gigastt.gateway.server.deadlines import Deadlines
 from tests.fakes.gateway import serving
 from tests.fakes.pool import Fakes, FakeTranscriber, final
 from tests.hostile.proxies import find

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from gigastt.gateway.http_connection import HttpConnection
+from gigastt.gateway.server.http_protocol import HttpConnection
 from tests.fakes.gateway import serving
 from tests.fakes.pool import Fakes
 from tests.hostile.raw_http import Bench, noting, on_uvloop

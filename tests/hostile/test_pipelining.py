@@ -12,8 +12,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from gigastt.config import Limits
-from gigastt.gateway.deadlines import Deadlines
-from gigastt.gateway.http_connection import HttpConnection
+from gigastt.gateway.server.deadlines import Deadlines
+from gigastt.gateway.server.http_protocol import HttpConnection
 from tests.fakes.gateway import serving
 from tests.fakes.pool import Fakes
 from tests.hostile.raw_http import noting, on_uvloop, read

@@ -8,8 +8,8 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-from gigastt.gateway.deadlines import Deadlines
-from gigastt.gateway.sse import encode_block, event_fields
+from gigastt.gateway.api.native_sse import encode_block, event_fields
+from gigastt.gateway.server.deadlines import Deadlines
 from tests.fakes.gateway import serving
 from tests.fakes.pool import Fakes, FakeTranscriber, final
 from tests.waiting import wait_until

@@ -17,11 +17,11 @@ import websockets
 from websockets.frames import Frame, Opcode
 
 from gigastt.config import Limits
-from gigastt.gateway.deadlines import Deadlines
-from gigastt.gateway.live import LiveConnection, run_live
-from gigastt.gateway.session import Session
-from gigastt.gateway.ws_connection import WebSocketConnection
-from gigastt.gateway.ws_patience import Allowance
+from gigastt.gateway.api.native_ws import LiveConnection, run_live
+from gigastt.gateway.pool.session import Session
+from gigastt.gateway.server.deadlines import Deadlines
+from gigastt.gateway.server.ws_patience import Allowance
+from gigastt.gateway.server.ws_protocol import WebSocketConnection
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.pool import FakePool, Fakes

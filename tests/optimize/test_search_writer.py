@@ -9,9 +9,9 @@ import pytest
 
 from gigastt.errors import ModelInvalid
 from gigastt.optimize.search_writer import UnknownGraph, write_search_weights
+from gigastt.speech.mapped_search import WeightNetwork, choose_network
 from gigastt.speech.model import Triplet
-from gigastt.speech.search_weights import WeightNetwork, choose_network
-from gigastt.speech.transducer import RunNetwork
+from gigastt.speech.search import RunNetwork
 from tests.fakes.triplet import write_decoder, write_joint, write_triplet
 from tests.recordings import DEMO_MODEL, files_in
 

@@ -12,9 +12,9 @@ import pytest
 from gigastt.optimize import optimize
 from gigastt.optimize.words import CLIPS, WordComparison, compare_words, edit_distance, read_clip
 from gigastt.speech.features import log_mel
-from gigastt.speech.hypothesis import Window, group_words
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
+from gigastt.speech.tokens import Window, group_words
 from tests.shared import require_shared
 
 DEMO = Path(__file__).resolve().parents[2] / "gigastt" / "models" / "demo"

@@ -18,10 +18,10 @@ import pytest
 from gigastt.audio.pcm import Samples
 from gigastt.audio.shared import SharedSegment
 from gigastt.config import DEMO_MODEL, Settings
-from gigastt.gateway.events import Event, FinalEvent, PartialEvent, SegmentFailedEvent
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool import Pool
-from gigastt.gateway.session import Session, SessionOptions, transcribe_segment
+from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, SegmentFailedEvent
+from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.session import Session, SessionOptions, transcribe_segment
 from tests.fakes.worker import demo_config
 from tests.waiting import wait_until
 

@@ -19,10 +19,10 @@ import uvloop
 from gigastt.audio.shared import SharedSegment
 from gigastt.config import Settings
 from gigastt.errors import CapacityTimeout, WorkerBootFailed
-from gigastt.gateway.events import FinalEvent, PartialEvent, SegmentFailedEvent
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool import Pool
-from gigastt.gateway.session import Session, SessionOptions, transcribe_segment
+from gigastt.gateway.pool.events import FinalEvent, PartialEvent, SegmentFailedEvent
+from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.session import Session, SessionOptions, transcribe_segment
 from tests.fakes.scripted import POISON, speech, transcript
 from tests.fakes.scripted_worker import COMPUTE, HANG_UP, RUBBISH, SLEEP, SPIN, WAIT
 from tests.waiting import wait_until

@@ -30,10 +30,10 @@ from gigastt.ipc.messages import (
     StreamOptions,
     ToGateway,
 )
-from gigastt.speech import pump
-from gigastt.speech.hypothesis import Samples
+from gigastt.speech import recording as pump
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
+from gigastt.speech.tokens import Samples
 from tests.clips import load_clips
 from tests.fakes.worker import WorkerClient, demo_config, spawn_worker
 

@@ -21,7 +21,7 @@ from gigastt.speech.activity import (
     Row,
 )
 from gigastt.speech.features import log_mel
-from gigastt.speech.hypothesis import Features, Samples
+from gigastt.speech.tokens import Features, Samples
 from tests.shared import require_shared
 
 MODEL = ActivityModel.load()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.speech.gate import DEPTH, RELEASE, Gate
-from gigastt.speech.hypothesis import Features
+from gigastt.speech.tokens import Features
 
 SPEECH, UNSURE, NOTHING = 250, 80, 10
 

@@ -12,9 +12,9 @@ import pytest
 
 from gigastt.speech.activity import ActivityDetector, ActivityModel
 from gigastt.speech.commit import MAX_RESUME_BYTES
-from gigastt.speech.hypothesis import SAMPLE_RATE, Samples
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.speech.tokens import SAMPLE_RATE, Samples
 from tests.recordings import DEMO_MODEL, files_in
 from tools.activity.channels import to_samples
 from tools.activity.music import music

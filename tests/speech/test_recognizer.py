@@ -10,8 +10,8 @@ import pytest
 from gigastt.errors import InferenceError, ModelInvalid
 from gigastt.optimize.search_writer import write_search_weights
 from gigastt.speech.features import log_mel
-from gigastt.speech.hypothesis import Hypothesis, Window, group_words, join_pieces
 from gigastt.speech.recognizer import MAX_WINDOW_FRAMES, Recognizer, Transcriber
+from gigastt.speech.tokens import Hypothesis, Window, group_words, join_pieces
 from tests.fakes.recognizer import FakeRecognizer
 from tests.fakes.triplet import write_encoder, write_triplet
 from tests.recordings import DEMO_MODEL, bundled_clips, files_in, samples_of

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from gigastt.speech.activity import ActivityDetector, ActivityModel, Row
 from gigastt.speech.analysis import BLOCK_SAMPLES
 from gigastt.speech.commit import Commit
-from gigastt.speech.hypothesis import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window, Word
 from gigastt.speech.segmenter import ROOM_BLOCKS
 from gigastt.speech.stream import FinalResult, Stream, StreamSettings
+from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window, Word
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 MUMBLED = range(1_000, 1_700)  # feature frames of the client's audio in which the fake recogniser hears no word

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gigastt.errors import InferenceError, ModelInvalid
-from gigastt.speech.hypothesis import Hypothesis, Window
+from gigastt.speech.tokens import Hypothesis, Window
 from gigastt.workers.canary import capacity_of, make_sound, run_canary, time_pass
 from gigastt.workers.engine import Engine
 from tests.fakes.engine_bench import Bench, open_stream

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gigastt.errors import ProtocolViolation
 from gigastt.ipc.messages import Audio, Cancel, Closed, Failed, Final, Finish, Progress, StreamId
-from gigastt.speech.hypothesis import Samples
+from gigastt.speech.tokens import Samples
 from tests.fakes.cuts import cut_at
 from tests.fakes.engine_bench import PITCHES, Bench, endpoint, speech
 from tests.fakes.recognizer import POISON_HZ, same_word, silence, tone

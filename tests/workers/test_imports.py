@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-_LIST = "import sys, gigastt.workers.main; print(*sys.modules)"
+_LIST = "import sys, gigastt.workers.process; print(*sys.modules)"
 
 
 @pytest.mark.slow

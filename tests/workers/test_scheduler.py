@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from gigastt.speech.hypothesis import Window
+from gigastt.speech.tokens import Window
 from gigastt.workers.scheduler import FIRST_COST, FIRST_PARTIAL_SECONDS, PARTIAL_SHARE, Scheduler, Turn, choose_batch
 
 

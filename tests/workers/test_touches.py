@@ -8,7 +8,7 @@ import pytest
 
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import StreamId
-from gigastt.speech.hypothesis import Features
+from gigastt.speech.tokens import Features
 from tests.fakes.detector import LoudnessDetector
 from tests.fakes.engine_bench import PITCHES, Bench, endpoint, speech
 from tests.fakes.recognizer import silence

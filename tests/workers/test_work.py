@@ -9,7 +9,7 @@ import numpy as np
 from gigastt.ipc.messages import Audio, OpenStream, Progress, Stats, StreamId, StreamOptions, ToGateway
 from gigastt.workers.heartbeat import Heartbeat
 from gigastt.workers.inbox import Inbox
-from gigastt.workers.main import MESSAGES_PER_STEP, work
+from gigastt.workers.process import MESSAGES_PER_STEP, work
 from tests.fakes.engine_bench import Bench
 
 

@@ -26,8 +26,8 @@ import numpy as np
 
 from gigastt.speech.activity import BLOCK_FRAMES, UNIT_FRAMES, ActivityDetector, ActivityModel
 from gigastt.speech.features import log_mel
-from gigastt.speech.hypothesis import Samples
 from gigastt.speech.segmenter import Cut, Segmenter
+from gigastt.speech.tokens import Samples
 from tools.activity.channels import SAMPLE_RATE, Waveform, from_decibels, normalise, telephone, to_samples
 from tools.activity.mixtures import Labels, label_speech
 from tools.activity.noises import NOISES, babble

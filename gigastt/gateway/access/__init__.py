@@ -1,0 +1,1 @@
+"""Access: who may ask for what, before any handler runs."""

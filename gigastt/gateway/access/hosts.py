@@ -1,0 +1,48 @@
+"""Hosts: which names the server answers to.
+
+A page that points its own name at this machine's address (DNS rebinding) is of the same origin as the server in
+the browser's eyes; only `Host` gives it away. Pure, except that `own_names` asks the kernel once, at start; never
+the DNS, which may be slow or somebody else's.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable, Sequence
+
+from gigastt.gateway.access.addresses import parse_address
+
+_HOST = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.%]+\])(?::[0-9]{0,5})?", re.IGNORECASE)
+
+
+def own_names() -> set[str]:
+    """Return this machine's own names: its host name, short and whole, and its name in mDNS."""
+    whole = socket.gethostname().lower().rstrip(".")
+    short = whole.partition(".")[0]
+    return {whole, short, f"{short}.local"} - {""}
+
+
+class HostPolicy:
+    """A loopback bind answers to loopback names; any other also to this machine's names and to addresses."""
+
+    def __init__(self, allowed: Iterable[str], *, loopback_bind: bool, names: Iterable[str] = ()) -> None:
+        """Args:
+        allowed: further names, as in `--allowed-host`; a reverse proxy may pass them on to a loopback bind too.
+        names: this machine's own (`own_names`).
+        """
+        self._loopback_bind = loopback_bind
+        self._names = {name.lower().rstrip(".") for name in allowed} | {"localhost"}
+        if not loopback_bind:
+            self._names |= {name.lower() for name in names}
+
+    def allows(self, hosts: Sequence[str]) -> bool:
+        """Decide over the values of all `Host` headers of a request; there must be exactly one."""
+        match = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if match is None:
+            return False
+        name = match["name"].lower().rstrip(".")
+        if name in self._names or name.strip("[]") in self._names:
+            return True
+        address = parse_address(name)
+        return address is not None and (address.is_loopback or not self._loopback_bind)

@@ -1,0 +1,1 @@
+"""The API: conversations with clients, one file a dialect."""

@@ -1,0 +1,202 @@
+"""Uploads: a whole file in the body of one request, its transcript in one answer.
+
+    body, counted → a turn to be decoded → shared segment, counted → a turn, and a place in the pool → workers → JSON
+
+Runs in the task of its request. However it ends (answer, error, the client hangs up, the server stops), the body,
+the segment, the turns and the place are given back. The body is bytes of unknown kind: its content decides, not its
+`Content-Type`. A place, which live sessions need as well, is held only while words are being recognised; uploads leave
+some of them to live sessions, and each client leaves some of all to the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope
+
+from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.errors import CapacityTimeout
+from gigastt.gateway.api.wire import gap_fields, word_fields
+from gigastt.gateway.files.bodies import Bodies, Upload
+from gigastt.gateway.files.shares import Patience, Room, Slots
+from gigastt.gateway.middleware import ClientGone
+from gigastt.gateway.pool.events import Event, FinalEvent, HoleEvent, SegmentFailedEvent, WindowFailedEvent
+from gigastt.gateway.responses import JSONResponse
+from gigastt.log import get_logger
+
+if TYPE_CHECKING:
+    from gigastt.gateway.context import AppContext
+
+log = get_logger(__name__)
+
+Result = TypeVar("Result")
+
+DECODERS: Final = 4  # at once; more than cores, so that a short file need not wait for long ones
+_DECODERS_OF_CLIENT = 2
+_RESERVED_BYTES = 16 * 1024 * 1024  # of shared memory, by files that are being decoded, ahead of their samples
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """A file that is being recognised: its length in seconds, and what comes out."""
+
+    duration: float
+    events: AsyncGenerator[Event, None]
+
+
+class Uploads:
+    """`POST /v1/transcribe`, and what it shares with `sse`."""
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self._bodies = Bodies(lambda: context.limits.body_limit_bytes)
+        self._segments = Room(lambda: _longest_segment(context.limits.max_audio_secs), "shared memory")
+        self._decoding = Slots(lambda: DECODERS, lambda: _DECODERS_OF_CLIENT)
+        self._recognising = Slots(self._places, lambda: -(-self._places() // 2))
+        context.pool.drain_listeners.add(self._begin_drain)
+
+    async def transcribe(self, request: Request) -> Response:
+        """`POST /v1/transcribe`: the whole transcript."""
+        with await self.receive_body(request.scope, request.receive) as upload:
+            return JSONResponse(await until_hung_up(request.receive, self._transcribe(upload)))
+
+    async def receive_body(self, scope: Scope, receive: Receive) -> Upload:
+        """Read a body into memory; raises as `Bodies.receive` does."""
+        return await self._bodies.receive(scope, receive)
+
+    @asynccontextmanager
+    async def recognise(self, upload: Upload, *, partials: bool) -> AsyncIterator[Recognition]:
+        """Decode, wait for a place, and recognise; give everything back at the end.
+
+        Raises:
+            CapacityTimeout, ShuttingDown: no turn or no place in time, or no memory.
+            InvalidAudio, AudioTooLong: not a file to recognise.
+        """
+        context = self._context
+        limits = context.limits
+        patience = Patience(limits.pool_checkout_timeout_secs)
+        async with AsyncExitStack() as stack:
+            memory = self._segments.hold(upload.client)
+            stack.callback(memory.release)
+            descriptor = self._bodies.files.hold(upload.client)
+            stack.callback(descriptor.release)
+            async with self._turn(self._decoding, upload, patience):
+                descriptor.change_to(1)
+                file = await context.decoder.decode(upload.open(), limits.max_audio_secs, memory.change_to)
+            stack.callback(file.unlink)
+            upload.close()
+            await stack.enter_async_context(self._turn(self._recognising, upload, patience))
+            async with patience.waiting() as left:
+                await stack.enter_async_context(context.pool.admit(left))
+            recognised = await stack.enter_async_context(
+                aclosing(context.transcribe(file, upload.request_id, partials=partials))
+            )
+            events = await stack.enter_async_context(aclosing(_tell_first(file.holes, recognised)))
+            yield Recognition(file.seconds, events)
+
+    @asynccontextmanager
+    async def _turn(self, slots: Slots, upload: Upload, patience: Patience) -> AsyncIterator[None]:
+        """Hold a slot; count it where there was none in time."""
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(slots.hold(upload.client, patience))
+            except CapacityTimeout:
+                self._context.metrics.pool_timeouts.inc()
+                raise
+            yield
+
+    def _places(self) -> int:
+        """Count the places that uploads may take: a quarter is left to live sessions."""
+        return self._context.pool.total * 3 // 4
+
+    def _begin_drain(self) -> None:
+        self._decoding.close()
+        self._recognising.close()
+
+    async def _transcribe(self, upload: Upload) -> dict[str, Any]:
+        async with self.recognise(upload, partials=False) as recognition:
+            transcript = Transcript()
+            async for event in recognition.events:
+                transcript.add(event)
+            return transcript.fields(recognition.duration)
+
+
+class Transcript:
+    """The finals of one file, put together."""
+
+    def __init__(self) -> None:
+        self._finals: list[FinalEvent] = []
+        self._gaps: list[dict[str, Any]] = []
+
+    def add(self, event: Event) -> None:
+        """Take the next event; only finals and declared gaps leave a trace."""
+        if isinstance(event, FinalEvent) and event.text:
+            self._finals.append(event)
+        elif isinstance(event, WindowFailedEvent | SegmentFailedEvent | HoleEvent):
+            self._gaps.append(gap_fields(event))
+
+    def fields(self, duration: float) -> dict[str, Any]:
+        """Return the transcript as JSON; `failed` only where a span of the file has no words."""
+        fields: dict[str, Any] = {
+            "text": " ".join(final.text for final in self._finals),
+            "words": [word_fields(word) for final in self._finals for word in final.words],
+            "duration": round(duration, 3),
+            "segments": [_segment_fields(final) for final in self._finals],
+        }
+        if self._gaps:
+            fields["failed"] = self._gaps
+        return fields
+
+
+async def _tell_first(holes: Sequence[HoleEvent], events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+    """Yield what is known of a file beforehand, then what comes out of it."""
+    for hole in holes:
+        yield hole
+    async for event in events:
+        yield event
+
+
+async def until_hung_up(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
+    """Run `work`, once the body is read; cancel it when the client hangs up.
+
+    Raises:
+        ClientGone: it did.
+    """
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_hang_up(receive))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            log.info("client_hung_up")
+            raise ClientGone
+        return working.result()
+    finally:
+        working.cancel()
+        watching.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+async def _hang_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _longest_segment(max_seconds: float) -> int:
+    """Return the bytes of shared memory that one client's files may take: those of the longest one."""
+    return round(2 * SAMPLE_RATE * max_seconds) + _RESERVED_BYTES
+
+
+def _segment_fields(final: FinalEvent) -> dict[str, Any]:
+    return {
+        "text": final.text,
+        "start": final.start,
+        "end": final.end,
+        "confidence": final.confidence,
+        "words": [word_fields(word) for word in final.words],
+    }

@@ -1,0 +1,1 @@
+"""Files: bodies of uploads, and their way to samples."""

@@ -1,0 +1,208 @@
+"""Bodies: a whole file in the body of one request, until a decoder has read it.
+
+    request ─► a few kilobytes in the gateway's own memory ─► more: a file in anonymous memory ─► handed to a decoder
+
+Bytes and files are counted, in all and for each client, and so is the time that a body takes. Used by `uploads` in the
+task of its request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import resource
+from collections.abc import Callable, Hashable
+from typing import Final, Self
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope
+
+from gigastt.errors import BadRequest, EmptyBody, InvalidAudio, PayloadTooLarge, RequestTimeout
+from gigastt.gateway.files.shares import Holding, Room
+from gigastt.gateway.middleware import ClientGone, exchange_of
+
+MOST_BYTES_WITHOUT_FILE: Final = 8 * 1024
+GRACE_SECONDS: Final = 300.0  # for the first bytes of a body, as slow as `http_connection` lets them come
+LEAST_BYTES, LEAST_SECONDS = 4 * 1024 * 1024, 60.0  # after that, so many bytes in so long: half a megabit a second
+_HOW = "Send the file itself as the body, for example: curl --data-binary @FILE"
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+class Upload:
+    """A body, and what it holds of the rooms of all.
+
+    Attributes:
+        client: whose it is, for shares.
+        request_id: its request's.
+    """
+
+    def __init__(self, client: Hashable, request_id: str, held_bytes: Holding, held_files: Holding) -> None:
+        self.client = client
+        self.request_id = request_id
+        self.size = 0
+        self._bytes = held_bytes
+        self._files = held_files
+        self._small = bytearray()
+        self._descriptor = -1
+
+    def append(self, piece: bytes) -> None:
+        """Keep the next bytes.
+
+        Raises:
+            CapacityTimeout: bodies of this client, or of all, fill the room.
+        """
+        self._bytes.change_to(self.size + len(piece))
+        self.size += len(piece)
+        if self._descriptor < 0 and self.size <= MOST_BYTES_WITHOUT_FILE:
+            self._small += piece
+            return
+        self._write(piece)
+
+    def open(self) -> int:
+        """Return the descriptor of a file with the whole body, which changes no more; it is this object's to close.
+
+        Raises:
+            CapacityTimeout: there are too many files already.
+        """
+        self._write(b"")
+        fcntl.fcntl(self._descriptor, fcntl.F_ADD_SEALS, _SEALS)
+        return self._descriptor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the memory, unless another process still holds it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self._small.clear()
+        self._bytes.release()
+        self._files.release()
+
+    def _write(self, piece: bytes) -> None:
+        """Write to the file, which holds everything from its beginning."""
+        if self._descriptor < 0:
+            self._files.change_to(1)
+            self._descriptor = os.memfd_create("gigastt-upload", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            piece = bytes(self._small) + piece
+            self._small.clear()
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+
+class Bodies:
+    """Receives bodies, as many as there is room for.
+
+    Args:
+        limit: the most bytes of a body.
+        grace: how long a body may take before it has to come at a pace, in seconds.
+    """
+
+    def __init__(self, limit: Callable[[], int], grace: float = GRACE_SECONDS) -> None:
+        self.bytes = Room(limit, "memory")
+        self.files = Room(most_files, "files")
+        self._limit = limit
+        self._grace = grace
+
+    async def receive(self, scope: Scope, receive: Receive) -> Upload:
+        """Read a body, no further than the limit.
+
+        Raises:
+            PayloadTooLarge: it is longer, or says so beforehand.
+            EmptyBody: there is nothing in it.
+            InvalidAudio: it is a file wrapped or packed in something else.
+            RequestTimeout: it comes too slowly.
+            CapacityTimeout: bodies of this client, or of all, fill the room.
+            ClientGone: the client hung up.
+        """
+        headers = Headers(scope=scope)
+        if _announced_length(headers) > self._limit():
+            raise _too_large(self._limit())
+        refuse_encoding(headers)
+        exchange = exchange_of(scope)
+        client = exchange.client
+        upload = Upload(client, exchange.request_id, self.bytes.hold(client), self.files.hold(client))
+        try:
+            await self._fill(upload, headers, receive)
+        except BaseException as exc:
+            upload.close()
+            if isinstance(exc, TimeoutError):
+                raise RequestTimeout("The body came too slowly.") from exc
+            raise
+        return upload
+
+    async def _fill(self, upload: Upload, headers: Headers, receive: Receive) -> None:
+        clock = asyncio.get_running_loop().time
+        first_deadline = clock() + self._grace
+        mark = LEAST_BYTES
+        async with asyncio.timeout_at(first_deadline) as deadline:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                piece: bytes = message.get("body", b"")
+                if upload.size + len(piece) > self._limit():
+                    raise _too_large(self._limit())
+                if not upload.size:
+                    refuse_wrapping(piece, headers)
+                upload.append(piece)
+                if not message.get("more_body", False):
+                    break
+                if upload.size >= mark:
+                    mark = upload.size + LEAST_BYTES
+                    deadline.reschedule(max(first_deadline, clock() + LEAST_SECONDS))
+        if not upload.size:
+            raise EmptyBody(f"The request has no body. {_HOW}")
+
+
+def most_files() -> int:
+    """Return how many files the uploads of one client may have open: two shares are a quarter of what is left.
+
+    Connections take three quarters of the descriptors at most (`connections.most_connections`); of the rest, uploads
+    leave more than half to workers, connections that are being refused, and files of the server's own.
+    """
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if descriptors < 0 else max(1, (descriptors - descriptors * 3 // 4) // 8)
+
+
+def refuse_encoding(headers: Headers) -> None:
+    """Refuse a body that says of itself that it is compressed.
+
+    Raises:
+        InvalidAudio: it does.
+    """
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise InvalidAudio(f"A body with Content-Encoding is not unpacked. {_HOW}")
+
+
+def refuse_wrapping(beginning: bytes, headers: Headers) -> None:
+    """Refuse a body that is plainly no audio file but may hold one, by its first bytes.
+
+    Raises:
+        InvalidAudio: it is a form, an archive or text; the message says what to send.
+    """
+    if beginning.startswith(b"--") and headers.get("content-type", "").lower().startswith("multipart/"):
+        raise InvalidAudio(f"This is a form (multipart/form-data), not an audio file. {_HOW}")
+    if beginning.startswith((b"\x1f\x8b", b"PK\x03\x04")):
+        raise InvalidAudio(f"This is a compressed file, not an audio file. {_HOW}")
+    if beginning[:64].lstrip().startswith((b"{", b"[", b"data:")):
+        raise InvalidAudio(f"This is text, not an audio file. {_HOW}")
+
+
+def _announced_length(headers: Headers) -> int:
+    """Return what `Content-Length` says, 0 where it says nothing; the parser has checked that it is a number."""
+    length = headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit()):
+        raise BadRequest("Content-Length must be a number.")
+    return int(length[:20])
+
+
+def _too_large(limit: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is over {limit} bytes, the most this server takes.")

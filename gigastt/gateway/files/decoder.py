@@ -1,0 +1,327 @@
+"""The decoder: untrusted container bytes to samples in shared memory, each upload in a process of its own.
+
+Owns the template, the process from which those processes are forked (`decoder_template`), and the segments until they
+are handed out. Runs on the event loop; blocks nowhere. Whatever happens to a process (a crash, a limit, a client that
+hangs up) ends as an answer about that one file, and leaves neither process nor segment behind. An end that the file
+did not cause is tried once more, and then is a reason to come back later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from gigastt import sandbox
+from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.audio.shared import SHARED_MEMORY, SharedSegment, remove_leftovers
+from gigastt.errors import AudioTooLong, CapacityTimeout, InternalError, InvalidAudio, RequestError
+from gigastt.gateway.files.decoder_job import BASE_CPU_SECONDS, NOT_ENTERED, Job
+from gigastt.gateway.pool.events import HoleEvent
+from gigastt.log import get_logger
+from gigastt.processes import python_command, spawn_child
+
+log = get_logger(__name__)
+
+LEAST_BYTES: Final = 16  # of a file: a shorter one is no audio of any format
+PATIENCE_SECONDS: Final = 60.0  # by the clock; more with every second of audio, as for processor time
+_LEAST_PACE = 2.0  # seconds of audio a second, on a machine that is busy with other things
+_LOOK_SECONDS = 0.2  # between two looks at how far a process is
+_END_SECONDS = 5.0  # for a process to be killed and reaped
+BYTES_PER_CPU_SECOND: Final = 10_000_000  # a quiet file is read twice before any audio comes out of it
+_MAX_REPORT_BYTES = 4096
+_MAX_STATUS_BYTES = 16
+_RETRY_AFTER_MS = 5_000
+_ERRORS: dict[str, type[RequestError]] = {cls.code: cls for cls in (InvalidAudio, AudioTooLong, CapacityTimeout)}
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFile:
+    """A decoded upload: the first `samples` of a shared segment, which whoever holds this must `unlink`."""
+
+    segment: SharedSegment
+    samples: int
+    holes: tuple[HoleEvent, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The segment's name, by which a worker attaches it."""
+        return self.segment.name
+
+    @property
+    def seconds(self) -> float:
+        """The length of the audio."""
+        return self.samples / SAMPLE_RATE
+
+    def unlink(self) -> None:
+        """Give the memory back."""
+        self.segment.unlink()
+
+
+class Decoder:
+    """Decodes uploads; how many at once is up to the caller.
+
+    Args:
+        directory: where shared segments live.
+        base_cpu_seconds: processor time that a file gets before any audio has come out of it.
+        patience: how long that may take by the clock, in seconds.
+        command: starts the template.
+    """
+
+    def __init__(
+        self,
+        directory: Path = SHARED_MEMORY,
+        base_cpu_seconds: float = BASE_CPU_SECONDS,
+        patience: float = PATIENCE_SECONDS,
+        command: Sequence[str] = tuple(python_command("gigastt.gateway.files.decoder_main")),
+    ) -> None:
+        self._directory = directory
+        self._base_cpu_seconds = base_cpu_seconds
+        self._patience = patience
+        self._command = command
+        self._template: _Template | None = None
+        self._starting = asyncio.Lock()
+        self._warming: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Remove what dead servers left in shared memory, and start the template."""
+        removed = remove_leftovers(self._directory)
+        if removed:
+            log.info("segments_removed", count=removed)
+        if reason := sandbox.missing():
+            message = "A fault in a decoding library could reach other processes and files of this user."
+            log.warning("decoder_sandbox_incomplete", reason=reason, message=message)
+        self._warming = asyncio.create_task(self._warm())
+
+    async def close(self) -> None:
+        """End the template, and with it every process that decodes."""
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.gather(self._warming, return_exceptions=True)
+        async with self._starting:
+            if self._template is not None:
+                await self._template.kill()
+                self._template = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def decode(
+        self, descriptor: int, max_seconds: float, on_size: Callable[[int], None] = lambda size: None
+    ) -> DecodedFile:
+        """Decode the file behind an open descriptor; the caller may close it afterwards.
+
+        Args:
+            on_size: is told of the bytes of shared memory that the file takes, while they grow and when they are
+                known; what it raises ends the decoding.
+
+        Raises:
+            InvalidAudio: it is not audio, or decoding it broke a limit.
+            AudioTooLong: it holds more than `max_seconds`.
+            CapacityTimeout: shared memory is full, or the machine too busy, or processes were killed.
+        """
+        if os.fstat(descriptor).st_size < LEAST_BYTES:
+            raise InvalidAudio("The file is too short to hold any audio.")
+        for _ in range(2):
+            try:
+                return await self._decode(descriptor, max_seconds, on_size)
+            except _Lost as exc:
+                log.warning("decoder_lost", cause=str(exc))
+        raise CapacityTimeout("The server cannot decode the file now.", retry_after_ms=_RETRY_AFTER_MS)
+
+    async def _decode(self, descriptor: int, max_seconds: float, on_size: Callable[[int], None]) -> DecodedFile:
+        template = await self._find_template()
+        segment = SharedSegment.create(directory=self._directory)
+        try:
+            base = self._base_cpu_seconds + os.fstat(descriptor).st_size / BYTES_PER_CPU_SECOND
+            process = template.fork(Job(max_seconds, base), descriptor, segment.descriptor)
+            try:
+                await self._watch(process, segment, on_size)
+            finally:  # also when the client has hung up, and again if that happened while it was being ended
+                await asyncio.shield(process.end())
+            if process.exit_code is None:
+                await template.kill()  # it has not told, so it is gone or will be
+            file = _read_report(process.report, process.exit_code, segment)
+            on_size(2 * file.samples)
+        except BaseException:
+            segment.unlink()
+            raise
+        return file
+
+    async def _watch(self, process: _Process, segment: SharedSegment, on_size: Callable[[int], None]) -> None:
+        """Wait for a process's end, as long as it makes progress."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while not await process.has_ended(_LOOK_SECONDS):
+            size = segment.size
+            on_size(size)
+            if clock() - began > self._patience + size / 2 / SAMPLE_RATE / _LEAST_PACE:
+                log.warning("decoder_too_slow", seconds=round(clock() - began, 1), size=size)
+                raise CapacityTimeout("The server is too busy to decode the file.", retry_after_ms=_RETRY_AFTER_MS)
+
+    async def _find_template(self) -> _Template:
+        """Return the template; start it where there is none any more."""
+        async with self._starting:
+            if self._template is None or not self._template.alive:
+                if self._template is not None:
+                    await self._template.kill()
+                try:
+                    self._template = await _Template.spawn(self._command)
+                except OSError as exc:
+                    log.error("decoder_not_started", cause=str(exc))
+                    raise _Lost("its process cannot be started") from exc
+            return self._template
+
+    async def _warm(self) -> None:
+        with contextlib.suppress(_Lost):  # the next upload tries again
+            await self._find_template()
+
+
+class _Lost(Exception):
+    """A process ended, or never began, for a reason that is not in its file."""
+
+
+class _Template:
+    """The template process and our end of its socket."""
+
+    def __init__(self, process: asyncio.subprocess.Process, sock: socket.socket) -> None:
+        self._process = process
+        self._socket = sock
+
+    @classmethod
+    async def spawn(cls, command: Sequence[str]) -> _Template:
+        process, ours = await spawn_child(
+            lambda descriptor: (*command, "--fd", str(descriptor)), stdout=asyncio.subprocess.DEVNULL
+        )
+        return cls(process, ours)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None and self._socket.fileno() >= 0
+
+    def fork(self, job: Job, body: int, segment: int) -> _Process:
+        """Have a process forked that does a job.
+
+        Raises:
+            _Lost: the template is gone, or takes no jobs.
+        """
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs:
+            try:
+                socket.send_fds(self._socket, [job.to_json()], [theirs.fileno(), body, segment])
+            except OSError as exc:
+                ours.close()
+                self._socket.close()
+                raise _Lost("the template takes no jobs") from exc
+        return _Process(self, ours)
+
+    async def kill(self) -> None:
+        """End the process, and its children with it, and reap it."""
+        self._socket.close()
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGKILL)
+        await self._process.wait()
+
+
+class _Process:
+    """One process that decodes, as seen over its line.
+
+    Attributes:
+        report: the first line, written by the process itself; b"" when it wrote none.
+        exit_code: the last line, written by the template; None when the template is gone.
+    """
+
+    def __init__(self, template: _Template, line: socket.socket) -> None:
+        self.report = b""
+        self.exit_code: int | None = None
+        self._template = template
+        self._line = line
+        self._reading = asyncio.create_task(self._read())
+
+    async def has_ended(self, timeout: float) -> bool:
+        """Wait so long for the process's end; say whether it has come."""
+        await asyncio.wait({self._reading}, timeout=timeout)
+        return self._reading.done()
+
+    async def end(self) -> None:
+        """Kill the process, if it has not ended, and wait until it is gone: only then is its segment what it is."""
+        if not self._reading.done():
+            with contextlib.suppress(OSError):
+                self._line.shutdown(socket.SHUT_WR)
+            if not await self.has_ended(_END_SECONDS):
+                log.error("decoder_hangs")
+                await self._template.kill()
+            await self._reading
+        self._line.close()
+
+    async def _read(self) -> None:
+        """Read to the end: no end comes before the process is gone, or the template."""
+        loop = asyncio.get_running_loop()
+        beginning = end = b""
+        with contextlib.suppress(OSError):
+            while piece := await loop.sock_recv(self._line, _MAX_REPORT_BYTES):
+                beginning += piece[: _MAX_REPORT_BYTES - len(beginning)]
+                end = (end + piece)[-_MAX_STATUS_BYTES:]
+        lines = beginning.split(b"\n")
+        self.report = lines[0]
+        with contextlib.suppress(ValueError):
+            self.exit_code = int(end.rstrip(b"\n").rpartition(b"\n")[2])
+
+
+def _read_report(report: bytes, exit_code: int | None, segment: SharedSegment) -> DecodedFile:
+    """Believe a report as far as it can be checked: a hostile file may have written it.
+
+    Raises:
+        _Lost: there is none, and it is not the file's fault.
+    """
+    if not report:
+        if exit_code is None or exit_code == -signal.SIGKILL:
+            raise _Lost("its process was killed")
+        if exit_code == NOT_ENTERED:
+            log.error("decoder_sandbox_failed")
+            raise InternalError("The server cannot decode files safely.")
+        log.warning("upload_killed_decoder", exit_code=exit_code)
+        if exit_code in (-signal.SIGPROF, -signal.SIGXCPU):
+            raise InvalidAudio("Decoding the file takes longer than it may.")
+        raise InvalidAudio("The file cannot be decoded.")
+    try:
+        fields: dict[str, Any] = json.loads(report)
+        samples, code = fields.get("samples"), fields.get("code")
+        if isinstance(samples, int) and samples > 0:
+            segment.trim(samples)
+            segment.map(samples)
+            return DecodedFile(segment, samples, _read_holes(fields.get("holes")))
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError):
+        raise InvalidAudio("The file cannot be decoded.") from None  # the process lies
+    message = str(fields.get("message"))[:200]
+    error = _ERRORS.get(code) if isinstance(code, str) else None
+    if error is None:
+        log.error("decoding_failed", kind=message if message.isidentifier() else "")
+        raise InvalidAudio("The file cannot be decoded.")
+    retry_after_ms = fields.get("retry_after_ms")
+    raise error(message, retry_after_ms=retry_after_ms if isinstance(retry_after_ms, int) else None)
+
+
+def _read_holes(holes: Any) -> tuple[HoleEvent, ...]:
+    """Return the spans in which a file has no audio, as far as they are told in the right form.
+
+    Raises:
+        ValueError: they are not.
+    """
+    read = []
+    for start, end, reason in holes or []:
+        read.append(HoleEvent("audio_damaged" if reason == "damaged" else "audio_missing", float(start), float(end)))
+    return tuple(read)

@@ -1,0 +1,1 @@
+"""The pool: workers, sessions and their audio. No HTTP, no JSON."""

@@ -1,0 +1,71 @@
+"""Latency: how long a live client waited, measured at the moment the gateway tells it.
+
+Owned by a session. Times are those of the caller's clock; nothing here decides anything.
+
+- First partial: from the arrival of the audio in which the utterance's first word begins, to the first partial.
+- Final: from the arrival of the last audio the final needed (the end of its speech and the endpoint silence, or
+  the end of the session) to the final.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.gateway.metrics import Metrics
+from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent
+from gigastt.gateway.pool.flow import Arrivals
+
+
+@dataclass(slots=True)
+class _Channel:
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    end: int = 0
+    in_utterance: bool = False
+
+
+class Stopwatch:
+    """The latencies of one session."""
+
+    def __init__(self, metrics: Metrics, channels: int, endpoint_silence_ms: int) -> None:
+        self._metrics = metrics
+        self._endpoint_silence = endpoint_silence_ms * SAMPLE_RATE // 1000
+        self._channels = [_Channel() for _ in range(channels)]
+        self._finished_at: float | None = None
+
+    def heard(self, channel: int, end: int, now: float) -> None:
+        """Samples of a channel up to `end` have arrived."""
+        self._channels[channel].arrivals.mark(end, now)
+        self._channels[channel].end = end
+
+    def finished(self, now: float) -> None:
+        """The session gets no more audio."""
+        self._finished_at = now
+
+    def told(self, event: Event, now: float) -> None:
+        """An event goes to the client."""
+        if isinstance(event, PartialEvent) and event.words:
+            channel = self._channels[event.channel]
+            if not channel.in_utterance:
+                channel.in_utterance = True
+                began = channel.arrivals.at(round(event.words[0].start * SAMPLE_RATE) + 1)
+                if began is not None:
+                    self._metrics.first_partial_seconds.observe(now - began)
+        elif isinstance(event, FinalEvent):
+            channel = self._channels[event.channel]
+            channel.in_utterance = False
+            needed = self._needed_at(channel, event)
+            if needed is not None:
+                self._metrics.final_latency_seconds.observe(now - needed)
+
+    def _needed_at(self, channel: _Channel, event: FinalEvent) -> float | None:
+        match event.reason:
+            case "silence":
+                needed = round(event.end * SAMPLE_RATE) + self._endpoint_silence
+                return channel.arrivals.at(min(needed, channel.end))
+            case "max_duration":
+                return channel.arrivals.at(min(round(event.end * SAMPLE_RATE), channel.end))
+            case "flush":
+                return None
+            case _:
+                return self._finished_at

@@ -1,0 +1,170 @@
+"""One worker process and the gateway's end of its pipe.
+
+An asyncio protocol over a socket pair, on the event loop. Owns the child: spawns it (never forks a Python),
+frames and validates messages, notices its end, kills it. The child inherits the other end of its own pipe, its black
+box, and nothing else, so end-of-file here means that it is gone, and end-of-file there that the gateway is. What the
+child writes to standard error goes straight to ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gigastt.errors import ProtocolViolation
+from gigastt.gateway.pool.lifesigns import ProcessState
+from gigastt.ipc.blackbox import BlackBox, Touch
+from gigastt.ipc.messages import ToGateway, ToWorker, decode_to_gateway, encode_message
+from gigastt.ipc.packets import PacketDecoder, encode_packet
+from gigastt.log import get_logger
+from gigastt.processes import FAULTS, spawn_child
+
+log = get_logger(__name__)
+
+STOP_SECONDS = 2.0
+REAP_SECONDS = 0.5  # from the end of the pipe to the end of the process
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+MessageHandler = Callable[["WorkerProcess", ToGateway], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Why a worker is gone.
+
+    touches: the audio it was looking at, if it crashed or was killed here for misbehaving; none when a signal came
+        from outside.
+    """
+
+    reason: str
+    touches: tuple[Touch, ...] = ()
+
+
+class WorkerProcess(asyncio.Protocol):
+    """A running worker."""
+
+    def __init__(self, index: int, on_message: MessageHandler, on_writable: Callable[[WorkerProcess], None]) -> None:
+        self.index = index
+        self.writable = True
+        self._on_message = on_message
+        self._on_writable = on_writable
+        self._decoder = PacketDecoder()
+        self._lost = asyncio.Event()
+        self._kill_reason: str | None = None
+        self._box: BlackBox
+        self._transport: asyncio.Transport
+        self._process: asyncio.subprocess.Process
+
+    @classmethod
+    async def spawn(
+        cls,
+        index: int,
+        command: Callable[[int], list[str]],
+        on_message: MessageHandler,
+        on_writable: Callable[[WorkerProcess], None],
+    ) -> WorkerProcess:
+        """Start a worker.
+
+        Args:
+            index: its place in the pool.
+            command: the argument vector for a worker that talks on an inherited descriptor; `--box` and the
+                descriptor of its black box are added.
+            on_message: called with each message, in order; a ProtocolViolation it raises kills the worker.
+            on_writable: called when the pipe takes messages again after it was full.
+
+        Raises:
+            OSError: the system cannot start a process.
+        """
+        self = cls(index, on_message, on_writable)
+        box = BlackBox.create()
+        try:
+            self._box = BlackBox(box)
+            process, ours = await spawn_child(lambda fd: [*command(fd), "--box", str(box)], inherit=(box,))
+        finally:
+            os.close(box)
+        self._process = process
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_unix_connection(lambda: self, sock=ours)
+        return self
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, message: ToWorker) -> None:
+        """Send a message; it is buffered while `writable` is false, and dropped when the worker is gone."""
+        if not self._transport.is_closing():
+            self._transport.write(encode_packet(encode_message(message)))
+
+    def kill(self, reason: str) -> None:
+        """End the process at once; `wait` reports the reason."""
+        if self._process.returncode is None:
+            self._kill_reason = self._kill_reason or reason
+            self._process.kill()
+
+    async def wait(self) -> Death:
+        """Wait until the pipe is at its end and the process is reaped."""
+        await self._lost.wait()
+        # A worker that closed its pipe and lives on is of no use.
+        if self._process.returncode is None:
+            try:
+                await asyncio.wait_for(self._process.wait(), REAP_SECONDS)
+            except TimeoutError:
+                self.kill("crashed")
+        code = await self._process.wait()
+        touches = tuple(self._box.read())
+        self._box.close()
+        if self._kill_reason is not None:
+            return Death(self._kill_reason, () if self._kill_reason == "stopped" else touches)
+        # A worker turns a fault's signal that somebody sends it into SIGKILL (`workers.outside`).
+        return Death("killed") if code < 0 and -code not in FAULTS else Death("crashed", touches)
+
+    @property
+    def in_pass(self) -> bool:
+        """Whether the worker is in the middle of a piece of work."""
+        return not self._box.is_empty
+
+    async def stop(self) -> None:
+        """Close the pipe, which ends the worker; kill it when it takes too long."""
+        self._transport.abort()
+        try:
+            await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            self.kill("closed")
+            await self._process.wait()
+        self._box.close()
+
+    def observe(self) -> ProcessState | None:
+        """Ask the kernel about the process; None where it does not tell."""
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123, a fifth of the system calls
+                stat = file.read(1024)
+        except OSError:
+            return None
+        # The second field is the command in parentheses and may contain anything.
+        fields = stat.rpartition(b")")[2].split()
+        return ProcessState(fields[0].decode(), (int(fields[11]) + int(fields[12])) / _TICKS)
+
+    # -- asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for body in self._decoder.feed(data):
+                self._on_message(self, decode_to_gateway(body))
+        except ProtocolViolation as exc:
+            log.error("worker_violation", worker=self.index, pid=self.pid, cause=str(exc))
+            self.kill("violation")
+            self._transport.abort()
+
+    def pause_writing(self) -> None:
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        self._on_writable(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.writable = False
+        self._lost.set()

@@ -1,0 +1,164 @@
+"""Ordering: in which order a session's results are told, and under which number.
+
+A core without I/O or clock, owned by a session. One lane for each channel.
+
+- Finals are numbered as they are released, over all channels.
+- A final without words that no partial announced is not told, except that a flush is always answered, and that the
+  last one a session tells is always the last of its channel, whatever is in it: it says why the session ended.
+- The finals of two channels come in the order in which they end, as far as that is decided: a final waits while
+  the other channel has undecided audio from before its end, but at most `HOLD_SECONDS`, and not when the other
+  channel's current partial already reaches beyond it. What follows a waiting final in its channel waits too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.gateway.pool.events import (
+    EndReason,
+    Event,
+    FinalEvent,
+    FinalReason,
+    PartialEvent,
+    SegmentFailedEvent,
+    WindowFailedEvent,
+)
+from gigastt.ipc.messages import Final, Partial
+
+HOLD_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldFinal:
+    message: Final
+    until: float
+
+
+_Entry: TypeAlias = _HeldFinal | PartialEvent | WindowFailedEvent | SegmentFailedEvent
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One channel.
+
+    decided: seconds; every final still to come most likely ends later.
+    closed: its last final has come.
+    unsaid: that final, if it is not told: it has no words, and no partial announced it.
+    """
+
+    channel: int
+    entries: deque[_Entry] = field(default_factory=deque)
+    decided: float = 0.0
+    announced: bool = False
+    closed: bool = False
+    unsaid: Final | None = None
+
+
+class Sequencer:
+    """The results of one session on their way to the client."""
+
+    def __init__(self, channels: int, first_seq: int = 0) -> None:
+        self.end_reason: EndReason = "stop"
+        self.ended = False  # the last final has been released
+        self._lanes = [_Lane(channel) for channel in range(channels)]
+        self._seq = first_seq
+        self._ends_closing = False  # what was told last is the last final of its channel
+
+    def partial(self, channel: int, message: Partial) -> None:
+        """Take a partial."""
+        lane = self._lanes[channel]
+        event = PartialEvent(channel, message.text, message.words, message.stable, message.as_final)
+        if lane.entries and isinstance(lane.entries[-1], PartialEvent):
+            lane.entries.pop()
+        lane.entries.append(event)
+        lane.announced = True
+        if message.words:
+            lane.decided = max(lane.decided, message.words[-1].end)
+
+    def final(self, channel: int, message: Final, now: float) -> None:
+        """Take a final."""
+        lane = self._lanes[channel]
+        lane.closed = message.reason == "stop"
+        if message.words or lane.announced or message.reason == "flush":
+            lane.entries.append(_HeldFinal(message, now + HOLD_SECONDS))
+        elif lane.closed:
+            lane.unsaid = message
+        lane.announced = False
+        lane.decided = max(lane.decided, message.committed / SAMPLE_RATE)
+
+    def committed(self, channel: int, samples: int) -> None:
+        """Take note that a channel has decided everything before `samples`."""
+        lane = self._lanes[channel]
+        lane.decided = max(lane.decided, samples / SAMPLE_RATE)
+
+    def failed(self, event: WindowFailedEvent | SegmentFailedEvent) -> None:
+        """Take a span without words; a skipped one also takes the place of the final its partial announced."""
+        lane = self._lanes[event.channel]
+        lane.entries.append(event)
+        if isinstance(event, SegmentFailedEvent):
+            lane.announced = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether anything is held back."""
+        return any(lane.entries for lane in self._lanes)
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `release` again although nothing new came; None when nothing waits."""
+        held = [entry.until for lane in self._lanes for entry in lane.entries if isinstance(entry, _HeldFinal)]
+        return min(held, default=None)
+
+    def release(self, now: float) -> list[Event]:
+        """Return what may be told now, in order."""
+        released: list[Event] = []
+        while (lane := self._next_lane(now)) is not None:
+            entry = lane.entries.popleft()
+            if isinstance(entry, _HeldFinal):
+                released.append(self._number(lane.channel, entry.message))
+            else:
+                released.append(entry)
+                self._ends_closing = False
+        if not self.ended and all(lane.closed and not lane.entries for lane in self._lanes):
+            self.ended = True
+            if not self._ends_closing:
+                released.append(self._empty_last())
+        return released
+
+    def _next_lane(self, now: float) -> _Lane | None:
+        """Return the lane whose first entry is next; None when all must wait."""
+        finals: list[tuple[float, _Lane, _HeldFinal]] = []
+        for lane in self._lanes:
+            if not lane.entries:
+                continue
+            entry = lane.entries[0]
+            if not isinstance(entry, _HeldFinal):
+                return lane
+            finals.append((entry.message.end, lane, entry))
+        if not finals:
+            return None
+        end, lane, entry = min(finals, key=lambda item: item[0])
+        others = [other for other in self._lanes if other is not lane and not other.entries]
+        undecided = any(not other.closed and other.decided < end for other in others)
+        return None if undecided and now < entry.until else lane
+
+    def _number(self, channel: int, message: Final) -> FinalEvent:
+        self._ends_closing = message.reason == "stop"
+        reason: FinalReason = self.end_reason if message.reason == "stop" else message.reason
+        seq, self._seq = self._seq, self._seq + 1
+        return FinalEvent(
+            channel, seq, message.text, message.words, message.start, message.end, message.confidence, reason
+        )
+
+    def _empty_last(self) -> FinalEvent:
+        """Return a last final that says why the session ended, when what was told last does not.
+
+        In its channel that was followed by an end without words, so there is always an end that was not told.
+        """
+        unsaid = [lane for lane in self._lanes if lane.unsaid is not None]
+        lane = max(unsaid, key=lambda lane: lane.unsaid.end if lane.unsaid is not None else 0.0)
+        assert lane.unsaid is not None
+        return self._number(lane.channel, lane.unsaid)

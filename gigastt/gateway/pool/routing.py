@@ -1,0 +1,245 @@
+"""Routing: which worker recognises which track, and what happens to tracks when a worker dies.
+
+Owned by the pool, on the event loop; awaits nothing and has no clock. Sends through any object with `send` and
+`writable`, so tests run it without processes.
+
+A new track goes to the worker with the least load: its streams, and its lag in seconds. When a worker dies, its tracks
+go to others at once and are replayed; audio that was the death of two of them is skipped. When the load is uneven by
+the same measure, tracks that have next to nothing to replay move (`balance`), so a pool that lost workers finds its
+balance again; one that has moved stays for a while.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Protocol
+
+from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.gateway.pool.binding import Span, Track, TrackMessage
+from gigastt.ipc.blackbox import Touch
+from gigastt.ipc.messages import StreamId, ToWorker
+from gigastt.log import get_logger
+
+log = get_logger(__name__)
+
+MOVE_SAMPLES = SAMPLE_RATE  # a track moves for balance only with less than this to replay ...
+STAY_SAMPLES = 30 * SAMPLE_RATE  # ... and again only after this much audio
+WORTH_MOVING = 2.0  # how much less load the other worker must have: with less a stream would move to and fro
+
+
+class Carrier(Protocol):
+    """A worker, as far as routing is concerned."""
+
+    index: int
+    writable: bool
+
+    def send(self, message: ToWorker) -> None: ...
+
+
+class Sink(Protocol):
+    """Whoever wants a track's results."""
+
+    def receive(self, track: Track, news: TrackMessage | Span) -> None:
+        """Take a message of the track, or the span that was skipped; there may be room for more audio now."""
+
+
+@dataclass(slots=True, eq=False)
+class _Desk:
+    """One worker's tracks."""
+
+    carrier: Carrier
+    tracks: dict[StreamId, Track] = field(default_factory=dict)
+
+    @property
+    def load(self) -> float:
+        return sum(map(_weight, self.tracks.values()))
+
+
+@dataclass(slots=True, eq=False)
+class _Seat:
+    """A track's place: who listens, and which worker has it under which stream id."""
+
+    sink: Sink
+    desk: _Desk | None = None
+    stream: StreamId | None = None
+    moved_at: int | None = None  # the commit at which it moved for balance last
+
+
+class Router:
+    """All tracks and all workers that can take them."""
+
+    def __init__(self) -> None:
+        self.replays = 0
+        self._ids = count(1)
+        self._desks: dict[Carrier, _Desk] = {}
+        self._seats: dict[Track, _Seat] = {}
+        self._waiting: deque[Track] = deque()  # for any worker
+
+    # -- tracks
+
+    def open(self, track: Track, sink: Sink) -> None:
+        """Bring a track to a worker, now or when there is one."""
+        self._seats[track] = _Seat(sink)
+        self._place(track)
+
+    def pump(self, track: Track) -> None:
+        """Send what may be sent: audio was accepted, or the track was finished."""
+        seat = self._seats.get(track)
+        if seat is None or seat.desk is None:
+            return
+        carrier = seat.desk.carrier
+        while carrier.writable and (message := track.outgoing()) is not None:
+            carrier.send(message)
+
+    def close(self, track: Track) -> None:
+        """Forget a track, wherever it is."""
+        seat = self._seats.get(track)
+        if seat is None:
+            return
+        self._leave(track, seat)
+        del self._seats[track]
+        if track in self._waiting:
+            self._waiting.remove(track)
+
+    @property
+    def most_lag(self) -> int:
+        """Samples not analysed, of the track furthest behind."""
+        return max((track.lag for track in self._seats), default=0)
+
+    @property
+    def tracks(self) -> int:
+        return len(self._seats)
+
+    # -- workers
+
+    def add(self, carrier: Carrier) -> None:
+        """A worker is ready."""
+        self._desks[carrier] = _Desk(carrier)
+        waiting, self._waiting = self._waiting, deque()
+        for track in waiting:
+            self._place(track)
+
+    def remove(self, carrier: Carrier, touches: Iterable[Touch] = ()) -> None:
+        """A worker is gone: replay its tracks on others.
+
+        Args:
+            carrier: the worker.
+            touches: the audio it was looking at when it crashed; none if it was killed from outside.
+        """
+        desk = self._desks.pop(carrier, None)
+        if desk is None:
+            return
+        touched = {touch.stream: Span(touch.start, touch.end) for touch in touches}
+        # 1. Take every track away from it, and find out which audio is guilty.
+        tracks = [track for track in desk.tracks.values() if not track.done]
+        guilty: dict[Track, Span] = {}
+        for track in tracks:
+            seat = self._seats[track]
+            span = track.lose(touched.get(seat.stream) if seat.stream is not None else None)
+            seat.desk = seat.stream = None
+            if span is not None:
+                guilty[track] = span
+        # 2. Skip that.
+        for track, span in guilty.items():
+            log.error("audio_skipped", request_id=track.request_id, start=span.start, end=span.end)
+            track.skip(span)
+            self._seats[track].sink.receive(track, span)
+        # 3. Go on elsewhere, with those tracks that nobody has closed meanwhile.
+        for track in tracks:
+            self.replays += 1
+            if track in self._seats:
+                self._place(track)
+
+    def writable(self, carrier: Carrier) -> None:
+        """A worker's pipe takes messages again."""
+        for track in self._tracks_of(carrier):
+            self.pump(track)
+
+    def receive(self, carrier: Carrier, stream: StreamId, message: TrackMessage) -> None:
+        """Take a message about a stream; those of old bindings are unknown and dropped.
+
+        Raises:
+            ProtocolViolation: it is impossible; the worker is not to be trusted any more.
+        """
+        desk = self._desks.get(carrier)
+        track = desk.tracks.get(stream) if desk is not None else None
+        if desk is None or track is None:
+            return
+        seat = self._seats[track]
+        news = track.receive(message)
+        if track.done:
+            self._leave(track, seat)
+        elif not track.is_bound:  # flushed
+            self._leave(track, seat)
+            self._place(track)
+        else:
+            self.pump(track)
+        for item in news:
+            seat.sink.receive(track, item)
+
+    # -- places
+
+    def balance(self) -> None:
+        """Move tracks from the worker with the most load to the one with the least, while that makes it more even.
+
+        To be called a few times a second.
+        """
+        while len(self._desks) > 1:
+            least, most = min(self._desks.values(), key=_load), max(self._desks.values(), key=_load)
+            surplus = most.load - least.load
+            track = next((track for track in most.tracks.values() if self._may_move(track)), None)
+            if track is None or surplus < WORTH_MOVING or surplus <= _weight(track):
+                return
+            seat = self._seats[track]
+            seat.moved_at = track.committed
+            self._leave(track, seat)
+            self._bind(track, least)
+
+    def _may_move(self, track: Track) -> bool:
+        """Tell whether a track has so little to replay that nobody would notice, and has not moved lately."""
+        if track.finishing or track.open_utterance or track.uncommitted > MOVE_SAMPLES:
+            return False
+        moved_at = self._seats[track].moved_at
+        return moved_at is None or track.committed - moved_at >= STAY_SAMPLES
+
+    def _place(self, track: Track) -> None:
+        """Bind a track to the least loaded worker, or let it wait for one."""
+        if self._desks:
+            self._bind(track, min(self._desks.values(), key=_load))
+        else:
+            self._waiting.append(track)
+
+    def _bind(self, track: Track, desk: _Desk) -> None:
+        seat = self._seats[track]
+        stream = StreamId(next(self._ids))
+        seat.desk, seat.stream = desk, stream
+        desk.tracks[stream] = track
+        desk.carrier.send(track.bind(stream))
+        self.pump(track)
+
+    def _leave(self, track: Track, seat: _Seat) -> None:
+        """Take a track away from its worker."""
+        desk, stream = seat.desk, seat.stream
+        if desk is None or stream is None:
+            return
+        farewell = track.release()
+        if farewell is not None:
+            desk.carrier.send(farewell)
+        del desk.tracks[stream]
+        seat.desk = seat.stream = None
+
+    def _tracks_of(self, carrier: Carrier) -> list[Track]:
+        desk = self._desks.get(carrier)
+        return [] if desk is None else list(desk.tracks.values())
+
+
+def _weight(track: Track) -> float:
+    """Return a track's part of its worker's load: one, and its lag in seconds."""
+    return 1.0 + track.lag / SAMPLE_RATE
+
+
+def _load(desk: _Desk) -> float:
+    return desk.load

@@ -1,0 +1,242 @@
+"""Session: one client's recognition, of one channel or two, or of one uploaded file.
+
+On the event loop; owned by whoever shows it to a client. Between the tracks, which the pool carries through its
+workers, and the events, which a shell turns into JSON. Knows no protocol and no socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.gateway.metrics import Metrics
+from gigastt.gateway.pool.binding import Span, Track, TrackMessage
+from gigastt.gateway.pool.events import (
+    EndReason,
+    Event,
+    FinalEvent,
+    PartialEvent,
+    ProgressEvent,
+    SegmentFailedEvent,
+    WindowFailedEvent,
+)
+from gigastt.gateway.pool.latency import Stopwatch
+from gigastt.gateway.pool.ordering import Sequencer
+from gigastt.gateway.pool.sources import FileSource, LiveSource
+from gigastt.ipc.messages import Closed, Failed, Final, Partial, Progress, StreamOptions
+
+
+class TrackCarrier(Protocol):
+    """What a session needs of the pool."""
+
+    metrics: Metrics
+
+    def open_track(self, track: Track, sink: Session) -> None: ...
+    def pump_track(self, track: Track) -> None: ...
+    def close_track(self, track: Track) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What a client may choose, and the id under which its traces are found in logs."""
+
+    endpoint_silence_ms: int = 600
+    partials: bool = True
+    channels: int = 1
+    request_id: str = ""
+
+    @property
+    def stream(self) -> StreamOptions:
+        return StreamOptions(self.endpoint_silence_ms, self.partials)
+
+
+class Session:
+    """Audio in, events out. Call `cancel` at the end, whatever happened."""
+
+    def __init__(
+        self,
+        pool: TrackCarrier,
+        options: SessionOptions,
+        *,
+        file: FileSource | None = None,
+        first_seq: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._sequencer = Sequencer(options.channels, first_seq)
+        self._stopwatch = Stopwatch(pool.metrics, options.channels, options.endpoint_silence_ms)
+        self._is_file = file is not None
+        self._queue: deque[Event] = deque()
+        self._changed = asyncio.Event()  # the queue, or the room for audio
+        self._room = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._finished = file is not None
+        self._cancelled = False
+        if file is not None:
+            pool.metrics.accepted_samples += file.end
+        self.tracks = [
+            Track(file or LiveSource(), options.stream, options.request_id, channel)
+            for channel in range(options.channels)
+        ]
+        for track in self.tracks:
+            pool.open_track(track, self)
+
+    # -- audio in
+
+    async def send(self, channel: int, pcm: bytes) -> None:
+        """Accept PCM (PCM16, 16 kHz) of one channel; wait while too much is on its way. Nothing after `finish`."""
+        track = self.tracks[channel]
+        while pcm and not self._finished and not track.done:
+            room = track.room
+            if not room:
+                self._room.clear()
+                await self._room.wait()
+                continue
+            self.push(channel, pcm[: 2 * room])
+            pcm = pcm[2 * room :]
+
+    def has_room(self, samples: int) -> bool:
+        """Whether every channel may be given so many now."""
+        return all(track.room >= samples for track in self.tracks)
+
+    def push(self, channel: int, pcm: bytes) -> None:
+        """Accept PCM of one channel, for which there is room."""
+        track = self.tracks[channel]
+        if not self._finished and not track.done:
+            track.push(pcm)
+            self._pool.metrics.accepted_samples += len(pcm) // 2
+            self._stopwatch.heard(channel, track.source.end, self._clock())
+            self._pool.pump_track(track)
+
+    def flush(self) -> None:
+        """End the utterance of every channel here; each is answered with a final, and audio goes on."""
+        for track in self._live_tracks():
+            track.flush()
+            self._pool.pump_track(track)
+
+    def preview(self) -> None:
+        """Tell what the finals would be if no more audio came, as partials."""
+        for track in self._live_tracks():
+            track.preview()
+            self._pool.pump_track(track)
+
+    def _live_tracks(self) -> list[Track]:
+        return [] if self._finished else [track for track in self.tracks if not track.done]
+
+    def finish(self, reason: EndReason = "stop") -> None:
+        """No more audio comes; the last final will say why."""
+        if self._finished:
+            return
+        self._finished = True
+        self._sequencer.end_reason = reason
+        self._stopwatch.finished(self._clock())
+        self._room.set()
+        for track in self.tracks:
+            track.finish()
+            self._pool.pump_track(track)
+
+    def cancel(self) -> None:
+        """Forget everything; `events` ends."""
+        self._cancelled = self._finished = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for track in self.tracks:
+            self._pool.close_track(track)
+        self._room.set()
+        self._changed.set()
+
+    @property
+    def lag_seconds(self) -> float:
+        """Audio accepted and not analysed, of the channel furthest behind."""
+        return max(track.lag for track in self.tracks) / SAMPLE_RATE
+
+    # -- events out
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield what there is to tell; end after the last final."""
+        while True:
+            while self._queue:
+                yield self._queue.popleft()
+            if self._sequencer.ended or self._cancelled:
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+    def receive(self, track: Track, news: TrackMessage | Span) -> None:
+        """Take a track's news from the pool."""
+        channel, now = track.channel, self._clock()
+        match news:
+            case Partial():
+                self._sequencer.partial(channel, news)
+            case Final():
+                self._sequencer.final(channel, news, now)
+                if self._is_file:
+                    self._put(ProgressEvent(news.committed / SAMPLE_RATE))
+            case Progress():
+                self._sequencer.committed(channel, news.committed)
+                if self._is_file:
+                    self._put(ProgressEvent(news.committed / SAMPLE_RATE))
+            case Failed():
+                self._fail(WindowFailedEvent(channel, news.start, news.end))
+            case Span():
+                self._fail(SegmentFailedEvent(channel, news.start / SAMPLE_RATE, news.end / SAMPLE_RATE))
+            case Closed():
+                pass
+        self._room.set()
+        if self._sequencer.waits or not isinstance(news, Progress):
+            self._release()
+
+    def _fail(self, event: WindowFailedEvent | SegmentFailedEvent) -> None:
+        """Declare a span without words, and count it as lost: the two always agree."""
+        self._sequencer.failed(event)
+        self._pool.metrics.audio_samples_lost.inc(round((event.end - event.start) * SAMPLE_RATE))
+
+    def _release(self) -> None:
+        now = self._clock()
+        for event in self._sequencer.release(now):
+            if not self._is_file:
+                self._stopwatch.told(event, now)
+            self._put(event)
+        if self._sequencer.ended:
+            self._changed.set()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if (deadline := self._sequencer.deadline) is not None and not self._cancelled:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, deadline - now), self._release)
+
+    def _put(self, event: Event) -> None:
+        """Queue an event; a partial or a progress that was not read yet gives way to its successor."""
+        if isinstance(event, PartialEvent | ProgressEvent):
+            for index in range(len(self._queue) - 1, -1, -1):
+                earlier = self._queue[index]
+                if type(earlier) is type(event) and (
+                    isinstance(earlier, ProgressEvent) or earlier.channel == getattr(event, "channel", None)
+                ):
+                    del self._queue[index]
+                    break
+                if isinstance(earlier, FinalEvent):
+                    break
+        self._queue.append(event)
+        self._changed.set()
+
+
+async def transcribe_segment(
+    pool: TrackCarrier, segment: str, samples: int, options: SessionOptions
+) -> AsyncIterator[Event]:
+    """Transcribe the first `samples` of a shared segment; yield events up to its last final.
+
+    The segment must live until the iterator ends or is closed.
+    """
+    session = Session(pool, options, file=FileSource(segment, samples))
+    try:
+        async for event in session.events():
+            yield event
+    finally:
+        session.cancel()

@@ -1,0 +1,1 @@
+"""The server: bytes and time. Everything private of uvicorn stands here."""

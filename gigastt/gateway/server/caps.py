@@ -1,0 +1,155 @@
+"""Connections: how many there may be, from one address and in total.
+
+    a new connection ─┬─ there is room ──────────────→ its requests are served
+                      ├─ few are being refused ──────→ its first request is refused, then it is closed
+                      └─ too many are, already ──────→ hung up on, without a word
+
+A connection counts from its first packet to its last, whether it says anything or not. That of a trusted proxy counts
+in total only: each request it carries counts under its client's address instead, while it is being answered or, for a
+WebSocket, while that is open. A core without I/O; holds nothing of an address that has nothing open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from gigastt.errors import CapacityTimeout, RateLimited, RequestError
+from gigastt.gateway.access.addresses import Network, client_address, is_among, rate_key
+
+MOST_REFUSED: Final = 64  # at a time: they hold descriptors too, until they have read why
+PLACE: Final = "place"  # in the state of the ASGI scope: the place of the connection a request came over
+
+Refusal: TypeAlias = Callable[[], RequestError]
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How many connections there may be; 0 is any number."""
+
+    per_address: int = 0
+    total: int = 0
+
+
+def most_connections(wanted: int, descriptors: int) -> int:
+    """Return how many connections a process may have that may open so many files (-1: any number).
+
+    A quarter is left to workers, uploads and files: without one free a server can accept and refuse nobody.
+    """
+    return wanted if descriptors < 0 else min(wanted, descriptors * 3 // 4)
+
+
+class Place:
+    """One connection, counted until it leaves.
+
+    Attributes:
+        refusal: makes the error its request is to be answered with; None if it may be served.
+        shared: a trusted proxy is at the other end, with requests of many clients.
+    """
+
+    __slots__ = ("_leave", "refusal", "shared")
+
+    def __init__(self, leave: Callable[[], None], *, refusal: Refusal | None, shared: bool) -> None:
+        self._leave: Callable[[], None] | None = leave
+        self.refusal = refusal
+        self.shared = shared
+
+    def leave(self) -> None:
+        """Count it no more; again does nothing."""
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
+
+
+class Connections:
+    """The connections of one server, by `addresses.rate_key`."""
+
+    def __init__(self, caps: Caps = Caps(), trusted: Sequence[Network] = ()) -> None:
+        self._caps = caps
+        self._trusted = trusted
+        self._open = 0
+        self._refused = 0
+        self._by_address: dict[int, int] = {}
+
+    def enter(self, peer: str | None) -> Place | None:
+        """Count a new connection; None if it is to be hung up on.
+
+        Args:
+            peer: the address of the other end; None for a socket without addresses.
+        """
+        address = client_address(peer, (), ())
+        shared = is_among(self._trusted, address)
+        key = None if shared else rate_key(address)
+        refusal: Refusal | None = None
+        if 0 < self._caps.total <= self._open:
+            refusal = _server_is_full
+        elif key is not None and self._is_full(key):
+            refusal = _address_is_full
+        if refusal is None:
+            self._open += 1
+            self._add(key)
+            return Place(lambda: self._leave(key), refusal=None, shared=shared)
+        if self._refused >= MOST_REFUSED:
+            return None
+        self._refused += 1
+        return Place(self._leave_refused, refusal=refusal, shared=shared)
+
+    @contextmanager
+    def carrying(self, key: int) -> Iterator[None]:
+        """Count one request that a trusted proxy carries, under its client's key.
+
+        Raises:
+            RateLimited: the client has as many as it may.
+        """
+        if self._is_full(key):
+            raise _address_is_full()
+        self._add(key)
+        try:
+            yield
+        finally:
+            self._remove(key)
+
+    def change(self, caps: Caps) -> None:
+        """Go on with other caps. What is open stays, even where it is too many now."""
+        self._caps = caps
+
+    @property
+    def addresses(self) -> int:
+        """Addresses with something open."""
+        return len(self._by_address)
+
+    def __len__(self) -> int:
+        """Connections held, those that are being refused among them."""
+        return self._open + self._refused
+
+    def _is_full(self, key: int) -> bool:
+        return 0 < self._caps.per_address <= self._by_address.get(key, 0)
+
+    def _leave(self, key: int | None) -> None:
+        self._open -= 1
+        self._remove(key)
+
+    def _leave_refused(self) -> None:
+        self._refused -= 1
+
+    def _add(self, key: int | None) -> None:
+        if key is not None:
+            self._by_address[key] = self._by_address.get(key, 0) + 1
+
+    def _remove(self, key: int | None) -> None:
+        if key is not None:
+            left = self._by_address[key] - 1
+            if left:
+                self._by_address[key] = left
+            else:
+                del self._by_address[key]
+
+
+def _address_is_full() -> RequestError:
+    return RateLimited("Too many connections from this address.")
+
+
+def _server_is_full() -> RequestError:
+    return CapacityTimeout("The server is busy: it has as many connections as it may.")

@@ -1,0 +1,124 @@
+"""Deadlines: how long a peer may take, and what one is told that never got as far as a request.
+
+Shared by `http_connection` and `ws_connection`, which uvicorn makes for each connection on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+
+from gigastt.errors import RequestError
+from gigastt.gateway.responses import encode_json, error_fields
+from gigastt.gateway.server.caps import Connections
+from gigastt.gateway.server.turns import Rota
+
+MOST_UNSENT_BYTES = 1024  # beyond what the system takes at once; then the application waits
+LEAST_READ_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a peer may take, in seconds.
+
+    Attributes:
+        head: for a request's headers, from its first byte (or from the connection's beginning).
+        body: for the next `LEAST_BODY_BYTES` of a body.
+        linger: to stop sending when its answer is there; hanging up before would reset the connection and destroy it.
+        probe: between two looks at a client that is waiting for its answer and sends nothing any more.
+        unread: to read what it is sent, or `LEAST_READ_BYTES` of it, when no more fits into the connection.
+        ping: between two pings of a quiet WebSocket.
+        busy_ping: between a pong and the next ping, where anything is sent.
+        pong: to answer a ping, while data of the peer arrives. With `busy_ping` this is less than `unread`.
+    """
+
+    head: float = 10.0
+    body: float = 30.0
+    linger: float = 5.0
+    unread: float = 10.0
+    ping: float = 20.0
+    probe: float = 2.0
+    busy_ping: float = 3.0
+    pong: float = 6.0
+
+
+class ConnectionConfig(Config):
+    """uvicorn's configuration, with the deadlines of its connections, who counts them, and how they share the loop."""
+
+    def __init__(
+        self, app: ASGIApp, deadlines: Deadlines, connections: Connections | None = None, **options: Any
+    ) -> None:
+        self.deadlines = deadlines
+        self.connections = Connections() if connections is None else connections
+        self.rota = Rota()
+        super().__init__(app, ws_ping_interval=deadlines.ping, ws_ping_timeout=deadlines.ping, **options)
+
+
+class ReadersDeadline(asyncio.Protocol):
+    """Drop a peer that does not read what it is sent; to be mixed into a protocol of uvicorn's, before it.
+
+    `transport.close()` would wait until the peer has read what is buffered, that is, for ever.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    deadlines: Deadlines
+    _unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
+        super().connection_made(transport)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reading(self.transport.get_write_buffer_size())
+
+    def _expect_reading(self, left: int) -> None:
+        self._unread = self.loop.call_later(self.deadlines.unread, self._look_at_unread, left)
+
+    def _look_at_unread(self, left: int) -> None:
+        """Wait on for a peer that does read, if slowly: a long answer over a bad line."""
+        still = self.transport.get_write_buffer_size()
+        if still <= left - LEAST_READ_BYTES:
+            self._expect_reading(still)
+        else:
+            self._forget_unread()
+            self.transport.abort()
+
+    def resume_writing(self) -> None:
+        self._forget_unread()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_unread()
+        super().connection_lost(exc)
+
+    def _forget_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+
+def answer_headers(length: int) -> dict[str, str]:
+    return {
+        "date": email.utils.formatdate(usegmt=True),
+        "content-type": "application/json",
+        "content-length": str(length),
+        "cache-control": "no-store",
+        "vary": "Origin",
+        "connection": "close",
+    }
+
+
+def raw_answer(exc: RequestError) -> bytes:
+    """Return a whole HTTP answer, for connections that never became a request."""
+    body = encode_json(error_fields(exc))
+    lines = [f"HTTP/1.1 {exc.status} {HTTPStatus(exc.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in answer_headers(len(body)).items()]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

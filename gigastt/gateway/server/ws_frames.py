@@ -1,0 +1,100 @@
+"""Frames: the WebSocket protocol as websockets parses it, one frame at a time, refusing in JSON."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from websockets.datastructures import Headers
+from websockets.frames import Close, CloseCode, Frame
+from websockets.http11 import Response
+from websockets.server import ServerProtocol
+
+from gigastt.errors import BadRequest, HeadersTooLarge, InternalError, MethodNotAllowed, RequestError, UpgradeRequired
+from gigastt.gateway.responses import encode_json, error_fields
+from gigastt.gateway.server.deadlines import answer_headers
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:
+    from websockets.utils import apply_mask
+
+__all__ = ["FrameEdges", "FrameProtocol", "apply_mask"]
+
+_LONGEST_HEAD: Final = 14
+
+
+class FrameEdges:
+    """Where each frame ends, in bytes that come in pieces of any size."""
+
+    __slots__ = ("_head", "_missing")
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._missing = 0
+
+    def end(self, data: bytes, offset: int) -> int:
+        """Return the offset behind what belongs to the frame that begins or goes on at `offset`."""
+        if not self._missing:
+            head = self._head + data[offset : offset + _LONGEST_HEAD]
+            if (size := _frame_bytes(head)) is None:
+                self._head = head
+                return len(data)
+            self._missing = size - len(self._head)
+            self._head = b""
+        end = min(len(data), offset + self._missing)
+        self._missing -= end - offset
+        return end
+
+
+def _frame_bytes(head: bytes) -> int | None:
+    """Return the size of a masked frame, head included; None when too little of the head is there."""
+    if len(head) < 2:
+        return None
+    match head[1] & 0x7F:
+        case 126:
+            return 8 + int.from_bytes(head[2:4]) if len(head) >= 4 else None
+        case 127:
+            return 14 + int.from_bytes(head[2:10]) if len(head) >= 10 else None
+        case length:
+            return 6 + length
+
+
+class FrameProtocol(ServerProtocol):
+    """The WebSocket protocol, refusing in JSON, and leaving it to its owner when to close.
+
+    between_frames: whether all bytes so far made whole frames; whoever feeds it sets that to False.
+    failure: what the peer is to be closed with; then nothing may be fed any more.
+    """
+
+    between_frames = False
+    failure: Close | None = None
+
+    def recv_frame(self, frame: Frame) -> None:
+        super().recv_frame(frame)
+        self.between_frames = not self.reader.buffer
+
+    def fail(self, code: CloseCode | int, reason: str = "") -> None:
+        self.failure = Close(int(code), reason[:100])
+        self.close_rcvd = None  # a close frame may be what is broken
+
+    def let_go(self) -> None:
+        """End the parser, which refers to this object; nothing may be fed any more."""
+        self.parser.close()
+        self.parser_exc = self.handshake_exc = None
+
+    def reject(self, status: HTTPStatus | int, text: str) -> Response:
+        response = super().reject(status, text)
+        refusals: dict[int, RequestError] = {
+            405: MethodNotAllowed("A WebSocket is opened with GET."),
+            426: UpgradeRequired("This address speaks WebSocket: open it with a WebSocket client."),
+            431: HeadersTooLarge("The request's headers are too many or too long for a WebSocket handshake."),
+            500: InternalError("Something went wrong inside the server."),
+        }
+        refusal = refusals.get(int(status), BadRequest("This is not a valid WebSocket handshake."))
+        response.status_code, response.reason_phrase = refusal.status, HTTPStatus(refusal.status).phrase
+        response.body = encode_json(error_fields(refusal))
+        response.headers = Headers(
+            {**answer_headers(len(response.body)), **({"allow": "GET"} if refusal.status == 405 else {})}
+        )
+        return response

@@ -1,0 +1,117 @@
+"""Keepalive: pings that find out whether a WebSocket peer is there, and whether it reads."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from websockets.frames import CloseCode, Frame
+
+from gigastt.gateway.server.deadlines import Deadlines
+from gigastt.gateway.server.ws_patience import Reading
+from gigastt.log import get_logger
+
+if TYPE_CHECKING:
+    from gigastt.gateway.server.turns import Turns
+    from gigastt.gateway.server.ws_frames import FrameProtocol
+
+log = get_logger(__name__)
+
+
+class Keepalive:
+    """Pings in place of those of uvicorn's protocol; to be mixed into it, before it.
+
+        quiet ─something was sent, or `ping` is over→ pinged ─pong→ quiet
+                                                        └──looked at, until patience ends──→ hung up
+
+    Attributes:
+        reading: what is known of whether the peer reads.
+        received: bytes of the peer, in all.
+        sent_any: something was sent to it since its last pong.
+        input_ended: it cannot answer any more; it is only found out whether it is there.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    conn: FrameProtocol
+    deadlines: Deadlines
+    close_sent: bool
+    ping_timer: asyncio.TimerHandle | None
+    pending_ping_payload: bytes | None
+    reading: Reading
+    received: int = 0
+    sent_any: bool = False
+    input_ended: bool = False
+    _turns: Turns
+    _received_before: int = 0
+    _ping_due: float = 0.0
+
+    def start_keepalive(self) -> None:
+        """Begin, at the upgrade: with a first ping soon, so that one who never reads is known soon."""
+        self._ping_due = self.loop.time()
+        self._schedule(self.reading.seconds_to_look)
+
+    def stop_keepalive(self) -> None:
+        """Ping no more."""
+        self.pending_ping_payload = None
+        if self.ping_timer is not None:
+            self.ping_timer.cancel()
+            self.ping_timer = None
+
+    def handle_pong(self, event: Frame) -> None:
+        """Take the pong to the last ping; any other means nothing."""
+        if self.pending_ping_payload is not None and bytes(event.data) == self.pending_ping_payload:
+            self.stop_keepalive()
+            self._received_before, self.sent_any = self.received, False
+            self._ping_due = self.loop.time() + self.deadlines.ping
+            self._schedule(self._seconds_to_ping)
+
+    @property
+    def _seconds_to_ping(self) -> float:
+        return min(self.deadlines.busy_ping, self.deadlines.ping)
+
+    def _schedule(self, seconds: float) -> None:
+        self.ping_timer = self.loop.call_later(seconds, self._keep_alive)
+
+    def _keep_alive(self) -> None:
+        self.ping_timer = None
+        if self.close_sent or self.transport.is_closing():
+            return
+        now = self.loop.time()
+        quiet = self.received == self._received_before and not self.sent_any
+        if self.input_ended:
+            self._ping(b"")
+        elif self.pending_ping_payload is not None:
+            self._look(self.pending_ping_payload, now)
+        elif quiet and now < self._ping_due:
+            self._schedule(self._seconds_to_ping)
+        else:
+            self.pending_ping_payload = random.randbytes(4)
+            self.reading.pinged(self.received, now)
+            self._ping(self.pending_ping_payload)
+
+    def _look(self, payload: bytes, now: float) -> None:
+        match self.reading.look(self.received, now, waiting=self._turns.waiting > 0):
+            case "unread":
+                log.warning("slow_consumer")
+                self.conn.send_close(CloseCode.POLICY_VIOLATION, "slow_consumer")
+                self._flush()
+                self.transport.abort()
+            case "silent":
+                self.transport.abort()
+            case "patient" if self._turns.waiting:  # a peer that is not read from is found gone by writing to it
+                self._ping(payload)
+            case "patient":
+                self._schedule(self.reading.seconds_to_look)
+
+    def _ping(self, payload: bytes) -> None:
+        self.conn.send_ping(payload)
+        self._flush()
+        self._schedule(self.reading.seconds_to_look)
+
+    def _flush(self) -> None:
+        """Send what the protocol has to say, while that is possible."""
+        output = b"".join(self.conn.data_to_send())
+        if output and not self.transport.is_closing():
+            self.transport.write(output)

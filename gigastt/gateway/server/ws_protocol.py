@@ -1,0 +1,354 @@
+"""One WebSocket connection: its share of the loop, pings, bounds, refusals in JSON, and a close that arrives.
+
+Over uvicorn's protocol, which parses whatever has come in one go, drops a client's last messages when one after them is
+broken, and waits for ever for a peer that does not read. One object per connection, run by the loop's callbacks.
+
+    bytes ─┬─ one whole binary frame, and a taker that accepts it ──────────────────────────→ taker(payload)
+           └─ all else ─→ turns ─one frame a step→ websockets' parser ─→ queue ─→ task of the application ─→ receive()
+
+The short way does for a microphone's frames, hundreds a second, what the long one does at several times the cost.
+
+A peer that breaks the rules, or shuts down its sending side, sends no more; but it may have words to come. An
+application with a taker is told so by a message with `INPUT_ENDED`, says what it has to say and closes; any other gets
+an ordinary disconnect, and the close frame goes out when it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias, cast
+
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+from uvicorn.config import Config
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.frames import Close, CloseCode, Frame, Opcode
+from websockets.http11 import Request
+
+from gigastt.errors import BadRequest
+from gigastt.gateway.server.caps import PLACE, Place
+from gigastt.gateway.server.deadlines import ConnectionConfig, ReadersDeadline, raw_answer
+from gigastt.gateway.server.turns import Turns
+from gigastt.gateway.server.ws_frames import FrameEdges, FrameProtocol, apply_mask
+from gigastt.gateway.server.ws_keepalive import Keepalive
+from gigastt.gateway.server.ws_patience import (
+    MAX_FRAGMENTS,
+    MOST_QUEUED_BYTES,
+    MOST_QUEUED_MESSAGES,
+    Allowance,
+    Reading,
+)
+
+RECEIVE_BUFFER_BYTES: Final = 128 * 1024  # of the system; else it keeps megabytes for a client that sends ahead
+TAKER: Final = "set_taker"  # in the state of the ASGI scope: a function that sets the connection's taker
+INPUT_ENDED: Final = "input_ended"  # in a message of `receive`: no more comes, close with this code; sending goes on
+
+Taker: TypeAlias = Callable[[bytes], bool]  # is offered a binary message; False if it has to go through `receive`
+
+
+class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
+    """One WebSocket connection, from its handshake on."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        assert isinstance(config, ConnectionConfig)
+        self.deadlines = config.deadlines
+        self.reading = Reading(config.deadlines)
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn: FrameProtocol = FrameProtocol(max_size=config.ws_max_size, logger=self.logger)
+        self.close_timeout = self.deadlines.linger
+        self._most_bytes = config.ws_max_size
+        self._rota = config.rota
+        self._turns: Turns
+        self._taker: Taker | None = None
+        self._state: dict[str, Any] = {}  # of the scope, once there is one
+        self._place: Place | None = app_state.get(PLACE)  # taken by the HTTP connection this one was
+        self._frame = FrameEdges()
+        self._queued_bytes = 0
+        self._allowance = Allowance()
+        self._waking: asyncio.TimerHandle | None = None
+        self.input_ended = False
+        self._failure: Close | None = None  # what to close with, where the peer broke a rule
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._turns = Turns(self._rota, self.transport, self._step)
+        if (connected := transport.get_extra_info("socket")) is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        if not self.handshake_initiated:
+            self._shake_hands(data)
+        elif not self._taken(data):
+            self.conn.between_frames = False
+            self._turns.receive(data)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the sending side of a peer that has shut down its own, as long as there may be something to tell it."""
+        if self.close_sent or not self.handshake_initiated:
+            return False
+        if not self.input_ended:
+            self._end_input(CloseCode.NORMAL_CLOSURE)
+        return True
+
+    def _taken(self, data: bytes) -> bool:
+        """Offer the taker what came if it is one whole binary message, and nothing before it is still on its way."""
+        if self._taker is None or not self.conn.between_frames or self.frames or not self.queue.empty():
+            return False
+        # final and binary, masked, with a length of 16 bits
+        if data[:2] != b"\x82\xfe" or not len(data) - 8 == int.from_bytes(data[2:4]) <= self._most_bytes:
+            return False
+        return self._taker(apply_mask(data[8:], data[4:8]))
+
+    def _step(self, data: bytes, offset: int) -> int:
+        """Parse at most one frame, unless the application or the peer's rate has to be waited for."""
+        if self._must_wait():
+            if self._waking is None:  # who exceeds his rate is not excused for being late
+                self.reading.hold(self.loop.time())
+            return offset
+        self.reading.release(self.loop.time())
+        end = self._frame.end(data, offset)
+        self.conn.receive_data(data[offset:end])
+        self.handle_events()
+        if self.conn.failure is not None and not self.input_ended:
+            self._fail(self.conn.failure)
+        return end
+
+    def _must_wait(self) -> bool:
+        if self.close_sent:  # only the peer's answer is of interest
+            return False
+        if (
+            not self.handshake_complete
+            or self.input_ended
+            or not self.writable.is_set()  # its pings would be answered into a buffer nobody reads
+            or self.queue.qsize() >= MOST_QUEUED_MESSAGES
+            or self._queued_bytes >= MOST_QUEUED_BYTES
+            or self._waking is not None
+        ):
+            return True
+        if (delay := self._allowance.wait_until - self.loop.time()) > 0:
+            self._waking = self.loop.call_later(delay, self._wake)
+        return delay > 0
+
+    def _wake(self) -> None:
+        self._waking = None
+        self._turns.wake()
+
+    def _shake_hands(self, data: bytes) -> None:
+        self.conn.receive_data(data)
+        self.handle_events()
+        if not self.handshake_initiated and self.conn.handshake_exc is not None and not self.transport.is_closing():
+            self.handshake_complete = self.close_sent = True  # websockets could not read it, and may have no answer
+            answer = b"".join(self.conn.data_to_send())
+            self.transport.write(answer or raw_answer(BadRequest("This is not a valid WebSocket handshake.")))
+            self.transport.close()
+
+    # -- frames
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:
+            self._state = self.scope["state"]
+            self._state[TAKER] = self._set_taker
+
+    def _set_taker(self, taker: Taker) -> None:
+        self._taker = taker
+
+    def handle_events(self) -> None:
+        """Handle what has been parsed, up to the frame with which the peer goes too far."""
+        for event in self.conn.events_received():
+            if not isinstance(event, Frame):
+                self.handle_connect(cast(Request, event))
+            elif self.input_ended:
+                return
+            elif not self._allowance.take(event, self.loop.time()):
+                self._fail(Close(CloseCode.POLICY_VIOLATION, "policy_violation"))
+            else:
+                self._handle_frame(event)
+
+    def _handle_frame(self, frame: Frame) -> None:
+        match frame.opcode:
+            case Opcode.BINARY:
+                self.handle_bytes(frame)
+            case Opcode.TEXT:
+                self.handle_text(frame)
+            case Opcode.CONT:
+                self.handle_cont(frame)
+            case Opcode.PING:
+                self._flush()
+            case Opcode.PONG:
+                self.handle_pong(frame)
+            case Opcode.CLOSE:
+                self.handle_close(frame)
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) >= MAX_FRAGMENTS:
+            self._fail(Close(CloseCode.POLICY_VIOLATION, "policy_violation"))
+        else:
+            super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+        self.frames = []
+        if self.close_sent:
+            return
+        if self.curr_msg_data_type == "bytes":
+            self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+            self._queued_bytes += len(data)
+            return
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            self._fail(Close(CloseCode.INVALID_DATA, "invalid_utf8"))
+        else:
+            self.queue.put_nowait({"type": "websocket.receive", "text": text})
+            self._queued_bytes += len(text)
+
+    def handle_close(self, event: Frame) -> None:
+        """Answer the peer's close, or take its answer to ours."""
+        if not self.close_sent:
+            assert self.conn.close_rcvd is not None
+            self.close_sent = True
+            self._tell_disconnected(self.conn.close_rcvd.code, self.conn.close_rcvd.reason)
+            self._flush()
+        self._stop_timers()
+        self._turns.close()
+        self.transport.close()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await self.queue.get()
+        if message["type"] == "websocket.receive":
+            self._queued_bytes -= len(message.get("bytes") or message.get("text") or "")
+        elif INPUT_ENDED in message and self._taker is not None:
+            return cast(ASGIReceiveEvent, {**message, "type": "websocket.receive"})
+        if self.queue.empty():
+            self._turns.wake()
+        return message
+
+    # -- bytes out
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await self.writable.wait()
+        if self.close_sent or self.disconnected or self.transport.is_closing():
+            raise ClientDisconnected
+        await super().send(message)
+        self._sent()
+
+    def _sent(self) -> None:
+        self.sent_any = True
+        if not self.close_sent:
+            self._turns.wake()  # after the upgrade frames may come
+        elif self.close_timer is not None:
+            self._await_end()
+
+    async def run_asgi(self) -> None:
+        try:
+            await self.app(self.scope, self.receive, self.send)
+        except ClientDisconnected:
+            pass
+        except Exception:  # the border of a connection
+            self.logger.exception("Exception in ASGI application")
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """The application has returned: say what it has left unsaid, and hang up."""
+        if not self.writable.is_set():
+            self.transport.abort()  # it has given the peer up
+        elif not self.handshake_complete and not self.transport.is_closing():
+            self.send_500_response()
+            self.transport.close()
+        elif self.input_ended and not self.close_sent and not self.transport.is_closing():
+            self._close(self._failure or Close(CloseCode.NORMAL_CLOSURE, ""))
+        elif self.close_timer is None:
+            self.transport.close()
+
+    def _close(self, close: Close) -> None:
+        self.conn.send_close(close.code, close.reason)
+        self.close_sent = True
+        self._flush()
+        self._await_end()
+
+    def _await_end(self) -> None:
+        """Our close frame is sent: read on until the peer hangs up, since closing with unread bytes would reset it."""
+        self._stop_timers()
+        if self.input_ended:
+            self._turns.close()  # nobody can tell where its next frame begins
+        if self.input_ended and self._failure is None:  # it has hung up its side already
+            self.transport.close()
+            return
+        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+        if self._failure is not None:
+            with contextlib.suppress(OSError):  # the peer is gone, and the transport about to find out
+                self.transport.write_eof()
+        else:
+            self._turns.wake()
+
+    def _fail(self, close: Close) -> None:
+        """Take no more of a peer that broke a rule."""
+        if self.close_sent:
+            self._turns.close()  # what else comes is read and forgotten until the peer hangs up, or for `linger`
+        elif not self.input_ended:
+            self._failure = close
+            self.frames = []
+            self._end_input(close.code, close.reason)
+
+    def _end_input(self, code: int, reason: str = "") -> None:
+        self.input_ended = True
+        self.conn.parser_exc = None
+        self._tell_disconnected(int(code), reason, ended=True)
+
+    def _tell_disconnected(self, code: int, reason: str = "", *, ended: bool = False) -> None:
+        message: dict[str, Any] = {"type": "websocket.disconnect", "code": code, "reason": reason}
+        if ended:
+            message[INPUT_ENDED] = code
+        self.queue.put_nowait(cast(ASGIReceiveEvent, message))
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._turns.wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._place is not None:
+            self._place.leave()
+        super().connection_lost(exc)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Refer to nothing that refers to this connection, so that it is freed at once and not by the collector."""
+        self._stop_timers()
+        self._turns.close()
+        self._taker = None
+        self.conn.let_go()
+        self._state.pop(TAKER, None)
+
+    def _stop_timers(self) -> None:
+        self.stop_keepalive()
+        if self._waking is not None:
+            self._waking.cancel()
+            self._waking = None
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = None
+
+    def shutdown(self) -> None:
+        """The server stops without having drained this session: going away."""
+        if not self.handshake_complete or self.close_sent:
+            super().shutdown()
+            return
+        self._tell_disconnected(CloseCode.GOING_AWAY)
+        self.conn.send_close(CloseCode.GOING_AWAY)
+        self.close_sent = True
+        self._flush()
+        self._stop_timers()
+        self.transport.close()

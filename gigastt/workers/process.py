@@ -1,0 +1,189 @@
+"""The worker process: loads a model, says that it is ready, and works until the pipe ends.
+
+The main thread loads, encodes and sends; the reader thread moves what the gateway sends into the inbox; one more waits
+for signals (`outside`). The end of the pipe is the only way out: it means that the gateway closed it or is gone.
+Started with spawn semantics (`python -m gigastt.workers`), so no other process holds this end of the pipe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from gigastt.audio.shared import SharedSegment
+from gigastt.errors import ConfigError, GigasttError
+from gigastt.ipc.blackbox import BlackBox
+from gigastt.ipc.messages import AttachAudio, Closed, OpenStream, Ready, ToGateway, ToWorker, encode_message
+from gigastt.ipc.packets import encode_packet
+from gigastt.log import bind_fields, configure, get_logger
+from gigastt.speech.activity import ActivityDetector, ActivityModel
+from gigastt.speech.model import TripletFiles
+from gigastt.speech.recognizer import Recognizer
+from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.speech.tokens import Samples
+from gigastt.workers.allocator import return_free_memory
+from gigastt.workers.canary import capacity_of, run_canary, time_pass
+from gigastt.workers.config import WorkerConfig
+from gigastt.workers.engine import Engine
+from gigastt.workers.heartbeat import Heartbeat, read_memory
+from gigastt.workers.inbox import Inbox, read_socket
+
+log = get_logger(__name__)
+
+PROVIDER = "cpu"
+_GRACE_SECONDS = 0.5  # from the end of the pipe to the end of the process, even amid a long pass
+MESSAGES_PER_STEP = 256
+_CRASHED = 1
+
+
+class GatewayGone(Exception):
+    """The gateway does not read any more."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a worker; the body of `python -m gigastt.workers`. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m gigastt.workers")
+    parser.add_argument("--fd", type=int, required=True, help="the inherited socket to the gateway")
+    parser.add_argument("--box", type=int, required=True, help="the inherited descriptor of the black box")
+    parser.add_argument("--config", required=True, help="WorkerConfig, as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        config = WorkerConfig.from_json(options.config)
+    except ConfigError as exc:
+        parser.error(str(exc))
+    configure(config.log_level, config.log_format)
+    bind_fields(worker_pid=os.getpid())
+    box = BlackBox(options.box)
+    with socket.socket(fileno=options.fd) as sock:
+        return run_worker(sock, box, config)
+
+
+def run_worker(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> int:
+    """Serve the gateway at the other end of `sock` until it is gone; return the exit code."""
+    inbox, stopped = Inbox(), threading.Event()
+    finished = partial(_leave_soon, stopped)
+    threading.Thread(target=read_socket, args=(sock, inbox, finished), name="reader", daemon=True).start()
+    try:
+        engine = _start(sock, box, config)
+        work(engine, inbox, partial(_send, sock), Heartbeat(time.monotonic(), settle_memory), time.monotonic)
+    except GatewayGone:
+        pass
+    except GigasttError as exc:
+        log.error("worker_failed", reason=str(exc))
+        return exc.exit_code
+    except Exception:  # the border of the process: log, and let the gateway start another
+        log.exception("worker_crashed")
+        return _CRASHED
+    finally:
+        stopped.set()
+    return 0
+
+
+def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
+    """Load the model, run the canary, and say that the worker is ready."""
+    begun = time.monotonic()
+    files = TripletFiles(Path(config.encoder), Path(config.decoder), Path(config.joint), Path(config.vocabulary))
+    recognizer = Recognizer.load(files, session_config=config.session_config)
+    detector = partial(ActivityDetector, ActivityModel.load())
+
+    def open_stream(settings: StreamSettings, start: int, resume: bytes) -> Stream:
+        # without partials nobody waits for the next block: a file, as a rule
+        return Stream(settings, partial(detector, is_recorded=not settings.partials), start, resume)
+
+    run_canary(Engine(recognizer, open_stream, attach))
+    timed = time_pass(recognizer, time.perf_counter, time.process_time)
+    capacity = capacity_of(timed.seconds)
+    return_free_memory()
+    seconds = time.monotonic() - begun
+    pieces = len(recognizer.vocabulary.pieces)
+    ready = Ready(os.getpid(), seconds, capacity, recognizer.encoder_name, pieces, PROVIDER, [timed])
+    _send(sock, [ready])
+    log.info("worker_ready", model=config.model, load_seconds=round(seconds, 3), capacity=capacity)
+    return Engine(recognizer, open_stream, attach, box.write)
+
+
+def work(
+    engine: Engine,
+    inbox: Inbox,
+    send: Callable[[Sequence[ToGateway]], None],
+    heartbeat: Heartbeat,
+    clock: Callable[[], float],
+) -> None:
+    """Work until the inbox ends."""
+    while True:
+        # 1. Wait for the gateway, no longer than until there is work or a heartbeat is due.
+        now = clock()
+        pause = heartbeat.seconds_left(now)
+        until_work = engine.wait_seconds(now)
+        messages = inbox.receive(pause if until_work is None else min(pause, until_work), MESSAGES_PER_STEP)
+        if inbox.ended:
+            if inbox.violation is not None:
+                raise inbox.violation
+            return
+        # 2. Take what came, and tell its progress before a pass begins; a replay brings minutes of audio at once.
+        begun = clock()
+        for message in messages:
+            _log_opened(message)
+            engine.handle(message)
+            if heartbeat.seconds_left(now := clock()) == 0.0:
+                send([*engine.collect(), heartbeat.beat(now, engine.streams)])
+        send(engine.collect())
+        # 3. A heartbeat also goes out before the pass, which may be a long one.
+        if heartbeat.seconds_left(begun) == 0.0:
+            send([heartbeat.beat(begun, engine.streams)])
+        # 4. At most one encoder pass.
+        step_begun, cpu_begun = clock(), time.process_time()
+        results = engine.step(step_begun)
+        ended = clock()
+        heartbeat.record(ended - begun, engine.account(ended - step_begun, time.process_time() - cpu_begun))
+        # 5. What came of it.
+        send(results)
+
+
+def settle_memory() -> int:
+    """Give back what the passes since the last time have freed; return what this process holds, in bytes."""
+    return_free_memory()
+    return read_memory()
+
+
+def attach(name: str, samples: int) -> Samples:
+    """Map the first samples of a shared segment.
+
+    Raises:
+        OSError: it is gone.
+        ValueError: it holds fewer.
+    """
+    with SharedSegment.attach(name) as segment:
+        return segment.map(samples)
+
+
+def _send(sock: socket.socket, messages: Sequence[ToGateway]) -> None:
+    if not messages:
+        return
+    try:
+        sock.sendall(b"".join(encode_packet(encode_message(message)) for message in messages))
+    except OSError as exc:
+        raise GatewayGone from exc
+    for message in messages:
+        if isinstance(message, Closed):
+            log.info("stream_closed", stream=message.stream)
+
+
+def _log_opened(message: ToWorker) -> None:
+    if isinstance(message, OpenStream | AttachAudio):
+        log.info("stream_opened", stream=message.stream, request_id=message.request_id)
+
+
+def _leave_soon(stopped: threading.Event) -> None:
+    """Give the main thread a moment to end by itself, then end the process (reader thread).
+
+    Nothing is lost: whatever a worker holds can be computed again by another.
+    """
+    if not stopped.wait(_GRACE_SECONDS):
+        os._exit(0)

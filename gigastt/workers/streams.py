@@ -1,0 +1,193 @@
+"""Tracks: what the engine keeps for each stream of the gateway.
+
+A live track gets its audio in packets; a file track reads it from a shared segment, a few seconds at a time.
+Both feed the same `Stream` and stop feeding it while an utterance waits for its pass: so memory stays bounded,
+and `consumed`, by which the gateway grants credit, says how far the worker really is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from gigastt.ipc.blackbox import Touch
+from gigastt.ipc.messages import Progress, StreamId
+from gigastt.speech.stream import Stream, Utterance
+from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Samples, Window
+
+FILE_PIECE_SAMPLES = 2 * SAMPLE_RATE  # analysed between two looks at live work
+PROGRESS_STEP_SAMPLES = SAMPLE_RATE // 2  # of credit, or of silence committed, that the gateway need not know of sooner
+LIVE_PIECE_SAMPLES = SAMPLE_RATE * 16 // 100  # 160 ms: shorter than what follows an utterance's tail up to its endpoint
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """The part that live and file tracks share.
+
+    utterance: cut, and waiting for its pass.
+    told_consumed, told_committed: what the gateway has heard of this stream.
+    """
+
+    id: StreamId
+    stream: Stream
+    utterance: Utterance | None = None
+    told_consumed: int = 0
+    told_committed: int = 0
+
+    @property
+    def untold(self) -> int:
+        """Samples analysed, or committed, of which the gateway has not heard."""
+        return max(self.stream.consumed - self.told_consumed, self.stream.commit_offset - self.told_committed)
+
+    @property
+    def coming(self) -> int:
+        """Samples that the stream may be given next."""
+        raise TypeError("Expected a live or a file track.")
+
+    def touch(self, window: Window | None = None) -> Touch:
+        """Name the samples under a window, or all that the stream holds and may be given next."""
+        if window is None:
+            return Touch(self.id, self.stream.commit_offset, self.stream.consumed + self.coming + 1)
+        start = window.first_frame * FRAME_SAMPLES
+        return Touch(self.id, start, start + len(window.features) * FRAME_SAMPLES)
+
+    def take_progress(self) -> Progress:
+        """Return the message that tells the gateway how far the stream is, and note that it knows."""
+        resume = b""
+        if self.stream.commit_offset > self.told_committed:
+            commit = self.stream.commit
+            self.told_committed, resume = commit.offset, commit.resume
+        self.told_consumed = self.stream.consumed
+        return Progress(self.id, self.told_consumed, self.told_committed, resume)
+
+    def feed(self) -> bool:
+        """Give the stream its next audio, if it may have any; return whether that changed anything."""
+        raise TypeError("Expected a live or a file track.")
+
+
+@dataclass(slots=True, eq=False)
+class LiveTrack(Track):
+    """A track whose audio comes in packets.
+
+    partials: whether the client wants any.
+    partial_at: when its last partial pass ran.
+    heard: whether audio came since a partial window was last taken.
+    speaking: whether there was a window then.
+    offer: a partial window that waits for its pass; replaced by a longer one, never queued.
+    ahead: the offer is the window that the final will have, if silence goes on.
+    failed: a partial of this utterance has failed.
+    looking: its audio waits while the final that its silence promises is computed ahead.
+    looked: that has been done for this silence.
+    preview: no audio comes, and the gateway wants to know what the final would be.
+    """
+
+    partials: bool = True
+    partial_at: float = -1e9
+    heard: bool = False
+    speaking: bool = False
+    offer: Window | None = None
+    ahead: bool = False
+    failed: bool = False
+    looking: bool = False
+    looked: bool = False
+    preview: bool = False
+    backlog: deque[Samples] = field(default_factory=deque)
+    finishing: bool = False
+
+    @property
+    def urgent(self) -> bool:
+        """Whether its next pass may be its final one already, and so must not wait for the cadence of partials."""
+        return self.stream.in_tail and (self.heard or (self.ahead and self.offer is not None))
+
+    @property
+    def coming(self) -> int:
+        return sum(map(len, self.backlog))
+
+    @property
+    def alone(self) -> bool:
+        """Whether the offer shares no pass: only a result of its own can be a final, and failures are not shared."""
+        return self.ahead or self.failed
+
+    def feed(self) -> bool:
+        """Give the stream what has come, up to the end of an utterance, or to a silence that may be one."""
+        fed = False
+        while self.utterance is None and (self.backlog or self.finishing) and not self._must_look():
+            if self.backlog:
+                self.stream.push(self._next_piece())
+                self.heard = True
+            else:
+                self.finishing = False
+                self.stream.finish()
+            self.utterance = self.stream.next_final()
+            fed = True
+        if self.utterance is not None:
+            self.offer, self.speaking = None, False
+        return fed
+
+    def _must_look(self) -> bool:
+        """Tell whether the words are wanted before more audio: a client that sends much at once sees them, too."""
+        if not self.stream.in_tail:
+            self.looked = False
+        elif self.partials and not self.looked:
+            self.looked = self.looking = True
+        return self.looking
+
+    def _next_piece(self) -> Samples:
+        samples = self.backlog.popleft()
+        if len(samples) > LIVE_PIECE_SAMPLES:
+            self.backlog.appendleft(samples[LIVE_PIECE_SAMPLES:])
+        return samples[:LIVE_PIECE_SAMPLES]
+
+    def take_offer(self) -> Window | None:
+        """Return the newest partial window; None when there is nothing to transcribe."""
+        if self.heard:
+            self.heard = False
+            window = self.stream.next_partial()
+            if window is not None:
+                self.offer, self.ahead = window, self.stream.in_tail
+        self.speaking = self.offer is not None
+        return self.offer
+
+
+@dataclass(slots=True, eq=False)
+class FileTrack(Track):
+    """A track that reads a shared segment.
+
+    samples: the whole file, int16 [samples]; a view of shared memory.
+    position: the next sample to read.
+    """
+
+    samples: Samples = field(kw_only=True)
+    position: int = 0
+    finished: bool = False
+
+    @property
+    def coming(self) -> int:
+        return FILE_PIECE_SAMPLES
+
+    def feed(self) -> bool:
+        """Give the stream the next seconds of the file, unless an utterance is waiting."""
+        if self.utterance is not None or self.finished:
+            return False
+        if self.position < len(self.samples):
+            piece = self.samples[self.position : self.position + FILE_PIECE_SAMPLES]
+            self.position += len(piece)
+            self.stream.push(piece)
+        else:
+            self.finished = True
+            self.stream.finish()
+        self.utterance = self.stream.next_final()
+        return True
+
+
+def take_offers(due: Sequence[LiveTrack]) -> Iterator[tuple[LiveTrack, Window]]:
+    """Yield the windows of tracks that may share a pass; one that must be alone shares with nobody."""
+    first: LiveTrack | None = None
+    for track in due:
+        window = track.take_offer()
+        if window is not None and (first is None or not track.alone):
+            first = first or track
+            yield track, window
+            if first.alone:
+                return

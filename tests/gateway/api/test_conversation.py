@@ -1,0 +1,500 @@
+"""The client protocol: every row of its table, and random clients."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gigastt.errors import CapacityTimeout, ShuttingDown
+from gigastt.gateway.api.configure import ClientOptions
+from gigastt.gateway.api.conversation import (
+    MOST_EMPTY_FRAMES,
+    MOST_GARBAGE_FRAMES,
+    PAUSE_GRACE_SECONDS,
+    ClientProtocol,
+    Close,
+    Effect,
+    FeedAudio,
+    Finish,
+    Flush,
+    IgnoredText,
+    SendError,
+    SendPong,
+    SendReady,
+)
+
+FRAME = 512 * 1024
+
+
+def protocol(*, idle: float = 300.0, cap: float = 3600.0, admitted: bool = True) -> ClientProtocol:
+    client = ClientProtocol(idle_timeout_secs=idle, max_session_secs=cap, max_frame_bytes=FRAME, now=0.0)
+    if admitted:
+        assert client.admitted(0.0) == [SendReady()]
+    return client
+
+
+def configure(client: ClientProtocol, **fields: Any) -> list[Effect]:
+    return client.receive_text(json.dumps({"type": "configure", **fields}), 0.0)
+
+
+def codes(effects: list[Effect]) -> list[str | int]:
+    """Return error codes and close codes, in order."""
+    found: list[str | int] = []
+    for effect in effects:
+        match effect:
+            case SendError():
+                found.append(effect.code)
+            case Close():
+                found.append(effect.code)
+            case Finish():
+                found += [effect.reason, effect.close_code]
+    return found
+
+
+def test_audio_is_fed_as_it_came() -> None:
+    assert protocol().receive_bytes(b"\x01\x02\x03", 0.0) == [FeedAudio(b"\x01\x02\x03")]
+
+
+def test_stop_finishes_and_closes_normally() -> None:
+    client = protocol()
+    assert client.receive_text('{"type":"stop"}', 0.0) == [Finish("stop", 1000)]
+    assert client.receive_text('{"type":"stop"}', 0.0) == []
+    assert client.receive_bytes(b"late", 0.0) == []
+    assert client.deadline == math.inf
+
+
+def test_configure_messages_compose() -> None:
+    client = protocol()
+    assert configure(client, sample_rate=8000, encoding="mulaw", diarization=True) == []
+    assert configure(client, channels=2, protocol_version="1.0", sample_rate=None) == []
+    assert configure(client, endpoint_silence_ms=200, partials=False) == []
+    assert client.options == ClientOptions(8000, "mulaw", 2, 200, False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"sample_rate": 7_999}, "invalid_sample_rate"),
+        ({"sample_rate": 192_001}, "invalid_sample_rate"),
+        ({"sample_rate": 16_000.5}, "invalid_sample_rate"),
+        ({"sample_rate": "16 kHz"}, "invalid_sample_rate"),
+        ({"sample_rate": "1e5"}, "invalid_sample_rate"),
+        ({"sample_rate": "-16000"}, "invalid_sample_rate"),
+        ({"sample_rate": True}, "invalid_sample_rate"),
+        ({"sample_rate": [16_000]}, "invalid_sample_rate"),
+        ({"sample_rate": 1e400}, "invalid_sample_rate"),
+        ({"sample_rate": 10**400}, "invalid_sample_rate"),
+        ({"encoding": "mp3"}, "invalid_configuration"),
+        ({"encoding": ["mulaw"]}, "invalid_configuration"),
+        ({"channels": 3}, "invalid_configuration"),
+        ({"channels": True}, "invalid_configuration"),
+        ({"endpoint_silence_ms": 199}, "invalid_configuration"),
+        ({"endpoint_silence_ms": 5001}, "invalid_configuration"),
+        ({"endpoint_silence_ms": 600.5}, "invalid_configuration"),
+        ({"partials": "no"}, "invalid_configuration"),
+        ({"partials": 1}, "invalid_configuration"),
+    ],
+)
+def test_a_wrong_field_is_reported_and_changes_nothing(fields: dict[str, Any], code: str) -> None:
+    client = protocol()
+    configure(client, sample_rate=16_000)
+    text = json.dumps({"type": "configure", **fields}).replace("Infinity", "1e400")
+    assert codes(client.receive_text(text, 0.0)) == [code]
+    assert client.options == ClientOptions(sample_rate=16_000)
+    assert client.state == "open"
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"),
+    [
+        ({"sample_rate": 11_025}, ClientOptions(11_025)),
+        ({"sample_rate": 192_000}, ClientOptions(192_000)),
+        ({"sample_rate": 16_000.0}, ClientOptions(16_000)),
+        ({"sample_rate": "16000"}, ClientOptions(16_000)),
+        ({"sample_rate": " 22050.0 "}, ClientOptions(22_050)),
+        ({"encoding": "PCM_F32LE"}, ClientOptions(encoding="pcm_f32le")),
+        ({"channels": "2"}, ClientOptions(channels=2)),
+        ({"endpoint_silence_ms": 800.0}, ClientOptions(endpoint_silence_ms=800)),
+        ({"partials": "False"}, ClientOptions(partials=False)),
+        ({"protocol_version": 1.0}, ClientOptions()),
+        ({"protocol_version": "1"}, ClientOptions()),
+    ],
+)
+def test_what_is_plainly_meant_is_taken(fields: dict[str, Any], options: ClientOptions) -> None:
+    client = protocol()
+    assert configure(client, **fields) == []
+    assert client.options == options
+
+
+@pytest.mark.parametrize("wrong", [{"sample_rate": 7}, {"encoding": "opus"}, {"channels": 6}])
+def test_audio_in_a_format_that_was_refused_is_not_recognised(wrong: dict[str, Any]) -> None:
+    client = protocol()
+    [code] = codes(configure(client, **wrong))
+    assert configure(client, partials=True) == []
+    assert codes(client.receive_bytes(bytes(640), 0.0)) == [code, "error", 1003]
+    assert client.receive_bytes(bytes(640), 0.0) == []
+
+
+def test_a_format_that_is_put_right_is_recognised() -> None:
+    client = protocol()
+    configure(client, sample_rate=7, channels=9)
+    configure(client, sample_rate=16_000)
+    configure(client, channels=2)
+    assert client.receive_bytes(b"\1\1\1\1", 0.0) == [FeedAudio(b"\1\1\1\1")]
+
+
+@pytest.mark.parametrize(
+    ("field", "meant"),
+    [
+        ("sampleRate", "sample_rate"),
+        ("SampleRate", "sample_rate"),
+        ("samplerate", "sample_rate"),
+        ("sample-rate", "sample_rate"),
+        ("sample_rat", "sample_rate"),
+        ("chanels", "channels"),
+        ("endpoint_silence", "endpoint_silence_ms"),
+        ("partial", "partials"),
+    ],
+)
+def test_a_misspelt_field_is_told_once_with_the_one_that_was_meant(field: str, meant: str) -> None:
+    client = protocol()
+    [error] = configure(client, **{field: 16_000})
+    assert isinstance(error, SendError)
+    assert error.code == "unknown_field"
+    assert error.message.endswith(f"Was {meant} meant?")
+    assert configure(client, **{field: 8_000}) == []
+    assert client.options == ClientOptions()
+
+
+def test_a_field_unlike_any_other_is_told_with_all_there_are() -> None:
+    [error] = configure(protocol(), **{"x" * 100: 1, "language": "ru"})
+    assert isinstance(error, SendError)
+    assert "sample_rate" in error.message
+    assert "language" not in error.message
+
+
+def test_right_fields_beside_a_wrong_one_take_effect() -> None:
+    client = protocol()
+    assert codes(configure(client, sample_rate=1, channels=9, partials=False)) == [
+        "invalid_sample_rate",
+        "invalid_configuration",
+    ]
+    assert client.options == ClientOptions(partials=False)
+
+
+@pytest.mark.parametrize("version", ["2.0", 2, True, "", {}, "\ud800"])
+def test_another_protocol_version_is_refused(version: Any) -> None:
+    client = protocol()
+    assert codes(configure(client, protocol_version=version)) == ["unsupported_protocol_version", 1002]
+    assert client.receive_bytes(b"audio", 0.0) == []
+
+
+def test_configure_after_audio_is_too_late_and_the_session_goes_on() -> None:
+    client = protocol()
+    client.receive_bytes(b"audio", 0.0)
+    assert codes(configure(client, sample_rate=8000)) == ["configure_too_late"]
+    assert client.options == ClientOptions()
+    assert client.receive_bytes(b"more", 0.0) == [FeedAudio(b"more")]
+
+
+def test_empty_frames_are_not_audio_yet() -> None:
+    client = protocol()
+    client.receive_bytes(b"", 0.0)
+    assert configure(client, sample_rate=8000) == []
+
+
+def test_empty_frames_without_end_close_the_session() -> None:
+    client = protocol()
+    for _ in range(MOST_EMPTY_FRAMES):
+        assert client.receive_bytes(b"", 0.0) == []
+    assert codes(client.receive_bytes(b"", 0.0)) == ["policy_violation", "error", 1008]
+
+
+GARBAGE = [
+    "",
+    "hello",
+    "null",
+    "[]",
+    '"stop"',
+    '{"type":"Stopp"}',
+    '{"type":["stop"]}',
+    '{"type":{"stop":1}}',
+    '{"event":"ping"}',
+    '{"type":"stop","x":NaN}',
+    '{"type":"\ud800"}',
+    "[" * 60_000,
+    '{"a":' * 10_000,
+    '{"type":"stop","pad":"' + "x" * 70_000 + '"}',
+    "1" * 5_000,
+    '{"type":"stop"',
+]
+
+
+@pytest.mark.parametrize("text", GARBAGE, ids=lambda text: repr(text[:20]))
+def test_other_text_is_told_once_and_the_session_goes_on(text: str) -> None:
+    client = protocol()
+    ignored, error = client.receive_text(text, 0.0)
+    assert ignored == IgnoredText(len(text))
+    assert codes([error]) == ["invalid_message"]
+    assert client.receive_text(text, 0.0) == [IgnoredText(len(text))]
+    assert client.state == "open"
+
+
+def test_a_type_that_is_nearly_right_is_named() -> None:
+    _, error = protocol().receive_text('{"type":"configuration"}', 0.0)
+    assert error == SendError("invalid_message", "The type of this message is not known. Was configure meant?")
+
+
+@pytest.mark.parametrize("text", ['\ufeff{"type":"stop"}', '{"type":"Stop"}', ' {"type": "STOP "}'])
+def test_a_mark_and_capitals_do_not_hide_what_is_meant(text: str) -> None:
+    assert protocol().receive_text(text, 0.0) == [Finish("stop", 1000)]
+
+
+def test_a_message_in_a_binary_frame_is_no_audio() -> None:
+    client = protocol()
+    assert client.receive_bytes(b'{"type":"configure","sample_rate":8000}', 0.0) == []
+    assert client.options.sample_rate == 8_000
+    assert client.receive_bytes(b"\xef\xbb\xbf{}", 0.0) == [FeedAudio(b"\xef\xbb\xbf{}")]
+    assert client.receive_bytes(b'{"type":"stop"}', 0.0) == [Finish("stop", 1000)]
+
+
+def test_garbage_without_end_closes_the_session_with_its_last_final() -> None:
+    client = protocol()
+    for number in range(MOST_GARBAGE_FRAMES):
+        assert not ends(client.receive_text(GARBAGE[number % 10], 0.0))
+    assert codes(client.receive_text("hello", 0.0))[-3:] == ["policy_violation", "error", 1008]
+
+
+def ends(effects: list[Effect]) -> bool:
+    return any(isinstance(effect, Finish | Close) for effect in effects)
+
+
+@pytest.mark.parametrize("text", ['{"type":"KeepAlive"}', '{"type":"keepalive"}', '{"type":"ping"}', '{"type":"pong"}'])
+def test_signs_of_life_are_never_counted(text: str) -> None:
+    client = protocol(idle=10)
+    for number in range(3 * MOST_GARBAGE_FRAMES):
+        effects = client.receive_text(text, number)
+        assert effects == ([SendPong()] if "ping" in text else [])
+        assert client.tick(number) == []
+    assert client.deadline == 3 * MOST_GARBAGE_FRAMES - 1 + 10
+
+
+@pytest.mark.parametrize("frame", ["?", b""])
+def test_time_forgives(frame: str | bytes) -> None:
+    client = protocol()
+    receive = client.receive_text if isinstance(frame, str) else client.receive_bytes
+    for second in range(5 * MOST_EMPTY_FRAMES):
+        assert not ends(receive(frame, second))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("frame", ["?", b""])
+def test_audio_forgives(frame: str | bytes) -> None:
+    client = protocol()
+    receive = client.receive_text if isinstance(frame, str) else client.receive_bytes
+    for number in range(2 * MOST_EMPTY_FRAMES):
+        assert not ends(receive(frame, 0.0))  # type: ignore[arg-type]
+        if number % 50 == 0:
+            client.receive_bytes(b"\1\1", 0.0)
+            client.audio_taken(2, 0.0)
+
+
+def test_a_configuration_that_comes_too_late_again_and_again_is_garbage() -> None:
+    client = protocol()
+    client.receive_bytes(b"audio", 0.0)
+    for _ in range(MOST_GARBAGE_FRAMES):
+        assert codes(configure(client, sample_rate=8_000)) == ["configure_too_late"]
+    assert codes(configure(client, sample_rate=8_000)) == ["policy_violation", "error", 1008]
+
+
+def test_flush_ends_the_utterance_and_not_the_session() -> None:
+    client = protocol()
+    client.receive_bytes(b"audio", 0.0)
+    client.audio_taken(5, 0.0)
+    assert client.receive_text('{"type":"flush"}', 0.0) == [Flush()]
+    assert client.pause_at == math.inf
+    assert client.receive_bytes(b"more", 0.0) == [FeedAudio(b"more")]
+
+
+def test_flushes_of_nothing_without_end_are_garbage() -> None:
+    client = protocol()
+    for _ in range(MOST_GARBAGE_FRAMES):
+        assert client.receive_text('{"type":"flush"}', 0.0) == [Flush()]
+    assert codes(client.receive_text('{"type":"flush"}', 0.0)) == ["policy_violation", "error", 1008]
+
+
+def test_a_pause_is_noticed_once_when_the_endpoint_silence_has_passed() -> None:
+    client = protocol()
+    configure(client, sample_rate=16_000, endpoint_silence_ms=800)
+    assert client.pause_at == math.inf
+    client.receive_bytes(bytes(3_200), 5.0)
+    assert client.pause_at == math.inf  # while the audio waits for room
+    client.audio_taken(3_200, 6.0)
+    assert client.pause_at == pytest.approx(6.8 + PAUSE_GRACE_SECONDS)
+    assert not client.notice_pause(6.8)
+    assert client.notice_pause(7.3)
+    assert not client.notice_pause(8.0)
+    assert client.pause_at == math.inf
+    client.receive_bytes(bytes(3_200), 9.0)
+    client.audio_taken(3_200, 9.0)
+    assert client.notice_pause(11.0)
+
+
+def test_the_time_between_long_frames_is_no_pause() -> None:
+    client = protocol()
+    configure(client, sample_rate=16_000)
+    for second in range(5):
+        assert not client.notice_pause(second)
+        client.receive_bytes(bytes(32_000), second)
+        client.audio_taken(32_000, second)
+    assert client.notice_pause(5.5)
+
+
+def test_a_container_is_named_and_ends_the_session_with_its_final() -> None:
+    client = protocol()
+    effects = client.receive_bytes(b"\x1a\x45\xdf\xa3" + bytes(100), 0.0)
+    assert codes(effects) == ["container_not_pcm", "error", 1003]
+    assert isinstance(effects[0], SendError)
+    assert "POST /v1/transcribe" in effects[0].message
+    assert client.receive_bytes(b"more", 0.0) == []
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 1000])
+def test_a_container_is_known_however_its_bytes_are_cut(size: int) -> None:
+    client, data = protocol(), b"OggS" + bytes(100)
+    effects = [e for at in range(0, len(data), size) for e in client.receive_bytes(data[at : at + size], 0.0)]
+    assert codes(effects) == ["container_not_pcm", "error", 1003]
+
+
+@pytest.mark.parametrize("message", ["stop", "flush"])
+def test_what_was_held_back_of_the_audio_is_fed_before_its_end(message: str) -> None:
+    client = protocol()
+    assert client.receive_bytes(b"Og", 0.0) == []
+    assert codes(configure(client)) == ["configure_too_late"]
+    effects = client.receive_text(json.dumps({"type": message}), 0.0)
+    assert effects[0] == FeedAudio(b"Og")
+    assert len(effects) == 2
+
+
+@pytest.mark.parametrize("size", [FRAME, FRAME + 1])
+def test_a_frame_over_the_limit_is_too_large(size: int) -> None:
+    expected = [] if size == FRAME else ["error", 1009]
+    assert codes(protocol().receive_bytes(bytes(size), 0.0)) == expected
+    assert codes(protocol().receive_text("x" * size, 0.0))[-2:] == (expected or ["invalid_message"])
+
+
+def test_idle_client_gets_its_final_and_is_closed() -> None:
+    client = protocol(idle=10)
+    client.receive_bytes(b"audio", 5.0)
+    client.audio_taken(5, 6.0)
+    assert client.deadline == 16.0
+    assert client.tick(15.9) == []
+    assert codes(client.tick(16.0)) == ["idle_timeout", "timeout", 1001]
+    assert client.tick(99.0) == []
+
+
+def test_a_client_whose_audio_waits_for_room_is_not_idle() -> None:
+    client = protocol(idle=10)
+    client.receive_bytes(b"audio", 5.0)
+    assert client.tick(1_000.0) == []
+    client.audio_taken(5, 1_000.0)
+    assert client.tick(1_009.0) == []
+    assert codes(client.tick(1_010.0)) == ["idle_timeout", "timeout", 1001]
+
+
+def test_the_longest_session_ends_with_its_final_even_amid_audio() -> None:
+    client = protocol(cap=60)
+    client.receive_bytes(b"audio", 59.0)
+    assert codes(client.tick(60.0)) == ["max_session_duration_exceeded", "timeout", 1008]
+
+
+def test_zero_means_no_limit() -> None:
+    client = protocol(idle=0, cap=0)
+    assert client.deadline == math.inf
+    assert client.tick(1e9) == []
+
+
+def test_the_session_begins_when_it_is_admitted() -> None:
+    client = protocol(idle=10, cap=60, admitted=False)
+    assert client.deadline == math.inf
+    client.admitted(30.0)
+    assert client.deadline == 40.0
+
+
+def test_drain_gives_the_last_final() -> None:
+    client = protocol()
+    client.receive_bytes(b"audio", 0.0)
+    assert client.drain() == [Finish("shutdown", 1001)]
+    assert client.drain() == []
+
+
+def test_drain_after_stop_changes_nothing() -> None:
+    client = protocol()
+    client.receive_text('{"type":"stop"}', 0.0)
+    assert client.drain() == []
+
+
+def test_no_capacity_is_told_with_the_time_to_come_back() -> None:
+    effects = protocol(admitted=False).refused(CapacityTimeout("busy", retry_after_ms=1500))
+    assert effects == [SendError("timeout", "busy", 1500), Close(1013, "timeout")]
+
+
+def test_a_newcomer_while_draining_is_told_so() -> None:
+    effects = protocol(admitted=False).refused(ShuttingDown("bye"))
+    assert codes(effects) == ["shutting_down", 1001]
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+_fields = st.fixed_dictionaries(
+    {"type": st.sampled_from(["configure", "stop", "flush", "ping", "x"])},
+    optional=dict.fromkeys(
+        ("sample_rate", "encoding", "channels", "endpoint_silence_ms", "partials", "protocol_version"), _json
+    ),
+)
+_frames = st.lists(
+    st.binary(max_size=8)
+    | st.text(max_size=40)
+    | _json.map(json.dumps)
+    | _fields.map(json.dumps)
+    | st.sampled_from(GARBAGE)
+    | st.floats(0, 200),
+    max_size=40,
+)
+
+
+@given(frames=_frames)
+def test_any_client_ends_at_most_once_and_keeps_valid_options(frames: list[bytes | str | float]) -> None:
+    client, now, ends = protocol(idle=100, cap=500), 0.0, 0
+    fed: list[bytes] = []
+    for frame in frames:
+        match frame:
+            case bytes():
+                effects = client.receive_bytes(frame, now)
+            case str():
+                effects = client.receive_text(frame, now)
+            case _:
+                now += frame
+                effects = client.tick(now)
+        assert not (ends and effects)
+        ends += sum(isinstance(effect, Finish | Close) for effect in effects)
+        for effect in effects:
+            if isinstance(effect, FeedAudio):
+                fed.append(effect.data)
+                client.audio_taken(len(effect.data), now)
+    assert ends <= 1
+    assert (client.state in ("finishing", "closed")) == bool(ends)
+    options = client.options
+    assert 8_000 <= options.sample_rate <= 192_000
+    assert options.channels in (1, 2)
+    assert 200 <= options.endpoint_silence_ms <= 5000
+    if not ends:
+        held = [effect.data for effect in client.receive_text('{"type":"stop"}', now) if isinstance(effect, FeedAudio)]
+        assert b"".join(fed + held) == b"".join(frame for frame in frames if isinstance(frame, bytes))

@@ -1,0 +1,338 @@
+"""Uploads: the transcript, the limits, and what is given back when something goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gigastt.config import Limits
+from gigastt.errors import AudioTooLong, CapacityTimeout, InvalidAudio
+from gigastt.gateway.app import create_app
+from gigastt.gateway.context import AppContext
+from gigastt.gateway.pool.events import Event, HoleEvent, SegmentFailedEvent, WindowFailedEvent
+from tests.fakes.gateway import LOCAL, http_client, serving
+from tests.fakes.pool import Fakes, FakeTranscriber, final
+from tests.waiting import wait_until
+
+PATH = "/v1/transcribe"
+
+
+async def post(context: AppContext, body: Any = b"\0" * 64_000, path: str = PATH, **options: Any) -> httpx.Response:
+    async with http_client(context) as client:
+        return await client.post(path, content=body, **options)
+
+
+def memory_files() -> int:
+    names = (link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+    return sum("gigastt-upload" in str(name) for name in names)
+
+
+def assert_given_back(fakes: Fakes) -> None:
+    assert fakes.pool.busy == 0
+    assert all(file.freed for file in fakes.decoder.files)
+    assert memory_files() == 0
+
+
+async def test_finals_become_one_transcript() -> None:
+    events = [final("Раз, два."), final("", 1), final("Три.", 2, start=1.0), final("", 3, "stop")]
+    fakes = Fakes(transcriber=FakeTranscriber(events))
+    response = await post(fakes.context())
+    assert response.status_code == 200
+    body = response.json()
+    assert body["text"] == "Раз, два. Три."
+    assert body["duration"] == 2.0
+    assert body["words"][2] == {"word": "Три.", "start": 1.0, "end": 1.4, "confidence": 0.9}
+    assert [segment["text"] for segment in body["segments"]] == ["Раз, два.", "Три."]
+    assert body["segments"][0].keys() == {"text", "start", "end", "confidence", "words"}
+    assert "failed" not in body
+    assert "Раз" in response.text
+    assert_given_back(fakes)
+
+
+async def test_the_body_is_taken_as_it_is_whatever_its_type() -> None:
+    fakes = Fakes()
+    for kind in ("audio/wav", "multipart/form-data; boundary=x", "application/json", ""):
+        await post(fakes.context(), b"RIFFxxxx", headers={"content-type": kind})
+    assert fakes.decoder.bodies == [b"RIFFxxxx"] * 4
+
+
+async def test_a_body_in_pieces_is_put_together() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for number in range(100):
+            yield bytes([number]) * 1000
+
+    fakes = Fakes()
+    assert (await post(fakes.context(), pieces())).status_code == 200
+    assert fakes.decoder.bodies == [b"".join(bytes([number]) * 1000 for number in range(100))]
+
+
+async def test_spans_without_words_are_declared() -> None:
+    events: list[Event] = [WindowFailedEvent(0, 1.0, 2.0), SegmentFailedEvent(0, 3.0, 4.0), final("", 0, "stop")]
+    body = (await post(Fakes(transcriber=FakeTranscriber(events)).context())).json()
+    assert body["failed"] == [
+        {"code": "inference_error", "start": 1.0, "end": 2.0},
+        {"code": "segment_failed", "start": 3.0, "end": 4.0},
+    ]
+
+
+async def test_holes_in_a_file_are_declared_before_anything_comes_out_of_it() -> None:
+    fakes = Fakes(transcriber=FakeTranscriber([final("да", 0, "stop")]))
+    fakes.decoder.holes = (HoleEvent("audio_damaged", 1.0, 2.0), HoleEvent("audio_missing", 3.0, 4.0))
+
+    assert (await post(fakes.context())).json()["failed"] == [
+        {"code": "audio_damaged", "start": 1.0, "end": 2.0},
+        {"code": "audio_missing", "start": 3.0, "end": 4.0},
+    ]
+    blocks = [line for line in (await post(fakes.context(), path=f"{PATH}/stream")).text.split("\n\n") if "{" in line]
+    assert [json.loads(block.removeprefix("data: ")).get("code") for block in blocks] == [
+        "audio_damaged",
+        "audio_missing",
+        None,
+    ]
+
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/stream"])
+@pytest.mark.parametrize(
+    ("body", "error", "status", "code"),
+    [
+        (b"", None, 400, "empty_body"),
+        (b"x" * 101, None, 413, "payload_too_large"),
+        (b"x", InvalidAudio("This is not audio."), 422, "invalid_audio"),
+        (b"x", AudioTooLong("The audio is longer than this server takes."), 413, "audio_too_long"),
+        (b"x", CapacityTimeout("No room.", retry_after_ms=5000), 503, "timeout"),
+        (b"x", OSError("/dev/shm"), 500, "internal"),
+    ],
+)
+async def test_refusals_are_ordinary_errors(
+    path: str, body: bytes, error: Exception | None, status: int, code: str
+) -> None:
+    fakes = Fakes()
+    fakes.decoder.error = error
+    response = await post(fakes.context(Limits(body_limit_bytes=100)), body, path)
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert response.headers.get("retry-after") == ("5" if status == 503 else None)
+    assert_given_back(fakes)
+
+
+async def test_a_body_that_grows_beyond_the_limit_is_refused_before_its_end() -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield b"x" * 1000
+
+    fakes = Fakes()
+    response = await post(fakes.context(Limits(body_limit_bytes=10_000)), endless())
+    assert response.status_code == 413
+    assert sent <= 12
+    assert not fakes.decoder.bodies
+    assert_given_back(fakes)
+
+
+async def test_no_place_in_time_is_a_timeout_with_retry_after() -> None:
+    fakes = Fakes()
+    async with fakes.pool.full():
+        response = await post(fakes.context(Limits(pool_checkout_timeout_secs=0.02)))
+    assert (response.status_code, response.json()["code"]) == (503, "timeout")
+    assert response.json()["retry_after_ms"] == 2500
+    assert response.headers["retry-after"] == "3"
+    assert memory_files() == 0
+
+
+async def test_a_draining_server_refuses() -> None:
+    fakes = Fakes()
+    fakes.pool.begin_drain()
+    response = await post(fakes.context())
+    assert (response.status_code, response.json()["code"]) == (503, "shutting_down")
+    assert "retry-after" in response.headers
+
+
+async def forever() -> AsyncGenerator[Event, None]:
+    yield final("Раз.")
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/stream"])
+async def test_hanging_up_gives_everything_back(path: str) -> None:
+    fakes = Fakes(transcriber=FakeTranscriber(forever))
+    context = fakes.context()
+    async with serving(context) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nabcd".encode())
+        await wait_until(lambda: fakes.transcriber.request_ids)
+        writer.close()
+        await wait_until(lambda: fakes.transcriber.closed)
+        await wait_until(lambda: not running.server.server_state.tasks)
+        assert_given_back(fakes)
+        del reader
+
+
+async def test_hanging_up_in_the_middle_of_the_body_gives_everything_back() -> None:
+    fakes = Fakes()
+    async with serving(fakes.context()) as running:
+        _, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST /v1/transcribe HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40000\r\n\r\n")
+        writer.write(b"x" * 20_000)
+        await wait_until(lambda: memory_files() == 1)
+        writer.close()
+        await wait_until(lambda: memory_files() == 0)
+    assert not fakes.decoder.bodies
+
+
+async def test_an_announced_body_over_the_limit_is_refused_before_it_is_sent() -> None:
+    fakes = Fakes()
+    async with serving(fakes.context(Limits(body_limit_bytes=1000))) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(
+            b"POST /v1/transcribe HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert (await reader.readline()).split()[1] == b"413"
+        writer.close()
+        async with httpx.AsyncClient(base_url=running.http) as client:
+            assert (await client.post(PATH, content=b"fine")).status_code == 200
+
+
+async def test_a_client_that_sends_too_much_still_reads_its_answer() -> None:
+    async with (
+        serving(Fakes().context(Limits(body_limit_bytes=1000))) as running,
+        httpx.AsyncClient(base_url=running.http) as client,
+    ):
+        response = await client.post(PATH, content=b"x" * 5_000_000)
+        assert response.json()["code"] == "payload_too_large"
+
+
+@asynccontextmanager
+async def clients(context: AppContext, count: int) -> AsyncIterator[list[httpx.AsyncClient]]:
+    """Several clients of one application, each with an address of its own."""
+    app = create_app(context)
+    async with AsyncExitStack() as stack:
+        transports = [httpx.ASGITransport(app, client=(f"10.0.0.{number}", 5000)) for number in range(count)]
+        yield [
+            await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=LOCAL))
+            for transport in transports
+        ]
+
+
+async def test_bodies_are_bounded_for_each_client_and_in_all() -> None:
+    gate = asyncio.Event()
+
+    async def slow(size: int) -> AsyncIterator[bytes]:
+        yield b"x" * size
+        await gate.wait()
+
+    context = Fakes().context(Limits(body_limit_bytes=100_000), host="0.0.0.0")
+    async with clients(context, 3) as (one, two, three):
+        uploads = [asyncio.create_task(client.post(PATH, content=slow(90_000))) for client in (one, one, two)]
+        await wait_until(lambda: any(upload.done() for upload in uploads))
+        await wait_until(lambda: memory_files() == 2)
+        assert [upload.done() for upload in uploads] == [False, True, False]
+        refused = await three.post(PATH, content=b"x" * 90_000)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert (await three.post(PATH, content=b"x" * 5_000)).status_code == 200
+        gate.set()
+        assert sorted([(await upload).status_code for upload in uploads]) == [200, 200, 503]
+        assert (await three.post(PATH, content=b"x" * 90_000)).status_code == 200
+
+
+async def test_an_upload_that_is_decoded_holds_no_place() -> None:
+    fakes = Fakes()
+    fakes.decoder.gate.clear()
+    uploading = asyncio.create_task(post(fakes.context()))
+    await wait_until(lambda: fakes.decoder.bodies)
+    assert fakes.pool.busy == 0
+    fakes.decoder.gate.set()
+    assert (await uploading).status_code == 200
+    assert_given_back(fakes)
+
+
+async def test_a_client_with_many_files_leaves_a_decoder_to_others() -> None:
+    fakes = Fakes()
+    fakes.decoder.gate.clear()
+    context = fakes.context(Limits(pool_checkout_timeout_secs=0.2), host="0.0.0.0")
+    async with clients(context, 2) as (one, two):
+        many = [asyncio.create_task(one.post(PATH, content=b"one " * 8)) for _ in range(20)]
+        await wait_until(lambda: sum(upload.done() for upload in many) == 18)  # after the waiting time, not in silence
+        single = asyncio.create_task(two.post(PATH, content=b"two " * 8))
+        await wait_until(lambda: b"two " * 8 in fakes.decoder.bodies)
+        fakes.decoder.gate.set()
+        assert (await single).status_code == 200
+        answers = [await upload for upload in many]
+    assert sorted(answer.status_code for answer in answers) == [200] * 2 + [503] * 18
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+    assert context.metrics.registry.get_sample_value("gigastt_pool_timeouts_total") == 18
+    assert_given_back(fakes)
+
+
+async def test_uploads_leave_places_to_live_sessions_and_a_client_some_to_others() -> None:
+    fakes = Fakes(transcriber=FakeTranscriber(forever))
+    context = fakes.context(Limits(pool_checkout_timeout_secs=0.2), host="0.0.0.0")
+    async with clients(context, 2) as (one, two):
+        many = [asyncio.create_task(one.post(PATH, content=bytes(100))) for _ in range(10)]
+        await wait_until(lambda: sum(upload.done() for upload in many) == 8)
+        assert fakes.pool.busy == 2
+        others = [asyncio.create_task(two.post(PATH, content=bytes(100))) for _ in range(10)]
+        await wait_until(lambda: sum(upload.done() for upload in others) == 9)
+        assert fakes.pool.busy == 3
+        async with fakes.pool.admit(0):  # a live session
+            pass
+        for upload in many + others:
+            upload.cancel()
+        await asyncio.gather(*many, *others, return_exceptions=True)
+    assert_given_back(fakes)
+
+
+async def test_decoded_files_of_a_client_are_bounded_together() -> None:
+    fakes = Fakes(transcriber=FakeTranscriber(forever))
+    context = fakes.context(Limits(max_audio_secs=1), host="0.0.0.0")
+    async with clients(context, 1) as (client,):
+        uploading = asyncio.create_task(client.post(PATH, content=bytes(10_000_000)))
+        await wait_until(lambda: fakes.transcriber.request_ids)
+        refused = await client.post(PATH, content=bytes(10_000_000))
+        assert (refused.status_code, refused.json()["code"]) == (503, "timeout")
+        assert "shared memory" in refused.json()["error"]
+        uploading.cancel()
+        await asyncio.gather(uploading, return_exceptions=True)
+    assert_given_back(fakes)
+
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/stream"])
+async def test_a_drain_sends_away_uploads_that_wait_for_their_turn(path: str) -> None:
+    fakes = Fakes()
+    fakes.decoder.gate.clear()
+    async with http_client(fakes.context()) as client:
+        uploads = [asyncio.create_task(client.post(path, content=bytes(100))) for _ in range(3)]
+        await wait_until(lambda: len(fakes.decoder.bodies) == 2)
+        fakes.pool.begin_drain()
+        await wait_until(lambda: any(upload.done() for upload in uploads))
+        fakes.decoder.gate.set()
+        answers = [await upload for upload in uploads]
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "shutting_down")}
+    assert_given_back(fakes)
+
+
+async def test_keys_of_one_address_are_clients_of_their_own_however_they_are_written(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("first-key\nsecond-key\n", encoding="utf-8")
+    fakes = Fakes()
+    fakes.decoder.gate.clear()
+    context = fakes.context(Limits(pool_checkout_timeout_secs=0.2), api_keys_file=keys)
+    first = ("Bearer first-key", "bearer  first-key", "BEARER first-key ", "Bearer first-key")
+    async with http_client(context) as client:
+        uploads = [
+            asyncio.create_task(client.post(PATH, content=bytes(100), headers={"authorization": token}))
+            for token in (*first, "Bearer second-key")
+        ]
+        await wait_until(lambda: len(fakes.decoder.bodies) == 3 and sum(upload.done() for upload in uploads) == 2)
+        fakes.decoder.gate.set()
+        statuses = [(await upload).status_code for upload in uploads]
+    assert sorted(statuses[:4]) == [200, 200, 503, 503]
+    assert statuses[4] == 200

@@ -1,0 +1,275 @@
+"""Routing: who gets a new track, and how the pool finds its balance again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from itertools import count
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gigastt.gateway.pool.binding import Span, Track, TrackMessage
+from gigastt.gateway.pool.routing import STAY_SAMPLES
+from gigastt.gateway.pool.session import Session, SessionOptions
+from gigastt.gateway.pool.sources import LiveSource
+from gigastt.ipc.blackbox import Touch
+from gigastt.ipc.messages import Audio, Cancel, OpenStream, StreamId, StreamOptions
+from tests.fakes.memory_pool import MemoryPool, MemoryWorker
+from tests.fakes.scripted import POISON, speech
+
+
+class Silent:
+    """A sink that only counts."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+
+    def receive(self, track: Track, news: TrackMessage | Span) -> None:
+        if isinstance(news, Span):
+            self.spans.append(news)
+
+
+_names = count()
+
+
+def open_track(pool: MemoryPool, sink: Silent | None = None) -> Track:
+    track = Track(LiveSource(), StreamOptions(), f"id-{next(_names)}")
+    pool.open_track(track, sink or Silent())
+    return track
+
+
+def push(pool: MemoryPool, track: Track, values: list[int]) -> None:
+    track.push(speech(values).tobytes())
+    pool.pump_track(track)
+
+
+def loads(pool: MemoryPool) -> list[int]:
+    return sorted(len(worker.recognizer.streams) for worker in pool.workers)
+
+
+async def test_tracks_spread_over_the_workers() -> None:
+    pool = MemoryPool(workers=3)
+    for _ in range(7):
+        open_track(pool)
+    pool.run()
+    assert loads(pool) == [2, 2, 3]
+
+
+async def test_a_new_track_avoids_the_worker_that_lags() -> None:
+    pool = MemoryPool(workers=2)
+    busy = open_track(pool)
+    open_track(pool)
+    open_track(pool)  # two streams with the first track
+    busy.push(bytes(2 * 3 * 16_000))
+    pool.pump_track(busy)
+    late = open_track(pool)
+    lagging = next(w for w in pool.workers if any(isinstance(m, Audio) for m in w.sent))
+    other = next(w for w in pool.workers if w is not lagging)
+    assert isinstance(other.sent[-1], OpenStream)
+    assert late.lag == 0
+
+
+async def test_each_binding_has_a_fresh_stream_id() -> None:
+    pool = MemoryPool(workers=1)
+    open_track(pool)
+    ids = []
+    for _ in range(3):
+        [opened] = [message for message in pool.workers[0].sent if isinstance(message, OpenStream)]
+        ids.append(opened.stream)
+        pool.kill(pool.workers[0])
+    assert len(set(ids)) == 3
+
+
+async def test_late_messages_of_an_old_binding_are_dropped() -> None:
+    pool = MemoryPool(workers=2)
+    session = Session(pool, SessionOptions())
+    await session.send(0, speech([1, 0]).tobytes())
+    dead = next(worker for worker in pool.workers if worker.inbox)
+    late = [message for item in list(dead.inbox) for message in dead.recognizer.handle(item)]
+    pool.kill(dead)
+    for message in late:
+        pool.router.receive(dead, message.stream, message)  # type: ignore[union-attr, arg-type]
+    assert session.tracks[0].committed == 0
+    session.cancel()
+
+
+async def test_tracks_move_to_a_worker_that_came_back_when_they_have_little_to_replay() -> None:
+    pool = MemoryPool(workers=1)
+    tracks = [open_track(pool) for _ in range(4)]
+    for track in tracks:
+        push(pool, track, [1, 2])
+    pool.run()
+    pool.add_worker()
+    pool.run()
+    assert loads(pool) == [0, 4]  # all are amid an utterance
+    for track in tracks:
+        push(pool, track, [0, 0])
+    pool.run()
+    assert loads(pool) == [2, 2]
+    assert any(isinstance(message, Cancel) for message in pool.workers[0].sent)
+
+
+async def test_a_full_pipe_holds_audio_back_until_it_drains() -> None:
+    pool = MemoryPool(workers=1)
+    track = open_track(pool)
+    worker = pool.workers[0]
+    worker.writable = False
+    push(pool, track, [1, 2, 3])
+    assert not [message for message in worker.sent if isinstance(message, Audio)]
+    worker.writable = True
+    pool.router.writable(worker)
+    assert [message for message in worker.sent if isinstance(message, Audio)]
+
+
+async def test_kills_from_outside_convict_nobody_however_many_there_are() -> None:
+    pool = MemoryPool(workers=1)
+    sink = Silent()
+    track = open_track(pool, sink)
+    push(pool, track, [5, 5])
+    for _ in range(50):
+        pool.kill(pool.workers[0])
+    pool.run()
+    assert not sink.spans
+    assert track.consumed == 2 * 640
+
+
+async def test_a_crash_that_names_nobody_is_nobodys_fault() -> None:
+    pool = MemoryPool(workers=1)
+    sink = Silent()
+    track = open_track(pool, sink)
+    push(pool, track, [5, 5])
+    for _ in range(10):
+        pool.kill(pool.workers[0], [Touch(StreamId(10**6), 0, 10**6)])
+    pool.run()
+    assert not sink.spans
+    assert track.consumed == 2 * 640
+
+
+async def test_two_crashes_over_different_audio_of_a_track_are_no_evidence() -> None:
+    pool = MemoryPool(workers=1)
+    sink = Silent()
+    track = open_track(pool, sink)
+    push(pool, track, [5, 5, 5, 5])
+    for start, end in ((0, 640), (1280, 1920), (640, 1280)):
+        pool.kill(pool.workers[0], [Touch(stream_of(pool, track), start, end)])
+    pool.run()
+    assert not sink.spans
+
+
+async def test_audio_over_which_two_workers_crash_is_skipped_up_to_the_end_of_what_both_saw() -> None:
+    pool = MemoryPool(workers=1)
+    sinks = [Silent(), Silent()]
+    track, other = (open_track(pool, sink) for sink in sinks)
+    for each in (track, other):
+        push(pool, each, [5, 5, 5, 5])
+    for end in (1920, 1280):
+        streams = stream_of(pool, track), stream_of(pool, other)
+        touched = [Touch(streams[0], 640, end)] + ([Touch(streams[1], 0, 640)] if end == 1920 else [])
+        pool.kill(pool.workers[0], touched)
+    assert [(span.start, span.end) for span in sinks[0].spans] == [(0, 1280)]
+    pool.run()
+    assert not sinks[1].spans
+    assert track.consumed == other.consumed == 4 * 640
+
+
+async def test_a_track_whose_audio_crashed_a_worker_shares_no_pass_until_it_commits() -> None:
+    pool = MemoryPool(workers=1)
+    track = open_track(pool)
+    push(pool, track, [5, 5])
+    pool.kill(pool.workers[0], [Touch(stream_of(pool, track), 0, 1280)])
+    assert opened(pool)[-1].options.alone
+    pool.run()
+    push(pool, track, [0])
+    pool.run()
+    pool.kill(pool.workers[0])
+    assert not opened(pool)[-1].options.alone
+
+
+async def test_only_the_guilty_pays_for_a_crash() -> None:
+    pool = MemoryPool(workers=1)
+    sinks = [Silent() for _ in range(3)]
+    tracks = [open_track(pool, sink) for sink in sinks]
+    for number, track in enumerate(tracks):
+        push(pool, track, [5, POISON if number == 1 else 6])
+    pool.run()
+    assert [len(sink.spans) for sink in sinks] == [0, 1, 0]
+    assert tracks[0].consumed == tracks[2].consumed == 2 * 640
+
+
+async def test_streams_that_lag_and_streams_that_do_not_are_weighed_alike() -> None:
+    pool = MemoryPool(workers=1)
+    quiet = [open_track(pool) for _ in range(6)]
+    for track in quiet:
+        push(pool, track, [0])
+    pool.run()
+    lagging = pool.add_worker()
+    for _ in range(2):
+        track = open_track(pool)
+        track.push(bytes(2 * 2 * 16_000))
+        pool.pump_track(track)
+    held, lagging.inbox = lagging.inbox, deque()  # that worker is slow
+    begun = len(opened_by(lagging))
+    for _ in range(20):
+        for track in quiet:
+            push(pool, track, [0, 0])
+        pool.run()
+    assert len(opened_by(lagging)) == begun
+    lagging.inbox = held
+
+
+@settings(deadline=None)
+@given(
+    workers=st.integers(2, 3),
+    steps=st.lists(st.tuples(st.integers(0, 7), st.integers(0, 60), st.integers(0, 6)), max_size=60),
+)
+def test_whatever_happens_no_track_moves_again_before_it_has_heard_half_a_minute(
+    workers: int, steps: list[tuple[int, int, int]]
+) -> None:
+    async def play() -> None:
+        pool = MemoryPool(workers=1)
+        tracks = [open_track(pool) for _ in range(8)]  # all on one worker
+        for _ in range(workers - 1):
+            pool.add_worker()
+        for number, blocks, progress in steps:
+            track = tracks[number]
+            push(pool, track, [0] * min(blocks, track.room // 640))
+            for _ in range(progress):  # of 0 to 6 messages: workers are behind by different amounts
+                pool.step(pool.workers[number % workers])
+                pool.router.balance()
+        for track in tracks:
+            assert len(opened(pool, track)) - 1 <= 1 + track.source.end // STAY_SAMPLES
+
+    asyncio.run(play())
+
+
+async def test_balance_comes_to_rest() -> None:
+    pool = MemoryPool(workers=1)
+    tracks = [open_track(pool) for _ in range(7)]
+    pool.add_worker()
+    pool.add_worker()
+    pool.run()
+    pool.router.balance()
+    bindings = len(opened(pool))
+    for _ in range(1000):
+        for track in tracks:
+            push(pool, track, [0] * 5)
+        pool.run()
+        pool.router.balance()
+    assert loads(pool) == [2, 2, 3]
+    assert len(opened(pool)) == bindings
+
+
+def stream_of(pool: MemoryPool, track: Track) -> StreamId:
+    """Return the stream under which a worker has a track now."""
+    return opened(pool, track)[-1].stream
+
+
+def opened(pool: MemoryPool, track: Track | None = None) -> list[OpenStream]:
+    """Return every binding, of one track or of all."""
+    messages = [message for worker in pool.workers for message in opened_by(worker)]
+    return [message for message in messages if track is None or message.request_id == track.request_id]
+
+
+def opened_by(worker: MemoryWorker) -> list[OpenStream]:
+    return [message for message in worker.sent if isinstance(message, OpenStream)]

@@ -1,0 +1,145 @@
+"""Turns: everything arrives in order, nobody waits for a whole read of another, nothing is read while bytes wait."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from time import perf_counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gigastt.gateway.server.turns import Rota, Turns
+from tests.waiting import wait_until
+
+
+class FakeTransport(asyncio.Transport):
+    """Counts pauses; may be paused once and resumed once, in turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = True
+        self.closing = False
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def pause_reading(self) -> None:
+        assert self.reading
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        assert not self.reading
+        self.reading = True
+
+
+class Eater:
+    """A parser that takes a few bytes a step."""
+
+    def __init__(self, rota: Rota, bite: int = 3, seconds: float = 0.0) -> None:
+        self.transport = FakeTransport()
+        self.turns = Turns(rota, self.transport, self.step)
+        self.eaten = b""
+        self.full = False
+        self._bite = bite
+        self._seconds = seconds
+
+    def step(self, data: bytes, offset: int) -> int:
+        if self.full:
+            return offset
+        until = perf_counter() + self._seconds
+        while perf_counter() < until:
+            pass
+        end = min(len(data), offset + self._bite)
+        self.eaten += data[offset:end]
+        return end
+
+
+@given(st.lists(st.tuples(st.binary(min_size=1, max_size=20), st.booleans()), max_size=20), st.sampled_from([0.0, 1.0]))
+def test_every_byte_arrives_once_and_in_order(pieces: list[tuple[bytes, bool]], turn_seconds: float) -> None:
+    async def feed() -> None:
+        eater = Eater(Rota(turn_seconds=turn_seconds))
+        for piece, full in pieces:
+            eater.full = full
+            eater.turns.receive(piece)
+            assert eater.turns.waiting == 0 or not eater.transport.reading
+            if not full:
+                eater.turns.wake()
+            await asyncio.sleep(0)
+        eater.full = False
+        eater.turns.wake()
+        await wait_until(lambda: not eater.turns.waiting)
+        assert eater.eaten == b"".join(piece for piece, _ in pieces)
+        assert eater.transport.reading
+
+    asyncio.run(feed())
+
+
+async def test_what_fits_a_turn_is_taken_at_once() -> None:
+    eater = Eater(Rota(turn_seconds=10.0, pass_seconds=10.0))
+    eater.turns.receive(b"x" * 1000)
+    assert eater.eaten == b"x" * 1000
+
+
+async def test_others_come_between_two_turns() -> None:
+    eater = Eater(Rota(turn_seconds=0.0, pass_seconds=0.0005), seconds=0.0004)
+    eater.turns.receive(b"x" * 30)
+    seen = []
+    while eater.turns.waiting:
+        seen.append(len(eater.eaten))
+        await asyncio.sleep(0)
+    assert len(seen) > 1
+
+
+async def test_connections_take_turns_and_share_one_pass() -> None:
+    rota = Rota(turn_seconds=0.0, pass_seconds=0.001)
+    eaters = [Eater(rota, bite=1, seconds=0.0004) for _ in range(20)]
+    for eater in eaters:
+        eater.turns.receive(b"x" * 10)
+    assert sum(len(eater.eaten) for eater in eaters) <= 3  # the others have to wait for the next pass
+    while any(eater.turns.waiting for eater in eaters):
+        assert max(len(eater.eaten) for eater in eaters) - min(len(eater.eaten) for eater in eaters) <= 2
+        before = sum(len(eater.eaten) for eater in eaters)
+        await asyncio.sleep(0)
+        assert sum(len(eater.eaten) for eater in eaters) - before <= 6
+    assert len(rota) == 0
+
+
+async def test_a_step_that_takes_nothing_is_called_again_only_when_woken() -> None:
+    eater = Eater(Rota())
+    eater.full = True
+    eater.turns.receive(b"abc")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (eater.eaten, eater.turns.waiting, eater.transport.reading) == (b"", 3, False)
+    eater.full = False
+    eater.turns.wake()
+    await asyncio.sleep(0)
+    assert (eater.eaten, eater.turns.waiting, eater.transport.reading) == (b"abc", 0, True)
+
+
+async def test_closing_drops_what_waits_and_lets_go() -> None:
+    eater = Eater(Rota(turn_seconds=0.0))
+    eater.turns.receive(b"abcdef")
+    eater.turns.close()
+    eater.turns.receive(b"ghi")
+    eater.turns.wake()
+    await asyncio.sleep(0)
+    assert (eater.eaten, eater.turns.waiting) == (b"abc", 0)
+    assert eater.transport.reading
+    gone = weakref.ref(eater)
+    gc.disable()
+    try:
+        del eater
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+async def test_a_closing_transport_is_left_alone() -> None:
+    eater = Eater(Rota(turn_seconds=0.0))
+    eater.transport.closing = True
+    eater.turns.receive(b"abcdef")
+    await wait_until(lambda: not eater.turns.waiting)
+    assert eater.transport.reading
