@@ -40,6 +40,7 @@ from gigastt.models.fetch import FetchRequest, fetch_in_child
 from gigastt.models.prepacked import LoadPlan, prepare_load
 from gigastt.models.progress import DownloadProgress
 from gigastt.models.store import ModelFiles, resolve
+from gigastt.processes import forbid_core_files
 from gigastt.workers.config import WorkerConfig
 
 log = get_logger(__name__)
@@ -60,6 +61,7 @@ def run(settings: Settings, read_limits: LimitsReader) -> int:
     listeners = bind(settings.host, settings.port)
     metrics_listeners = bind(*split_address(settings.metrics_listen)) if settings.metrics_listen else []
     raise_descriptor_limit()
+    forbid_core_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, model, listeners, metrics_listeners, read_limits))
     return 0

@@ -5,7 +5,7 @@ object with `send` and `writable`, so tests run it without processes.
 
 A new track goes to the worker with the least load: its streams, and its lag in seconds. When a worker dies, its tracks
 go to others at once and are replayed; audio that was the death of two of them is skipped. When the load is uneven,
-tracks move at moments at which they have next to nothing to replay, so a pool that lost workers finds its balance
+`balance` moves tracks that have next to nothing to replay just then, so a pool that lost workers finds its balance
 again; one that has moved stays for a while.
 """
 
@@ -20,14 +20,15 @@ from typing import Protocol
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.track import Span, Track, TrackMessage
 from gigastt.ipc.blackbox import Touch
-from gigastt.ipc.messages import Final, Progress, StreamId, ToWorker
+from gigastt.ipc.messages import StreamId, ToWorker
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
 
 MOVE_SAMPLES = SAMPLE_RATE  # a track moves for balance only with less than this to replay ...
 STAY_SAMPLES = 30 * SAMPLE_RATE  # ... and again only after this much audio
-WORTH_MOVING = 2.0  # how much less load: a move of one stream leaves no reason to move it back
+WORTH_MOVING = 2.0  # so much less load, so that a move of one stream leaves no reason to move another back ...
+WORTH_MOVING_SHARE = 1 / 8  # ... and this part of it: the lag of many streams is never quite the same
 
 
 class Carrier(Protocol):
@@ -147,7 +148,8 @@ class Router:
         for track, span in guilty.items():
             log.error("audio_skipped", request_id=track.request_id, start=span.start, end=span.end)
             track.skip(span)
-            self._seats[track].sink.receive(track, span)
+            if (listening := self._seats.get(track)) is not None:  # a sink that was told may have closed others
+                listening.sink.receive(track, span)
         # 3. Go on elsewhere, with those tracks that nobody has closed meanwhile.
         for track in tracks:
             self.replays += 1
@@ -174,22 +176,40 @@ class Router:
         if track.done:
             self._leave(track, seat)
         else:
-            if isinstance(message, Progress | Final) and self._should_move(track, seat, desk):
-                self._leave(track, seat)
-                self._place(track)
-                seat.moved_at = track.committed
             self.pump(track)
         for item in news:
             seat.sink.receive(track, item)
+
+    def balance(self) -> None:
+        """Move tracks from the busiest worker to the idlest, as far as that helps now; call this a few times a second.
+
+        Weighing a desk takes a look at each of its tracks, too much for every message.
+        """
+        loads = {desk: desk.load for desk in self._desks.values()}
+        while len(loads) > 1:
+            busiest, idlest = max(loads, key=loads.__getitem__), min(loads, key=loads.__getitem__)
+            if loads[busiest] - loads[idlest] < max(WORTH_MOVING, WORTH_MOVING_SHARE * loads[busiest]):
+                return
+            track = next((track for track in busiest.tracks.values() if self._may_move(track)), None)
+            if track is None:
+                return
+            seat = self._seats[track]
+            seat.moved_at = track.committed
+            self._leave(track, seat)
+            self._bind(track, idlest)
+            loads[busiest], loads[idlest] = busiest.load, idlest.load
 
     # -- places
 
     def _place(self, track: Track) -> None:
         """Bind a track to the least loaded worker, or let it wait for one."""
-        if not self._desks:
+        if self._desks:
+            self._bind(track, min(self._desks.values(), key=lambda desk: desk.load))
+        else:
             self._waiting.append(track)
-            return
-        desk = min(self._desks.values(), key=lambda desk: desk.load)
+
+    def _bind(self, track: Track, desk: _Desk) -> None:
+        """Give a track to a worker."""
         seat = self._seats[track]
         stream = StreamId(next(self._ids))
         seat.desk, seat.stream = desk, stream
@@ -208,13 +228,12 @@ class Router:
         del desk.tracks[stream]
         seat.desk = seat.stream = None
 
-    def _should_move(self, track: Track, seat: _Seat, desk: _Desk) -> bool:
-        """Whether another worker has so much less to do that moving this track helps, and now is the moment."""
+    def _may_move(self, track: Track) -> bool:
+        """Whether a track has next to nothing to replay now, and has not moved for a while."""
         if track.finishing or track.open_utterance or track.uncommitted > MOVE_SAMPLES:
             return False
-        if seat.moved_at is not None and track.committed - seat.moved_at < STAY_SAMPLES:
-            return False
-        return desk.load - min(other.load for other in self._desks.values()) >= WORTH_MOVING
+        moved_at = self._seats[track].moved_at
+        return moved_at is None or track.committed - moved_at >= STAY_SAMPLES
 
     def _tracks_of(self, carrier: Carrier) -> list[Track]:
         desk = self._desks.get(carrier)

@@ -36,7 +36,7 @@ class BlackBox:
     """One worker's box; both sides map the same file of memory."""
 
     def __init__(self, descriptor: int) -> None:
-        """Map the box behind an open descriptor, which may be closed afterwards."""
+        """Map the box behind an open descriptor, which may be closed afterwards: the mapping keeps one of its own."""
         self._memory = mmap.mmap(descriptor, BYTES)
 
     @staticmethod
@@ -66,4 +66,8 @@ class BlackBox:
     @property
     def is_empty(self) -> bool:
         """Whether the worker is between two pieces of work."""
-        return self._memory[: _COUNT.size] == bytes(_COUNT.size)
+        return _COUNT.unpack_from(self._memory, 0) == (0,)
+
+    def close(self) -> None:
+        """Let go of the memory and its descriptor."""
+        self._memory.close()

@@ -119,7 +119,8 @@ class MemoryPool:
     def run(self) -> None:
         """Let all workers work until there is nothing left to do."""
         while sum(self.step(worker) for worker in list(self.workers)):
-            pass
+            if not any(worker.inbox for worker in self.workers):
+                self.router.balance()
 
     def _deliver(self, worker: MemoryWorker, message: ToGateway) -> None:
         assert not isinstance(message, Ready | Stats)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from itertools import count
+from itertools import count, pairwise
+from typing import Literal, TypeAlias
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gigastt.gateway.routing import STAY_SAMPLES
+from gigastt.gateway.routing import STAY_SAMPLES, WORTH_MOVING
 from gigastt.gateway.session import Session, SessionOptions
 from gigastt.gateway.sources import LiveSource
 from gigastt.gateway.track import Span, Track, TrackMessage
@@ -218,21 +218,62 @@ async def test_streams_that_lag_and_streams_that_do_not_are_weighed_alike() -> N
     lagging.inbox = held
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 60), st.booleans()), max_size=60))
-def test_no_track_moves_again_before_it_has_heard_half_a_minute(steps: list[tuple[int, int, bool]]) -> None:
-    async def play() -> None:
-        pool = MemoryPool(workers=2)
-        tracks = [open_track(pool) for _ in range(6)]
-        for number, blocks, adds in steps:
-            if adds and len(pool.workers) < 4:
-                pool.add_worker()
-            push(pool, tracks[number], [0] * blocks)
-            pool.run()
-        for track in tracks:
-            bindings = sum(m.start >= 0 for m in opened(pool) if m.request_id == track.request_id)
-            assert bindings <= 1 + 2 + track.committed // STAY_SAMPLES  # a place, those added, and balance
+Step: TypeAlias = tuple[Literal["hear", "add", "leave"], int, int]
 
-    asyncio.run(play())
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["hear", "hear", "add", "leave"]), st.integers(0, 5), st.integers(0, 125)),
+        max_size=60,
+    )
+)
+@example([("hear", 0, 1), ("add", 0, 0), *[("hear", 0, 125)] * 8, ("add", 0, 0), *[("leave", n, 0) for n in range(3)]])
+def test_no_track_moves_back_and_forth_and_the_load_becomes_even(steps: list[Step]) -> None:
+    pool = MemoryPool(workers=1)
+    tracks = [open_track(pool) for _ in range(6)]
+    left: set[Track] = set()
+    for kind, number, blocks in steps:
+        track = tracks[number]
+        if kind == "add" and len(pool.workers) < 4:
+            pool.add_worker()
+        elif kind == "leave" and track not in left:
+            left.add(track)
+            pool.close_track(track)
+        elif kind == "hear" and track not in left:
+            push(pool, track, [0] * min(blocks, track.room // 640))
+        pool.run()
+    for track in tracks:
+        starts = [m.start for m in opened(pool) if m.request_id == track.request_id]
+        assert all(later - earlier >= STAY_SAMPLES for earlier, later in pairwise(sorted(starts)[1:]))
+    for _ in range(7):  # more than half a minute of silence for each that is still there
+        for track in tracks:
+            if track not in left:
+                push(pool, track, [0] * (track.room // 640))
+        pool.run()
+    assert loads(pool)[-1] - loads(pool)[0] < WORTH_MOVING
+    moves = len(opened(pool))
+    pool.router.balance()
+    assert len(opened(pool)) == moves
+
+
+async def test_a_sink_that_closes_another_guilty_track_does_no_harm() -> None:
+    pool = MemoryPool(workers=1)
+    tracks: list[Track] = []
+
+    class Closing(Silent):
+        def receive(self, track: Track, news: TrackMessage | Span) -> None:
+            super().receive(track, news)
+            if isinstance(news, Span):
+                for each in tracks:
+                    pool.close_track(each)
+
+    sinks = [Closing(), Closing()]
+    tracks += [open_track(pool, sink) for sink in sinks]
+    for track in tracks:
+        push(pool, track, [5, 5])
+    for _ in range(2):
+        pool.kill(pool.workers[0], [Touch(stream_of(pool, track), 0, 640) for track in tracks])
+    assert [len(sink.spans) for sink in sinks] == [1, 0]
 
 
 def stream_of(pool: MemoryPool, track: Track) -> StreamId:
