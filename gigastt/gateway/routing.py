@@ -4,8 +4,8 @@ Owned by the pool, on the event loop; awaits nothing and has no clock (`now` is 
 object with `send` and `writable`, so tests run it without processes.
 
 A new track goes to the worker with the least load: its streams, and its lag in seconds. When a worker dies, its tracks
-go to others at once and are replayed; audio that was the death of two of them is skipped. When the load is uneven,
-`balance` moves tracks that have next to nothing to replay just then, so a pool that lost workers finds its balance
+go to others at once and are replayed; audio that was the death of two of them is skipped. While the load is uneven,
+tracks move at moments at which they have next to nothing to replay, so a pool that lost workers finds its balance
 again; one that has moved stays for a while.
 """
 
@@ -20,7 +20,7 @@ from typing import Protocol
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.track import Span, Track, TrackMessage
 from gigastt.ipc.blackbox import Touch
-from gigastt.ipc.messages import StreamId, ToWorker
+from gigastt.ipc.messages import Final, Progress, StreamId, ToWorker
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -79,6 +79,8 @@ class Router:
         self._desks: dict[Carrier, _Desk] = {}
         self._seats: dict[Track, _Seat] = {}
         self._waiting: deque[Track] = deque()  # for any worker
+        self._busiest: _Desk | None = None  # both None while the load is even
+        self._idlest: _Desk | None = None
 
     # -- tracks
 
@@ -134,6 +136,7 @@ class Router:
         desk = self._desks.pop(carrier, None)
         if desk is None:
             return
+        self._busiest = self._idlest = None
         touched = {touch.stream: Span(touch.start, touch.end) for touch in touches}
         # 1. Take every track away from it, and find out which audio is guilty.
         tracks = [track for track in desk.tracks.values() if not track.done]
@@ -176,28 +179,28 @@ class Router:
         if track.done:
             self._leave(track, seat)
         else:
+            if self._idlest is not None and desk is self._busiest and self._may_move(track, message):
+                self._leave(track, seat)
+                self._bind(track, self._idlest)
+                seat.moved_at = track.committed
+                self.balance()
             self.pump(track)
         for item in news:
             seat.sink.receive(track, item)
 
     def balance(self) -> None:
-        """Move tracks from the busiest worker to the idlest, as far as that helps now; call this a few times a second.
+        """Compare the workers' loads; call this a few times a second.
 
-        Weighing a desk takes a look at each of its tracks, too much for every message.
+        While they are uneven, tracks of the busiest worker move to the idlest, each when it is heard of: a worker that
+        hangs keeps the track over which it does. Weighing looks at every track, which is too much for every message.
         """
         loads = {desk: desk.load for desk in self._desks.values()}
-        while len(loads) > 1:
-            busiest, idlest = max(loads, key=loads.__getitem__), min(loads, key=loads.__getitem__)
-            if loads[busiest] - loads[idlest] < max(WORTH_MOVING, WORTH_MOVING_SHARE * loads[busiest]):
-                return
-            track = next((track for track in busiest.tracks.values() if self._may_move(track)), None)
-            if track is None:
-                return
-            seat = self._seats[track]
-            seat.moved_at = track.committed
-            self._leave(track, seat)
-            self._bind(track, idlest)
-            loads[busiest], loads[idlest] = busiest.load, idlest.load
+        self._busiest = max(loads, key=loads.__getitem__, default=None)
+        self._idlest = min(loads, key=loads.__getitem__, default=None)
+        if self._busiest is not None and self._idlest is not None:
+            most, least = loads[self._busiest], loads[self._idlest]
+            if most - least < max(WORTH_MOVING, WORTH_MOVING_SHARE * most):
+                self._busiest = self._idlest = None
 
     # -- places
 
@@ -228,9 +231,14 @@ class Router:
         del desk.tracks[stream]
         seat.desk = seat.stream = None
 
-    def _may_move(self, track: Track) -> bool:
-        """Whether a track has next to nothing to replay now, and has not moved for a while."""
-        if track.finishing or track.open_utterance or track.uncommitted > MOVE_SAMPLES:
+    def _may_move(self, track: Track, message: TrackMessage) -> bool:
+        """Whether a track has next to nothing to replay behind this message, and has not moved for a while."""
+        if (
+            not isinstance(message, Progress | Final)
+            or track.finishing
+            or track.open_utterance
+            or track.uncommitted > MOVE_SAMPLES
+        ):
             return False
         moved_at = self._seats[track].moved_at
         return moved_at is None or track.committed - moved_at >= STAY_SAMPLES

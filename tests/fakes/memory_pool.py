@@ -118,9 +118,9 @@ class MemoryPool:
 
     def run(self) -> None:
         """Let all workers work until there is nothing left to do."""
+        self.router.balance()
         while sum(self.step(worker) for worker in list(self.workers)):
-            if not any(worker.inbox for worker in self.workers):
-                self.router.balance()
+            self.router.balance()
 
     def _deliver(self, worker: MemoryWorker, message: ToGateway) -> None:
         assert not isinstance(message, Ready | Stats)

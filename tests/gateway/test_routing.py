@@ -6,7 +6,7 @@ from collections import deque
 from itertools import count, pairwise
 from typing import Literal, TypeAlias
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gigastt.gateway.routing import STAY_SAMPLES, WORTH_MOVING
@@ -221,6 +221,7 @@ async def test_streams_that_lag_and_streams_that_do_not_are_weighed_alike() -> N
 Step: TypeAlias = tuple[Literal["hear", "add", "leave"], int, int]
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["hear", "hear", "add", "leave"]), st.integers(0, 5), st.integers(0, 125)),
@@ -245,15 +246,27 @@ def test_no_track_moves_back_and_forth_and_the_load_becomes_even(steps: list[Ste
     for track in tracks:
         starts = [m.start for m in opened(pool) if m.request_id == track.request_id]
         assert all(later - earlier >= STAY_SAMPLES for earlier, later in pairwise(sorted(starts)[1:]))
-    for _ in range(7):  # more than half a minute of silence for each that is still there
+    for _ in range(35):  # a second of silence for each that is still there
         for track in tracks:
             if track not in left:
-                push(pool, track, [0] * (track.room // 640))
-        pool.run()
+                push(pool, track, [0] * 25)
+                pool.run()
     assert loads(pool)[-1] - loads(pool)[0] < WORTH_MOVING
-    moves = len(opened(pool))
-    pool.router.balance()
-    assert len(opened(pool)) == moves
+
+
+async def test_a_track_leaves_its_worker_only_when_it_is_heard_of() -> None:
+    pool = MemoryPool(workers=1)
+    tracks = [open_track(pool) for _ in range(5)]
+    pool.run()
+    hanging = pool.workers[0]
+    pool.add_worker()
+    for track in tracks:
+        push(pool, track, [0])
+    for _ in range(3):
+        pool.router.balance()
+    assert len(opened_by(hanging)) == len(opened(pool)) == 5
+    pool.step(hanging)
+    assert [stream_of(pool, track) > 5 for track in tracks] == [True, False, False, False, False]
 
 
 async def test_a_sink_that_closes_another_guilty_track_does_no_harm() -> None:
