@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
+from filelock import FileLock
 
+from gigastt.audio.shared import SHARED_MEMORY
 from gigastt.errors import PortUnavailable
+from gigastt.models.prepacked import SMALLEST_BYTES
 from tests.clips import load_clips
 from tests.live_client import live_client, transcribe_live
 from tests.server import ServerProcess, clean_environment, command, run_program
@@ -87,12 +92,73 @@ def test_hangup_reloads_the_limits_and_keeps_the_old_ones_when_the_file_is_bad(t
         assert server.post("/v1/transcribe", body).status_code == 200
 
 
-async def test_workers_end_with_a_killed_server() -> None:
+async def test_workers_end_with_a_killed_server_even_a_stopped_one_and_nothing_stays_in_memory() -> None:
     with ServerProcess("--pool-size", "2", exit_code=-signal.SIGKILL) as server:
         workers = server.worker_pids()
         assert len(workers) == 2
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        uploading = asyncio.create_task(asyncio.to_thread(server.post, "/v1/transcribe", CLIP.path.read_bytes()))
+        await wait_until(lambda: segments_of(server))
         server.signal(signal.SIGKILL)
-        await wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+        server.wait()
+        await wait_until(lambda: not any(is_running(pid) for pid in workers), 10)
+        with pytest.raises(httpx.HTTPError):
+            await uploading
+        assert segments_of(server)
+        with ServerProcess("--pool-size", "1"):
+            assert not segments_of(server)
+
+
+def test_no_process_leaves_a_core_file(server: ServerProcess) -> None:
+    pids = [server.pid, *server.worker_pids()]
+    assert len(pids) >= 2
+    for pid in pids:
+        limits = Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines()
+        [line] = [line for line in limits if line.startswith("Max core file size")]
+        assert line.split()[4:6] == ["1", "1"]
+
+
+def test_stopping_while_weights_are_laid_out_does_not_wait_for_that(tmp_path: Path) -> None:
+    for name in ("encoder.onnx", "decoder.onnx", "joint.onnx", "vocab.txt"):
+        (tmp_path / f"v3_e2e_rnnt_{name}").write_text("not a model")
+    os.truncate(tmp_path / "v3_e2e_rnnt_encoder.onnx", SMALLEST_BYTES)
+    with FileLock(tmp_path / ".prepacked.lock"):  # the process that lays them out waits for this
+        process = subprocess.Popen(
+            command("serve", "--model-dir", str(tmp_path), "--port", "0", "--pool-size", "1", "--log-format", "json"),
+            stderr=subprocess.PIPE,
+            text=True,
+            env=clean_environment() | {"XDG_CACHE_HOME": str(tmp_path)},
+        )
+        assert process.stderr is not None
+        try:
+            wait_for(lambda: preparing(process.pid), 30)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+            assert "Traceback" not in process.stderr.read()
+        finally:
+            process.kill()
+            process.wait()
+            process.stderr.close()
+
+
+def preparing(pid: int) -> bool:
+    """Whether a server has a child that lays out weights."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return any(b"gigastt.models.prepacked" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there, and not only waits to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def segments_of(server: ServerProcess) -> list[Path]:
+    """Return the shared segments that a server has made."""
+    return list(SHARED_MEMORY.glob(f"gigastt-{server.pid}-*"))
 
 
 def test_ctrl_c_in_a_terminal_reaches_the_whole_group_and_still_drains() -> None:

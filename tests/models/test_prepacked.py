@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -9,12 +10,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from filelock import FileLock
 
 from benchmarks.conformer import EncoderShape, write_encoder
 from gigastt.models.optimize.graph import Graph
 from gigastt.models.optimize.observe import make_trial
 from gigastt.models.optimize.pipeline import run_passes
-from gigastt.models.prepacked import FOLDER, LoadPlan, plan_load, prepack, prepare_load
+from gigastt.models.prepacked import FOLDER, SMALLEST_BYTES, LoadPlan, plan_load, prepack, prepare_load
+from tests.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +117,22 @@ def test_where_nothing_can_be_written_the_plain_file_is_loaded(encoder: Path, ca
 async def test_small_encoder_is_loaded_as_it_is(encoder: Path) -> None:
     assert await prepare_load(encoder) == LoadPlan(encoder, prepacked=False)
     assert not (encoder.parent / FOLDER).exists()
+
+
+def children() -> set[int]:
+    """Return the pids of the processes that lay out weights for this one."""
+    pid = os.getpid()
+    pids = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split())
+    return {child for child in pids if b"gigastt.models.prepacked" in Path(f"/proc/{child}/cmdline").read_bytes()}
+
+
+async def test_cancelling_ends_the_process_that_lays_out_weights(encoder: Path) -> None:
+    with encoder.open("ab") as file:
+        file.truncate(SMALLEST_BYTES)
+    with FileLock(encoder.parent / f".{FOLDER}.lock"):  # it waits for this
+        preparing = asyncio.create_task(prepare_load(encoder))
+        await wait_until(children)
+        preparing.cancel()
+        await asyncio.wait({preparing}, timeout=10)
+        assert preparing.cancelled()
+        assert not children()
