@@ -19,10 +19,9 @@ from gigastt.log import fields_of
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.store import ModelFiles, resolve
-from gigastt.serve import Duties, find_model, reload_limits, serve
+from gigastt.serve import find_model, reload_limits, serve
 from tests.fakes.pool import Fakes
 from tests.server import ServerProcess, run_program
-from tests.waiting import wait_until
 
 
 def test_a_missing_model_is_an_error_unless_it_may_be_fetched(tmp_path: Path) -> None:
@@ -74,35 +73,6 @@ async def test_limits_stay_when_they_cannot_be_read() -> None:
     reload_limits(context, server, fail)
     assert context.limits.idle_timeout_secs == 7
     assert server.config.ws_max_size == 1000
-
-
-async def test_a_duty_that_fails_ends_the_server_with_its_cause_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    ended: list[str] = []
-    async with Duties(on_failure=lambda: ended.append("server")) as duties:
-        duties.start("watch", fail())
-        await wait_until(lambda: ended)
-    assert str(duties.failure) == "A part of the server failed: watch. The log has the cause."
-    assert isinstance(duties.failure, DutyFailed)
-    assert ended == ["server"]
-    [record] = [record for record in caplog.records if record.getMessage() == "duty_failed"]
-    assert record.exc_info is not None
-    assert isinstance(record.exc_info[1], LookupError)
-
-
-async def test_a_duty_that_ends_before_the_server_is_a_failure_and_one_that_ends_with_it_is_none() -> None:
-    async with Duties(on_failure=lambda: None) as duties:
-        await duties.start("early", asyncio.sleep(0))
-    assert "early" in str(duties.failure)
-    async with Duties(on_failure=lambda: None) as duties:
-        duties.start("long", asyncio.sleep(1000))
-        late = duties.start("late", asyncio.sleep(0.01))
-        duties.release()
-        await late
-    assert duties.failure is None
-
-
-async def fail() -> None:
-    raise LookupError("the cause")
 
 
 def serve_until_it_fails(model: ModelFiles, metrics_listeners: list[socket.socket]) -> DutyFailed:

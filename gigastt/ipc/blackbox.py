@@ -37,7 +37,7 @@ class BlackBox:
     """One worker's box; both sides map the same file of memory."""
 
     def __init__(self, descriptor: int) -> None:
-        """Map the box behind an open descriptor, which may be closed afterwards."""
+        """Map the box behind an open descriptor, which may be closed afterwards: the mapping keeps one of its own."""
         self._memory = mmap.mmap(descriptor, BYTES)
 
     @staticmethod
@@ -52,10 +52,6 @@ class BlackBox:
         # A worker that made it shorter would end the gateway with it, when that reads.
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         return descriptor
-
-    def close(self) -> None:
-        """Forget the box; again does nothing."""
-        self._memory.close()
 
     def write(self, touches: Sequence[Touch]) -> None:
         """Say what is being looked at; nothing, if empty."""
@@ -73,4 +69,8 @@ class BlackBox:
     @property
     def is_empty(self) -> bool:
         """Whether the worker is between two pieces of work."""
-        return self._memory[: _COUNT.size] == bytes(_COUNT.size)
+        return _COUNT.unpack_from(self._memory, 0) == (0,)
+
+    def close(self) -> None:
+        """Let go of the memory and its descriptor."""
+        self._memory.close()

@@ -76,7 +76,7 @@ class LiveTrack(Track):
     speaking: whether there was a window then.
     offer: a partial window that waits for its pass; replaced by a longer one, never queued.
     ahead: the offer is the window that the final will have, if silence goes on.
-    failed: a partial of this utterance has failed.
+    failed: a partial of this utterance has failed, or a worker before this one crashed over it.
     looking: its audio waits while the final that its silence promises is computed ahead.
     looked: that has been done for this silence.
     preview: no audio comes, and the gateway wants to know what the final would be.

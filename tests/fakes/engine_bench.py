@@ -23,7 +23,7 @@ from gigastt.ipc.messages import (
 )
 from gigastt.speech.activity import ActivityDetector
 from gigastt.speech.stream import Stream, StreamSettings
-from gigastt.speech.tokens import Samples
+from gigastt.speech.tokens import Hypothesis, Samples, Window
 from gigastt.workers.engine import Engine
 from tests.fakes.detector import LoudnessDetector
 from tests.fakes.recognizer import FakeRecognizer, silence, tone
@@ -37,18 +37,21 @@ class Bench:
     """An engine, a clock that only moves when told to, and every message that came out."""
 
     def __init__(self, detector: Callable[[], ActivityDetector] = LoudnessDetector) -> None:
-        self.recognizer = FakeRecognizer(self._note_pass)
-        self.engine = Engine(self.recognizer, partial(open_stream, detector=detector), self._attach, self._note_touches)
-        self.touches: Sequence[Touch] = ()  # what the engine says that it is looking at
-        self.touched: list[Sequence[Touch]] = []  # the same, at every pass
+        self.named: Sequence[Touch] = ()  # what the engine says it is looking at now
+        self.touches: list[Sequence[Touch]] = []
+        self.recognizer = _WatchingRecognizer(self)
+        self.engine = Engine(self.recognizer, partial(open_stream, detector=detector), self._attach, self._touch)
         self.segments: dict[str, Samples] = {}
         self.messages: list[ToGateway] = []
         self.passes: list[PassRecord] = []
         self.now = 0.0
 
-    def open(self, number: int, *, partials: bool = True, start: int = 0, resume: bytes = b"") -> StreamId:
+    def open(
+        self, number: int, *, partials: bool = True, alone: bool = False, start: int = 0, resume: bytes = b""
+    ) -> StreamId:
         stream = StreamId(number)
-        self.engine.handle(OpenStream(stream, start, resume, StreamOptions(partials=partials), f"request-{number}"))
+        options = StreamOptions(partials=partials, alone=alone)
+        self.engine.handle(OpenStream(stream, start, resume, options, f"request-{number}"))
         return stream
 
     def send(self, stream: StreamId, *parts: Samples) -> None:
@@ -102,17 +105,30 @@ class Bench:
     def partial_texts(self, stream: StreamId) -> list[str]:
         return [partial.text for partial in self.sent(Partial, stream)]
 
-    def _note_touches(self, touches: Sequence[Touch]) -> None:
-        self.touches = touches
-
-    def _note_pass(self) -> None:
-        self.touched.append(self.touches)
+    def _touch(self, touches: Sequence[Touch]) -> None:
+        self.named = touches
+        if touches:
+            self.touches.append(touches)
 
     def _attach(self, name: str, samples: int) -> Samples:
         segment = self.segments[name]
         if len(segment) < samples:
             raise ValueError("Expected more samples in the segment.")
         return segment[:samples]
+
+
+class _WatchingRecognizer(FakeRecognizer):
+    """Notes for each pass its windows' spans, and what the engine had named when it began."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__()
+        self._bench = bench
+        self.looks: list[tuple[list[tuple[int, int]], Sequence[Touch]]] = []
+
+    def transcribe_batch(self, windows: Sequence[Window]) -> list[Hypothesis]:
+        spans = [(each.first_frame * 160, (each.first_frame + len(each.features)) * 160) for each in windows]
+        self.looks.append((spans, self._bench.named))
+        return super().transcribe_batch(windows)
 
 
 def open_stream(

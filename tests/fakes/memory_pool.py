@@ -118,6 +118,7 @@ class MemoryPool:
 
     def run(self) -> None:
         """Let all workers work until there is nothing left to do."""
+        self.router.balance()
         while sum(self.step(worker) for worker in list(self.workers)):
             self.router.balance()
 

@@ -8,7 +8,7 @@ refuses any window that holds the `POISON_HZ` tone, as onnxruntime would.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,16 +60,11 @@ class Pass:
 
 
 class FakeRecognizer:
-    """Transcribe bursts of sound; a stand-in for `Recognizer`.
-
-    Args:
-        on_pass: called as a pass begins.
-    """
+    """Transcribe bursts of sound; a stand-in for `Recognizer`."""
 
     encoder_name = "fake"
 
-    def __init__(self, on_pass: Callable[[], None] = lambda: None) -> None:
-        self._on_pass = on_pass
+    def __init__(self) -> None:
         self.vocabulary = Vocabulary((*(f"▁тон{number}" for number in range(_MELS)), "<blk>"))
         self.passes: list[Pass] = []
 
@@ -89,7 +84,6 @@ class FakeRecognizer:
         if len(lengths) != 1:
             raise InferenceError(f"Expected windows of one length in a batch, but got {sorted(lengths)}.")
         self.passes.append(Pass(len(windows), lengths.pop()))
-        self._on_pass()
         return [self._transcribe(window) for window in windows]
 
     def _transcribe(self, window: Window) -> Hypothesis:

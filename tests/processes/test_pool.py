@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 import signal
 import sys
@@ -81,37 +80,6 @@ async def test_workers_that_never_get_ready_end_the_boot() -> None:
     with pytest.raises(WorkerBootFailed):
         async with pool_of(1, "--mode", "broken"):
             pass
-
-
-async def test_a_task_of_the_pool_that_fails_before_the_workers_are_ready_is_told() -> None:
-    pool = Pool(Settings(pool_size=2), no_command, Metrics())
-    await pool.start()
-    try:
-        with pytest.raises(ExceptionGroup) as told:
-            await asyncio.wait_for(pool.wait_ready(), 10)
-        assert told.group_contains(RuntimeError, match="no command")
-    finally:
-        await pool.close()
-
-
-async def test_a_task_of_the_pool_that_fails_later_is_told() -> None:
-    made = itertools.count()
-    pool = Pool(
-        Settings(pool_size=1), lambda fd: [*command(), "--fd", str(fd)] if not next(made) else no_command(fd), Metrics()
-    )
-    await pool.start()
-    try:
-        await asyncio.wait_for(pool.wait_ready(), 20)
-        os.kill(pool.pids[0], signal.SIGKILL)
-        with pytest.raises(ExceptionGroup) as told:
-            await asyncio.wait_for(pool.watch(), 10)
-        assert told.group_contains(RuntimeError, match="no command")
-    finally:
-        await pool.close()
-
-
-def no_command(descriptor: int) -> list[str]:
-    raise RuntimeError("no command")
 
 
 async def test_streams_survive_kills_of_random_workers() -> None:

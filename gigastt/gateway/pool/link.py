@@ -9,9 +9,11 @@ child writes to standard error goes straight to ours.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from gigastt.errors import ProtocolViolation
 from gigastt.gateway.pool.lifesigns import ProcessState
@@ -46,6 +48,11 @@ class WorkerProcess(asyncio.Protocol):
     """A running worker."""
 
     def __init__(self, index: int, on_message: MessageHandler, on_writable: Callable[[WorkerProcess], None]) -> None:
+        """Args:
+        index: its place in the pool.
+        on_message: called with each message, in order; a ProtocolViolation it raises kills the worker.
+        on_writable: called when the pipe takes messages again after it was full.
+        """
         self.index = index
         self.writable = True
         self._on_message = on_message
@@ -54,30 +61,20 @@ class WorkerProcess(asyncio.Protocol):
         self._lost = asyncio.Event()
         self._kill_reason: str | None = None
         self._box: BlackBox
+        self._stat = -1  # /proc/PID/stat, open: it can be read when no descriptor is free
         self._transport: asyncio.Transport
         self._process: asyncio.subprocess.Process
 
-    @classmethod
-    async def spawn(
-        cls,
-        index: int,
-        command: Callable[[int], list[str]],
-        on_message: MessageHandler,
-        on_writable: Callable[[WorkerProcess], None],
-    ) -> WorkerProcess:
-        """Start a worker.
+    async def start(self, command: Callable[[int], list[str]]) -> None:
+        """Start the process; its messages may come before this returns.
 
         Args:
-            index: its place in the pool.
             command: the argument vector for a worker that talks on an inherited descriptor; `--box` and the
                 descriptor of its black box are added.
-            on_message: called with each message, in order; a ProtocolViolation it raises kills the worker.
-            on_writable: called when the pipe takes messages again after it was full.
 
         Raises:
             OSError: the system cannot start a process.
         """
-        self = cls(index, on_message, on_writable)
         box = BlackBox.create()
         try:
             self._box = BlackBox(box)
@@ -85,9 +82,10 @@ class WorkerProcess(asyncio.Protocol):
         finally:
             os.close(box)
         self._process = process
+        with contextlib.suppress(OSError):
+            self._stat = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_unix_connection(lambda: self, sock=ours)
-        return self
+        await loop.create_unix_connection(lambda: self, sock=ours)
 
     @property
     def pid(self) -> int:
@@ -114,12 +112,14 @@ class WorkerProcess(asyncio.Protocol):
             except TimeoutError:
                 self.kill("crashed")
         code = await self._process.wait()
-        touches = tuple(self._box.read())
-        self._box.close()
         if self._kill_reason is not None:
-            return Death(self._kill_reason, () if self._kill_reason == "stopped" else touches)
-        # A worker turns a fault's signal that somebody sends it into SIGKILL (`workers.outside`).
-        return Death("killed") if code < 0 and -code not in FAULTS else Death("crashed", touches)
+            reason, is_evidence = self._kill_reason, self._kill_reason != "stopped"
+        else:  # a worker turns a fault's signal that somebody sends it into SIGKILL (`workers.outside`)
+            is_evidence = code >= 0 or -code in FAULTS
+            reason = "crashed" if is_evidence else "killed"
+        death = Death(reason, tuple(self._box.read()) if is_evidence else ())
+        self._close()
+        return death
 
     @property
     def in_pass(self) -> bool:
@@ -134,20 +134,29 @@ class WorkerProcess(asyncio.Protocol):
         except TimeoutError:
             self.kill("closed")
             await self._process.wait()
-        self._box.close()
+        self._close()
 
     def observe(self) -> ProcessState | None:
         """Ask the kernel about the process; None where it does not tell."""
         try:
-            with open(f"/proc/{self.pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123, a fifth of the system calls
-                stat = file.read(1024)
+            stat = os.pread(self._stat, 1024, 0)
         except OSError:
             return None
         # The second field is the command in parentheses and may contain anything.
         fields = stat.rpartition(b")")[2].split()
         return ProcessState(fields[0].decode(), (int(fields[11]) + int(fields[12])) / _TICKS)
 
+    def _close(self) -> None:
+        """Give back the descriptors, now: the collector comes rarely."""
+        self._box.close()
+        if self._stat >= 0:
+            os.close(self._stat)
+            self._stat = -1
+
     # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         try:

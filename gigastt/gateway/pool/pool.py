@@ -217,18 +217,20 @@ class Pool:
     async def _live_once(self, index: int) -> Death:
         """Spawn a worker and see it through to its end."""
         slot = self._slots[index]
-        spawning = asyncio.ensure_future(self._spawn(index))
+        worker = WorkerProcess(index, self._receive, self._router.writable)
+        slot.worker, slot.spawned_at = worker, time.monotonic()
+        spawning = asyncio.ensure_future(self._spawn(worker))
         try:
-            worker = await asyncio.shield(spawning)
+            await asyncio.shield(spawning)
         except asyncio.CancelledError:
             with contextlib.suppress(OSError):  # a worker that was just being started must not stay behind
-                await (await spawning).stop()
+                await spawning
+                await worker.stop()
             raise
         except OSError as exc:
             log.error("worker_spawn_failed", worker=index, cause=str(exc))
+            slot.worker = None
             return Death("spawn")
-        now = time.monotonic()
-        slot.worker, slot.spawned_at = worker, now
         try:
             death = await worker.wait()
         except asyncio.CancelledError:
@@ -238,15 +240,16 @@ class Pool:
         self._bury(slot, worker, death.touches)
         return death
 
-    async def _spawn(self, index: int) -> WorkerProcess:
+    async def _spawn(self, worker: WorkerProcess) -> None:
         with self._reserve.lent():
-            return await WorkerProcess.spawn(index, self._command, self._receive, self._router.writable)
+            await worker.start(self._command)
 
     def _bury(self, slot: _Slot, worker: WorkerProcess, touches: Sequence[Touch]) -> None:
         slot.worker, slot.vitals, slot.capacity = None, None, 0
         replays = self._router.replays
         self._router.remove(worker, touches)
         self.metrics.replays.inc(self._router.replays - replays)
+        self._reserve.fill()
         self._resize()
 
     def _give_up(self) -> None:
@@ -307,10 +310,10 @@ class Pool:
             await asyncio.sleep(WATCH_SECONDS)
             now = time.monotonic()
             late, before = now - before - WATCH_SECONDS, now
+            self._reserve.fill()  # what others took while a worker was being started
+            self._router.balance()
             for slot in self._slots:
                 self._examine(slot, now, late)
-            self._router.balance()
-            self._reserve.fill()  # what others took while a worker was being started
             self.metrics.session_lag_seconds.set(self._router.most_lag / SAMPLE_RATE)
 
     def _examine(self, slot: _Slot, now: float, late: float) -> None:

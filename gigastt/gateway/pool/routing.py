@@ -4,9 +4,9 @@ Owned by the pool, on the event loop; awaits nothing and has no clock. Sends thr
 `writable`, so tests run it without processes.
 
 A new track goes to the worker with the least load: its streams, and its lag in seconds. When a worker dies, its tracks
-go to others at once and are replayed; audio that was the death of two of them is skipped. When the load is uneven by
-the same measure, tracks that have next to nothing to replay move (`balance`), so a pool that lost workers finds its
-balance again; one that has moved stays for a while.
+go to others at once and are replayed; audio that was the death of two of them is skipped. While the load is uneven by
+the same measure (`balance`), tracks move at moments at which they have next to nothing to replay, so a pool that lost
+workers finds its balance again; one that has moved stays for a while.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from typing import Protocol
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
 from gigastt.ipc.blackbox import Touch
-from gigastt.ipc.messages import StreamId, ToWorker
+from gigastt.ipc.messages import Final, Progress, StreamId, ToWorker
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
 
 MOVE_SAMPLES = SAMPLE_RATE  # a track moves for balance only with less than this to replay ...
 STAY_SAMPLES = 30 * SAMPLE_RATE  # ... and again only after this much audio
-WORTH_MOVING = 2.0  # how much less load the other worker must have: with less a stream would move to and fro
+WORTH_MOVING = 2.0  # so much less load, so that a move of one stream leaves no reason to move another back ...
+WORTH_MOVING_SHARE = 1 / 8  # ... and this part of it: the lag of many streams is never quite the same
 
 
 class Carrier(Protocol):
@@ -55,7 +56,8 @@ class _Desk:
 
     @property
     def load(self) -> float:
-        return sum(map(_weight, self.tracks.values()))
+        """Streams, and seconds of lag of all of them: a second weighs as a stream."""
+        return len(self.tracks) + sum(track.lag for track in self.tracks.values()) / SAMPLE_RATE
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +79,8 @@ class Router:
         self._desks: dict[Carrier, _Desk] = {}
         self._seats: dict[Track, _Seat] = {}
         self._waiting: deque[Track] = deque()  # for any worker
+        self._busiest: _Desk | None = None  # both None while the load is even
+        self._idlest: _Desk | None = None
 
     # -- tracks
 
@@ -132,6 +136,7 @@ class Router:
         desk = self._desks.pop(carrier, None)
         if desk is None:
             return
+        self._busiest = self._idlest = None
         touched = {touch.stream: Span(touch.start, touch.end) for touch in touches}
         # 1. Take every track away from it, and find out which audio is guilty.
         tracks = [track for track in desk.tracks.values() if not track.done]
@@ -146,7 +151,8 @@ class Router:
         for track, span in guilty.items():
             log.error("audio_skipped", request_id=track.request_id, start=span.start, end=span.end)
             track.skip(span)
-            self._seats[track].sink.receive(track, span)
+            if (listening := self._seats.get(track)) is not None:  # a sink that was told may have closed others
+                listening.sink.receive(track, span)
         # 3. Go on elsewhere, with those tracks that nobody has closed meanwhile.
         for track in tracks:
             self.replays += 1
@@ -176,43 +182,40 @@ class Router:
             self._leave(track, seat)
             self._place(track)
         else:
+            if self._idlest is not None and desk is self._busiest and self._may_move(track, message):
+                self._leave(track, seat)
+                self._bind(track, self._idlest)
+                seat.moved_at = track.committed
+                self.balance()
             self.pump(track)
         for item in news:
             seat.sink.receive(track, item)
 
-    # -- places
-
     def balance(self) -> None:
-        """Move tracks from the worker with the most load to the one with the least, while that makes it more even.
+        """Compare the workers' loads; call this a few times a second.
 
-        To be called a few times a second.
+        While they are uneven, tracks of the busiest worker move to the idlest, each when it is heard of: a worker that
+        hangs keeps the track over which it does. Weighing looks at every track, which is too much for every message.
         """
-        while len(self._desks) > 1:
-            least, most = min(self._desks.values(), key=_load), max(self._desks.values(), key=_load)
-            surplus = most.load - least.load
-            track = next((track for track in most.tracks.values() if self._may_move(track)), None)
-            if track is None or surplus < WORTH_MOVING or surplus <= _weight(track):
-                return
-            seat = self._seats[track]
-            seat.moved_at = track.committed
-            self._leave(track, seat)
-            self._bind(track, least)
+        loads = {desk: desk.load for desk in self._desks.values()}
+        self._busiest = max(loads, key=loads.__getitem__, default=None)
+        self._idlest = min(loads, key=loads.__getitem__, default=None)
+        if self._busiest is not None and self._idlest is not None:
+            most, least = loads[self._busiest], loads[self._idlest]
+            if most - least < max(WORTH_MOVING, WORTH_MOVING_SHARE * most):
+                self._busiest = self._idlest = None
 
-    def _may_move(self, track: Track) -> bool:
-        """Tell whether a track has so little to replay that nobody would notice, and has not moved lately."""
-        if track.finishing or track.open_utterance or track.uncommitted > MOVE_SAMPLES:
-            return False
-        moved_at = self._seats[track].moved_at
-        return moved_at is None or track.committed - moved_at >= STAY_SAMPLES
+    # -- places
 
     def _place(self, track: Track) -> None:
         """Bind a track to the least loaded worker, or let it wait for one."""
         if self._desks:
-            self._bind(track, min(self._desks.values(), key=_load))
+            self._bind(track, min(self._desks.values(), key=lambda desk: desk.load))
         else:
             self._waiting.append(track)
 
     def _bind(self, track: Track, desk: _Desk) -> None:
+        """Give a track to a worker."""
         seat = self._seats[track]
         stream = StreamId(next(self._ids))
         seat.desk, seat.stream = desk, stream
@@ -231,15 +234,18 @@ class Router:
         del desk.tracks[stream]
         seat.desk = seat.stream = None
 
+    def _may_move(self, track: Track, message: TrackMessage) -> bool:
+        """Whether a track has next to nothing to replay behind this message, and has not moved for a while."""
+        if (
+            not isinstance(message, Progress | Final)
+            or track.finishing
+            or track.open_utterance
+            or track.uncommitted > MOVE_SAMPLES
+        ):
+            return False
+        moved_at = self._seats[track].moved_at
+        return moved_at is None or track.committed - moved_at >= STAY_SAMPLES
+
     def _tracks_of(self, carrier: Carrier) -> list[Track]:
         desk = self._desks.get(carrier)
         return [] if desk is None else list(desk.tracks.values())
-
-
-def _weight(track: Track) -> float:
-    """Return a track's part of its worker's load: one, and its lag in seconds."""
-    return 1.0 + track.lag / SAMPLE_RATE
-
-
-def _load(desk: _Desk) -> float:
-    return desk.load

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from itertools import count
+from itertools import count, pairwise
+from typing import Literal, TypeAlias
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
-from gigastt.gateway.pool.routing import STAY_SAMPLES
+from gigastt.gateway.pool.routing import STAY_SAMPLES, WORTH_MOVING
 from gigastt.gateway.pool.session import Session, SessionOptions
 from gigastt.gateway.pool.sources import LiveSource
 from gigastt.ipc.blackbox import Touch
@@ -218,57 +218,84 @@ async def test_streams_that_lag_and_streams_that_do_not_are_weighed_alike() -> N
     lagging.inbox = held
 
 
-@settings(deadline=None)
+Step: TypeAlias = tuple[Literal["hear", "add", "leave"], int, int]
+
+
+@settings(max_examples=40, deadline=None)
 @given(
-    workers=st.integers(2, 3),
-    steps=st.lists(st.tuples(st.integers(0, 7), st.integers(0, 60), st.integers(0, 6)), max_size=60),
+    st.lists(
+        st.tuples(st.sampled_from(["hear", "hear", "add", "leave"]), st.integers(0, 5), st.integers(0, 125)),
+        max_size=60,
+    )
 )
-def test_whatever_happens_no_track_moves_again_before_it_has_heard_half_a_minute(
-    workers: int, steps: list[tuple[int, int, int]]
-) -> None:
-    async def play() -> None:
-        pool = MemoryPool(workers=1)
-        tracks = [open_track(pool) for _ in range(8)]  # all on one worker
-        for _ in range(workers - 1):
-            pool.add_worker()
-        for number, blocks, progress in steps:
-            track = tracks[number]
-            push(pool, track, [0] * min(blocks, track.room // 640))
-            for _ in range(progress):  # of 0 to 6 messages: workers are behind by different amounts
-                pool.step(pool.workers[number % workers])
-                pool.router.balance()
-        for track in tracks:
-            assert len(opened(pool, track)) - 1 <= 1 + track.source.end // STAY_SAMPLES
-
-    asyncio.run(play())
-
-
-async def test_balance_comes_to_rest() -> None:
+@example([("hear", 0, 1), ("add", 0, 0), *[("hear", 0, 125)] * 8, ("add", 0, 0), *[("leave", n, 0) for n in range(3)]])
+def test_no_track_moves_back_and_forth_and_the_load_becomes_even(steps: list[Step]) -> None:
     pool = MemoryPool(workers=1)
-    tracks = [open_track(pool) for _ in range(7)]
-    pool.add_worker()
-    pool.add_worker()
-    pool.run()
-    pool.router.balance()
-    bindings = len(opened(pool))
-    for _ in range(1000):
-        for track in tracks:
-            push(pool, track, [0] * 5)
+    tracks = [open_track(pool) for _ in range(6)]
+    left: set[Track] = set()
+    for kind, number, blocks in steps:
+        track = tracks[number]
+        if kind == "add" and len(pool.workers) < 4:
+            pool.add_worker()
+        elif kind == "leave" and track not in left:
+            left.add(track)
+            pool.close_track(track)
+        elif kind == "hear" and track not in left:
+            push(pool, track, [0] * min(blocks, track.room // 640))
         pool.run()
+    for track in tracks:
+        starts = [m.start for m in opened(pool) if m.request_id == track.request_id]
+        assert all(later - earlier >= STAY_SAMPLES for earlier, later in pairwise(sorted(starts)[1:]))
+    for _ in range(35):  # a second of silence for each that is still there
+        for track in tracks:
+            if track not in left:
+                push(pool, track, [0] * 25)
+                pool.run()
+    assert loads(pool)[-1] - loads(pool)[0] < WORTH_MOVING
+
+
+async def test_a_track_leaves_its_worker_only_when_it_is_heard_of() -> None:
+    pool = MemoryPool(workers=1)
+    tracks = [open_track(pool) for _ in range(5)]
+    pool.run()
+    hanging = pool.workers[0]
+    pool.add_worker()
+    for track in tracks:
+        push(pool, track, [0])
+    for _ in range(3):
         pool.router.balance()
-    assert loads(pool) == [2, 2, 3]
-    assert len(opened(pool)) == bindings
+    assert len(opened_by(hanging)) == len(opened(pool)) == 5
+    pool.step(hanging)
+    assert [stream_of(pool, track) > 5 for track in tracks] == [True, False, False, False, False]
+
+
+async def test_a_sink_that_closes_another_guilty_track_does_no_harm() -> None:
+    pool = MemoryPool(workers=1)
+    tracks: list[Track] = []
+
+    class Closing(Silent):
+        def receive(self, track: Track, news: TrackMessage | Span) -> None:
+            super().receive(track, news)
+            if isinstance(news, Span):
+                for each in tracks:
+                    pool.close_track(each)
+
+    sinks = [Closing(), Closing()]
+    tracks += [open_track(pool, sink) for sink in sinks]
+    for track in tracks:
+        push(pool, track, [5, 5])
+    for _ in range(2):
+        pool.kill(pool.workers[0], [Touch(stream_of(pool, track), 0, 640) for track in tracks])
+    assert [len(sink.spans) for sink in sinks] == [1, 0]
 
 
 def stream_of(pool: MemoryPool, track: Track) -> StreamId:
     """Return the stream under which a worker has a track now."""
-    return opened(pool, track)[-1].stream
+    return next(message.stream for message in reversed(opened(pool)) if message.request_id == track.request_id)
 
 
-def opened(pool: MemoryPool, track: Track | None = None) -> list[OpenStream]:
-    """Return every binding, of one track or of all."""
-    messages = [message for worker in pool.workers for message in opened_by(worker)]
-    return [message for message in messages if track is None or message.request_id == track.request_id]
+def opened(pool: MemoryPool) -> list[OpenStream]:
+    return [message for worker in pool.workers for message in opened_by(worker)]
 
 
 def opened_by(worker: MemoryWorker) -> list[OpenStream]:
