@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import CapacityTimeout
+from gigastt.gateway.admission import Guest
 from gigastt.gateway.bodies import Bodies, Upload
 from gigastt.gateway.events import Event, FinalEvent, HoleEvent, SegmentFailedEvent, WindowFailedEvent
 from gigastt.gateway.middleware import ClientGone
@@ -93,7 +94,7 @@ class Uploads:
             upload.close()
             await stack.enter_async_context(self._turn(self._recognising, upload, patience))
             async with patience.waiting() as left:
-                await stack.enter_async_context(context.pool.admit(left))
+                await stack.enter_async_context(context.pool.admit(left, Guest(upload.client)))
             recognised = await stack.enter_async_context(
                 aclosing(context.transcribe(file, upload.request_id, partials=partials))
             )

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-from gigastt.gateway.admission import Admission
+from gigastt.gateway.admission import Admission, Guest
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.routing import Router, Sink
 from gigastt.gateway.track import Track
@@ -56,8 +56,8 @@ class MemoryPool:
 
     # -- what a session and a connection use
 
-    def admit(self, timeout: float) -> AbstractAsyncContextManager[None]:
-        return self.admission.admit(timeout)
+    def admit(self, timeout: float, guest: Guest | None = None) -> AbstractAsyncContextManager[None]:
+        return self.admission.admit(timeout, guest)
 
     def begin_drain(self) -> None:
         self.draining = True

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gigastt.config import Limits, Settings
-from gigastt.gateway.admission import Admission
+from gigastt.gateway.admission import Admission, Guest
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.events import Event, FinalEvent, HoleEvent
 from gigastt.gateway.metrics import Metrics
@@ -59,8 +59,8 @@ class FakePool:
     def saturation(self) -> float:
         return self._admission.saturation
 
-    def admit(self, timeout: float) -> AbstractAsyncContextManager[None]:
-        return self._admission.admit(timeout)
+    def admit(self, timeout: float, guest: Guest | None = None) -> AbstractAsyncContextManager[None]:
+        return self._admission.admit(timeout, guest)
 
     @asynccontextmanager
     async def full(self) -> AsyncIterator[None]:
