@@ -30,7 +30,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
 
 def start(model_dir: Path) -> ServerProcess:
     return ServerProcess(
-        "--model", DEFAULT_MODEL, "--model-dir", str(model_dir), "--auto-download", "--precision", "fp32"
+        "--model", DEFAULT_MODEL, "--model-dir", str(model_dir), "--auto-download", "--precision", "fp32", "--metrics"
     )
 
 
