@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from contextlib import suppress
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from gigastt.config import Limits
 from gigastt.gateway.protocol import MOST_EMPTY_FRAMES, MOST_GARBAGE_FRAMES
@@ -70,8 +72,9 @@ async def test_a_close_for_garbage_comes_after_the_pending_words(
     caplog.set_level(logging.WARNING)
     async with session() as connected:
         await connected.speak(1, 2)
-        for _ in range(most + 1):
-            await connected.socket.send(frame)
+        with suppress(ConnectionClosed):
+            for _ in range(2 * most):  # some are forgiven while they are sent
+                await connected.socket.send(frame)
         assert await connected.read_to_close() == 1008
     assert connected.of("error")[-1]["code"] == "policy_violation"
     final = connected.messages[-1]
