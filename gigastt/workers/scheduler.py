@@ -1,9 +1,9 @@
 """The order of work in a worker: whose window is encoded next.
 
-Finals first; of those, the ones of streams that keep up: streams for which more audio waits than a microphone gives have
-one final in four while others want any. Then partials: of utterances without a word yet, then of the streams that have
-waited longest, at a cadence that stretches with the load. Then files, which are promised one pass in four when live work is
-waiting, and every pass when none is.
+Finals first; of those, the ones of streams that keep up: streams for which more audio waits than a microphone gives
+have one final in four while others want any. Then partials: of utterances without a word yet, then of the streams that
+have waited longest, at a cadence that stretches with the load. Then files, which are promised one pass in four when
+live work is waiting, and every pass when none is.
 Pure: no clock, no queue, no stream; `engine` asks and tells.
 """
 
