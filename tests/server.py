@@ -152,10 +152,10 @@ class ServerProcess:
                 self.prose.append(line.rstrip())
 
 
-def begin_upload(server: ServerProcess) -> socket.socket:
-    """Send the head of an upload of four bytes, and return when the server asks for them: it is running."""
+def begin_upload(server: ServerProcess, size: int = 4) -> socket.socket:
+    """Send the head of an upload of so many bytes, and return when the server asks for them: it is running."""
     client = socket.create_connection(("127.0.0.1", server.port), timeout=START_SECONDS)
-    head = "POST /v1/transcribe HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+    head = f"POST /v1/transcribe HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nContent-Length: {size}\r\n\r\n"
     client.sendall(head.encode("ascii"))
     expected = b"HTTP/1.1 100 Continue\r\n\r\n"
     assert client.recv(len(expected), socket.MSG_WAITALL) == expected

@@ -98,7 +98,7 @@ class Engine:
                     raise ProtocolViolation(f"Expected whole samples in Audio, but got {len(pcm)} bytes.")
                 if (live := self._live.get(stream)) is not None:
                     live.preview = False
-                    live.backlog.append(np.frombuffer(pcm, dtype="<i2"))
+                    live.take_audio(np.frombuffer(pcm, dtype="<i2"))
                     self._feed_live(live)
             case Preview(stream=stream) | Finish(stream=stream):
                 if (live := self._live.get(stream)) is not None:
@@ -140,7 +140,7 @@ class Engine:
         partials = self._due(now)
         turn = self._scheduler.next_turn(finals=bool(self._finals), partials=bool(partials), files=bool(self._files))
         if turn is Turn.FINAL:
-            track = self._finals.popleft()
+            track = self._take_final()
             if not self._is_gone(track):
                 self._touch([track.touch()])
                 if track.looking:
@@ -220,6 +220,15 @@ class Engine:
         if track.looking or track.preview:
             self._line_up(track)
         self._close_if_done(track)
+
+    def _take_final(self) -> LiveTrack:
+        """Take the first of those that wait for a final, of those that keep up or of those that lag."""
+        lagging = self._scheduler.next_lags(
+            keeping_up=any(not track.lags for track in self._finals), lagging=any(track.lags for track in self._finals)
+        )
+        track = next(track for track in self._finals if track.lags is lagging)
+        self._finals.remove(track)
+        return track
 
     def _line_up(self, track: LiveTrack) -> None:
         if track not in self._finals:

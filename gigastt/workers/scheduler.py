@@ -1,8 +1,9 @@
 """The order of work in a worker: whose window is encoded next.
 
-Finals first. Then partials: of utterances without a word yet, then of the streams that have waited longest, at
-a cadence that stretches with the load. Then files, which are promised one pass in four when live work is
-waiting, and every pass when none is.
+Finals first; of those, the ones of streams that keep up: streams for which more audio waits than a microphone gives
+have one final in four while others want any. Then partials: of utterances without a word yet, then of the streams that
+have waited longest, at a cadence that stretches with the load. Then files, which are promised one pass in four when
+live work is waiting, and every pass when none is.
 Pure: no clock, no queue, no stream; `engine` asks and tells.
 """
 
@@ -19,6 +20,7 @@ FIRST_PARTIAL_SECONDS = 0.1  # the same before the first word: windows are short
 FIRST_COST = 0.3  # of the usual cost: these windows are a second long, not four
 PARTIAL_SHARE = 0.8  # of the worker's time that partials may take; finals come first all the same
 LIVE_PASSES_PER_FILE_PASS = 3
+FINALS_PER_LAGGING_FINAL = 3
 MAX_BATCH = 4
 MAX_BATCH_FRAMES = 160  # 1.6 s: beyond, a batch gains nothing
 _LEARNING_RATE = 0.2
@@ -39,6 +41,7 @@ class Scheduler:
 
     def __init__(self) -> None:
         self._live_passes = 0  # since a file last had its turn
+        self._finals = 0  # since a stream that lags last had one
         self._partial_seconds = 0.0  # what a partial costs, smoothed
 
     def next_turn(self, *, finals: bool, partials: bool, files: bool) -> Turn | None:
@@ -48,6 +51,12 @@ class Scheduler:
         if finals:
             return Turn.FINAL
         return Turn.PARTIAL if partials else None
+
+    def next_lags(self, *, keeping_up: bool, lagging: bool) -> bool:
+        """Choose between finals of streams that keep up and of streams that lag; at least one kind waits."""
+        lags = lagging and (not keeping_up or self._finals >= FINALS_PER_LAGGING_FINAL)
+        self._finals = 0 if lags else self._finals + 1
+        return lags
 
     def record_turn(self, turn: Turn) -> None:
         """Note that a pass was run."""

@@ -18,6 +18,7 @@ from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Samples, Window
 
 FILE_PIECE_SAMPLES = 2 * SAMPLE_RATE  # analysed between two looks at live work
 PROGRESS_STEP_SAMPLES = SAMPLE_RATE // 2  # of credit, or of silence committed, that the gateway need not know of sooner
+LAG_SAMPLES = 2 * SAMPLE_RATE  # that wait: more than one frame of any client that sends what it hears
 LIVE_PIECE_SAMPLES = SAMPLE_RATE * 16 // 100  # 160 ms: shorter than what follows an utterance's tail up to its endpoint
 
 
@@ -93,7 +94,18 @@ class LiveTrack(Track):
     looked: bool = False
     preview: bool = False
     backlog: deque[Samples] = field(default_factory=deque)
+    backlog_samples: int = 0
     finishing: bool = False
+
+    @property
+    def lags(self) -> bool:
+        """Whether more audio waits than a microphone has given since the last pass: others are served first."""
+        return self.backlog_samples > LAG_SAMPLES
+
+    def take_audio(self, samples: Samples) -> None:
+        """Add audio to what waits."""
+        self.backlog.append(samples)
+        self.backlog_samples += len(samples)
 
     @property
     def urgent(self) -> bool:
@@ -137,7 +149,9 @@ class LiveTrack(Track):
         samples = self.backlog.popleft()
         if len(samples) > LIVE_PIECE_SAMPLES:
             self.backlog.appendleft(samples[LIVE_PIECE_SAMPLES:])
-        return samples[:LIVE_PIECE_SAMPLES]
+        piece = samples[:LIVE_PIECE_SAMPLES]
+        self.backlog_samples -= len(piece)
+        return piece
 
     def take_offer(self) -> Window | None:
         """Return the newest partial window; None when there is nothing to transcribe."""

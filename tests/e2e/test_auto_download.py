@@ -10,6 +10,7 @@ import pytest
 
 from gigastt.config import DEFAULT_MODEL
 from gigastt.models.catalog import GIGAAM
+from tests.clips import load_clips
 from tests.fakes.hub import FakeHub, Fault, serve_hub
 from tests.server import ServerProcess, begin_upload, receive_all
 from tests.waiting import wait_for
@@ -29,7 +30,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
 
 def start(model_dir: Path) -> ServerProcess:
     return ServerProcess(
-        "--model", DEFAULT_MODEL, "--model-dir", str(model_dir), "--auto-download", "--precision", "fp32"
+        "--model", DEFAULT_MODEL, "--model-dir", str(model_dir), "--auto-download", "--precision", "fp32", "--metrics"
     )
 
 
@@ -57,8 +58,10 @@ def test_an_upload_that_waits_for_a_model_that_never_comes_is_told_so(hub: FakeH
     server = start(tmp_path)
     try:
         wait_for(lambda: "downloading 37 %" in server.get("/ready").text if server.logged("listening") else False, 30)
-        with begin_upload(server) as client:
-            client.sendall(b"abcd")
+        file = load_clips()[1].path.read_bytes()
+        with begin_upload(server, len(file)) as client:
+            client.sendall(file)
+            wait_for(lambda: "gigastt_pool_waiters 1" in server.get("/metrics").text)
             hub.standing = Fault("status", status=404)
             hub.released.set()
             answer = receive_all(client)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.admission import Admission
+from gigastt.gateway.pool.admission import Admission, Guest
 from gigastt.gateway.pool.binding import Track
 from gigastt.gateway.pool.routing import Router, Sink
 from gigastt.ipc.blackbox import Touch
@@ -57,8 +57,8 @@ class MemoryPool:
 
     # -- what a session and a connection use
 
-    def admit(self, timeout: float) -> AbstractAsyncContextManager[None]:
-        return self.admission.admit(timeout)
+    def admit(self, timeout: float, guest: Guest | None = None) -> AbstractAsyncContextManager[None]:
+        return self.admission.admit(timeout, guest)
 
     def begin_drain(self) -> None:
         self.draining = True

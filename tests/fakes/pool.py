@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gigastt.config import Limits, Settings
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.admission import Admission
+from gigastt.gateway.pool.admission import Admission, Guest
 from gigastt.gateway.pool.events import Event, FinalEvent, HoleEvent
 from gigastt.ipc.messages import WireWord
 
@@ -59,8 +59,8 @@ class FakePool:
     def saturation(self) -> float:
         return self._admission.saturation
 
-    def admit(self, timeout: float) -> AbstractAsyncContextManager[None]:
-        return self._admission.admit(timeout)
+    def admit(self, timeout: float, guest: Guest | None = None) -> AbstractAsyncContextManager[None]:
+        return self._admission.admit(timeout, guest)
 
     @asynccontextmanager
     async def full(self) -> AsyncIterator[None]:

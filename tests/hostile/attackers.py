@@ -19,11 +19,11 @@ _STARTS_SECONDS = 30.0
 
 
 class Attacker:
-    """A process that attacks for so many seconds, from an address that no other client of the test has."""
+    """A process that attacks for so many seconds, from addresses that no other client of the test has."""
 
-    def __init__(self, name: str, port: int, seconds: float) -> None:
+    def __init__(self, name: str, port: int, seconds: float, addresses: int) -> None:
         self._seconds = seconds
-        self._process = subprocess.Popen(command(name, port, seconds), stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(command(name, port, seconds, addresses=addresses), stdout=subprocess.PIPE)
 
     def seen(self) -> dict[str, int]:
         """Wait for its end, and return what it saw."""
@@ -40,9 +40,9 @@ class Attacker:
 
 
 @contextmanager
-def attacking(name: str, port: int, seconds: float) -> Iterator[Attacker]:
+def attacking(name: str, port: int, seconds: float, addresses: int = 1) -> Iterator[Attacker]:
     """Attack a server; the attacker ends with the block at the latest."""
-    attacker = Attacker(name, port, seconds)
+    attacker = Attacker(name, port, seconds, addresses)
     try:
         yield attacker
     finally:

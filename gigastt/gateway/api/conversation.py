@@ -162,15 +162,19 @@ class ClientProtocol:
         """Whether audio of a size that the connection lets through may be fed without asking `receive_bytes`."""
         return self.state == "streaming" and self._head is None
 
-    def audio_taken(self, size: int, now: float) -> None:
-        """`size` bytes of FeedAudio are accepted. While they wait, the client cannot be called idle."""
+    def audio_taken(self, size: int, now: float) -> float:
+        """`size` bytes of FeedAudio are accepted; return their length in seconds.
+
+        While they wait, the client cannot be called idle.
+        """
         self._feeding = False
         self._heard = now
         self._unsettled = self._unflushed = True
-        frame_secs = min(size / self._bytes_per_second, LONGEST_FRAME_SECONDS)
-        self._pause_at = now + max(self._pause_secs, frame_secs) + PAUSE_GRACE_SECONDS
+        seconds = size / self._bytes_per_second
+        self._pause_at = now + max(self._pause_secs, min(seconds, LONGEST_FRAME_SECONDS)) + PAUSE_GRACE_SECONDS
         self._empty_frames.forgive()
         self._garbage_frames.forgive()
+        return seconds
 
     def receive_text(self, text: str, now: float) -> list[Effect]:
         """Take a text frame."""
@@ -240,6 +244,18 @@ class ClientProtocol:
             error = SendError("max_session_duration_exceeded", "The session has lasted as long as one may.")
             return [error, *self._finish("timeout", CLOSE_POLICY)]
         error = SendError("idle_timeout", "Nothing came from the client for too long.")
+        return [error, *self._finish("timeout", CLOSE_GOING_AWAY)]
+
+    @property
+    def may_make_room(self) -> bool:
+        """Whether the session can be ended for others: it runs, and no audio of it waits here."""
+        return self.state in ("open", "streaming") and not self._feeding
+
+    def make_room(self) -> list[Effect]:
+        """The session is silent, and others wait for its place."""
+        if not self.may_make_room:
+            return []
+        error = SendError("idle_timeout", "No audio came for a while, and others wait for the place.")
         return [error, *self._finish("timeout", CLOSE_GOING_AWAY)]
 
     def drain(self) -> list[Effect]:

@@ -26,6 +26,7 @@ from gigastt.gateway.api.wire import gap_fields, word_fields
 from gigastt.gateway.files.bodies import Bodies, Upload
 from gigastt.gateway.files.shares import Patience, Room, Slots
 from gigastt.gateway.middleware import ClientGone
+from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.pool.events import Event, FinalEvent, HoleEvent, SegmentFailedEvent, WindowFailedEvent
 from gigastt.gateway.responses import JSONResponse
 from gigastt.log import get_logger
@@ -93,7 +94,7 @@ class Uploads:
             upload.close()
             await stack.enter_async_context(self._turn(self._recognising, upload, patience))
             async with patience.waiting() as left:
-                await stack.enter_async_context(context.pool.admit(left))
+                await stack.enter_async_context(context.pool.admit(left, Guest(upload.client)))
             recognised = await stack.enter_async_context(
                 aclosing(context.transcribe(file, upload.request_id, partials=partials))
             )

@@ -22,6 +22,7 @@ from gigastt.gateway.api import wire
 from gigastt.gateway.api.intake import Intake
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.middleware import exchange_of
+from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, ProgressEvent
 from gigastt.gateway.pool.session import Session, SessionOptions
 from gigastt.gateway.server.ws_protocol import INPUT_ENDED, TAKER
@@ -65,6 +66,8 @@ class LiveConnection:
             max_frame_bytes=limits.ws_frame_max_bytes,
             now=self._loop.time(),
         )
+        self._guest = Guest(self._exchange.client, self._ask_to_leave)
+        self._must_leave = False
         self._early: Message | None = None  # a frame that came while the client waited for a place
         self._session: Session | None = None
         self._intake: Intake | None = None
@@ -117,7 +120,7 @@ class LiveConnection:
         """Wait for a place, and for the client to lose patience; return whether the session may begin."""
         pool = self._context.pool
         admission = asyncio.ensure_future(
-            stack.enter_async_context(pool.admit(self._limits.pool_checkout_timeout_secs))
+            stack.enter_async_context(pool.admit(self._limits.pool_checkout_timeout_secs, self._guest))
         )
         first = asyncio.ensure_future(self._websocket.receive())
         try:
@@ -136,6 +139,14 @@ class LiveConnection:
             await asyncio.gather(admission, first, return_exceptions=True)
         if not first.cancelled():
             self._early = first.result()
+        return True
+
+    def _ask_to_leave(self) -> bool:
+        """Make room for others, unless audio is on its way; return whether the session will."""
+        if self._over or not self._protocol.may_make_room:
+            return False
+        self._must_leave = True
+        self.wake()
         return True
 
     # -- reading
@@ -173,7 +184,9 @@ class LiveConnection:
         finally:
             self._scope = None
         self._woken = False
-        return self._protocol.drain() if self._context.pool.draining else self._protocol.tick(self._loop.time())
+        if self._context.pool.draining:
+            return self._protocol.drain()
+        return self._protocol.make_room() if self._must_leave else self._protocol.tick(self._loop.time())
 
     async def _next_message(self) -> Message:
         self._listening = True
@@ -211,7 +224,7 @@ class LiveConnection:
             self._audio_taken(len(data))
 
     def _audio_taken(self, size: int) -> None:
-        self._protocol.audio_taken(size, self._loop.time())
+        self._guest.heard(self._protocol.audio_taken(size, self._loop.time()))
         if self._alarm is None or self._protocol.pause_at < self._alarm.when():
             self._set_alarm()
 

@@ -20,7 +20,7 @@ from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.config import Settings
 from gigastt.errors import ProtocolViolation, WorkerBootFailed
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.admission import Admission
+from gigastt.gateway.pool.admission import Admission, Guest
 from gigastt.gateway.pool.binding import Track
 from gigastt.gateway.pool.descriptors import DescriptorReserve
 from gigastt.gateway.pool.lifesigns import Vitals
@@ -179,14 +179,14 @@ class Pool:
 
     # -- sessions
 
-    def admit(self, timeout: float) -> AbstractAsyncContextManager[None]:
-        """Hold a place for one session.
+    def admit(self, timeout: float, guest: Guest | None = None) -> AbstractAsyncContextManager[None]:
+        """Hold a place for one session, which may be asked to make room for others while it is silent.
 
         Raises:
             CapacityTimeout: there was none in time.
             ShuttingDown: the server is draining.
         """
-        return self._admission.admit(timeout)
+        return self._admission.admit(timeout, guest)
 
     def open_track(self, track: Track, sink: Sink) -> None:
         """Have a track recognised."""

@@ -406,6 +406,16 @@ def test_a_client_whose_audio_waits_for_room_is_not_idle() -> None:
     assert codes(client.tick(1_010.0)) == ["idle_timeout", "timeout", 1001]
 
 
+def test_a_silent_session_makes_room_with_a_last_final_and_one_whose_audio_waits_does_not() -> None:
+    assert protocol(admitted=False).make_room() == []
+    client = protocol()
+    client.receive_bytes(b"audio", 5.0)
+    assert client.make_room() == []
+    client.audio_taken(5, 6.0)
+    assert codes(client.make_room()) == ["idle_timeout", "timeout", 1001]
+    assert client.make_room() == []
+
+
 def test_the_longest_session_ends_with_its_final_even_amid_audio() -> None:
     client = protocol(cap=60)
     client.receive_bytes(b"audio", 59.0)

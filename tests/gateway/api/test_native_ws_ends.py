@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+from contextlib import suppress
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
+from gigastt.config import Limits
 from gigastt.gateway.api.conversation import MOST_EMPTY_FRAMES, MOST_GARBAGE_FRAMES
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import speech
 from tests.gateway.api.test_containers import wav_header
-from tests.gateway.api.test_native_ws import client, server, session
+from tests.gateway.api.test_native_ws import Client, client, server, session
 
 
 async def test_flush_gives_a_final_and_keeps_the_session() -> None:
@@ -68,8 +72,9 @@ async def test_a_close_for_garbage_comes_after_the_pending_words(
     caplog.set_level(logging.WARNING)
     async with session() as connected:
         await connected.speak(1, 2)
-        for _ in range(most + 1):
-            await connected.socket.send(frame)
+        with suppress(ConnectionClosed):
+            for _ in range(2 * most):  # some are forgiven while they are sent
+                await connected.socket.send(frame)
         assert await connected.read_to_close() == 1008
     assert connected.of("error")[-1]["code"] == "policy_violation"
     final = connected.messages[-1]
@@ -119,3 +124,34 @@ async def test_what_a_client_got_wrong_is_told_once() -> None:
         assert await connected.stop() == 1000
     assert [error["code"] for error in connected.of("error")] == ["unknown_field", "invalid_message"]
     assert connected.of("final")[0]["text"] == "w1"
+
+
+async def test_a_silent_session_gives_its_place_and_its_last_words_to_a_client_with_fewer() -> None:
+    limits = Limits(pool_checkout_timeout_secs=2)
+    async with (
+        server(MemoryPool(sessions=2, automatic=True), limits) as running,
+        client(running) as speaking,
+        client(running) as silent,
+    ):
+        for connected in (speaking, silent):
+            await connected.receive("ready")
+            await connected.configure(sample_rate=16_000)
+        await silent.speak(1)
+        await silent.receive("partial")
+        seconds = speech([2]).tobytes() * 20
+        talking = asyncio.create_task(keep_talking(speaking, seconds))
+        async with client(running, local_addr=("127.0.0.2", 0)) as newcomer:
+            await newcomer.receive("ready")
+            assert await newcomer.stop() == 1000
+        assert await silent.read_to_close() == 1001
+        talking.cancel()
+        assert await speaking.stop() == 1000
+    assert [error["code"] for error in silent.of("error")] == ["idle_timeout"]
+    assert [(final["text"], final["endpoint_reason"]) for final in silent.of("final")] == [("w1", "timeout")]
+    assert not speaking.of("error")
+
+
+async def keep_talking(connected: Client, pcm: bytes) -> None:
+    while True:
+        await connected.socket.send(pcm)
+        await asyncio.sleep(0.1)
