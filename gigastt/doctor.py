@@ -25,9 +25,8 @@ from gigastt import sandbox
 from gigastt.config import Precision, default_pool_size, usable_cpus
 from gigastt.errors import GigasttError
 from gigastt.models.catalog import CATALOG
-from gigastt.models.disk import mib
-from gigastt.models.memory import available_memory
 from gigastt.models.prepacked import plan_load
+from gigastt.models.room import free_memory, in_mib
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.store import ModelFiles, resolve
 
@@ -120,7 +119,7 @@ def check_model(model: str, model_dir: Path, precision: Precision = "auto") -> I
         return
     size = sum(path.stat().st_size for path in files.paths)
     where = "in the package" if files.demo else f"in {files.directory}"
-    yield Finding("model", "ok", f"{files.name}, {files.form} encoder, {mib(size)} {where}")
+    yield Finding("model", "ok", f"{files.name}, {files.form} encoder, {in_mib(size)} {where}")
     if files.demo:
         yield Finding("model", "warning", "the demo model knows synthetic voices only", "Use it to try things out.")
     yield check_digests(files)
@@ -165,18 +164,18 @@ def check_loading(files: ModelFiles) -> Iterator[Finding]:
         return
     cost = max(_private_bytes() - before, 0)
     form = "its encoder weights shared by all workers" if plan.prepacked else "no weights shared between workers"
-    text = f"{time.monotonic() - begun:.1f} s, {mib(cost)} of memory for each worker, {form}"
+    text = f"{time.monotonic() - begun:.1f} s, {in_mib(cost)} of memory for each worker, {form}"
     yield Finding("loading", "ok", text)
-    yield check_memory(cost + WORKER_SPARE_BYTES, default_pool_size(), available_memory())
+    yield check_memory(cost + WORKER_SPARE_BYTES, default_pool_size(), free_memory())
 
 
 def check_memory(worker_bytes: int, workers: int, available: int | None) -> Finding:
     """Compare what the workers will need with what is free (None: the system does not tell)."""
     needed = worker_bytes * workers
-    text = f"about {mib(worker_bytes)} a worker, {mib(needed)} for {workers}"
+    text = f"about {in_mib(worker_bytes)} a worker, {in_mib(needed)} for {workers}"
     if available is None:
         return Finding("memory", "ok", text)
-    text += f"; {mib(available)} free"
+    text += f"; {in_mib(available)} free"
     if available < needed:
         return Finding("memory", "broken", text, "Fewer workers (--pool-size), `gigastt optimize`, or more memory.")
     return Finding("memory", "ok", text)
@@ -189,7 +188,7 @@ def check_shared_memory(folder: Path = Path("/dev/shm")) -> Finding:
     except OSError as exc:
         return Finding("shared memory", "broken", f"{folder}: {exc.strerror}", "Mount a tmpfs there.")
     minutes = free // SHARED_MEMORY_BYTES_PER_MINUTE
-    text = f"{mib(free)} free in {folder}: {minutes} minutes of uploaded audio at once"
+    text = f"{in_mib(free)} free in {folder}: {minutes} minutes of uploaded audio at once"
     if not os.access(folder, os.W_OK):
         return Finding("shared memory", "broken", f"{folder} is not writable", "Mount a writable tmpfs there.")
     if free < WANTED_SHARED_MEMORY_BYTES:

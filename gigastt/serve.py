@@ -39,7 +39,7 @@ from gigastt.log import get_logger
 from gigastt.models.catalog import find
 from gigastt.models.fetch import FetchRequest, fetch_in_child
 from gigastt.models.prepacked import LoadPlan, prepare_load
-from gigastt.models.progress import DownloadProgress
+from gigastt.models.stages import DownloadProgress
 from gigastt.models.store import ModelFiles, resolve
 from gigastt.processes import forbid_core_files
 from gigastt.workers.config import WorkerConfig

@@ -14,7 +14,7 @@ from gigastt.cli.options import HttpAddress, model_dir_option, model_option, set
 from gigastt.config import Precision
 
 
-# The figures are those of `Preparation.needs` for the default model.
+# The figures are those of `room.needs_of` for the default model.
 @click.command(
     epilog="Needs, for the default model, weights laid out so that workers share them included: 1.7 GB of disk (0.8 "
     "GB stay) and 3.6 GB of memory while it optimises; with --precision int8: 0.8 GB of disk and 0.6 GB of memory; "
@@ -38,16 +38,12 @@ def download(
     """Fetch the recogniser's model files: resumed, checked before they get a name, made fast."""
     from gigastt.cli.progress import DownloadLine
     from gigastt.models.catalog import find
-    from gigastt.models.download import DownloadOptions
-    from gigastt.models.download import download as run_download
-    from gigastt.models.install import PREPARATION
-    from gigastt.models.progress import DownloadProgress
+    from gigastt.models.download import DownloadOptions, download_model
+    from gigastt.models.stages import DownloadProgress
 
-    options = DownloadOptions(
-        precision=precision, mirror=mirror, keep_fp32=keep_fp32, optimize=optimize, preparation=PREPARATION
-    )
+    options = DownloadOptions(precision=precision, mirror=mirror, keep_fp32=keep_fp32, optimize=optimize)
     with DownloadLine(sys.stderr) as line:
-        outcome = run_download(find(model), model_dir, options, DownloadProgress(line.show))
+        outcome = download_model(find(model), model_dir, options, DownloadProgress(line.show))
     for text in outcome.report:
         click.echo(text)
     files = outcome.files

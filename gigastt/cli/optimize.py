@@ -26,15 +26,15 @@ def optimize(model: str, model_dir: Path, output: Path | None) -> None:
     """Make the fastest int8 encoder for this machine out of the fp32 one, and say what it gained and cost."""
     from gigastt.cli.progress import DownloadLine
     from gigastt.errors import ConfigError
-    from gigastt.models.install import PREPARATION, optimize_files
-    from gigastt.models.progress import DownloadProgress
+    from gigastt.models.install import optimize_files
+    from gigastt.models.stages import DownloadProgress
     from gigastt.models.store import resolve
 
     files = resolve(model, model_dir, "fp32")
     if files.demo:
         raise ConfigError("The demonstration model is small enough: there is nothing to optimise.")
     with DownloadLine(sys.stderr) as line:
-        folder, report = optimize_files(files, output, PREPARATION, DownloadProgress(line.show))
+        folder, report = optimize_files(files, output, DownloadProgress(line.show))
     for text in report:
         click.echo(text)
     click.echo(f"{model} is optimised in {folder}.")

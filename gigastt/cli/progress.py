@@ -12,8 +12,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TextIO
 
-from gigastt.models.disk import mib
-from gigastt.models.progress import Snapshot
+from gigastt.models.room import in_mib
+from gigastt.models.stages import Snapshot
 
 _REDRAW_SECONDS = 0.1
 _BAR_WIDTH = 24
@@ -130,9 +130,7 @@ class DownloadLine(_Line):
         if snapshot.percent is None:
             return cut(" ".join(filter(None, (snapshot.describe(), snapshot.subject, "…"))), columns)
         speed = (snapshot.done_bytes - self._began_with) / max(now - self._began, 0.001)
-        figures = (
-            f"{snapshot.percent:3} %  {mib(snapshot.done_bytes)} of {mib(snapshot.total_bytes)}, {mib(int(speed))}/s"
-        )
+        figures = f"{snapshot.percent:3} %  {in_mib(snapshot.done_bytes)} of {in_mib(snapshot.total_bytes)}, {in_mib(int(speed))}/s"
         bar = _bar(snapshot.percent / 100)
         whole = f"{snapshot.stage} {bar} {figures}  {snapshot.subject}"
         return whole if width_of(whole) <= columns else fit(snapshot.stage, bar, figures, columns)

@@ -1,7 +1,7 @@
 """The models this program knows: names, file names, where they come from, and their digests.
 
-Facts only: nothing here touches the disk or the network. A model is four files (see `docs` of the tensor
-contract in `speech.model`); the encoder comes in several forms, of which one is enough:
+Facts only, no disk and no network. A model is four files (their tensors: `speech.model`); the encoder comes in several
+forms, of which one is enough:
 
     v3_e2e_rnnt_encoder.optimized.onnx   int8, made on this machine by `gigastt optimize`
     v3_e2e_rnnt_encoder.int8.onnx        int8, as published
@@ -42,7 +42,7 @@ class RemoteFile:
     Attributes:
         name: its name there and on disk.
         nominal_bytes: its size, roughly, to plan with before the hub is asked.
-        sha256: its digest, or None where only the hub's own metadata tells it.
+        sha256: its digest, or None if only the hub's own metadata tells it.
     """
 
     name: str
@@ -70,7 +70,7 @@ class CatalogEntry:
         return (self.encoder, self.encoder_int8, self.decoder, self.joint, self.vocabulary)
 
     def digest(self, name: str) -> str | None:
-        """The SHA-256 of a file of this model, where it is known without asking the hub."""
+        """Return the SHA-256 of a file of this model, if it is known without asking the hub."""
         return next((file.sha256 for file in self.files if file.name == name), None)
 
 
@@ -92,11 +92,7 @@ DEMO_TITLE = "Demonstration model: synthetic voices only, 85 % of the words wron
 
 
 def find(name: str) -> CatalogEntry:
-    """Return the downloadable model of that name.
-
-    Raises:
-        ConfigError: there is none; the demonstration model needs no download.
-    """
+    """Return the downloadable model of that name; raise ConfigError if there is none (demo needs no download)."""
     if name == DEMO_MODEL:
         raise ConfigError("The demonstration model comes with the program and needs no download: use `--model demo`.")
     entry = CATALOG.get(name)

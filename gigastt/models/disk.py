@@ -1,56 +1,52 @@
-"""Writing files so that a name always means complete content, and looking before whether they will fit.
+"""Files on the disk: a name always means complete content, and one process at a time writes a model's folder.
 
-Blocking file access, from whichever thread or process calls. Knows nothing about models.
+Blocking file access, from whichever thread or process calls.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
 
-from gigastt.errors import NotEnoughRoom
-
-FreeBytes: TypeAlias = Callable[[Path], int]
-
-SPARE_BYTES = 64 * 1024 * 1024  # left free on purpose: logs and other people's files live there too
+from gigastt.errors import DownloadFailed
 
 
-def free_bytes(directory: Path) -> int:
-    """Bytes an ordinary user may still write below a directory that exists or whose parent does."""
-    existing = directory
-    while not existing.exists():
-        existing = existing.parent
-    return shutil.disk_usage(existing).free
+@contextmanager
+def exclusive(directory: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a folder for writing, made if need be; call `waiting` once if another process holds it.
 
-
-def require_space(directory: Path, needed: int, free: FreeBytes = free_bytes) -> None:
-    """Check that `needed` bytes and a little more fit.
+    The lock is the kernel's, on a file `.lock` that stays: a killed process leaves none behind.
 
     Raises:
-        NotEnoughRoom: they do not; the message has both numbers.
+        DownloadFailed: the folder cannot be written, now or inside.
     """
-    available = free(directory)
-    if needed and available < needed + SPARE_BYTES:
-        raise NotEnoughRoom(
-            f"Not enough disk space in {directory}: {needed + SPARE_BYTES:,} bytes ({mib(needed + SPARE_BYTES)}) are "
-            f"needed, {available:,} bytes ({mib(available)}) are free. Free some, or choose another `--model-dir`."
-        )
+    from filelock import FileLock, Timeout  # costs 60 ms, which a server's start does without
 
-
-def mib(size: int) -> str:
-    """Bytes for people."""
-    return f"{size / 2**20:,.0f} MiB" if size >= 10 * 2**20 else f"{size / 2**20:,.1f} MiB"
+    lock = FileLock(directory / ".lock")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            waiting()
+            lock.acquire()
+    except OSError as exc:
+        raise DownloadFailed(f"Cannot write to {directory}: {exc.strerror or exc}.") from exc
+    try:
+        yield
+    except OSError as exc:
+        raise DownloadFailed(f"Cannot use {directory}: {exc.strerror or exc}.") from exc
+    finally:
+        lock.release()
 
 
 def rename_durably(source: Path, target: Path) -> None:
     """Give a complete file its name: content on the disk first, then the name, then the directory."""
     _sync(source)
-    os.replace(source, target)  # noqa: PTH105 - the atomic one, by its own name
+    source.replace(target)
     _sync(target.parent)
 
 

@@ -1,8 +1,8 @@
 """Download in a child process: what `serve --auto-download` does while it already answers `/health`.
 
-A child, because optimising takes gigabytes that a server should not keep, and because it can be ended at any
-moment. This is the parent's side, on the gateway's loop; the child is `fetch_main`, and writes one JSON object a
-line to standard output:
+A child, because optimising takes gigabytes that a server should not keep, and because it can be ended at any moment.
+The parent's side runs on the gateway's loop. The child, `python -m gigastt.models.fetch JSON`, writes one JSON object
+a line to standard output, and ends when its standard input does:
 
     {"stage": "downloading", "subject": "…", "done_bytes": 1, "total_bytes": 2}      progress, at most one a percent
     {"error": "…", "code": "download_failed"}                                        the last line of a failure
@@ -12,15 +12,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
+import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gigastt.config import Precision
 from gigastt.errors import DownloadFailed, GigasttError, ModelInvalid, NotEnoughRoom
-from gigastt.models.progress import DownloadProgress, Snapshot
-from gigastt.processes import python_command
+from gigastt.log import configure
+from gigastt.models.catalog import CatalogEntry, find
+from gigastt.models.stages import DownloadProgress, Snapshot
+from gigastt.processes import end_with_parent, forbid_core_files, python_command
+
+if TYPE_CHECKING:
+    from gigastt.models.download import DownloadOptions  # imported by the child only: it loads huggingface-hub
 
 _ERRORS: dict[str, type[GigasttError]] = {cls.code: cls for cls in (DownloadFailed, NotEnoughRoom, ModelInvalid)}
 _END_SECONDS = 5.0
@@ -36,8 +45,8 @@ class FetchRequest:
     log_format: str = "auto"
 
     def command(self) -> list[str]:
-        """The command that starts the child."""
-        return python_command("gigastt.models.fetch_main", json.dumps(asdict(self)))
+        """Return the command that starts the child."""
+        return python_command("gigastt.models.fetch", json.dumps(asdict(self)))
 
 
 async def fetch_in_child(command: Sequence[str], progress: DownloadProgress) -> None:
@@ -51,10 +60,12 @@ async def fetch_in_child(command: Sequence[str], progress: DownloadProgress) -> 
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
+    assert process.stdin is not None
     try:
         failure = await _follow(process, progress)
         status = await process.wait()
     finally:
+        process.stdin.close()
         await _end(process)
     if failure is not None:
         raise failure
@@ -80,8 +91,6 @@ async def _follow(process: asyncio.subprocess.Process, progress: DownloadProgres
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.stdin is not None:
-        process.stdin.close()
     if process.returncode is None:
         process.terminate()
         try:
@@ -89,3 +98,50 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+def fetch_for_parent(entry: CatalogEntry, model_dir: Path, options: DownloadOptions) -> int:
+    """Download as the child: tell the parent, end when it does, leave interrupts to it; return the exit status.
+
+    It may use every core, and ends at SIGTERM.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+    forbid_core_files()
+    from gigastt.models.download import download_model
+
+    threading.Thread(target=_end_with_standard_input, name="parent-watch", daemon=True).start()
+    seen: object = None
+
+    def report(snapshot: Snapshot) -> None:
+        nonlocal seen
+        now = (snapshot.stage, snapshot.percent)
+        if now != seen:
+            seen = now
+            print(json.dumps(asdict(snapshot)), flush=True)
+
+    try:
+        download_model(entry, model_dir, options, DownloadProgress(report))
+    except GigasttError as exc:
+        print(json.dumps({"error": str(exc), "code": exc.code}), flush=True)
+        return exc.exit_code
+    return 0
+
+
+def _end_with_standard_input() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os._exit(1)
+
+
+def _fetch_requested(argument: str) -> int:
+    from gigastt.models.download import DownloadOptions
+
+    request = FetchRequest(**json.loads(argument))
+    configure("warning", request.log_format)
+    options = DownloadOptions(precision=request.precision)
+    return fetch_for_parent(find(request.model), Path(request.model_dir), options)
+
+
+if __name__ == "__main__":
+    sys.exit(_fetch_requested(sys.argv[1]))

@@ -5,13 +5,13 @@ The client, the addresses, the token and the offline switch are huggingface-hub'
 `hf_hub_download`, because that throws a partial file away when it fails, so an 844 MB file could never be
 fetched over a line that breaks every few minutes. The Xet protocol is not used, for the same reason.
 
-Blocking network access. Knows no final names: what comes from here is unverified.
+Blocking network access. Bytes that come from here are not verified yet.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +27,14 @@ from gigastt.models.catalog import CatalogEntry
 # The HTTP client's own base error: httpx or httpx2, whichever this version of huggingface-hub is built on.
 _ClientError: type[Exception] = huggingface_hub.errors.HTTPError  # type: ignore[attr-defined]
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_REFUSED = "access is refused; if a login is needed, set HF_TOKEN"
+_REASONS = {
+    401: _REFUSED,
+    403: _REFUSED,
+    404: "there is no such file in {entry.repository} at revision {entry.revision}",
+}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
-
 
 # Otherwise every first request would be preceded by one for telemetry, to the public hub even where a mirror is set.
 constants.HF_HUB_DISABLE_TELEMETRY = True
@@ -84,8 +89,8 @@ class Hub:
         """
         with self._errors(name):
             metadata = get_hf_file_metadata(self._url(name), timeout=self._metadata_timeout, endpoint=self.endpoint)
-            etag = metadata.etag or ""
-            return RemoteState(metadata.size, etag if _SHA256.fullmatch(etag) else None)
+        etag = metadata.etag or ""
+        return RemoteState(metadata.size, etag if _SHA256.fullmatch(etag) else None)
 
     @contextmanager
     def open(self, name: str, offset: int) -> Iterator[Body]:
@@ -95,8 +100,7 @@ class Hub:
             LineBroken: also while the blocks are read; worth another try.
             DownloadFailed: not worth one.
         """
-        headers = build_hf_headers()
-        headers["Accept-Encoding"] = "identity"
+        headers = build_hf_headers() | {"Accept-Encoding": "identity"}
         if offset:
             headers["Range"] = f"bytes={offset}-"
         with (
@@ -111,10 +115,16 @@ class Hub:
                     f"{self.endpoint} answered with a web page instead of {name}: a login, proxy or error page? "
                     "Check `--mirror`, HF_ENDPOINT and the proxy settings."
                 )
-            yield _begin(response.status_code, response.headers, response.iter_bytes())
+            start, total = 0, response.headers.get("Content-Length", "")
+            if response.status_code == 206:
+                match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+                if match is None:
+                    raise LineBroken("a partial answer that does not say which part")
+                start, total = int(match[1]), match[2]
+            yield Body(start, int(total) if total.isdecimal() else None, response.iter_bytes())
 
-    def cached(self, name: str) -> Path | None:
-        """The file in huggingface-hub's own cache, where another program has put it."""
+    def find_cached(self, name: str) -> Path | None:
+        """Return the file in huggingface-hub's own cache, if another program has put it there."""
         path = try_to_load_from_cache(self._entry.repository, name, revision=self._entry.revision)
         return Path(path) if isinstance(path, str) else None
 
@@ -129,28 +139,10 @@ class Hub:
                 "model's folder from a machine that has it (docs/operations.md)."
             ) from exc
         except HfHubHTTPError as exc:
-            raise self._refusal(name, exc.response.status_code) from exc
+            status = exc.response.status_code
+            if status in _PASSING_STATUS:
+                raise LineBroken(f"{self.endpoint} answered {status}") from exc
+            reason = _REASONS.get(status, f"it answered {status}").format(entry=self._entry)
+            raise DownloadFailed(f"Cannot fetch {name} from {self.endpoint}: {reason}.") from exc
         except _ClientError as exc:
             raise LineBroken(f"{type(exc).__name__}: {exc}") from exc
-
-    def _refusal(self, name: str, status: int) -> Exception:
-        if status in _PASSING_STATUS:
-            return LineBroken(f"{self.endpoint} answered {status}")
-        if status in (401, 403):
-            reason = "access is refused; if a login is needed, set HF_TOKEN"
-        elif status == 404:
-            reason = f"there is no such file in {self._entry.repository} at revision {self._entry.revision}"
-        else:
-            reason = f"it answered {status}"
-        return DownloadFailed(f"Cannot fetch {name} from {self.endpoint}: {reason}.")
-
-
-def _begin(status: int, headers: Mapping[str, str], blocks: Iterator[bytes]) -> Body:
-    """Read from an answer's head where its bytes start in the file, and how long the file is."""
-    if status == 206:
-        match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
-        if match is None:
-            raise LineBroken("a partial answer that does not say which part")
-        return Body(int(match.group(1)), int(match.group(2)), blocks)
-    length = headers.get("Content-Length", "")
-    return Body(0, int(length) if length.isdecimal() else None, blocks)

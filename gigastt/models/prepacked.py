@@ -28,17 +28,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gigastt.errors import NotEnoughRoom
-from gigastt.models.disk import require_space
-from gigastt.models.memory import available_memory
+from gigastt.models.room import SMALLEST_PREPACKED, Room, needs_of
 from gigastt.processes import prepare_child, python_command
 
 FOLDER = "prepacked"
-SMALLEST_BYTES = 64 * 1024 * 1024  # below, a worker's private copy costs less than the trouble
 _MADE_FROM = "made_from.json"
 _IDENTITY = ("vendor_id", "cpu family", "model", "flags", "CPU implementer", "CPU part", "Features")
 _TIMEOUT_SECONDS = 300.0
-_DISK_FACTOR = 2.0  # plain and prepacked weights over the encoder's size: measured 1.93 for int8, 1.85 for fp32
-_MEMORY_FACTOR = 2.5  # peak of the process that makes them over the same: measured 2.3 and 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +53,13 @@ def plan_load(encoder: Path) -> LoadPlan:
     return LoadPlan(encoder, prepacked=False)
 
 
-def disk_needed(encoder_bytes: int) -> int:
-    """Bytes that the prepacked form of an encoder of this size takes; 0 where it gets none."""
-    return int(_DISK_FACTOR * encoder_bytes) if encoder_bytes >= SMALLEST_BYTES else 0
-
-
-def memory_needed(encoder_bytes: int) -> int:
-    """Bytes that making it takes at the peak; 0 where none is made."""
-    return int(_MEMORY_FACTOR * encoder_bytes) if encoder_bytes >= SMALLEST_BYTES else 0
-
-
-def _may_prepack(encoder: Path) -> bool:
-    """Whether it is large enough to be worth it, and memory suffices."""
-    size, available = encoder.stat().st_size, available_memory()
-    return size >= SMALLEST_BYTES and (available is None or available >= memory_needed(size))
-
-
 async def prepare_load(encoder: Path) -> LoadPlan:
     """As `plan_load`, but make the prepacked form first where there is none yet, in a child process.
 
     Never fails: a machine without room for it loads the plain file. Cancelling ends the child.
     """
     plan = plan_load(encoder)
-    if plan.prepacked or not _may_prepack(encoder):
+    if plan.prepacked or encoder.stat().st_size < SMALLEST_PREPACKED:
         return plan
     import asyncio  # here: whoever only plans does without it
 
@@ -99,7 +79,7 @@ async def prepare_load(encoder: Path) -> LoadPlan:
 
 
 def prepack(encoder: Path) -> Path | None:
-    """Make the prepacked form; returns its folder, or None where no place for it can be written.
+    """Make the prepacked form; return its folder, or None if there is no room for it, or no place that can be written.
 
     Whole or not at all: it is made in a folder of another name. Of several processes, one makes it.
     """
@@ -114,7 +94,7 @@ def prepack(encoder: Path) -> Path | None:
             ):
                 if _is_good(encoder, folder):
                     return folder
-                require_space(folder.parent, disk_needed(encoder.stat().st_size))
+                Room().require(folder.parent, needs_of(encoder.stat().st_size, optimizing=False))
                 scratch = Path(name)
                 scratch.chmod(0o755)  # as readable as the model: whoever prepares it need not be who serves it
                 _save_prepacked(encoder, scratch / encoder.name)

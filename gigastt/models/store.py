@@ -1,13 +1,12 @@
-"""The model files on this machine: find a complete set, and say what is missing where there is none.
+"""The model files on this machine: find a complete set, or say what is missing.
 
-Two layouts are accepted below `--model-dir`: a folder named after the model (what `download` makes), and the
-files lying there directly (what the original server made, or a stick). A directory need not be writable.
+Two layouts are accepted below `--model-dir`: a folder named after the model (`gigastt download` makes it), and the
+files lying there directly (as the original server left them, or a stick). A directory need not be writable.
 
-Trust, and what a start can afford: files that we fetched or made carry a seal (`seals`), and a start only
-compares size and time with it; a file that no longer matches its seal is read again, refused when its content
-has changed, and else sealed anew where the directory can be written. Files brought by hand have no seal and are
-taken as they are, like any program on this machine; `gigastt doctor` reads them whole and compares them with the
-published digests.
+Files that we fetched or made carry a seal (`seals`), and a start only compares size and time with it; a file that no
+longer matches its seal is read again, refused if its content has changed, and else sealed anew if the directory can be
+written. Files brought by hand have no seal and are taken as they are, like any program on this machine; `gigastt
+doctor` reads them whole and compares them with the published digests.
 
 Blocking file access. Imports neither onnx, onnxruntime nor huggingface_hub: the gateway starts through here.
 """
@@ -19,15 +18,7 @@ from pathlib import Path
 
 from gigastt.config import DEMO_MODEL, Precision
 from gigastt.errors import ModelInvalid, ModelMissing
-from gigastt.models.catalog import (
-    DECODER,
-    DEMO_TITLE,
-    ENCODER_FORMS,
-    JOINT,
-    VOCABULARY,
-    Form,
-    find,
-)
+from gigastt.models.catalog import DECODER, DEMO_TITLE, ENCODER_FORMS, JOINT, VOCABULARY, Form, find
 from gigastt.models.seals import SEALS_FILE, Seals, sha256_of
 
 PARTIAL_FOLDER = ".partial"
@@ -44,12 +35,11 @@ class ModelFiles:
     Attributes:
         name: as in `--model`; also the id that clients see.
         title: one line for people.
-        directory: where the files lie.
-        form: which of the encoder's forms is in use.
+        form: the form of the encoder in use.
         demo: the demonstration model, which must say so wherever it appears.
-        search: weights of the fast greedy search, where they lie beside the others.
-        read_again: files that had to be read whole because they no longer look as they did when they were checked
-            (a copied directory); their content is right.
+        search: weights of the fast greedy search, if they lie beside the others.
+        read_again: files with another size or time than when they were checked (a copied directory): they were read
+            whole, and their content is right.
         sealed_again: whether the next start is spared that.
     """
 
@@ -106,7 +96,7 @@ def resolve(model: str, model_dir: Path, precision: Precision = "auto") -> Model
 
 
 def choose_encoder(folder: Path, precision: Precision) -> tuple[str, Form] | None:
-    """The best encoder in a folder for a wish, or None."""
+    """Return the best encoder of a folder for a precision, or None."""
     for name, form in ENCODER_FORMS:
         wanted = precision == "auto" or (precision == "fp32") == (form == "fp32")
         if wanted and is_present(folder / name):
@@ -115,12 +105,12 @@ def choose_encoder(folder: Path, precision: Precision) -> tuple[str, Form] | Non
 
 
 def missing_files(folder: Path) -> list[str]:
-    """The files besides the encoder that a folder lacks."""
+    """Return the files besides the encoder that a folder lacks."""
     return [name for name in _COMMON_FILES if not is_present(folder / name)]
 
 
 def is_present(path: Path) -> bool:
-    """Whether a file is there and has content (an empty one is what a full disk leaves behind)."""
+    """Tell whether a file is there and has content (a full disk leaves empty ones behind)."""
     try:
         return path.is_file() and path.stat().st_size > 0
     except OSError:
@@ -128,13 +118,14 @@ def is_present(path: Path) -> bool:
 
 
 def _check_seals(files: ModelFiles) -> ModelFiles:
-    """Refuse files that are not what they were when we named them, and pointers in place of files."""
-    seals = Seals(files.directory)
-    stale: dict[str, str] = {}
+    """Refuse files whose content has changed since they were sealed, and pointers in place of files; seal anew."""
+    seals, stale = Seals(files.directory), dict[str, str]()
     for path in files.paths:
         seal = seals.get(path.name)
         if seal is None:
-            if _starts_with(path, _LFS_POINTER):
+            with path.open("rb") as file:
+                is_pointer = file.read(len(_LFS_POINTER)) == _LFS_POINTER
+            if is_pointer:
                 raise ModelInvalid(f"{path} is a Git LFS pointer, not the file itself. Use `gigastt download`.")
         elif seals.state(path.name) == "stale":
             if sha256_of(path) != seal.sha256:
@@ -144,27 +135,16 @@ def _check_seals(files: ModelFiles) -> ModelFiles:
                     f"yours, remove {files.directory / SEALS_FILE}."
                 )
             stale[path.name] = seal.sha256
-    return replace(files, read_again=tuple(stale), sealed_again=_seal_again(files.directory, stale)) if stale else files
-
-
-def _seal_again(directory: Path, digests: dict[str, str]) -> bool:
-    """Give files their seals for the looks they have now; False where that cannot be written."""
-    seals = Seals(directory)
     try:
-        for name, sha256 in digests.items():
+        for name, sha256 in stale.items():
             seals.put(name, sha256)
-    except OSError:
-        return False
-    return True
-
-
-def _starts_with(path: Path, prefix: bytes) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(prefix)) == prefix
+    except OSError:  # the directory cannot be written
+        return replace(files, read_again=tuple(stale))
+    return replace(files, read_again=tuple(stale), sealed_again=bool(stale))
 
 
 def _explain(model: str, model_dir: Path, precision: Precision, folders: tuple[Path, ...]) -> str:
-    """Say what is missing, and both ways on."""
+    """Say what is missing, and name both ways on."""
     if model == DEMO_MODEL:
         if precision == "int8":
             return "The demonstration model comes in fp32 only: leave out `--precision int8`."

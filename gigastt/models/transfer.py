@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gigastt.errors import DownloadFailed, NotEnoughRoom
-from gigastt.models.disk import FreeBytes, mib, rename_durably
-from gigastt.models.hub import Hub, LineBroken, PartTooLong
-from gigastt.models.progress import DownloadProgress
+from gigastt.models.disk import rename_durably
+from gigastt.models.hub import Hub, LineBroken, PartTooLong, RemoteState
+from gigastt.models.room import Room, in_bytes, in_mib
 from gigastt.models.seals import Seals, sha256_of
+from gigastt.models.stages import DownloadProgress
 from gigastt.models.store import PARTIAL_FOLDER
 
 
@@ -33,9 +34,9 @@ class Patience:
     first_pause: float = 0.5
     longest_pause: float = 15.0
 
-    def pause(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row."""
-        return min(self.longest_pause, self.first_pause * 2.0 ** (failures - 1))
+    def wait(self, failures: int) -> None:
+        """Sleep after so many failures in a row."""
+        time.sleep(min(self.longest_pause, self.first_pause * 2.0 ** (failures - 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,35 +49,42 @@ class Wanted:
     local: Path | None = None  # the same content elsewhere on this machine
 
 
+@dataclass(frozen=True, slots=True)
 class Transfer:
-    """Fetch files of one model into one directory.
+    """Fetches files of one model into one folder, whose lock this process holds."""
 
-    Args:
-        folder: where files get their names; this process holds its lock.
-        free: tells free bytes; looked at again when the disk turns out to be full.
-    """
+    hub: Hub
+    folder: Path
+    progress: DownloadProgress
+    patience: Patience
+    room: Room
 
-    def __init__(
-        self,
-        hub: Hub,
-        folder: Path,
-        progress: DownloadProgress,
-        patience: Patience,
-        free: FreeBytes,
-    ) -> None:
-        self._hub = hub
-        self._folder = folder
-        self._progress = progress
-        self._patience = patience
-        self._free = free
+    def look_up(self, name: str) -> RemoteState:
+        """Ask the hub about a file, again while its failures may pass.
 
-    def part(self, name: str, sha256: str) -> Path:
-        """Where a file grows. The digest in the name keeps two versions of a file apart."""
-        return self._folder / PARTIAL_FOLDER / f"{name}.{sha256[:16]}.part"
+        Raises:
+            DownloadFailed: they do not pass.
+            LineBroken: they may, but patience is at its end.
+        """
+        self.progress.begin("contacting", self.hub.endpoint)
+        failures = 0
+        while True:
+            try:
+                state = self.hub.look_up(name)
+            except LineBroken as exc:
+                failures += 1
+                if failures >= self.patience.attempts:
+                    raise
+                again = f"{self.hub.endpoint} again, {failures + 1} of {self.patience.attempts}: {exc}"
+                self.progress.turn_to(again)
+                self.patience.wait(failures)
+            else:
+                self.progress.begin("checking")
+                return state
 
     def arrived(self, wanted: Wanted) -> int:
-        """Bytes of a file that earlier downloads have left."""
-        part = self.part(wanted.name, wanted.sha256)
+        """Return how many bytes of a file earlier downloads have left."""
+        part = self._part(wanted)
         return min(part.stat().st_size, wanted.size) if part.exists() else 0
 
     def fetch(self, wanted: Wanted) -> None:
@@ -86,36 +94,39 @@ class Transfer:
             DownloadFailed: it could not be had; what has arrived is kept unless it was wrong.
             NotEnoughRoom: the disk is full.
         """
-        part = self.part(wanted.name, wanted.sha256)
-        self._progress.turn_to(wanted.name)
+        self.progress.turn_to(wanted.name)
         try:
-            part.parent.mkdir(exist_ok=True)
-            self._fetch(wanted, part)
+            self._fetch(wanted, self._part(wanted))
         except OSError as exc:
             if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise DownloadFailed(f"Cannot write {wanted.name} to {self._folder}: {exc.strerror}.") from exc
-            needed = wanted.size - self.arrived(wanted)
+                raise DownloadFailed(f"Cannot write {wanted.name} to {self.folder}: {exc.strerror}.") from exc
+            needed = in_bytes(wanted.size - self.arrived(wanted), "more bytes")
             raise NotEnoughRoom(
-                f"The disk with {self._folder} is full: {needed:,} more bytes ({mib(needed)}) are needed for "
-                f"{wanted.name}, {self._free(self._folder):,} are free. What has arrived is kept."
+                f"The disk with {self.folder} is full: {needed} are needed for {wanted.name}, "
+                f"{self.room.disk(self.folder):,} are free. What has arrived is kept."
             ) from exc
 
+    def _part(self, wanted: Wanted) -> Path:
+        """Return where a file grows. The digest in the name keeps two versions of a file apart."""
+        return self.folder / PARTIAL_FOLDER / f"{wanted.name}.{wanted.sha256[:16]}.part"
+
     def _fetch(self, wanted: Wanted, part: Path) -> None:
+        part.parent.mkdir(exist_ok=True)
         if wanted.local is not None:
             shutil.copyfile(wanted.local, part)
-            self._progress.advance(wanted.size)
+            self.progress.advance(wanted.size)
         digest = ""
         for _ in range(2):
             self._receive(wanted, part)
             digest = sha256_of(part)
             if digest == wanted.sha256:
-                Seals(self._folder).put(wanted.name, digest, part)
-                rename_durably(part, self._folder / wanted.name)
+                Seals(self.folder).put(wanted.name, digest, part)
+                rename_durably(part, self.folder / wanted.name)
                 return
-            self._progress.advance(-part.stat().st_size)
-            part.unlink()
+            self._empty(part)
+        part.unlink()
         raise DownloadFailed(
-            f"What {self._hub.endpoint} sends as {wanted.name} is not that file: expected SHA-256 {wanted.sha256}, "
+            f"What {self.hub.endpoint} sends as {wanted.name} is not that file: expected SHA-256 {wanted.sha256}, "
             f"but got {digest}. It was thrown away. Try again, or another `--mirror`."
         )
 
@@ -125,20 +136,20 @@ class Transfer:
         have, failures = part.stat().st_size, 0
         while have != wanted.size:
             if failures:
-                time.sleep(self._patience.pause(failures))
+                self.patience.wait(failures)
             before, cause = have, "the answer ended early"
             try:
                 self._receive_once(wanted, part)
             except LineBroken as exc:
                 cause = str(exc)
                 if isinstance(exc, PartTooLong):
-                    self._truncate(part)
+                    self._empty(part)
             have = part.stat().st_size
             failures = 1 if have > before else failures + 1
-            if have != wanted.size and failures >= self._patience.attempts:
+            if have != wanted.size and failures >= self.patience.attempts:
                 raise DownloadFailed(
-                    f"Cannot fetch {wanted.name} from {self._hub.endpoint}: {cause}. {mib(have)} of "
-                    f"{mib(wanted.size)} have arrived and are kept: the next download goes on there. "
+                    f"Cannot fetch {wanted.name} from {self.hub.endpoint}: {cause}. {in_mib(have)} of "
+                    f"{in_mib(wanted.size)} have arrived and are kept: the next download goes on there. "
                     "If the line stays bad, try another `--mirror`."
                 )
 
@@ -146,24 +157,23 @@ class Transfer:
         """Receive over one connection what it will give."""
         have = part.stat().st_size
         if have > wanted.size:
-            have = self._truncate(part)
-        with self._hub.open(wanted.name, have) as body, part.open("ab") as file:
+            have = self._empty(part)
+        with self.hub.open(wanted.name, have) as body, part.open("ab") as file:
             if body.offset not in (0, have):
                 raise LineBroken(f"expected bytes from {have}, but got them from {body.offset}")
             if body.total not in (None, wanted.size):
                 raise LineBroken(f"expected a file of {wanted.size:,} bytes, but got one of {body.total:,} bytes")
             if body.offset != have:
-                have = self._truncate(part)
+                have = self._empty(part)
             for block in body.blocks:
                 have += len(block)
                 if have > wanted.size:
                     raise PartTooLong(f"expected a file of {wanted.size:,} bytes, but got a longer one")
                 file.write(block)
-                self._progress.advance(len(block))
+                self.progress.advance(len(block))
 
-    def _truncate(self, part: Path) -> int:
+    def _empty(self, part: Path) -> int:
         """Throw away what a part file holds; return its new length."""
-        size = part.stat().st_size
+        self.progress.advance(-part.stat().st_size)
         os.truncate(part, 0)
-        self._progress.advance(-size)
         return 0

@@ -13,9 +13,8 @@ from gigastt.cli.main import run
 from gigastt.cli.optimize import optimize
 from gigastt.cli.progress import DownloadLine
 from gigastt.models.catalog import ENCODER_FP32, GIGAAM, RemoteFile
-from gigastt.models.disk import SPARE_BYTES
-from gigastt.models.install import PREPARATION
-from gigastt.models.progress import Snapshot
+from gigastt.models.room import SPARE_BYTES, needs_of
+from gigastt.models.stages import Snapshot
 from tests.fakes.terminal import Terminal
 
 
@@ -47,7 +46,7 @@ def test_help_says_what_each_way_needs() -> None:
 )
 def test_help_is_what_the_check_will_ask_for(encoder: RemoteFile, optimizing: bool, disk: str, memory: str) -> None:
     text = " ".join(CliRunner().invoke(download, ["--help"], terminal_width=100).output.split())
-    needs = PREPARATION.needs(encoder.nominal_bytes, optimizing=optimizing)
+    needs = needs_of(encoder.nominal_bytes, optimizing=optimizing)
     others = sum(file.nominal_bytes for file in (GIGAAM.decoder, GIGAAM.joint, GIGAAM.vocabulary))
     told = [float(part.rpartition(" GB")[0].rpartition(" ")[2]) * 1e9 for part in (disk, memory)]
 

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from gigastt.cli.progress import DownloadLine, ProgressLine, fit, width_of
-from gigastt.models.progress import Snapshot
+from gigastt.models.stages import Snapshot
 from tests.fakes.terminal import Terminal
 
 

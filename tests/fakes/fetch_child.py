@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from gigastt.models.download import DownloadOptions
-from gigastt.models.fetch_main import run
+from gigastt.models.fetch import fetch_for_parent
 from gigastt.models.transfer import Patience
 from tests.fakes.models import NO_PREPARATION, make_contents, make_entry
 
 if __name__ == "__main__":
     options = DownloadOptions(NO_PREPARATION, "fp32", patience=Patience(attempts=2, first_pause=0.0))
-    sys.exit(run(make_entry(make_contents()), Path(sys.argv[1]), options))
+    sys.exit(fetch_for_parent(make_entry(make_contents()), Path(sys.argv[1]), options))

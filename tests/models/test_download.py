@@ -15,10 +15,11 @@ import pytest
 from gigastt.config import DEFAULT_MODEL, Precision
 from gigastt.errors import DownloadFailed, ModelInvalid, NotEnoughRoom
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED, JOINT, VOCABULARY
-from gigastt.models.download import DownloadOptions, Outcome, download
+from gigastt.models.download import Downloaded, DownloadOptions, download_model
 from gigastt.models.install import Preparation
-from gigastt.models.progress import DownloadProgress, Snapshot
+from gigastt.models.room import Room
 from gigastt.models.seals import Seals
+from gigastt.models.stages import DownloadProgress, Snapshot
 from gigastt.models.store import resolve
 from gigastt.models.transfer import Patience
 from tests.fakes.hub import FakeHub, Fault, serve_hub
@@ -43,7 +44,7 @@ def note(encoder: Path) -> list[str]:
     return [f"prepared {encoder.name}"]
 
 
-PREPARATION = Preparation(halve, note, memory_factor=3.0, size_factor=0.5)
+PREPARATION = Preparation(halve, note)
 
 
 @pytest.fixture(autouse=True)
@@ -72,11 +73,11 @@ def assert_no_wrong_content(model_dir: Path) -> None:
             assert path.read_bytes() == CONTENTS[path.name]
 
 
-def assert_heals(hub: FakeHub, model_dir: Path) -> Outcome:
+def assert_heals(hub: FakeHub, model_dir: Path) -> Downloaded:
     """After a fault has gone, the next run completes the set."""
     hub.faults.clear()
     hub.standing = None
-    outcome = download(ENTRY, model_dir, options(hub))
+    outcome = download_model(ENTRY, model_dir, options(hub))
     folder = model_dir / DEFAULT_MODEL
     assert {name: (folder / name).read_bytes() for name in FETCHED_FP32} == {n: CONTENTS[n] for n in FETCHED_FP32}
     assert not (folder / ".partial").exists()
@@ -93,7 +94,7 @@ def test_stand_in_speaks_the_hubs_own_language(hub: FakeHub, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("precision", "encoder"), [("fp32", ENCODER_FP32), ("int8", ENCODER_INT8)])
 def test_download_makes_a_complete_sealed_set(hub: FakeHub, tmp_path: Path, precision: Precision, encoder: str) -> None:
-    outcome = download(ENTRY, tmp_path, options(hub, precision))
+    outcome = download_model(ENTRY, tmp_path, options(hub, precision))
 
     assert outcome.files == resolve(DEFAULT_MODEL, tmp_path, precision)
     assert outcome.fetched == (encoder, DECODER, JOINT, VOCABULARY)
@@ -108,10 +109,10 @@ def test_download_makes_a_complete_sealed_set(hub: FakeHub, tmp_path: Path, prec
 
 
 def test_second_run_transfers_nothing(hub: FakeHub, tmp_path: Path) -> None:
-    download(ENTRY, tmp_path, options(hub))
+    download_model(ENTRY, tmp_path, options(hub))
     hub.requests.clear()
 
-    assert download(ENTRY, tmp_path, options(hub)).fetched == ()
+    assert download_model(ENTRY, tmp_path, options(hub)).fetched == ()
     assert hub.requests == []
 
 
@@ -120,7 +121,7 @@ def test_only_files_are_asked_for_and_the_token_stays_with_the_hub(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
 
-    download(ENTRY, tmp_path, options(hub))
+    download_model(ENTRY, tmp_path, options(hub))
 
     assert all("/resolve/" in r.path for r in hub.requests if r.listener == "hub")
     assert {r.authorization for r in hub.requests if r.listener == "hub"} == {"Bearer hf_secret"}
@@ -133,7 +134,7 @@ def test_hub_dying_at_twenty_offsets_costs_no_byte_twice(hub: FakeHub, tmp_path:
     for offset in sorted(random.Random(20).sample(range(size), 20)):
         hub.faults.append(Fault("die", at=offset))
         with pytest.raises(DownloadFailed, match="are kept"):
-            download(ENTRY, tmp_path, options(hub))
+            download_model(ENTRY, tmp_path, options(hub))
         assert_no_wrong_content(tmp_path)
         assert not (tmp_path / DEFAULT_MODEL / ENCODER_FP32).exists()
 
@@ -145,7 +146,7 @@ def test_line_that_breaks_again_and_again_is_gone_on_with_in_one_run(hub: FakeHu
     offsets = sorted(random.Random(21).sample(range(SIZES[ENCODER_FP32]), 20))
     hub.faults.extend(Fault("die", at=offset) for offset in offsets)
 
-    outcome = download(ENTRY, tmp_path, options(hub, patience=TWO_TRIES))
+    outcome = download_model(ENTRY, tmp_path, options(hub, patience=TWO_TRIES))
 
     assert outcome.fetched == FETCHED_FP32
     assert_no_wrong_content(tmp_path)
@@ -172,7 +173,7 @@ def test_nothing_wrong_gets_a_name_and_the_next_run_heals(
     hub.standing = fault
 
     with pytest.raises(DownloadFailed, match=says):
-        download(ENTRY, tmp_path, options(hub, patience=TWO_TRIES))
+        download_model(ENTRY, tmp_path, options(hub, patience=TWO_TRIES))
 
     assert_no_wrong_content(tmp_path)
     assert_heals(hub, tmp_path)
@@ -182,7 +183,7 @@ def test_stalled_line_is_given_up_and_gone_on_with(hub: FakeHub, tmp_path: Path)
     hub.faults.append(Fault("stall", at=100_000))
     wanted = replace(options(hub, patience=TWO_TRIES), timeout=1.0)
 
-    outcome = download(ENTRY, tmp_path, wanted)
+    outcome = download_model(ENTRY, tmp_path, wanted)
 
     assert outcome.fetched == FETCHED_FP32
     assert [r.range for r in hub.transfers(ENCODER_FP32)] == [None, "bytes=100000-"]
@@ -191,7 +192,7 @@ def test_stalled_line_is_given_up_and_gone_on_with(hub: FakeHub, tmp_path: Path)
 def test_flipped_bit_is_thrown_away_and_fetched_again_in_the_same_run(hub: FakeHub, tmp_path: Path) -> None:
     hub.faults.append(Fault("flip", at=7))
 
-    assert download(ENTRY, tmp_path, options(hub)).fetched == FETCHED_FP32
+    assert download_model(ENTRY, tmp_path, options(hub)).fetched == FETCHED_FP32
     assert [r.range for r in hub.transfers(ENCODER_FP32)] == [None, None]
     assert_no_wrong_content(tmp_path)
 
@@ -200,14 +201,14 @@ def test_flipped_bit_is_thrown_away_and_fetched_again_in_the_same_run(hub: FakeH
 def test_server_that_cannot_resume_does_not_spoil_the_file(hub: FakeHub, tmp_path: Path, kind: str) -> None:
     hub.faults.extend([Fault("die", at=200_000), Fault(kind, at=0)])  # type: ignore[arg-type]  # parametrised text
 
-    assert download(ENTRY, tmp_path, options(hub, patience=Patience(3, 0.0))).fetched == FETCHED_FP32
+    assert download_model(ENTRY, tmp_path, options(hub, patience=Patience(3, 0.0))).fetched == FETCHED_FP32
     assert_no_wrong_content(tmp_path)
 
 
 def test_part_longer_than_the_file_is_begun_anew(hub: FakeHub, tmp_path: Path) -> None:
     hub.faults.append(Fault("die", at=200_000))
     with pytest.raises(DownloadFailed):
-        download(ENTRY, tmp_path, options(hub))
+        download_model(ENTRY, tmp_path, options(hub))
     (part,) = (tmp_path / DEFAULT_MODEL / ".partial").iterdir()
     part.write_bytes(bytes(SIZES[ENCODER_FP32] + 10))
 
@@ -218,7 +219,7 @@ def test_mirror_that_has_another_file_is_refused_before_the_transfer(hub: FakeHu
     hub.files[ENCODER_FP32] = make_contents(seed=2)[ENCODER_FP32]
 
     with pytest.raises(DownloadFailed, match=r"has another v3_e2e_rnnt_encoder.onnx.*Nothing was fetched"):
-        download(ENTRY, tmp_path, options(hub))
+        download_model(ENTRY, tmp_path, options(hub))
 
     assert hub.transfers(ENCODER_FP32) == []
 
@@ -227,21 +228,21 @@ def test_file_whose_digest_nobody_tells_is_refused(hub: FakeHub, tmp_path: Path)
     hub.small = frozenset({VOCABULARY, ENCODER_INT8})
 
     with pytest.raises(DownloadFailed, match="does not tell the digest"):
-        download(ENTRY, tmp_path, options(hub, "int8"))
+        download_model(ENTRY, tmp_path, options(hub, "int8"))
 
 
 def test_file_whose_size_nobody_tells_is_refused(hub: FakeHub, tmp_path: Path) -> None:
     hub.tells_size = False
 
     with pytest.raises(DownloadFailed, match="does not tell the size"):
-        download(ENTRY, tmp_path, options(hub))
+        download_model(ENTRY, tmp_path, options(hub))
 
 
 def test_wrong_revision_is_answered_with_what_is_not_there(hub: FakeHub, tmp_path: Path) -> None:
     hub.revision = "f" * 40
 
     with pytest.raises(DownloadFailed, match=f"no such file in {REPOSITORY} at revision {REVISION}"):
-        download(ENTRY, tmp_path, options(hub))
+        download_model(ENTRY, tmp_path, options(hub))
 
 
 def test_nobody_listening_is_said_plainly(tmp_path: Path) -> None:
@@ -250,7 +251,7 @@ def test_nobody_listening_is_said_plainly(tmp_path: Path) -> None:
 
     seen: list[Snapshot] = []
     with pytest.raises(DownloadFailed, match=r"Cannot ask http://127\.0\.0\.1") as caught:
-        download(ENTRY, tmp_path, wanted, DownloadProgress(seen.append))
+        download_model(ENTRY, tmp_path, wanted, DownloadProgress(seen.append))
 
     contacting = [snapshot.subject for snapshot in seen if snapshot.stage == "contacting"]
     assert contacting[0] == gone.url  # before the first answer is waited for
@@ -260,10 +261,10 @@ def test_nobody_listening_is_said_plainly(tmp_path: Path) -> None:
 
 
 def test_too_little_disk_is_told_in_bytes_before_anything_is_fetched(hub: FakeHub, tmp_path: Path) -> None:
-    wanted = replace(options(hub), free=lambda directory: 1000)
+    wanted = replace(options(hub), room=Room(disk=lambda directory: 1000))
 
     with pytest.raises(NotEnoughRoom, match=r"67,559,364 bytes .* are needed, 1,000 bytes .* are free"):
-        download(ENTRY, tmp_path, wanted)
+        download_model(ENTRY, tmp_path, wanted)
 
     assert all(request.method == "HEAD" for request in hub.requests)
 
@@ -278,7 +279,7 @@ def test_disk_that_fills_up_on_the_way_is_told_in_bytes(hub: FakeHub, tmp_path: 
     full.symlink_to("/dev/full")
 
     with pytest.raises(NotEnoughRoom, match=r"is full: 400,000 more bytes .* are needed for v3_e2e_rnnt_encoder.onnx"):
-        download(ENTRY, tmp_path, options(hub))
+        download_model(ENTRY, tmp_path, options(hub))
 
     full.unlink()
     assert_heals(hub, tmp_path)
@@ -288,14 +289,14 @@ def test_directory_that_cannot_be_made_is_said_plainly(hub: FakeHub, tmp_path: P
     (tmp_path / "file").write_text("not a directory")
 
     with pytest.raises(DownloadFailed, match="Cannot write to"):
-        download(ENTRY, tmp_path / "file", options(hub))
+        download_model(ENTRY, tmp_path / "file", options(hub))
 
 
 def test_files_brought_by_hand_are_copied_and_not_fetched(hub: FakeHub, tmp_path: Path) -> None:
     (tmp_path / ENCODER_FP32).write_bytes(CONTENTS[ENCODER_FP32])
     (tmp_path / DECODER).write_bytes(b"another model's decoder")
 
-    outcome = download(ENTRY, tmp_path, options(hub))
+    outcome = download_model(ENTRY, tmp_path, options(hub))
 
     assert outcome.files.directory == tmp_path / DEFAULT_MODEL
     assert hub.transfers(ENCODER_FP32) == []
@@ -304,13 +305,13 @@ def test_files_brought_by_hand_are_copied_and_not_fetched(hub: FakeHub, tmp_path
 
 
 def test_damaged_file_is_refused_by_resolve_and_mended_by_download(hub: FakeHub, tmp_path: Path) -> None:
-    download(ENTRY, tmp_path, options(hub))
+    download_model(ENTRY, tmp_path, options(hub))
     path = tmp_path / DEFAULT_MODEL / JOINT
     path.write_bytes(CONTENTS[JOINT][:-1] + b"?")
     with pytest.raises(ModelInvalid):
         resolve(DEFAULT_MODEL, tmp_path)
 
-    assert download(ENTRY, tmp_path, options(hub)).fetched == (JOINT,)
+    assert download_model(ENTRY, tmp_path, options(hub)).fetched == (JOINT,)
     assert_no_wrong_content(tmp_path)
 
 
@@ -318,7 +319,7 @@ def test_progress_counts_every_byte_once_and_ends_done(hub: FakeHub, tmp_path: P
     seen: list[Snapshot] = []
     hub.faults.extend([Fault("die", at=200_000), Fault("ignore_range")])
 
-    download(ENTRY, tmp_path, options(hub, patience=TWO_TRIES), DownloadProgress(seen.append))
+    download_model(ENTRY, tmp_path, options(hub, patience=TWO_TRIES), DownloadProgress(seen.append))
 
     total = sum(SIZES[name] for name in FETCHED_FP32)
     downloading = [s for s in seen if s.stage == "downloading"]
@@ -331,7 +332,7 @@ def test_progress_counts_every_byte_once_and_ends_done(hub: FakeHub, tmp_path: P
 def test_optimising_replaces_the_fp32_encoder_unless_it_is_kept(hub: FakeHub, tmp_path: Path, keep: bool) -> None:
     wanted = replace(options(hub, "auto"), keep_fp32=keep)
 
-    outcome = download(ENTRY, tmp_path, wanted)
+    outcome = download_model(ENTRY, tmp_path, wanted)
 
     folder = tmp_path / DEFAULT_MODEL
     assert outcome.report == (f"{ENCODER_FP32} → {ENCODER_OPTIMIZED}", f"prepared {ENCODER_OPTIMIZED}")
@@ -342,22 +343,22 @@ def test_optimising_replaces_the_fp32_encoder_unless_it_is_kept(hub: FakeHub, tm
 
 def test_optimised_encoder_needs_no_second_transfer_but_a_damaged_one_does(hub: FakeHub, tmp_path: Path) -> None:
     wanted = options(hub, "auto")
-    optimized = download(ENTRY, tmp_path, wanted).files.encoder
-    assert download(ENTRY, tmp_path, wanted).fetched == ()
-    assert download(ENTRY, tmp_path, replace(wanted, keep_fp32=True)).report == (f"prepared {ENCODER_OPTIMIZED}",)
+    optimized = download_model(ENTRY, tmp_path, wanted).files.encoder
+    assert download_model(ENTRY, tmp_path, wanted).fetched == ()
+    assert download_model(ENTRY, tmp_path, replace(wanted, keep_fp32=True)).report == (f"prepared {ENCODER_OPTIMIZED}",)
 
     (tmp_path / DEFAULT_MODEL / ENCODER_FP32).unlink()
     content = optimized.read_bytes()
     optimized.write_bytes(b"X" + content[1:])
-    assert download(ENTRY, tmp_path, wanted).fetched == (ENCODER_FP32,)
+    assert download_model(ENTRY, tmp_path, wanted).fetched == (ENCODER_FP32,)
     assert optimized.read_bytes() == content
 
 
 def test_damaged_encoder_of_another_form_does_not_stand_in_the_way(hub: FakeHub, tmp_path: Path) -> None:
-    optimized = download(ENTRY, tmp_path, options(hub, "auto")).files.encoder
+    optimized = download_model(ENTRY, tmp_path, options(hub, "auto")).files.encoder
     optimized.write_bytes(b"X" + optimized.read_bytes())
 
-    outcome = download(ENTRY, tmp_path, options(hub, "int8"))
+    outcome = download_model(ENTRY, tmp_path, options(hub, "int8"))
 
     assert outcome.files.form == "int8"
     assert not optimized.exists()
@@ -369,9 +370,9 @@ def test_room_for_the_prepacked_form_is_part_of_what_is_asked_for(hub: FakeHub, 
     arriving = SIZES[ENCODER_INT8] + sum(SIZES[name] for name in (DECODER, JOINT, VOCABULARY))
 
     with pytest.raises(NotEnoughRoom, match=f"{arriving + (200 << 20) + (64 << 20):,} bytes"):
-        download(large, tmp_path, replace(wanted, free=lambda _: 200 << 20))
+        download_model(large, tmp_path, replace(wanted, room=Room(disk=lambda _: 200 << 20)))
     with pytest.raises(NotEnoughRoom, match=f"needs {250 << 20:,} bytes of memory"):
-        download(large, tmp_path, replace(wanted, memory=lambda: 200 << 20))
+        download_model(large, tmp_path, replace(wanted, room=Room(memory=lambda: 200 << 20)))
 
     assert all(request.method == "HEAD" for request in hub.requests)
 
@@ -381,17 +382,17 @@ def test_fp32_encoder_brought_by_hand_is_not_removed(hub: FakeHub, tmp_path: Pat
     folder.mkdir()
     (folder / ENCODER_FP32).write_bytes(CONTENTS[ENCODER_FP32])
 
-    outcome = download(ENTRY, tmp_path, options(hub, "auto"))
+    outcome = download_model(ENTRY, tmp_path, options(hub, "auto"))
 
     assert outcome.files.form == "optimized"
     assert (folder / ENCODER_FP32).read_bytes() == CONTENTS[ENCODER_FP32]
 
 
 def test_too_little_memory_to_optimise_is_told_before_anything_is_fetched(hub: FakeHub, tmp_path: Path) -> None:
-    wanted = replace(options(hub, "auto"), memory=lambda: 1_000_000)
+    wanted = replace(options(hub, "auto"), room=Room(memory=lambda: 1_000_000))
 
-    with pytest.raises(NotEnoughRoom, match=r"needs 1,200,000 bytes of memory.*--precision int8"):
-        download(ENTRY, tmp_path, wanted)
+    with pytest.raises(NotEnoughRoom, match=r"needs 1,600,000 bytes of memory.*--precision int8"):
+        download_model(ENTRY, tmp_path, wanted)
 
     assert all(request.method == "HEAD" for request in hub.requests)
 

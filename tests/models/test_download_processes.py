@@ -17,7 +17,7 @@ from gigastt.config import DEFAULT_MODEL
 from gigastt.errors import DownloadFailed
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
 from gigastt.models.fetch import FetchRequest, fetch_in_child
-from gigastt.models.progress import DownloadProgress, Snapshot
+from gigastt.models.stages import DownloadProgress, Snapshot
 from tests.fakes.hub import FakeHub, Fault, serve_hub
 from tests.fakes.models import REPOSITORY, REVISION, SIZES, make_contents
 from tests.system import core_limit, is_running

@@ -11,8 +11,9 @@ from gigastt.config import DEFAULT_MODEL
 from gigastt.errors import ModelInvalid, NotEnoughRoom
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY
 from gigastt.models.install import Preparation, optimize_files
-from gigastt.models.progress import DownloadProgress, Snapshot
+from gigastt.models.room import Room
 from gigastt.models.seals import Seals
+from gigastt.models.stages import DownloadProgress, Snapshot
 from gigastt.models.store import resolve
 
 COMMON = {DECODER, JOINT, VOCABULARY}
@@ -34,7 +35,7 @@ def note(encoder: Path) -> list[str]:
     return [f"prepared {encoder.name}"]
 
 
-PREPARATION = Preparation(halve, note, memory_factor=3.0, size_factor=0.5)
+PREPARATION = Preparation(halve, note)
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_optimised_encoder_lies_sealed_beside_the_fp32_one(model_dir: Path) -> N
     seen: list[Snapshot] = []
 
     folder, report = optimize_files(
-        resolve(DEFAULT_MODEL, model_dir, "fp32"), None, PREPARATION, DownloadProgress(seen.append)
+        resolve(DEFAULT_MODEL, model_dir, "fp32"), None, DownloadProgress(seen.append), PREPARATION
     )
 
     assert (folder, report) == (model_dir, ["half as large", f"prepared {ENCODER_OPTIMIZED}"])
@@ -65,7 +66,7 @@ def test_optimised_encoder_lies_sealed_beside_the_fp32_one(model_dir: Path) -> N
 def test_leftovers_of_a_killed_process_are_cleared_away(model_dir: Path) -> None:
     (model_dir / f"{ENCODER_OPTIMIZED}.4711.partial").write_bytes(b"half a file")
 
-    optimize_files(resolve(DEFAULT_MODEL, model_dir, "fp32"), None, PREPARATION, DownloadProgress())
+    optimize_files(resolve(DEFAULT_MODEL, model_dir, "fp32"), None, DownloadProgress(), PREPARATION)
 
     assert names(model_dir) == {ENCODER_FP32, ENCODER_OPTIMIZED, *COMMON}
 
@@ -74,7 +75,7 @@ def test_other_folder_gets_a_complete_set_and_the_source_stays_untouched(model_d
     source = resolve(DEFAULT_MODEL, model_dir, "fp32")
     before = names(model_dir)
 
-    folder, _ = optimize_files(source, tmp_path / "new" / "place", PREPARATION, DownloadProgress())
+    folder, _ = optimize_files(source, tmp_path / "new" / "place", DownloadProgress(), PREPARATION)
 
     assert names(folder) == {ENCODER_OPTIMIZED, *COMMON}
     assert resolve(DEFAULT_MODEL, folder).form == "optimized"
@@ -85,16 +86,16 @@ def test_file_that_is_not_an_encoder_leaves_nothing(model_dir: Path) -> None:
     preparation = Preparation(refuse, note)
 
     with pytest.raises(ModelInvalid):
-        optimize_files(resolve(DEFAULT_MODEL, model_dir, "fp32"), None, preparation, DownloadProgress())
+        optimize_files(resolve(DEFAULT_MODEL, model_dir, "fp32"), None, DownloadProgress(), preparation)
 
     assert names(model_dir) == {ENCODER_FP32, *COMMON}
     assert resolve(DEFAULT_MODEL, model_dir).form == "fp32"
 
 
 def test_too_little_memory_is_told_before_the_work(model_dir: Path) -> None:
-    greedy = Preparation(halve, note, memory_factor=1e15)
+    files, room = resolve(DEFAULT_MODEL, model_dir, "fp32"), Room(memory=lambda: 10)
 
     with pytest.raises(NotEnoughRoom, match="Optimising the encoder needs"):
-        optimize_files(resolve(DEFAULT_MODEL, model_dir, "fp32"), None, greedy, DownloadProgress())
+        optimize_files(files, None, DownloadProgress(), PREPARATION, room)
 
     assert names(model_dir) == {ENCODER_FP32, *COMMON}

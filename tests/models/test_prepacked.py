@@ -13,7 +13,8 @@ import pytest
 from filelock import FileLock
 
 from benchmarks.conformer import EncoderShape, write_encoder
-from gigastt.models.prepacked import FOLDER, SMALLEST_BYTES, LoadPlan, plan_load, prepack, prepare_load
+from gigastt.models.prepacked import FOLDER, LoadPlan, plan_load, prepack, prepare_load
+from gigastt.models.room import SMALLEST_PREPACKED
 from gigastt.optimize.graph import Graph
 from gigastt.optimize.observe import make_trial
 from gigastt.optimize.pipeline import run_passes
@@ -130,7 +131,7 @@ async def test_cancelled_preparation_ends_its_child(encoder: Path) -> None:
 def hold_up(encoder: Path) -> None:
     """Make an encoder so large that it is laid out for the processor."""
     with encoder.open("r+b") as file:
-        file.truncate(SMALLEST_BYTES)
+        file.truncate(SMALLEST_PREPACKED)
 
 
 async def test_small_encoder_is_loaded_as_it_is(encoder: Path) -> None:

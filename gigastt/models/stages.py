@@ -1,7 +1,6 @@
-"""How far fetching a model has got: told by whatever does the work, seen by whoever wants to know.
+"""The stages of a download: told by the thread that works, seen by a terminal, a log or `/ready`.
 
-Runs on the thread that works; the server's own copy lives on the event loop and repeats what the fetching process
-reports. Knows no terminal and no HTTP.
+A server's own copy lives on the event loop and repeats what the fetching process reports.
 """
 
 from __future__ import annotations
@@ -25,12 +24,10 @@ class Snapshot:
     @property
     def percent(self) -> int | None:
         """Whole percent of this stage, or None where there is nothing to count."""
-        if self.total_bytes <= 0:
-            return None
-        return min(100, 100 * self.done_bytes // self.total_bytes)
+        return min(100, 100 * self.done_bytes // self.total_bytes) if self.total_bytes > 0 else None
 
     def describe(self) -> str:
-        """One phrase for `/ready` and the log: `downloading 37 %`."""
+        """Return one phrase for `/ready` and the log: `downloading 37 %`."""
         if self.stage == "waiting":
             return "waiting for another process that downloads"
         return self.stage if self.percent is None else f"{self.stage} {self.percent} %"
@@ -48,10 +45,9 @@ class DownloadProgress:
         self.snapshot = Snapshot()
 
     def describe(self) -> str:
-        """One phrase: `downloading 37 %`."""
         return self.snapshot.describe()
 
-    def begin(self, stage: Stage, *, subject: str = "", total_bytes: int = 0, done_bytes: int = 0) -> None:
+    def begin(self, stage: Stage, subject: str = "", *, total_bytes: int = 0, done_bytes: int = 0) -> None:
         """Enter a stage."""
         self.publish(Snapshot(stage, subject, done_bytes, total_bytes))
 
