@@ -10,7 +10,7 @@ import onnx_asr
 
 from benchmarks.pinned import session_options
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY
-from gigastt.optimize import optimize
+from gigastt.optimize.encoder import optimize_encoder
 
 
 def optimized_encoder(directory: Path, temporary: Path) -> Path:
@@ -18,7 +18,7 @@ def optimized_encoder(directory: Path, temporary: Path) -> Path:
     made = directory / ENCODER_OPTIMIZED
     if made.is_file():
         return made
-    optimize(directory / ENCODER_FP32, temporary / ENCODER_OPTIMIZED)
+    optimize_encoder(directory / ENCODER_FP32, temporary / ENCODER_OPTIMIZED)
     return temporary / ENCODER_OPTIMIZED
 
 

@@ -101,9 +101,9 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _optimize(source: Path, target: Path, tell: Tell) -> list[str]:
-    from gigastt.optimize import optimize
+    from gigastt.optimize.encoder import optimize_encoder
 
-    return optimize(source, target, progress=tell).lines()
+    return optimize_encoder(source, target, progress=tell).lines()
 
 
 def _prepare(encoder: Path) -> list[str]:

@@ -1,14 +1,15 @@
 """An ONNX graph that can be taken apart: nodes, weights as arrays, and who makes and who uses each value.
 
-Owns the structure while passes rewrite it. Weights live outside the protobuf, so that a pass over an 844 MB
-encoder copies none of them. Knows nothing of what the graph computes.
+Owns the structure while passes rewrite it. Weights live outside the protobuf, so that a pass over an 844 MB encoder
+copies none of them.
 """
 
 from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -51,39 +52,29 @@ class Graph:
         return cls(load_model(path))
 
     def copy(self) -> Graph:
-        """A copy that shares the weights' arrays (no pass writes into one)."""
+        """Return a copy that shares the weights' arrays (no pass writes into one)."""
         twin = object.__new__(Graph)
         twin.inputs, twin.outputs = list(self.inputs), list(self.outputs)
-        twin.nodes = [_clone(node) for node in self.nodes]
+        twin.nodes = deepcopy(self.nodes)
         twin.weights = dict(self.weights)
         twin.opset, twin.batch, twin._names = self.opset, self.batch, set(self._names)
         twin._fresh = itertools.count(next(self._fresh))
         return twin
-
-    # -- who makes, who uses
-
-    def producers(self) -> dict[str, onnx.NodeProto]:
-        """Value name → the node that makes it."""
-        return {name: node for node in self.nodes for name in node.output if name}
-
-    def consumers(self) -> dict[str, list[onnx.NodeProto]]:
-        """Value name → the nodes that use it."""
-        users: dict[str, list[onnx.NodeProto]] = {}
-        for node in self.nodes:
-            for name in dict.fromkeys(node.input):
-                users.setdefault(name, []).append(node)
-        return users
 
     @property
     def output_names(self) -> list[str]:
         return [value.name for value in self.outputs]
 
     def scalar(self, name: str) -> float | None:
-        """The value of a weight of one element, or None."""
+        """Return the value of a weight of one element, or None."""
         weight = self.weights.get(name)
         return None if weight is None or weight.size != 1 else float(weight.reshape(()))
 
-    # -- rewriting
+    def operands(self, node: onnx.NodeProto | None) -> tuple[str | None, str | None]:
+        """Return the first input that is a weight and the first that is computed; None for what is not there."""
+        names = node.input if node is not None else ()
+        stored = next((name for name in names if name in self.weights), None)
+        return stored, next((name for name in names if name not in self.weights), None)
 
     def add(
         self, kind: str, inputs: Sequence[str], outputs: int | Sequence[str] = 1, domain: str = "", **attributes: Any
@@ -105,7 +96,7 @@ class Graph:
         return self.store(np.asarray(values, np.int64), "ints")
 
     def remove(self, *nodes: onnx.NodeProto) -> None:
-        """Take nodes out; whoever used their outputs must have been given another input."""
+        """Take nodes out; the users of their outputs must have been given another input."""
         gone = {id(node) for node in nodes}
         self.nodes = [node for node in self.nodes if id(node) not in gone]
 
@@ -130,22 +121,50 @@ class Graph:
         self._names.add(name)
         return name
 
-    # -- back to ONNX
-
     def model(self, *, external: bool) -> tuple[onnx.ModelProto, dict[str, Weight]]:
-        """The graph as a protobuf; `external` leaves the large weights out and returns them beside it."""
+        """Return the graph as a protobuf; `external` leaves the large weights out and returns them beside it."""
         apart = {name: w for name, w in self.weights.items() if external and w.nbytes > _INLINE_BYTES}
         initializers = [
-            _reference(name, weight)
-            if name in apart
-            else numpy_helper.from_array(np.ascontiguousarray(weight), name)
-            if weight.ndim
-            else numpy_helper.from_array(weight, name)
+            _reference(name, weight) if name in apart else numpy_helper.from_array(np.asarray(weight, order="C"), name)
             for name, weight in self.weights.items()
         ]
         graph = helper.make_graph(self.nodes, "encoder", self.inputs, self.outputs, initializers)
         opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid(MICROSOFT, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="gigastt"), apart
+
+
+class Links:
+    """Who makes and who uses each value of a graph, as it was when this was made."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._makers = {name: node for node in graph.nodes for name in node.output if name}
+        self._users: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.nodes:
+            for name in dict.fromkeys(node.input):
+                self._users.setdefault(name, []).append(node)
+
+    def maker(self, name: str | None, *kinds: str) -> onnx.NodeProto | None:
+        """Return the node that makes a value, if it is of one of these kinds (of any, if none is given)."""
+        node = self._makers.get(name or "")
+        return node if node is not None and (not kinds or node.op_type in kinds) else None
+
+    def users(self, name: str) -> list[onnx.NodeProto]:
+        """Return the nodes that use a value."""
+        return self._users.get(name, [])
+
+    def only_user(self, name: str, *kinds: str) -> onnx.NodeProto | None:
+        """Return the node that uses a value, if there is one only, and of one of these kinds."""
+        users = self.users(name)
+        return users[0] if len(users) == 1 and (not kinds or users[0].op_type in kinds) else None
+
+
+def rewrite_each(graph: Graph, kind: str, rewrite: Callable[[Graph, Links, onnx.NodeProto], bool]) -> int:
+    """Offer every node of one operator to `rewrite`, which tells whether it found its pattern; return how often."""
+    links, count = Links(graph), 0
+    for node in matching(graph.nodes, kind):
+        if rewrite(graph, links, node):
+            count += 1
+    return count
 
 
 def load_model(path: Path) -> onnx.ModelProto:
@@ -164,11 +183,7 @@ def load_model(path: Path) -> onnx.ModelProto:
 
 
 def copy_model(source: Path, target: Path) -> None:
-    """Copy a model file; weights in another file come along inside it.
-
-    Raises:
-        ModelInvalid: as `load_model`.
-    """
+    """Copy a model file; weights in another file come along inside it. Raises as `load_model`."""
     try:
         stored = onnx.load(source, load_external_data=False).graph.initializer
     except DecodeError:  # whoever loads the copy says so
@@ -180,23 +195,17 @@ def copy_model(source: Path, target: Path) -> None:
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
-    """One attribute's value."""
+    """Return one attribute's value."""
     return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
 
 
 def matching(nodes: Iterable[onnx.NodeProto], kind: str) -> list[onnx.NodeProto]:
-    """The nodes of one operator, as a list that survives changes to the graph."""
+    """Return the nodes of one operator, as a list that survives changes to the graph."""
     return [node for node in nodes if node.op_type == kind]
 
 
-def _clone(node: onnx.NodeProto) -> onnx.NodeProto:
-    twin = onnx.NodeProto()
-    twin.CopyFrom(node)
-    return twin
-
-
 def _reference(name: str, weight: Weight) -> onnx.TensorProto:
-    """A tensor whose content is handed to onnxruntime beside the model."""
+    """Return a tensor whose content is handed to onnxruntime beside the model."""
     tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(weight.dtype), dims=weight.shape)
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="weights")

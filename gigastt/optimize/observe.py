@@ -1,7 +1,7 @@
-"""Run a graph and look inside: what a pass recognises by shape and value, and what checks it afterwards.
+"""Run a graph and look inside: shapes and values by which a pass recognises its pattern and is checked afterwards.
 
-Owns the trial inputs and short-lived onnxruntime sessions of one thread. Sessions take the weights from memory,
-so that looking at an 844 MB graph costs no copy of it.
+Owns the trial inputs and short-lived onnxruntime sessions of one thread. Sessions take the weights from memory, so
+that looking at an 844 MB graph costs no copy of it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import onnxruntime
 from onnx import ValueInfoProto
 
 from gigastt.optimize.graph import Graph
+from gigastt.speech.features import MELS
+from gigastt.speech.model import Floats
 
-Floats: TypeAlias = npt.NDArray[np.float32]
 Values: TypeAlias = dict[str, npt.NDArray[Any]]
-MELS = 64
+SAME = 1e-4  # relative difference that float32 rounding explains
 _LOOK_FRAMES = 85  # 22 encoder frames: short, and no other dimension of a known encoder
 _ROW_DIFFERENCE = 1e-3  # rounding; a row that sees its neighbours differs by far more
 
@@ -38,7 +39,7 @@ class Trial:
 
 
 def make_trial(batch: int, frames: int, seed: int = 0) -> Trial:
-    """Noise with the level and the slow changes of log-mel, the same for the same seed."""
+    """Return noise with the level and the slow changes of log-mel, the same for the same seed."""
     random = np.random.default_rng(seed)
     steady = random.standard_normal((batch, MELS, 1)) * 2.0
     loudness = np.repeat(random.standard_normal((batch, 1, frames // 12 + 1)), 12, axis=2)[:, :, :frames]
@@ -46,8 +47,8 @@ def make_trial(batch: int, frames: int, seed: int = 0) -> Trial:
     return Trial((-7.0 + steady + 2.5 * loudness + fine).astype(np.float32))
 
 
-def run(graph: Graph, trials: list[Trial], outputs: list[str] | None = None) -> list[Values]:
-    """Run the graph as it stands over each trial; returns its outputs, or the named values, by name.
+def run_graph(graph: Graph, trials: list[Trial], outputs: list[str] | None = None) -> list[Values]:
+    """Run the graph as it stands over each trial; return its outputs, or the named values, by name.
 
     Raises:
         ValueError: onnxruntime does not take the graph (the pass that made it is at fault).
@@ -74,17 +75,17 @@ def run(graph: Graph, trials: list[Trial], outputs: list[str] | None = None) -> 
 
 
 def look_inside(graph: Graph, rows: int = 2, frames: int = _LOOK_FRAMES) -> Values:
-    """Every value of the graph for one short trial, weights and inputs included.
+    """Return every value of the graph for one short trial, weights and inputs included.
 
     Args:
-        rows: of the trial; one where the graph takes no more.
+        rows: of the trial; one if the graph takes no more.
         frames: feature frames of each row.
     """
     names = [name for node in graph.nodes for name in node.output if name]
     trial = make_trial(min(rows, graph.batch), frames)
     features, length = (value.name for value in graph.inputs[:2])
     inputs: Values = {features: trial.features, length: trial.lengths}
-    return {**graph.weights, **inputs, **run(graph, [trial], names)[0]}
+    return {**graph.weights, **inputs, **run_graph(graph, [trial], names)[0]}
 
 
 def settle_batch(graph: Graph) -> None:
@@ -96,7 +97,7 @@ def settle_batch(graph: Graph) -> None:
             dimensions[0].dim_param = "batch_size"
     pair = make_trial(2, _LOOK_FRAMES)
     try:
-        alone, together = run(graph, [Trial(pair.features[1:]), pair])
+        alone, together = run_graph(graph, [Trial(pair.features[1:]), pair])
         graph.batch = 2 if all(_is_row(alone[name], together[name]) for name in alone) else 1
     except ValueError:
         graph.batch = 1
@@ -111,9 +112,10 @@ def _is_row(alone: npt.NDArray[Any], together: npt.NDArray[Any]) -> bool:
 
 
 def relative_difference(reference: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
-    """Root mean square of the difference over that of the reference; infinite where the shapes differ."""
+    """Return the root mean square of the difference over that of the reference; infinite if the shapes differ."""
     if reference.shape != other.shape:
         return float("inf")
-    scale = float(np.sqrt(np.mean(np.square(reference.astype(np.float64)))))
-    error = float(np.sqrt(np.mean(np.square(reference.astype(np.float64) - other.astype(np.float64)))))
-    return error / scale if scale > 0 and np.isfinite(error) else float("inf")
+    expected = reference.astype(np.float64)
+    scale = np.sqrt(np.mean(np.square(expected)))
+    error = np.sqrt(np.mean(np.square(expected - other)))
+    return float(error / scale) if scale > 0 and np.isfinite(error) else float("inf")

@@ -1,6 +1,6 @@
-"""The pipeline: each pass rewrites, is compared with the graph before it, and is undone where they differ.
+"""The pipeline: each pass rewrites the graph, is compared with the graph before it, and is undone if they differ.
 
-Runs in the command line's process, never in a worker. Owns the order of the passes and their tolerances.
+Owns the order of the passes and their tolerances. Runs in the process that optimises, never in a worker.
 """
 
 from __future__ import annotations
@@ -13,22 +13,14 @@ import numpy as np
 
 from gigastt.errors import ModelInvalid
 from gigastt.optimize.attention import fuse_attention, rotary_positions
-from gigastt.optimize.fold import drop_masks, fold_constants, fold_factors, keep_sums
+from gigastt.optimize.fold import drop_masks, fold_constants, fold_factors, join_norms, keep_sums
 from gigastt.optimize.graph import Graph
-from gigastt.optimize.layout import (
-    cut_round_trips,
-    depthwise_convolutions,
-    pointwise_convolutions,
-    sink_transposes,
-)
-from gigastt.optimize.norms import join_norms
-from gigastt.optimize.observe import Trial, Values, make_trial, relative_difference, run, settle_batch
+from gigastt.optimize.layout import cut_round_trips, depthwise_convolutions, pointwise_convolutions, sink_transposes
+from gigastt.optimize.observe import SAME, Trial, Values, make_trial, relative_difference, run_graph, settle_batch
 from gigastt.optimize.quantise import quantise
 from gigastt.optimize.tidy import tidy
 
-Outcome = Literal["done", "not found", "undone"]
 MINIMUM_OPSET = 13  # Squeeze and Unsqueeze take their axes as inputs from here on
-EXACT = 1e-4  # float32 rounding, added up over all layers
 COARSE = 0.10  # what 8 bits may do; a trained encoder stays near 0.02
 
 
@@ -38,19 +30,19 @@ class Pass:
 
     name: str
     rewrite: Callable[[Graph], int]
-    tolerance: float = EXACT
+    tolerance: float = SAME
 
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
     """What a pass did.
 
-    difference: relative, against the graph before it; 0 where the pass came to no result.
-    reason: why it was undone, in words; empty where it was not.
+    difference: relative, against the graph before it; 0 if the pass came to no result.
+    reason: why it was undone, in words; else empty.
     """
 
     name: str
-    outcome: Outcome
+    outcome: Literal["done", "not found", "undone"]
     places: int = 0
     difference: float = 0.0
     reason: str = ""
@@ -75,7 +67,7 @@ PASSES = (
 def run_passes(
     graph: Graph, passes: tuple[Pass, ...] = PASSES, progress: Callable[[str], None] | None = None
 ) -> tuple[Graph, list[PassResult]]:
-    """Apply the passes in order; returns the rewritten graph and what each pass did.
+    """Apply the passes in order; return the rewritten graph and what each pass did.
 
     A pass whose pattern is missing is skipped; one whose result differs, or that onnxruntime refuses, is undone.
 
@@ -88,7 +80,7 @@ def run_passes(
     tidy(graph)
     settle_batch(graph)
     trials = [make_trial(1, 203), make_trial(min(2, graph.batch), 90, seed=1)]
-    reference = run(graph, trials)
+    reference = run_graph(graph, trials)
     results: list[PassResult] = []
     for step in passes:
         if progress is not None:
@@ -120,7 +112,7 @@ def _compare(graph: Graph, trials: list[Trial], reference: list[Values]) -> tupl
         ValueError: onnxruntime does not take the graph, or its outputs are not comparable.
     """
     tidy(graph)
-    values = run(graph, trials)
+    values = run_graph(graph, trials)
     pairs = [(old[name], new[name]) for old, new in zip(reference, values, strict=True) for name in old]
     difference = max(relative_difference(old, new) for old, new in pairs)
     if not np.isfinite(difference):

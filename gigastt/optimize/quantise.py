@@ -1,8 +1,8 @@
 """The last pass: matrix products with signed 8-bit weights, one scale per output channel.
 
 Activations are quantised while the model runs, with one scale per tensor; so a result depends on all that is
-in the tensor, which is why windows are only ever batched where that is acceptable. Convolutions stay fp32:
-onnxruntime's integer Conv is slower than the float one.
+in the tensor, and windows are only batched if that is acceptable. Convolutions stay fp32: onnxruntime's integer Conv
+is slower than the float one.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from gigastt.optimize.graph import MICROSOFT, Graph, matching
+from gigastt.optimize.graph import MICROSOFT, Graph, Links, matching
 
 
 def quantise(graph: Graph) -> int:
     """Give every MatMul with a constant matrix 8-bit weights; its bias goes into the same node."""
     limit = weight_limit()
-    users = graph.consumers()
+    links = Links(graph)
     shared: dict[str, list[str]] = {}
     products = [n for n in matching(graph.nodes, "MatMul") if _is_matrix(graph, n.input[1])]
     inputs = [node.input[0] for node in products]
     for node in products:
         weight = quantise_weight(graph.weights[node.input[1]], limit)
         names = [graph.store(weight.integers), graph.store(weight.scales, "scales")]
-        bias, output = _take_bias(graph, node, users)
+        bias, output = _take_bias(graph, node, links)
         graph.remove(node)
         source = node.input[0]
         if inputs.count(source) > 1:  # Q and K: quantise their common input once
@@ -51,7 +51,8 @@ def quantise_weight(weight: npt.NDArray[np.float32], limit: int) -> QuantisedWei
     """Round a matrix [inputs, outputs] to integers within ±`limit`, symmetric, one scale per column."""
     scales = np.abs(weight).max(axis=0) / np.float32(limit)
     scales[scales == 0] = 1.0
-    return QuantisedWeight(np.rint(weight / scales).astype(np.int8), scales.astype(np.float32))
+    integers = np.rint(weight / scales).clip(-limit, limit)  # a scale below float32's normal range is inexact
+    return QuantisedWeight(integers.astype(np.int8), scales.astype(np.float32))
 
 
 def weight_limit() -> int:
@@ -65,7 +66,7 @@ def weight_limit() -> int:
 
 
 def cpu_flags() -> set[str]:
-    """What Linux says that the processor can do; empty elsewhere."""
+    """Return what the processor can do, as Linux names it; nothing elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
@@ -78,12 +79,11 @@ def _is_matrix(graph: Graph, name: str) -> bool:
     return weight is not None and weight.ndim == 2 and weight.dtype == np.float32
 
 
-def _take_bias(graph: Graph, node: onnx.NodeProto, users: dict[str, list[onnx.NodeProto]]) -> tuple[list[str], str]:
-    """The bias added to a product, and the name of the sum; the product itself where there is none."""
-    after = users.get(node.output[0], [])
-    if len(after) == 1 and after[0].op_type == "Add":
-        bias = next((name for name in after[0].input if name in graph.weights), None)
-        if bias is not None and graph.weights[bias].shape == (graph.weights[node.input[1]].shape[1],):
-            graph.remove(after[0])
-            return [bias], after[0].output[0]
-    return [], node.output[0]
+def _take_bias(graph: Graph, node: onnx.NodeProto, links: Links) -> tuple[list[str], str]:
+    """Return the bias added to a product, and the name of the sum; of the product itself if there is none."""
+    add = links.only_user(node.output[0], "Add")
+    bias, _ = graph.operands(add)
+    if add is None or bias is None or graph.weights[bias].shape != graph.weights[node.input[1]].shape[1:]:
+        return [], node.output[0]
+    graph.remove(add)
+    return [bias], add.output[0]

@@ -7,8 +7,7 @@
 
 Weights lose their names in an export, so they are found by their place in the graph: from the output back to
 the inputs, through nodes that only move or rename dimensions. Everything else on the way must be exactly of
-this form, and the result must agree with onnxruntime before it is written. Run by `gigastt optimize`, never
-by a worker.
+this form, and the result must agree with onnxruntime before it is written.
 """
 
 from __future__ import annotations
@@ -22,17 +21,18 @@ import numpy.typing as npt
 import onnx
 
 from gigastt.models.disk import replacing
-from gigastt.optimize.graph import Graph, attribute
+from gigastt.models.seals import sha256_of
+from gigastt.optimize.graph import Graph, Links, attribute
 from gigastt.optimize.tidy import tidy
-from gigastt.speech.mapped_search import BLOCK_FRAMES, SearchWeights, WeightNetwork, agree, sha256_of
-from gigastt.speech.model import Decoder, Joint, TripletFiles
+from gigastt.speech.model import Decoder, Floats, Joint, TripletFiles
+from gigastt.speech.mapped_search import BLOCK_FRAMES, SearchWeights, WeightNetwork, agree
 from gigastt.speech.search import RunNetwork
 
-_Array = npt.NDArray[np.float32]
 _SMALL_PRODUCT = 1_000_000  # OpenBLAS multiplies in place up to this many multiplications
 _PIECE_MULTIPLE = 16
 _SHAPE_ONLY = ("Identity", "Transpose", "Squeeze", "Unsqueeze", "Reshape", "Flatten")
 _LSTM_ATTRIBUTES = {"hidden_size", "direction", "layout", "input_forget"}
+_PLAIN_GEMM = {"alpha": 1.0, "beta": 1.0, "transA": 0}
 
 
 class UnknownGraph(Exception):
@@ -91,7 +91,7 @@ def _read_record(decoder: Path, joint: Path) -> npt.NDArray[np.void]:
     return record
 
 
-def _read_decoder(graph: _Reader) -> tuple[_Array, _Array]:
+def _read_decoder(graph: _Reader) -> tuple[Floats, Floats]:
     """Return what each token adds to the gates, [V, 4P], and what the state adds, [P, 4P]."""
     lstm = graph.node_behind(graph.outputs[0], "LSTM")
     plain = attribute(lstm, "direction", b"forward") == b"forward"
@@ -116,9 +116,8 @@ def _read_decoder(graph: _Reader) -> tuple[_Array, _Array]:
 
 def _read_joint(graph: _Reader) -> tuple[_Linear, _Linear, _Linear]:
     """Return the projections of encoder frame and prediction, and the output layer."""
-    top = graph.maker(graph.outputs[0])
-    logits = top.input[0] if top is not None and top.op_type == "LogSoftmax" else graph.outputs[0]
-    output, hidden = graph.linear(logits)
+    softmax = graph.maker(graph.outputs[0], "LogSoftmax")
+    output, hidden = graph.linear(softmax.input[0] if softmax is not None else graph.outputs[0])
     relu = graph.node_behind(hidden, "Relu")
     add = graph.node_behind(relu.input[0], "Add")
     branches = [graph.linear(name) for name in add.input]
@@ -129,7 +128,7 @@ def _read_joint(graph: _Reader) -> tuple[_Linear, _Linear, _Linear]:
     return by_input[enc], by_input[dec], output
 
 
-def _cut_vocabulary(output: _Linear) -> tuple[_Array, _Array]:
+def _cut_vocabulary(output: _Linear) -> tuple[Floats, Floats]:
     """Cut the output layer [J, V] into equal pieces [pieces, J, n], each a small product for a block of frames."""
     hidden, size = output.weight.shape
     longest = max(_PIECE_MULTIPLE, _SMALL_PRODUCT // (BLOCK_FRAMES * hidden) // _PIECE_MULTIPLE * _PIECE_MULTIPLE)
@@ -146,8 +145,8 @@ def _cut_vocabulary(output: _Linear) -> tuple[_Array, _Array]:
 class _Linear:
     """x @ weight + bias: float32 [in, out] and [out]."""
 
-    weight: _Array
-    bias: _Array
+    weight: Floats
+    bias: Floats
 
 
 class _Reader:
@@ -156,65 +155,54 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         graph = Graph.load(path)
         tidy(graph)
-        self._makers = graph.producers()
+        self._links = Links(graph)
         self._weights = graph.weights
         self.inputs = [value.name for value in graph.inputs if value.name not in graph.weights]
         self.outputs = graph.output_names
 
     def source(self, name: str) -> str:
         """Follow a tensor back through nodes that leave its numbers as they are."""
-        while (node := self._makers.get(name)) is not None and node.op_type in _SHAPE_ONLY:
+        while (node := self._links.maker(name, *_SHAPE_ONLY)) is not None:
             name = node.input[0]
         return name
 
-    def maker(self, name: str) -> onnx.NodeProto | None:
-        """Return the node that makes a tensor, shapes apart; None for inputs and stored tensors."""
-        return self._makers.get(self.source(name))
+    def maker(self, name: str, *kinds: str) -> onnx.NodeProto | None:
+        """Return the node of one of these kinds that makes a tensor, shapes apart."""
+        return self._links.maker(self.source(name), *kinds)
 
-    def node_behind(self, name: str, op_type: str) -> onnx.NodeProto:
-        """Return the node that makes a tensor, shapes apart; it must be of this type."""
+    def node_behind(self, name: str, kind: str) -> onnx.NodeProto:
+        """Return the node that makes a tensor, shapes apart; it must be of this kind."""
         node = self.maker(name)
-        if node is None or node.op_type != op_type:
-            raise UnknownGraph(f"Expected {op_type} behind {name}, but got {node.op_type if node else 'an input'}.")
+        if node is None or node.op_type != kind:
+            raise UnknownGraph(f"Expected {kind} behind {name}, but got {node.op_type if node else 'an input'}.")
         return node
 
-    def constant(self, name: str) -> _Array:
+    def constant(self, name: str) -> Floats:
         """Return a stored float32 tensor, transposed as the graph transposes it."""
-        node = self._makers.get(name)
-        if node is not None and node.op_type == "Transpose":
+        node = self._links.maker(name, "Transpose")
+        if node is not None:
             return self.constant(node.input[0]).transpose(attribute(node, "perm"))
-        if name not in self._weights:
-            raise UnknownGraph(f"Expected stored weights in {name}.")
-        value = self._weights[name]
-        if value.dtype != np.float32:
-            raise UnknownGraph(f"Expected float32 weights in {name}, but got {value.dtype}.")
+        value = self._weights.get(name)
+        if value is None or value.dtype != np.float32:
+            raise UnknownGraph(f"Expected stored float32 weights in {name}.")
         return value
 
     def linear(self, name: str) -> tuple[_Linear, str]:
         """Return the linear layer that makes a tensor, and the tensor it reads."""
-        node = self.maker(name)
-        if node is not None and node.op_type == "Gemm":
-            return self._gemm(node)
-        bias: _Array | None = None
-        if node is not None and node.op_type == "Add":
-            stored = [number for number, operand in enumerate(node.input) if self.source(operand) in self._weights]
+        product, bias = self.maker(name, "Gemm"), None
+        if product is not None:
+            if [attribute(product, key, plain) for key, plain in _PLAIN_GEMM.items()] != list(_PLAIN_GEMM.values()):
+                raise UnknownGraph(f"Expected a plain Gemm in {product.name}.")
+            bias = self.constant(product.input[2]) if len(product.input) > 2 else None
+        elif (add := self.maker(name, "Add")) is not None:
+            stored = [number for number, operand in enumerate(add.input) if self.source(operand) in self._weights]
             if len(stored) != 1:
-                raise UnknownGraph(f"Expected one stored bias in {node.name or name}.")
-            bias = self.constant(node.input[stored[0]])
-            node = self.maker(node.input[1 - stored[0]])
-        if node is None or node.op_type != "MatMul":
-            raise UnknownGraph(f"Expected MatMul behind {name}.")
-        weight = self.constant(node.input[1])
-        if bias is None:
-            bias = np.zeros(weight.shape[-1], dtype=np.float32)
+                raise UnknownGraph(f"Expected one stored bias in {add.name or name}.")
+            bias, name = self.constant(add.input[stored[0]]), add.input[1 - stored[0]]
+        product = product if product is not None else self.node_behind(name, "MatMul")
+        weight = self.constant(product.input[1])
+        weight = weight.T if attribute(product, "transB", 0) else weight
+        bias = np.zeros(weight.shape[-1], dtype=np.float32) if bias is None else bias.reshape(-1)
         if weight.ndim != 2 or bias.size != weight.shape[1]:
             raise UnknownGraph(f"Expected a linear layer behind {name}.")
-        return _Linear(weight, bias.reshape(-1)), node.input[0]
-
-    def _gemm(self, node: onnx.NodeProto) -> tuple[_Linear, str]:
-        if attribute(node, "alpha", 1.0) != 1.0 or attribute(node, "beta", 1.0) != 1.0 or attribute(node, "transA", 0):
-            raise UnknownGraph(f"Expected a plain Gemm in {node.name}.")
-        weight = self.constant(node.input[1])
-        weight = weight.T if attribute(node, "transB", 0) else weight
-        bias = self.constant(node.input[2]) if len(node.input) > 2 else np.zeros(weight.shape[1], dtype=np.float32)
-        return _Linear(weight, bias.reshape(-1)), node.input[0]
+        return _Linear(weight, bias), product.input[0]

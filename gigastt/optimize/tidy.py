@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper, numpy_helper
 
-from gigastt.optimize.graph import Graph, attribute, matching
+from gigastt.optimize.graph import Graph, Links, attribute, matching
 
 
 def tidy(graph: Graph) -> None:
@@ -25,19 +25,19 @@ def tidy(graph: Graph) -> None:
 
 
 def _drop_unused(graph: Graph) -> None:
-    producers, needed, pending = graph.producers(), set[str](), list(graph.output_names)
+    links, needed, pending = Links(graph), set[str](), list(graph.output_names)
     while pending:
         name = pending.pop()
         if name not in needed:
             needed.add(name)
-            pending.extend(producers[name].input if name in producers else ())
+            pending.extend(node.input if (node := links.maker(name)) is not None else ())
     graph.nodes = [node for node in graph.nodes if needed.intersection(node.output)]
     graph.weights = {name: weight for name, weight in graph.weights.items() if name in needed}
 
 
 def _sort(graph: Graph) -> None:
     """Order nodes so that each comes behind what it uses, and otherwise as they were."""
-    producers, placed, ordered = graph.producers(), set[int](), list[onnx.NodeProto]()
+    links, placed, ordered = Links(graph), set[int](), list[onnx.NodeProto]()
     for start in graph.nodes:
         stack = [(start, False)]
         while stack:
@@ -47,7 +47,8 @@ def _sort(graph: Graph) -> None:
             elif id(node) not in placed:
                 placed.add(id(node))
                 stack.append((node, True))
-                stack.extend((producers[name], False) for name in reversed(node.input) if name in producers)
+                makers = (links.maker(name) for name in reversed(node.input))
+                stack.extend((maker, False) for maker in makers if maker is not None)
     graph.nodes = ordered
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from gigastt.audio.shared import SHARED_MEMORY
-from gigastt.models.prepacked import FOLDER, SMALLEST_BYTES
+from gigastt.models.prepacked import FOLDER
+from gigastt.models.room import SMALLEST_PREPACKED
 from tests.clips import load_clips
 from tests.server import ServerProcess, clean_environment, command
 from tests.system import children_of, core_limit, is_running
@@ -58,7 +59,7 @@ def test_a_signal_ends_a_server_that_lays_out_weights(tmp_path: Path) -> None:
     for name in ("encoder.onnx", "decoder.onnx", "joint.onnx", "vocab.txt"):
         (tmp_path / f"v3_e2e_rnnt_{name}").write_text("not a model")
     with (tmp_path / "v3_e2e_rnnt_encoder.onnx").open("r+b") as encoder:
-        encoder.truncate(SMALLEST_BYTES)
+        encoder.truncate(SMALLEST_PREPACKED)
     arguments = ("serve", "--model-dir", str(tmp_path), "--port", "0", "--pool-size", "1")
     with (
         FileLock(tmp_path / f".{FOLDER}.lock"),  # so the child waits, as if another were laying them out

@@ -9,7 +9,7 @@ from pathlib import Path
 import jiwer
 import pytest
 
-from gigastt.optimize import optimize
+from gigastt.optimize.encoder import optimize_encoder
 from gigastt.optimize.words import CLIPS, WordComparison, compare_words, edit_distance, read_clip
 from gigastt.speech.features import log_mel
 from gigastt.speech.model import TripletFiles
@@ -25,7 +25,7 @@ MAX_POINTS = 0.3  # of word error rate
 @pytest.fixture(scope="module")
 def optimized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("demo") / "encoder.optimized.onnx"
-    report = optimize(FILES.encoder, target)
+    report = optimize_encoder(FILES.encoder, target)
     assert {step.name: step.outcome for step in report.passes}["8-bit weights per channel"] == "done"
     assert report.words is not None
     return target
