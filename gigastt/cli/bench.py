@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from gigastt.cli.options import model_options
 from gigastt.cli.transcribe import open_recognizer
-
-if TYPE_CHECKING:
-    from gigastt.config import Precision
+from gigastt.config import Precision
 
 
 @click.command()
@@ -31,16 +28,13 @@ def bench(file: Path, rounds: int, model: str, model_dir: Path, precision: Preci
     from gigastt.transcribe import Recording
 
     taken: list[float] = []
-    words = 0
-    seconds = 0.0
     for _ in range(rounds):
         begun = time.perf_counter()
         with file.open("rb") as source:
             recording = Recording(source, recognizer)
             words = sum(len(segment.words) for segment in recording.segments())
         taken.append(time.perf_counter() - begun)
-        seconds = recording.seconds
-    median = sorted(taken)[len(taken) // 2]
+    seconds, median = recording.seconds, sorted(taken)[len(taken) // 2]
     result = {
         "model": model,
         "encoder": recognizer.encoder_name,

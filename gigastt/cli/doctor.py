@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from gigastt.cli.options import model_options, setting
+from gigastt.config import Precision
 
-if TYPE_CHECKING:
-    from gigastt.config import Precision
-
-_MARKS = {"ok": "ok     ", "warning": "warning", "broken": "BROKEN "}
+_MARKS = {"ok": "ok", "warning": "warning", "broken": "BROKEN"}
 
 
 @click.command()
@@ -23,10 +20,11 @@ def doctor(host: str, port: int, model: str, model_dir: Path, precision: Precisi
     """Say what is wrong here and how to mend it; exit 1 if something is broken."""
     from gigastt.doctor import examine
 
-    broken = 0
+    exit_code = 0
     for finding in examine(host, port, model, model_dir, precision):
-        broken += finding.verdict == "broken"
-        click.echo(f"{_MARKS[finding.verdict]}  {finding.subject:<14} {finding.text}")
+        click.echo(f"{_MARKS[finding.verdict]:<7}  {finding.subject:<14} {finding.text}")
         if finding.mend:
-            click.echo(f"{'':<9}{'':<14} → {finding.mend}")
-    return 1 if broken else 0
+            click.echo(f"{'':<23} → {finding.mend}")
+        if finding.verdict == "broken":
+            exit_code = 1
+    return exit_code

@@ -1,7 +1,7 @@
-"""The command line's front door: which commands there are, and how a failure becomes one line and an exit code.
+"""The command line's front door: the list of commands; a failure becomes one line and an exit code.
 
-Runs on the main thread of the process that the user started. Each command lives in a module of its own
-that is imported only when it is asked for, so `gigastt --help` imports neither numpy nor onnxruntime.
+Runs on the main thread of the process that the user started. Each command lives in a module of its own that is imported
+only when it is asked for, so `gigastt --help` imports neither numpy nor onnxruntime.
 
 Exit codes: 0 done, 1 something failed, 2 wrong command line, environment or file, 3 no model,
 4 the workers cannot start, 5 a download failed, 6 too little disk or memory, 7 the port is taken, 130 interrupted.
@@ -23,8 +23,7 @@ from gigastt.errors import GigasttError
 
 EXIT_INTERRUPTED = 130
 
-
-# A command `name` is the function `name` of the module `cli.name`; here is what the list of commands says of it.
+# A command `name` is the function `name` of the module `cli.name`; its line is for the list of commands.
 COMMANDS = {
     "serve": "Serve speech-to-text over HTTP and WebSocket.",
     "transcribe": "Transcribe files without a server.",
@@ -55,8 +54,8 @@ class LazyGroup(click.Group):
         """Return the names of the variables that any command reads."""
         from gigastt.cli.options import variables_of
 
-        commands = [self.get_command(ctx, name) for name in COMMANDS]
-        return {name for command in commands if command is not None for name in variables_of(command)}
+        commands = filter(None, (self.get_command(ctx, name) for name in COMMANDS))
+        return set[str]().union(*map(variables_of, commands))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -71,18 +70,18 @@ def cli(ctx: click.Context) -> None:
     assert isinstance(ctx.command, LazyGroup)
     if any(name.startswith(PREFIX) for name in os.environ):
         ctx.obj = check_environment(os.environ, ctx.command.variables(ctx))
-    if ctx.invoked_subcommand != "serve":  # which says it in its log
+    if ctx.invoked_subcommand != "serve":  # that one says it in its log
         for sentence in ctx.obj or ():
             click.echo(f"gigastt: {sentence}", err=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and end the process with its exit code; a failure is one line on standard error."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+def main() -> NoReturn:
+    """Run the command of this process's command line, and end the process with its exit code."""
+    sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return the exit code."""
+    """Run one command and return the exit code; a failure is one line on standard error."""
     try:
         result = cli.main(list(arguments), prog_name="gigastt", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as exc:
@@ -95,13 +94,12 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing is left to say, not even at interpreter exit.
+        # The reader of our output has gone (`| head`): write nothing more, not even at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return result if isinstance(result, int) else 0
 
 
 def _fail(message: str, exit_code: int) -> int:
-    line = " ".join(message.split())
-    click.echo(f"gigastt: {line}", err=True)
+    click.echo(f"gigastt: {' '.join(message.split())}", err=True)
     return exit_code

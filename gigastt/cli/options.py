@@ -1,7 +1,7 @@
 """Options: one way to declare a setting, so that flag, environment and file always go together.
 
 `setting("--pool-size")` is the flag `--pool-size`, the variable `GIGASTT_POOL_SIZE` and the key `pool-size`
-(or `pool_size`) of the TOML file. Runs while the command line is parsed; knows no command.
+(or `pool_size`) of the TOML file. Runs while the command line is parsed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,8 +73,6 @@ model_dir_option = setting(
     show_default="~/.gigastt/models",
     help="Where the model files are.",
 )
-
-
 precision_option = setting(
     "--precision", type=click.Choice(["auto", "int8", "fp32"]), default="auto", help="Which encoder file to load."
 )
@@ -116,12 +115,11 @@ def _hint(unknown: str, options: Mapping[str, click.Option]) -> str:
 
 def _check_type(where: str, option: click.Option, value: object, ctx: click.Context) -> object:
     """Refuse a TOML value of the wrong kind, which click would quietly convert."""
+    expected: tuple[type, ...] = (str,)
+    word = "a string"
     if option.multiple:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise click.UsageError(f"{where}: expected a list of strings.", ctx)
-        return value
-    expected: tuple[type, ...]
-    if option.is_flag:
+        expected, word = (list,), "a list of strings"
+    elif option.is_flag:
         expected, word = (bool,), "true or false"
     elif isinstance(option.type, CountOrAuto):
         expected, word = (int, str), 'a whole number or "auto"'
@@ -129,9 +127,8 @@ def _check_type(where: str, option: click.Option, value: object, ctx: click.Cont
         expected, word = (int,), "a whole number"
     elif isinstance(option.type, click.types.FloatParamType):
         expected, word = (int, float), "a number"
-    else:
-        expected, word = (str,), "a string"
-    if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
+    right = isinstance(value, expected) and (bool in expected or not isinstance(value, bool))
+    if not right or (isinstance(value, list) and not all(isinstance(item, str) for item in value)):
         raise click.UsageError(f"{where}: expected {word}.", ctx)
     return value
 
@@ -160,9 +157,9 @@ class CountOrAuto(click.ParamType[int | None]):
         try:
             count = int(value)
         except ValueError:
-            self.fail(f"expected 'auto' or a positive whole number, but got {value!r}", param, ctx)
+            count = 0
         if count < 1:
-            self.fail(f"expected 'auto' or a positive whole number, but got {count}", param, ctx)
+            self.fail(f"expected 'auto' or a positive whole number, but got {value!r}", param, ctx)
         return count
 
 
@@ -214,10 +211,9 @@ class HttpAddress(click.ParamType[str]):
 
 
 def _split(address: str) -> SplitResult:
-    """Take an address apart; nothing comes of one whose brackets or port are wrong."""
-    try:
+    """Take an address apart; every part is empty if its brackets or port are wrong."""
+    with suppress(ValueError):
         parts = urlsplit(address)
-        _ = parts.port  # only this looks at it
-    except ValueError:
-        return SplitResult("", "", "", "", "")
-    return parts
+        _ = parts.port  # raises if it is no number
+        return parts
+    return SplitResult("", "", "", "", "")

@@ -1,6 +1,6 @@
 """`gigastt serve`: flags, environment and file become `Settings`; then the server runs until it is told to stop.
 
-Runs on the main thread. Knows how settings are written, not what they do: that is `gigastt.serve`.
+Runs on the main thread. The server itself is `gigastt.serve`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import click
 
 from gigastt.cli.options import (
     CountOrAuto,
+    Function,
     ListItem,
     Network,
     Origin,
@@ -26,7 +27,8 @@ from gigastt.errors import ConfigError
 
 _ARGUMENTS = "gigastt.cli.serve.arguments"
 _DEFAULTS = Settings()
-_LIMITS = Limits()
+_SECONDS = click.FloatRange(min=0)
+_POSITIVE = click.FloatRange(min=0, min_open=True)
 _DEMO_CLIP = "tests/data/espeak_03.wav"  # of a checkout
 
 
@@ -40,6 +42,12 @@ class RereadableCommand(click.Command):
         context = super().make_context(info_name, args, parent, **extra)
         context.meta[_ARGUMENTS] = arguments
         return context
+
+
+def limit(flag: str, kind: click.ParamType[Any], text: str) -> Callable[[Function], Function]:
+    """Declare the setting of one field of `Limits`, with that field's default."""
+    name = flag.removeprefix("--").replace("-", "_")
+    return setting(flag, type=kind, default=getattr(_DEFAULTS.limits, name), help=text)
 
 
 @click.command(cls=RereadableCommand)
@@ -61,62 +69,21 @@ class RereadableCommand(click.Command):
 @setting("--cors-allow-any", is_flag=True, help="Allow every web origin.")
 @setting("--allowed-host", type=ListItem(), multiple=True, help="Name to answer to in Host; repeatable.")
 @setting("--trusted-proxy", type=Network(), multiple=True, help="Network whose X-Forwarded-For counts; repeatable.")
-@setting(
-    "--idle-timeout-secs",
-    type=click.FloatRange(min=0, min_open=True),
-    default=_LIMITS.idle_timeout_secs,
-    help="Close a session that sends nothing for this long.",
-)
-@setting(
-    "--max-session-secs",
-    type=click.FloatRange(min=0),
-    default=_LIMITS.max_session_secs,
-    help="Longest session; 0 is none.",
-)
-@setting(
-    "--ws-frame-max-bytes",
-    type=click.IntRange(1024, 64 * 1024 * 1024),
-    default=_LIMITS.ws_frame_max_bytes,
-    help="Longest WebSocket frame.",
-)
-@setting("--body-limit-bytes", type=click.IntRange(1), default=_LIMITS.body_limit_bytes, help="Largest upload.")
-@setting(
-    "--max-audio-secs",
-    type=click.FloatRange(min=0, min_open=True),
-    default=_LIMITS.max_audio_secs,
-    help="Longest audio in an upload.",
-)
-@setting(
-    "--rate-limit-per-minute",
-    type=click.IntRange(0),
-    default=_LIMITS.rate_limit_per_minute,
-    help="Requests a minute for one address; 0 is off.",
-)
-@setting("--rate-limit-burst", type=click.IntRange(1), default=_LIMITS.rate_limit_burst, help="Requests at once.")
-@setting(
+@limit("--idle-timeout-secs", _POSITIVE, "Close a session that sends nothing for this long.")
+@limit("--max-session-secs", _SECONDS, "Longest session; 0 is none.")
+@limit("--ws-frame-max-bytes", click.IntRange(1024, 64 * 1024 * 1024), "Longest WebSocket frame.")
+@limit("--body-limit-bytes", click.IntRange(1), "Largest upload.")
+@limit("--max-audio-secs", _POSITIVE, "Longest audio in an upload.")
+@limit("--rate-limit-per-minute", click.IntRange(0), "Requests a minute for one address; 0 is off.")
+@limit("--rate-limit-burst", click.IntRange(1), "Requests at once.")
+@limit(
     "--max-connections",
-    type=click.IntRange(1),
-    default=_LIMITS.max_connections,
-    help="Open connections in total; at most three quarters of the open files allowed.",
+    click.IntRange(1),
+    "Open connections in total; at most three quarters of the open files allowed.",
 )
-@setting(
-    "--max-connections-per-address",
-    type=click.IntRange(0),
-    default=_LIMITS.max_connections_per_address,
-    help="Open connections of one address; 0 is any number.",
-)
-@setting(
-    "--pool-checkout-timeout-secs",
-    type=click.FloatRange(min=0),
-    default=_LIMITS.pool_checkout_timeout_secs,
-    help="How long a client waits for capacity.",
-)
-@setting(
-    "--shutdown-drain-secs",
-    type=click.FloatRange(min=0),
-    default=_LIMITS.shutdown_drain_secs,
-    help="How long sessions may take to finish when the server stops.",
-)
+@limit("--max-connections-per-address", click.IntRange(0), "Open connections of one address; 0 is any number.")
+@limit("--pool-checkout-timeout-secs", _SECONDS, "How long a client waits for capacity.")
+@limit("--shutdown-drain-secs", _SECONDS, "How long sessions may take to finish when the server stops.")
 @setting("--metrics", is_flag=True, help="Publish GET /metrics.")
 @setting("--metrics-listen", metavar="HOST:PORT", help="Publish /metrics on a listener of its own.")
 @setting(
@@ -146,7 +113,7 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
 
 
 def greet(url: str, demo: bool) -> None:
-    """Tell whoever has started the server what to do with it."""
+    """Tell the person who has started the server how to use it."""
     clip = _DEMO_CLIP if demo and Path(_DEMO_CLIP).exists() else "FILE"
     lines = [
         "",
@@ -170,17 +137,16 @@ def build_settings(values: dict[str, Any]) -> Settings:
     Raises:
         ConfigError: values that are valid alone but not together.
     """
-    names = {field.name for field in fields(Limits)}
-    limits = Limits(**{name: value for name, value in values.items() if name in names})
-    settings = Settings(limits=limits, **{name: value for name, value in values.items() if name not in names})
+    limits = {field.name: values[field.name] for field in fields(Limits)}
+    settings = Settings(limits=Limits(**limits), **{name: values[name] for name in values.keys() - limits.keys()})
     check_settings(settings)
     return settings
 
 
 def limits_reader(arguments: Sequence[str]) -> Callable[[], Limits]:
-    """Return what SIGHUP calls: parse the same arguments again, over the environment and the file as they are now.
+    """Return the function for SIGHUP: it parses the same arguments over the environment and the file as they are now.
 
-    The returned function raises ConfigError when the file is no longer good; the old limits then stay.
+    It raises ConfigError if the file is no longer good; the old limits then stay.
     """
 
     def read_limits() -> Limits:
