@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -53,12 +53,8 @@ class Graph:
 
     def copy(self) -> Graph:
         """Return a copy that shares the weights' arrays (no pass writes into one)."""
-        twin = object.__new__(Graph)
-        twin.inputs, twin.outputs = list(self.inputs), list(self.outputs)
-        twin.nodes = deepcopy(self.nodes)
-        twin.weights = dict(self.weights)
-        twin.opset, twin.batch, twin._names = self.opset, self.batch, set(self._names)
-        twin._fresh = itertools.count(next(self._fresh))
+        twin = copy(self)
+        twin.nodes, twin.weights, twin._names = deepcopy(self.nodes), dict(self.weights), set(self._names)
         return twin
 
     @property

@@ -6,7 +6,6 @@ that looking at an 844 MB graph costs no copy of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,30 +23,26 @@ _LOOK_FRAMES = 85  # 22 encoder frames: short, and no other dimension of a known
 _ROW_DIFFERENCE = 1e-3  # rounding; a row that sees its neighbours differs by far more
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One input: rows of equal length.
+def make_trial(batch: int, frames: int, seed: int = 0) -> Floats:
+    """Return noise with the level and the slow changes of log-mel, the same for the same seed.
 
-    features: log-mel-like noise, float32 [batch, mel=64, frames].
+    float32 [batch, mel=64, frames]: rows of equal length.
     """
-
-    features: Floats
-
-    @property
-    def lengths(self) -> npt.NDArray[np.int64]:
-        return np.full(self.features.shape[0], self.features.shape[2], np.int64)
-
-
-def make_trial(batch: int, frames: int, seed: int = 0) -> Trial:
-    """Return noise with the level and the slow changes of log-mel, the same for the same seed."""
     random = np.random.default_rng(seed)
     steady = random.standard_normal((batch, MELS, 1)) * 2.0
     loudness = np.repeat(random.standard_normal((batch, 1, frames // 12 + 1)), 12, axis=2)[:, :, :frames]
     fine = random.standard_normal((batch, MELS, frames)) * 1.5
-    return Trial((-7.0 + steady + 2.5 * loudness + fine).astype(np.float32))
+    trial: Floats = (-7.0 + steady + 2.5 * loudness + fine).astype(np.float32)
+    return trial
 
 
-def run_graph(graph: Graph, trials: list[Trial], outputs: list[str] | None = None) -> list[Values]:
+def make_feed(graph: Graph, trial: Floats) -> Values:
+    """Return a trial as the graph's inputs: the features, and the length of each row."""
+    features, length = (value.name for value in graph.inputs[:2])
+    return {features: trial, length: np.full(trial.shape[0], trial.shape[2], np.int64)}
+
+
+def run_graph(graph: Graph, trials: list[Floats], outputs: list[str] | None = None) -> list[Values]:
     """Run the graph as it stands over each trial; return its outputs, or the named values, by name.
 
     Raises:
@@ -64,12 +59,9 @@ def run_graph(graph: Graph, trials: list[Trial], outputs: list[str] | None = Non
     options.add_session_config_entry("session.disable_prepacking", "1")
     held = {name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(w)) for name, w in apart.items()}
     options.add_external_initializers(list(held), list(held.values()))
-    features, length = (value.name for value in graph.inputs[:2])
     try:
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        return [
-            dict(zip(names, session.run(names, {features: t.features, length: t.lengths}), strict=True)) for t in trials
-        ]
+        return [dict(zip(names, session.run(names, make_feed(graph, trial)), strict=True)) for trial in trials]
     except Exception as exc:  # onnxruntime's own classes have no common base
         raise ValueError(str(exc).strip().partition("\n")[0]) from exc
 
@@ -83,9 +75,7 @@ def look_inside(graph: Graph, rows: int = 2, frames: int = _LOOK_FRAMES) -> Valu
     """
     names = [name for node in graph.nodes for name in node.output if name]
     trial = make_trial(min(rows, graph.batch), frames)
-    features, length = (value.name for value in graph.inputs[:2])
-    inputs: Values = {features: trial.features, length: trial.lengths}
-    return {**graph.weights, **inputs, **run_graph(graph, [trial], names)[0]}
+    return {**graph.weights, **make_feed(graph, trial), **run_graph(graph, [trial], names)[0]}
 
 
 def settle_batch(graph: Graph) -> None:
@@ -97,7 +87,7 @@ def settle_batch(graph: Graph) -> None:
             dimensions[0].dim_param = "batch_size"
     pair = make_trial(2, _LOOK_FRAMES)
     try:
-        alone, together = run_graph(graph, [Trial(pair.features[1:]), pair])
+        alone, together = run_graph(graph, [pair[1:], pair])
         graph.batch = 2 if all(_is_row(alone[name], together[name]) for name in alone) else 1
     except ValueError:
         graph.batch = 1

@@ -16,9 +16,10 @@ from gigastt.optimize.attention import fuse_attention, rotary_positions
 from gigastt.optimize.fold import drop_masks, fold_constants, fold_factors, join_norms, keep_sums
 from gigastt.optimize.graph import Graph
 from gigastt.optimize.layout import cut_round_trips, depthwise_convolutions, pointwise_convolutions, sink_transposes
-from gigastt.optimize.observe import SAME, Trial, Values, make_trial, relative_difference, run_graph, settle_batch
+from gigastt.optimize.observe import SAME, Values, make_trial, relative_difference, run_graph, settle_batch
 from gigastt.optimize.quantise import quantise
 from gigastt.optimize.tidy import tidy
+from gigastt.speech.model import Floats
 
 MINIMUM_OPSET = 13  # Squeeze and Unsqueeze take their axes as inputs from here on
 COARSE = 0.10  # what 8 bits may do; a trained encoder stays near 0.02
@@ -65,7 +66,7 @@ PASSES = (
 
 
 def run_passes(
-    graph: Graph, passes: tuple[Pass, ...] = PASSES, progress: Callable[[str], None] | None = None
+    graph: Graph, passes: tuple[Pass, ...] = PASSES, progress: Callable[[str], None] = lambda step: None
 ) -> tuple[Graph, list[PassResult]]:
     """Apply the passes in order; return the rewritten graph and what each pass did.
 
@@ -83,8 +84,7 @@ def run_passes(
     reference = run_graph(graph, trials)
     results: list[PassResult] = []
     for step in passes:
-        if progress is not None:
-            progress(step.name)
+        progress(step.name)
         candidate = graph.copy()
         try:
             places = step.rewrite(candidate)
@@ -99,13 +99,12 @@ def run_passes(
             graph, reference = candidate, values
             results.append(PassResult(step.name, "done", places, difference))
         else:
-            results.append(
-                PassResult(step.name, "undone", places, difference, f"it changed the result by {difference:.2%}")
-            )
+            reason = f"it changed the result by {difference:.2%}"
+            results.append(PassResult(step.name, "undone", places, difference, reason))
     return graph, results
 
 
-def _compare(graph: Graph, trials: list[Trial], reference: list[Values]) -> tuple[float, list[Values]]:
+def _compare(graph: Graph, trials: list[Floats], reference: list[Values]) -> tuple[float, list[Values]]:
     """Run a rewritten graph; return the largest relative difference of any output, and the outputs.
 
     Raises:

@@ -101,7 +101,7 @@ def measure(before: Path, after: Path) -> Measurements:
     times: list[WindowTimes] = []
     largest = relative = 0.0
     for seconds in WINDOW_SECONDS:
-        features = make_trial(1, round(seconds * _FRAMES_PER_SECOND)).features
+        features = make_trial(1, round(seconds * _FRAMES_PER_SECOND))
         expected, got = (encoder.run(features) for encoder in encoders)
         largest = max(largest, float(np.abs(expected - got).max()))
         relative = max(relative, relative_difference(expected, got))
@@ -134,7 +134,7 @@ class _Runner:
         """Return how far padding in a batch moves the shorter row; None if the batch is fixed."""
         if isinstance(self._session.get_inputs()[0].shape[0], int):
             return None
-        padded, short = make_trial(2, 300).features, 200
+        padded, short = make_trial(2, 300), 200
         padded[1, :, short:] = 0.0
         together = self.run(padded, [300, short])[1]
         alone = self.run(padded[1:, :, :short])[0]

@@ -12,9 +12,8 @@ this form, and the result must agree with onnxruntime before it is written.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +46,10 @@ def write_search_weights(files: TripletFiles) -> Path:
         ModelInvalid: a file cannot be read.
     """
     record = _read_record(files.decoder, files.joint)
-    weights = SearchWeights(record[0])
+    try:
+        weights = SearchWeights(record[0])
+    except ValueError as exc:
+        raise UnknownGraph("The decoder's and the joint's weights are not of sizes that fit each other.") from exc
     _compare_with_graphs(weights, files)
     with replacing(files.search_weights) as partial, partial.open("wb") as file:
         np.save(file, record, allow_pickle=False)
@@ -84,10 +86,6 @@ def _read_record(decoder: Path, joint: Path) -> npt.NDArray[np.void]:
     record["joint_sha256"] = sha256_of(joint).encode()
     for name, array in arrays.items():
         record[name] = array
-    try:
-        SearchWeights(record[0])
-    except ValueError as exc:
-        raise UnknownGraph("The decoder's and the joint's weights are not of sizes that fit each other.") from exc
     return record
 
 
@@ -141,8 +139,7 @@ def _cut_vocabulary(output: _Linear) -> tuple[Floats, Floats]:
     return weight.reshape(hidden, pieces, length).transpose(1, 0, 2), bias.reshape(pieces, length)
 
 
-@dataclass(frozen=True, slots=True)
-class _Linear:
+class _Linear(NamedTuple):
     """x @ weight + bias: float32 [in, out] and [out]."""
 
     weight: Floats

@@ -49,7 +49,7 @@ def encode(path: Path) -> np.ndarray:
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    features = make_trial(1, 100).features
+    features = make_trial(1, 100)
     encoded: np.ndarray = session.run(None, {"audio_signal": features, "length": np.array([100])})[0]
     return encoded
 

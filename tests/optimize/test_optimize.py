@@ -83,7 +83,7 @@ def test_every_matrix_product_is_in_eight_bits(optimized: tuple[Path, Report]) -
 def test_output_is_close_to_that_of_the_source_at_every_length(
     source: Path, optimized: tuple[Path, Report], frames: int
 ) -> None:
-    features = make_trial(1, frames, seed=9).features
+    features = make_trial(1, frames, seed=9)
     expected, expected_len = encode(source, features, [frames])
     got, got_len = encode(optimized[0], features, [frames])
     assert relative_difference(expected, got) < 0.1
@@ -91,7 +91,7 @@ def test_output_is_close_to_that_of_the_source_at_every_length(
 
 
 def test_rows_of_one_length_may_share_a_pass(source: Path, optimized: tuple[Path, Report]) -> None:
-    features = make_trial(3, 80, seed=4).features
+    features = make_trial(3, 80, seed=4)
     assert relative_difference(encode(source, features, [80] * 3)[0], encode(optimized[0], features, [80] * 3)[0]) < 0.1
 
 
@@ -139,7 +139,7 @@ def test_missing_pattern_is_skipped_and_named(tmp_path: Path) -> None:
         step.name for step in report.passes if step.outcome == "not found"
     }
     assert any("Left out" in line and "attention fused" in line for line in report.lines())
-    assert encode(tmp_path / "out.onnx", make_trial(1, 40).features, [40])[0].shape == (1, SHAPE.width, 10)
+    assert encode(tmp_path / "out.onnx", make_trial(1, 40), [40])[0].shape == (1, SHAPE.width, 10)
 
 
 def test_pass_that_changes_the_result_is_undone(source: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_copied_graph_brings_its_weights_along(source: Path, tmp_path: Path) -
     apart.parent.mkdir()
     onnx.save(onnx.load(source), apart, save_as_external_data=True, location="encoder.data")
     copy_model(apart, copied)
-    features = make_trial(1, 40).features
+    features = make_trial(1, 40)
     assert np.array_equal(encode(copied, features, [40])[0], encode(source, features, [40])[0])
 
 
