@@ -17,7 +17,7 @@ from gigastt.models.disk import exclusive
 from gigastt.models.hub import Hub, LineBroken, RemoteState
 from gigastt.models.install import PREPARATION, Preparation, make_encoder
 from gigastt.models.prepacked import plan_load
-from gigastt.models.room import Needs, Room, needs_of
+from gigastt.models.room import THIS_MACHINE, Needs, Room, needs_of
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.stages import DownloadProgress
 from gigastt.models.store import PARTIAL_FOLDER, ModelFiles, choose_encoder, is_present, resolve
@@ -45,7 +45,7 @@ class DownloadOptions:
     optimize: bool = True
     timeout: float | None = None
     patience: Patience = field(default_factory=Patience)
-    room: Room = field(default_factory=Room)
+    room: Room = THIS_MACHINE
 
 
 @dataclass(frozen=True, slots=True)

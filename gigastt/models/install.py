@@ -16,12 +16,40 @@ from typing import TypeAlias
 from gigastt.models import prepacked
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY
 from gigastt.models.disk import exclusive, replacing
-from gigastt.models.room import Room, needs_of
+from gigastt.models.room import THIS_MACHINE, Room, needs_of
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.stages import DownloadProgress
 from gigastt.models.store import ModelFiles
 
 Tell: TypeAlias = Callable[[str], None]
+
+
+def _optimize(source: Path, target: Path, tell: Tell) -> list[str]:
+    from gigastt.optimize.encoder import optimize_encoder
+
+    return optimize_encoder(source, target, progress=tell).lines()
+
+
+def _prepare(encoder: Path) -> list[str]:
+    return [_write_search_weights(encoder.parent), _prepack(encoder)]
+
+
+def _write_search_weights(folder: Path) -> str:
+    """Write the search's weights beside decoder and joint; say so if their form is not known."""
+    from gigastt.optimize.search_writer import UnknownGraph, write_search_weights
+    from gigastt.speech.model import TripletFiles
+
+    files = TripletFiles(folder / ENCODER_FP32, folder / DECODER, folder / JOINT, folder / VOCABULARY)
+    try:
+        return f"Search: {write_search_weights(files).name} written; decoder and joint need not be run."
+    except UnknownGraph as exc:
+        return f"Search: the decoder and the joint are run as they are ({exc})."
+
+
+def _prepack(encoder: Path) -> str:
+    if asyncio.run(prepacked.prepare_load(encoder)).prepacked:
+        return "Loading: weights laid out for this processor; all workers share one copy of them."
+    return "Loading: each worker has its own copy of the encoder's weights (they are few, or there is no room)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +62,11 @@ class Preparation:
         prepare: the encoder that will be loaded → lines of a report; writes what makes loading and search fast.
     """
 
-    optimize: Callable[[Path, Path, Tell], list[str]]
-    prepare: Callable[[Path], list[str]]
+    optimize: Callable[[Path, Path, Tell], list[str]] = _optimize
+    prepare: Callable[[Path], list[str]] = _prepare
+
+
+PREPARATION = Preparation()
 
 
 def make_encoder(source: Path, folder: Path, preparation: Preparation, progress: DownloadProgress) -> list[str]:
@@ -63,8 +94,8 @@ def optimize_files(
     files: ModelFiles,
     output: Path | None,
     progress: DownloadProgress,
-    preparation: Preparation | None = None,
-    room: Room | None = None,
+    preparation: Preparation = PREPARATION,
+    room: Room = THIS_MACHINE,
 ) -> tuple[Path, list[str]]:
     """Optimise a complete fp32 set that is here, in its own folder or into a new one; the source stays.
 
@@ -76,9 +107,9 @@ def optimize_files(
         NotEnoughRoom: disk or memory do not suffice.
         ModelInvalid: the files break their contract; nothing is left behind.
     """
-    folder, preparation = output or files.directory, preparation or PREPARATION
+    folder = output or files.directory
     with exclusive(folder, lambda: progress.begin("waiting")):
-        (room or Room()).require(folder, needs_of(files.encoder.stat().st_size, optimizing=True))
+        room.require(folder, needs_of(files.encoder.stat().st_size, optimizing=True))
         for source in (files.decoder, files.joint, files.vocabulary):
             if not (folder / source.name).exists() or not source.samefile(folder / source.name):
                 with replacing(folder / source.name) as copy:
@@ -98,34 +129,3 @@ def _copy(source: Path, target: Path) -> None:
         copy_model(source, target)
     else:
         shutil.copyfile(source, target)
-
-
-def _optimize(source: Path, target: Path, tell: Tell) -> list[str]:
-    from gigastt.optimize.encoder import optimize_encoder
-
-    return optimize_encoder(source, target, progress=tell).lines()
-
-
-def _prepare(encoder: Path) -> list[str]:
-    return [_write_search_weights(encoder.parent), _prepack(encoder)]
-
-
-def _write_search_weights(folder: Path) -> str:
-    """Write the search's weights beside decoder and joint; say so where their form is not known."""
-    from gigastt.optimize.search_writer import UnknownGraph, write_search_weights
-    from gigastt.speech.model import TripletFiles
-
-    files = TripletFiles(folder / ENCODER_FP32, folder / DECODER, folder / JOINT, folder / VOCABULARY)
-    try:
-        return f"Search: {write_search_weights(files).name} written; decoder and joint need not be run."
-    except UnknownGraph as exc:
-        return f"Search: the decoder and the joint are run as they are ({exc})."
-
-
-def _prepack(encoder: Path) -> str:
-    if asyncio.run(prepacked.prepare_load(encoder)).prepacked:
-        return "Loading: weights laid out for this processor; all workers share one copy of them."
-    return "Loading: each worker has its own copy of the encoder's weights (they are few, or there is no room)."
-
-
-PREPARATION = Preparation(_optimize, _prepare)

@@ -28,7 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gigastt.errors import NotEnoughRoom
-from gigastt.models.room import SMALLEST_PREPACKED, Room, needs_of
+from gigastt.models.room import SMALLEST_PREPACKED, THIS_MACHINE, needs_of
 from gigastt.processes import prepare_child, python_command
 
 FOLDER = "prepacked"
@@ -94,7 +94,7 @@ def prepack(encoder: Path) -> Path | None:
             ):
                 if _is_good(encoder, folder):
                     return folder
-                Room().require(folder.parent, needs_of(encoder.stat().st_size, optimizing=False))
+                THIS_MACHINE.require(folder.parent, needs_of(encoder.stat().st_size, optimizing=False))
                 scratch = Path(name)
                 scratch.chmod(0o755)  # as readable as the model: whoever prepares it need not be who serves it
                 _save_prepacked(encoder, scratch / encoder.name)

@@ -117,6 +117,9 @@ class Room:
             )
 
 
+THIS_MACHINE = Room()
+
+
 def in_mib(size: int) -> str:
     """Return a number of bytes as people read it: `844 MiB`."""
     return f"{size / MIB:,.0f} MiB" if size >= 10 * MIB else f"{size / MIB:,.1f} MiB"
