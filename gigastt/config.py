@@ -23,17 +23,17 @@ _ON_PURPOSE = "add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant
 
 
 def default_pool_size() -> int:
-    """One worker per physical core, at most four."""
+    """Return one worker per physical core, at most four."""
     return max(1, min(4, _physical_cores()))
 
 
 def usable_cpus() -> set[int]:
-    """Logical processors this process may run on; all of them where the system does not tell."""
+    """Return the logical processors this process may run on; all of them if the system does not tell."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
 def _physical_cores() -> int:
-    """Physical cores this process may run on; logical ones where the kernel does not tell."""
+    """Return the number of physical cores this process may run on; of logical ones if the kernel does not tell."""
     usable = usable_cpus()
     siblings = set()
     for cpu in usable:
@@ -47,7 +47,7 @@ def _physical_cores() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What SIGHUP may change while the server runs. Seconds, bytes and counts; 0 means no limit where noted."""
+    """Settings that SIGHUP may change while the server runs. Seconds, bytes and counts; 0 means no limit if noted."""
 
     idle_timeout_secs: float = 300.0
     max_session_secs: float = 3600.0  # 0 = none
@@ -110,10 +110,10 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def check_settings(settings: Settings) -> None:
-    """Check what one option alone cannot.
+    """Check the settings together.
 
     Raises:
-        ConfigError: the server would listen to the network unasked, or a file that is named is not there.
+        ConfigError: the server would listen to the network unasked, or the file of keys is not there.
     """
     if not is_loopback(settings.host) and not settings.bind_all:
         raise ConfigError(

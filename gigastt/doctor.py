@@ -1,8 +1,8 @@
-"""The doctor: look at this machine the way the server will, and say what is wrong and how to mend it.
+"""The doctor's checks: look at this machine as the server will; name every fault and its remedy.
 
-Each check is a function that looks at one thing and returns one finding; it raises nothing. Runs on the main
-thread of `gigastt doctor`, takes as long as reading the model files does, and changes nothing, but that the files of
-a copied directory are sealed again.
+Each check is a function that looks at one thing and returns one finding; it raises nothing. Runs on the main thread of
+`gigastt doctor` for as long as reading the model files takes. It changes nothing, except that the files of a copied
+directory are sealed again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from gigastt import sandbox
 from gigastt.config import Precision, default_pool_size, usable_cpus
@@ -30,21 +30,19 @@ from gigastt.models.room import free_memory, in_mib
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.store import ModelFiles, resolve
 
-Verdict: TypeAlias = Literal["ok", "warning", "broken"]
-
-DECODERS = ("flac", "mp3", "vorbis", "opus", "aac", "pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_alaw", "pcm_mulaw")
+NEEDED_CODECS = ("flac", "mp3", "vorbis", "opus", "aac", "pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_alaw", "pcm_mulaw")
 SHARED_MEMORY_BYTES_PER_MINUTE = 60 * 16_000 * 2
 WANTED_SHARED_MEMORY_BYTES = 256 * 1024 * 1024
 WANTED_OPEN_FILES = 4096
-WORKER_SPARE_BYTES = 128 * 1024 * 1024  # what a worker needs besides the model: interpreter, libraries, buffers
+WORKER_SPARE_BYTES = 128 * 1024 * 1024  # of a worker, besides the model: interpreter, libraries, buffers
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found; `mend` says what to do about it unless all is well."""
+    """The result of one check; `mend` names the remedy unless all is well."""
 
     subject: str
-    verdict: Verdict
+    verdict: Literal["ok", "warning", "broken"]
     text: str
     mend: str = ""
 
@@ -63,7 +61,7 @@ def examine(host: str, port: int, model: str, model_dir: Path, precision: Precis
 
 
 def check_machine() -> Finding:
-    """Say what this is: Python and the system."""
+    """Name Python and the system."""
     text = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     if sys.platform != "linux":
         return Finding("system", "broken", text, "gigastt runs on Linux: use a container or a virtual machine.")
@@ -103,7 +101,7 @@ def check_decoders() -> Finding:
         return Finding("ffmpeg", "broken", f"PyAV does not load: {exc}", "Install gigastt again.")
     versions = getattr(av, "library_versions", {})
     codec = ".".join(str(part) for part in versions.get("libavcodec", ()))
-    missing = [name for name in DECODERS if name not in av.codecs_available]
+    missing = [name for name in NEEDED_CODECS if name not in av.codecs_available]
     text = f"PyAV {av.__version__}, libavcodec {codec}"
     if missing:
         return Finding("ffmpeg", "broken", f"{text}; no decoder for {', '.join(missing)}", "Install PyAV's own wheel.")
@@ -111,7 +109,7 @@ def check_decoders() -> Finding:
 
 
 def check_model(model: str, model_dir: Path, precision: Precision = "auto") -> Iterator[Finding]:
-    """Find the model files, read them whole, load them, and weigh what a worker will cost."""
+    """Find the model files, read them whole, load them, and weigh the memory of a worker."""
     try:
         files = resolve(model, model_dir, precision)
     except GigasttError as exc:
@@ -127,7 +125,7 @@ def check_model(model: str, model_dir: Path, precision: Precision = "auto") -> I
 
 
 def check_digests(files: ModelFiles) -> Finding:
-    """Read the files in use whole, and compare them with what was published or what we once fetched or made."""
+    """Read the files in use whole, and compare them with the published digests and with their seals."""
     entry, seals = CATALOG.get(files.name), Seals(files.directory)
     known: list[str] = []
     changed: list[str] = []
@@ -151,7 +149,7 @@ def check_digests(files: ModelFiles) -> Finding:
 
 
 def check_loading(files: ModelFiles) -> Iterator[Finding]:
-    """Load the model as a worker does; what each adds, times the workers, must fit into what is free."""
+    """Load the model as a worker does; the memory that each worker adds must be free for all of them."""
     from gigastt.speech.model import TripletFiles
     from gigastt.speech.recognizer import Recognizer
 
@@ -170,7 +168,7 @@ def check_loading(files: ModelFiles) -> Iterator[Finding]:
 
 
 def check_memory(worker_bytes: int, workers: int, available: int | None) -> Finding:
-    """Compare what the workers will need with what is free (None: the system does not tell)."""
+    """Compare the memory of all workers with the free memory (None: the system does not tell)."""
     needed = worker_bytes * workers
     text = f"about {in_mib(worker_bytes)} a worker, {in_mib(needed)} for {workers}"
     if available is None:
@@ -237,7 +235,7 @@ def _answers_health(host: str, port: int) -> bool:
 
 
 def _private_bytes() -> int:
-    """Memory that this process shares with no other: what one more worker like it would add."""
+    """Return the memory that this process shares with no other: one more worker like it would add as much."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:

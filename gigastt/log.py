@@ -1,7 +1,7 @@
 """Logging: events with fields, as JSON lines or for a terminal, on standard error.
 
-`configure` is called once in each process, before its first thread. Our own modules log through `get_logger`; what
-uvicorn and other libraries log comes out in the same form. The standard library only: a worker's memory is its own,
+`configure` is called once in each process, before its first thread. Our own modules log through `get_logger`; events of
+uvicorn and other libraries come out in the same form. The standard library only: a worker's memory is its own,
 and four of them should not each hold a logging framework.
 
 Privacy: libraries never log below INFO, whatever level is asked for, because some of them (websockets, httpcore)
@@ -169,7 +169,7 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, object]:
-    """Return a record as an event: what was logged with it, what is bound, and who logged it, when.
+    """Return a record as an event: its fields, the bound fields, its logger and its time.
 
     A library's prose becomes an event: `event` is the library's name, its sentence is `message`.
     """
@@ -186,7 +186,7 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _show(value: object) -> str:
-    """Return a value as people read it: quoted only where one could not tell where it ends."""
+    """Return a value as people read it: quoted only if its end would not be clear."""
     if isinstance(value, str) and value.isprintable() and not set(value) & set(" =\"'"):
         return value
     return repr(value)

@@ -1,9 +1,9 @@
-"""The environment: which `GIGASTT_…` variables are settings, and what is said of the others.
+"""The environment: `GIGASTT_…` variables that are settings, and those that are not.
 
-A misspelt setting would leave a server open, or without a limit, and nobody would know: that is an error. What is not
-like any setting belongs to somebody else and is only mentioned. Kubernetes and Docker describe a service in the
-environment of its neighbours (`GIGASTT_PORT=tcp://10.0.0.1:9876`): for a service named `gigastt` those variables look
-like ours, and are passed over.
+A misspelt setting would leave a server open, or without a limit, and nobody would know: that is an error. A variable
+that is not like any setting belongs to somebody else and is only mentioned. Kubernetes and Docker describe a service in
+the environment of its neighbours (`GIGASTT_PORT=tcp://10.0.0.1:9876`): for a service named `gigastt` those variables
+look like ours, and are passed over.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def is_service_link(name: str, value: str) -> bool:
 
 
 def check_environment(environment: Mapping[str, str], settings: Set[str]) -> list[str]:
-    """Look through the variables that begin as ours do; return what to tell of those that are no settings.
+    """Look through the variables that begin as ours do; return a sentence for those that are no settings.
 
     Args:
         environment: every variable.

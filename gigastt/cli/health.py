@@ -1,6 +1,6 @@
-"""`gigastt health`: ask a running server whether it is well; what a container's health check calls.
+"""`gigastt health`: ask a running server whether it is well; a container's health check calls this.
 
-One HTTP request with the standard library; imports nothing of the server.
+One HTTP request with the standard library.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class NonEmptyOption(click.Option):
     """An option that has a value or is not given: an empty variable, key or argument is a mistake, not a default."""
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        for name in [self.envvar] if isinstance(self.envvar, str) else self.envvar or ():
+        for name in self.envvar or ():  # a list, in every option of ours
             value = os.environ.get(name)
             if value is None or is_service_link(name, value):
                 continue
@@ -79,7 +79,7 @@ precision_option = setting(
 
 
 def model_options(function: Function) -> Function:
-    """Declare which model to use, and where its files are."""
+    """Declare the settings that name a model and the folder of its files."""
     return model_option(model_dir_option(precision_option(function)))
 
 
@@ -185,7 +185,7 @@ class Origin(ListItem):
         return text
 
 
-class Network(ListItem):
+class Cidr(ListItem):
     """An IP address or a network in CIDR form."""
 
     name = "cidr"

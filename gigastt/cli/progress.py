@@ -26,7 +26,7 @@ class _Line:
     """A line of a terminal, drawn again now and then and taken away at the end; nothing elsewhere.
 
     Args:
-        stream: where to draw.
+        stream: the terminal, or a log file.
         clock: monotonic seconds.
         columns: tells how wide the terminal is; a longer line would not be taken away whole.
     """

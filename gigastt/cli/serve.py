@@ -16,7 +16,7 @@ from gigastt.cli.options import (
     CountOrAuto,
     Function,
     ListItem,
-    Network,
+    Cidr,
     Origin,
     config_option,
     model_options,
@@ -44,7 +44,7 @@ class RereadableCommand(click.Command):
         return context
 
 
-def limit(flag: str, kind: click.ParamType[Any], text: str) -> Callable[[Function], Function]:
+def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[[Function], Function]:
     """Declare the setting of one field of `Limits`, with that field's default."""
     name = flag.removeprefix("--").replace("-", "_")
     return setting(flag, type=kind, default=getattr(_DEFAULTS.limits, name), help=text)
@@ -68,22 +68,22 @@ def limit(flag: str, kind: click.ParamType[Any], text: str) -> Callable[[Functio
 @setting("--allow-origin", type=Origin(), multiple=True, help="Web origin to allow; repeatable.")
 @setting("--cors-allow-any", is_flag=True, help="Allow every web origin.")
 @setting("--allowed-host", type=ListItem(), multiple=True, help="Name to answer to in Host; repeatable.")
-@setting("--trusted-proxy", type=Network(), multiple=True, help="Network whose X-Forwarded-For counts; repeatable.")
-@limit("--idle-timeout-secs", _POSITIVE, "Close a session that sends nothing for this long.")
-@limit("--max-session-secs", _SECONDS, "Longest session; 0 is none.")
-@limit("--ws-frame-max-bytes", click.IntRange(1024, 64 * 1024 * 1024), "Longest WebSocket frame.")
-@limit("--body-limit-bytes", click.IntRange(1), "Largest upload.")
-@limit("--max-audio-secs", _POSITIVE, "Longest audio in an upload.")
-@limit("--rate-limit-per-minute", click.IntRange(0), "Requests a minute for one address; 0 is off.")
-@limit("--rate-limit-burst", click.IntRange(1), "Requests at once.")
-@limit(
+@setting("--trusted-proxy", type=Cidr(), multiple=True, help="Network whose X-Forwarded-For counts; repeatable.")
+@limit_setting("--idle-timeout-secs", _POSITIVE, "Close a session that sends nothing for this long.")
+@limit_setting("--max-session-secs", _SECONDS, "Longest session; 0 is none.")
+@limit_setting("--ws-frame-max-bytes", click.IntRange(1024, 64 * 1024 * 1024), "Longest WebSocket frame.")
+@limit_setting("--body-limit-bytes", click.IntRange(1), "Largest upload.")
+@limit_setting("--max-audio-secs", _POSITIVE, "Longest audio in an upload.")
+@limit_setting("--rate-limit-per-minute", click.IntRange(0), "Requests a minute for one address; 0 is off.")
+@limit_setting("--rate-limit-burst", click.IntRange(1), "Requests at once.")
+@limit_setting(
     "--max-connections",
     click.IntRange(1),
     "Open connections in total; at most three quarters of the open files allowed.",
 )
-@limit("--max-connections-per-address", click.IntRange(0), "Open connections of one address; 0 is any number.")
-@limit("--pool-checkout-timeout-secs", _SECONDS, "How long a client waits for capacity.")
-@limit("--shutdown-drain-secs", _SECONDS, "How long sessions may take to finish when the server stops.")
+@limit_setting("--max-connections-per-address", click.IntRange(0), "Open connections of one address; 0 is any number.")
+@limit_setting("--pool-checkout-timeout-secs", _SECONDS, "How long a client waits for capacity.")
+@limit_setting("--shutdown-drain-secs", _SECONDS, "How long sessions may take to finish when the server stops.")
 @setting("--metrics", is_flag=True, help="Publish GET /metrics.")
 @setting("--metrics-listen", metavar="HOST:PORT", help="Publish /metrics on a listener of its own.")
 @setting(

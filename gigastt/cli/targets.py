@@ -1,4 +1,4 @@
-"""Targets: which file each recording's transcript becomes, decided for all of them before the first is begun.
+"""Targets: the file that each transcript is written to, decided for all of them before the first is begun.
 
     talk.wav              OUT/talk.srt
     talk.wav, talk.mp3    OUT/talk.wav.srt, OUT/talk.mp3.srt        the same but for the ending
@@ -25,7 +25,7 @@ Item = TypeVar("Item", Path, str)
 
 
 def plan_targets(files: Sequence[str], output_dir: Path, suffix: str) -> dict[str, Path]:
-    """Return where each file's transcript goes.
+    """Return the path of each file's transcript.
 
     Args:
         files: paths, or `-`, as they were given.
@@ -55,7 +55,7 @@ def plan_targets(files: Sequence[str], output_dir: Path, suffix: str) -> dict[st
 
 
 def prepare_targets(targets: Mapping[str, Path], *, overwrite: bool) -> None:
-    """Make the folders, and see that no file is lost.
+    """Make the folders, and check that no file would be lost.
 
     Raises:
         ConfigError: a folder cannot be made or written to, or a file is there already.
@@ -97,11 +97,9 @@ def writing(target: Path, *, overwrite: bool) -> Iterator[TextIO]:
 
 
 def _name_new(unfinished: Path, target: Path) -> None:
-    """Give a file its name, which nothing may have; a hard link tells in one step, where the disk has such links."""
+    """Give a file a name that must be free: in one step by a hard link, if the disk has such links."""
     try:
         target.hardlink_to(unfinished)
-    except FileExistsError:
-        raise
     except OSError:
         if target.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None

@@ -1,4 +1,4 @@
-"""The models this program knows: names, file names, where they come from, and their digests.
+"""The models this program knows: their names, files, origins and digests.
 
 Facts only, no disk and no network. A model is four files (their tensors: `speech.model`); the encoder comes in several
 forms, of which one is enough:

@@ -26,10 +26,10 @@ from gigastt.models.transfer import Patience, Transfer, Wanted
 
 @dataclass(frozen=True, slots=True)
 class DownloadOptions:
-    """What to fetch and what to do with it.
+    """How a model is downloaded and prepared.
 
     Attributes:
-        preparation: makes the optimised encoder, and what makes loading and search fast.
+        preparation: makes the optimised encoder, and prepares loading and search.
         precision: `int8` takes the published int8 encoder as it is; `fp32` the fp32 one as it is;
             `auto` optimises the fp32 one and then removes it.
         mirror: address of a mirror of the hub; None for HF_ENDPOINT or the hub itself.
@@ -63,7 +63,7 @@ def download_model(
     """Make the files of a model complete, and return them.
 
     Raises:
-        DownloadFailed: the hub, the way to it, or what came from it; what is right is kept.
+        DownloadFailed: the hub, the way to it, or its answers are at fault; files that are right are kept.
         NotEnoughRoom: disk or memory do not suffice.
     """
     progress = progress or DownloadProgress()
@@ -87,7 +87,7 @@ class _Download:
         self._transfer = Transfer(self._hub, self._folder, progress, options.patience, options.room)
 
     def run(self) -> Downloaded:
-        # 1. What is here already, and what does the hub say of the rest?
+        # 1. Look: which files are here and right, and what does the hub say of the rest?
         options = self._options
         self._progress.begin("checking")
         self._remove_damaged()
@@ -101,7 +101,7 @@ class _Download:
                 files.remove(encoder)
         wanted = [file for file in map(self._find_wanted, files) if file is not None]
 
-        # 2. Will the rest fit? Looked at before the first byte.
+        # 2. Check that the rest fits, before the first byte.
         total = sum(file.size for file in wanted)
         missing = total - sum(self._transfer.arrived(file) for file in wanted)
         options.room.require(self._folder, self._find_needs(encoder, missing, optimizing=optimizing))
@@ -128,7 +128,7 @@ class _Download:
         return Downloaded(found, tuple(file.name for file in wanted), tuple(report))
 
     def _find_needs(self, encoder: RemoteFile, missing_bytes: int, *, optimizing: bool) -> Needs:
-        """Return what the missing files take, and making them fast."""
+        """Return the room for the missing files, and for making them fast."""
         size = encoder.nominal_bytes
         here = choose_encoder(self._folder, self._options.precision)
         if here is not None and not optimizing:
@@ -148,7 +148,7 @@ class _Download:
         self._seals.drop(name)
 
     def _find_wanted(self, file: RemoteFile) -> Wanted | None:
-        """Return what must be fetched to have this file; None where it is here and right (it is then sealed)."""
+        """Return the transfer that this file needs; None if it is here and right (it is then sealed)."""
         remote = None if file.sha256 else self._ask(file)
         sha256 = remote.sha256 if remote else file.sha256
         assert sha256 is not None, "the catalogue or the hub has told it"

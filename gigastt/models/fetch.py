@@ -1,4 +1,4 @@
-"""Download in a child process: what `serve --auto-download` does while it already answers `/health`.
+"""Download in a child process, for `serve --auto-download`, which answers `/health` meanwhile.
 
 A child, because optimising takes gigabytes that a server should not keep, and because it can be ended at any moment.
 The parent's side runs on the gateway's loop. The child, `python -m gigastt.models.fetch JSON`, writes one JSON object
@@ -37,7 +37,7 @@ _END_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """What the child is told on its command line."""
+    """The argument of the child's command line, as JSON."""
 
     model: str
     model_dir: str
@@ -52,7 +52,7 @@ class FetchRequest:
 async def fetch_in_child(command: Sequence[str], progress: DownloadProgress) -> None:
     """Run a fetching child to its end; `progress` repeats what it reports.
 
-    Cancelling ends the child; what has arrived is kept for the next time.
+    Cancelling ends the child; the next download goes on where it stopped.
 
     Raises:
         DownloadFailed, NotEnoughRoom, ModelInvalid: the child's own failure, in its own words.

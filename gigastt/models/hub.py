@@ -1,4 +1,4 @@
-"""The model hub over HTTP: what a file is (size, digest), and its bytes from any offset.
+"""The model hub over HTTP: a file's size and digest, and its bytes from any offset.
 
 The client, the addresses, the token and the offline switch are huggingface-hub's (`HF_ENDPOINT`, `HF_TOKEN`,
 `HF_HUB_OFFLINE`, `HF_HUB_ETAG_TIMEOUT`, `HF_HUB_DOWNLOAD_TIMEOUT`); the transfer is a plain ranged GET and not
@@ -36,7 +36,7 @@ _REASONS = {
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
-# Otherwise every first request would be preceded by one for telemetry, to the public hub even where a mirror is set.
+# Telemetry would send a request before every first one, to the public hub even if a mirror is set.
 constants.HF_HUB_DISABLE_TELEMETRY = True
 
 
@@ -45,12 +45,12 @@ class LineBroken(Exception):
 
 
 class PartTooLong(LineBroken):
-    """What we have of a file is longer than the file: throw it away and begin anew."""
+    """The part of a file that is here is longer than the file: throw it away and begin anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteState:
-    """What the hub says about one file; None where it does not say."""
+    """A file's size and digest as the hub tells them; None if it does not."""
 
     size: int | None
     sha256: str | None
@@ -68,7 +68,7 @@ class Body:
 class Hub:
     """One model's repository at its pinned revision, on the hub or a mirror of it.
 
-    endpoint: where files come from.
+    endpoint: the address of either.
     """
 
     def __init__(self, entry: CatalogEntry, mirror: str | None, timeout: float | None) -> None:

@@ -1,4 +1,4 @@
-"""What is made out of fetched files: the optimised encoder, the search's weights, the prepacked form.
+"""The files made out of fetched ones: the optimised encoder, the search's weights, the prepacked form.
 
 The work itself is in `gigastt.optimize` and `models.prepacked`; the former is imported only when it is about to run
 (onnx alone takes a quarter of a second). Runs in the process that holds the directory's lock.
@@ -57,9 +57,10 @@ class Preparation:
     """How files are made fast.
 
     Attributes:
-        optimize: fp32 file, file to write, what to tell of each step → lines of a report. Raises ModelInvalid and
-            leaves nothing.
-        prepare: the encoder that will be loaded → lines of a report; writes what makes loading and search fast.
+        optimize: takes the fp32 file, the file to write, and a function to tell of each step; returns the lines of a
+            report, or raises ModelInvalid and leaves nothing.
+        prepare: takes the encoder that will be loaded; writes the search's weights and the prepacked form; returns the
+            lines of a report.
     """
 
     optimize: Callable[[Path, Path, Tell], list[str]] = _optimize

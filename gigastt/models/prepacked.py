@@ -8,7 +8,7 @@ onnxruntime version, and to the encoder it was made from:
                                        <encoder>.onnx.data   its weights, plain and prepacked
                                        made_from.json        sizes and times of all three files, when it was made
 
-beside the encoder, or below the user's cache directory where that cannot be written. What does not match is not
+beside the encoder, or below the user's cache directory if that cannot be written. A form that does not match is not
 used: the plain file always works. `plan_load` is cheap and imports neither onnx nor onnxruntime; `prepack` loads
 the model, and so runs in a child of a server (`python -m gigastt.models.prepacked ENCODER`).
 """
@@ -39,14 +39,14 @@ _TIMEOUT_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """Which file a worker should load as its encoder, and whether its weights are shared between workers."""
+    """The file that a worker should load as its encoder, and whether all workers share its weights."""
 
     encoder: Path
     prepacked: bool
 
 
 def plan_load(encoder: Path) -> LoadPlan:
-    """Choose the prepacked form of an encoder where a good one exists, and the plain file otherwise."""
+    """Choose the prepacked form of an encoder if a good one exists, else the plain file."""
     for folder in _folders(encoder):
         if _is_good(encoder, folder):
             return LoadPlan(folder / encoder.name, prepacked=True)
@@ -54,7 +54,7 @@ def plan_load(encoder: Path) -> LoadPlan:
 
 
 async def prepare_load(encoder: Path) -> LoadPlan:
-    """As `plan_load`, but make the prepacked form first where there is none yet, in a child process.
+    """As `plan_load`, but make the prepacked form first if there is none yet, in a child process.
 
     Never fails: a machine without room for it loads the plain file. Cancelling ends the child.
     """
@@ -96,7 +96,7 @@ def prepack(encoder: Path) -> Path | None:
                     return folder
                 THIS_MACHINE.require(folder.parent, needs_of(encoder.stat().st_size, optimizing=False))
                 scratch = Path(name)
-                scratch.chmod(0o755)  # as readable as the model: whoever prepares it need not be who serves it
+                scratch.chmod(0o755)  # as readable as the model: the server may run as another user
                 _save_prepacked(encoder, scratch / encoder.name)
                 (scratch / _MADE_FROM).write_text(json.dumps(_describe(encoder, scratch)), encoding="utf-8")
                 shutil.rmtree(folder, ignore_errors=True)
@@ -109,7 +109,7 @@ def prepack(encoder: Path) -> Path | None:
 
 
 def cpu_name() -> str:
-    """A name for this processor type: same name, same prepacked files."""
+    """Return a name for this processor type: same name, same prepacked files."""
     facts = [platform.machine()]
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split("\n\n")[0].splitlines()
@@ -118,7 +118,7 @@ def cpu_name() -> str:
 
 
 def _folders(encoder: Path) -> tuple[Path, ...]:
-    """Where the prepacked form of an encoder may lie, the best place first."""
+    """Return the folders in which an encoder's prepacked form may lie, the best first."""
     key = f"{cpu_name()}-ort{version('onnxruntime')}"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     place = hashlib.sha256(str(encoder.resolve().parent).encode()).hexdigest()[:16]
@@ -126,7 +126,7 @@ def _folders(encoder: Path) -> tuple[Path, ...]:
 
 
 def _is_good(encoder: Path, folder: Path) -> bool:
-    """Whether a folder holds this encoder's prepacked form, all files as they were when it was made."""
+    """Tell whether a folder holds this encoder's prepacked form, all files as they were when it was made."""
     try:
         recorded: object = json.loads((folder / _MADE_FROM).read_text(encoding="utf-8"))
         return recorded == _describe(encoder, folder)
@@ -135,14 +135,14 @@ def _is_good(encoder: Path, folder: Path) -> bool:
 
 
 def _describe(encoder: Path, folder: Path) -> dict[str, list[int]]:
-    """Size and modification time of the encoder and of what was made from it."""
+    """Return size and modification time of the encoder and of the files made from it."""
     paths = {"source": encoder, "graph": folder / encoder.name, "weights": folder / f"{encoder.name}.data"}
     stats = {name: path.stat() for name, path in paths.items()}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
 def _remove_older(folder: Path) -> None:
-    """Remove what other versions of onnxruntime left for this processor."""
+    """Remove the forms that other versions of onnxruntime made for this processor."""
     for other in folder.parent.glob(f"{cpu_name()}-ort*"):
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)

@@ -23,7 +23,7 @@ class Snapshot:
 
     @property
     def percent(self) -> int | None:
-        """Whole percent of this stage, or None where there is nothing to count."""
+        """Whole percent of this stage, or None if there is nothing to count."""
         return min(100, 100 * self.done_bytes // self.total_bytes) if self.total_bytes > 0 else None
 
     def describe(self) -> str:
@@ -52,7 +52,7 @@ class DownloadProgress:
         self.publish(Snapshot(stage, subject, done_bytes, total_bytes))
 
     def advance(self, count: int) -> None:
-        """Count bytes of this stage (negative where bytes had to be thrown away)."""
+        """Count bytes of this stage (negative if bytes had to be thrown away)."""
         self.publish(replace(self.snapshot, done_bytes=self.snapshot.done_bytes + count))
 
     def turn_to(self, subject: str) -> None:

@@ -65,7 +65,7 @@ class ModelFiles:
 def resolve(model: str, model_dir: Path, precision: Precision = "auto") -> ModelFiles:
     """Return a complete set of files of a model.
 
-    `auto` and `int8` take the optimised encoder where there is one, then the published int8 one; `auto` then
+    `auto` and `int8` take the optimised encoder if there is one, then the published int8 one; `auto` then
     takes the fp32 one. The demonstration model is fp32.
 
     Raises:

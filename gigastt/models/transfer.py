@@ -2,7 +2,7 @@
 
     .partial/NAME.DIGEST16.part  →  checked against the SHA-256  →  fsync  →  sealed  →  renamed to NAME
 
-The digest is taken from what lies on the disk, after the last byte has come, so a part left by a killed process
+The digest is taken from the file on the disk, after the last byte has come, so a part left by a killed process
 needs no trust. A part with a wrong digest is thrown away and fetched once more from its first byte.
 
 Blocking; runs in the process that holds the directory's lock.
@@ -41,7 +41,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file that must be fetched, and what it must be."""
+    """A file that must be fetched, with its size and digest."""
 
     name: str
     size: int
@@ -67,20 +67,19 @@ class Transfer:
             LineBroken: they may, but patience is at its end.
         """
         self.progress.begin("contacting", self.hub.endpoint)
-        failures = 0
+        failures, attempts = 0, self.patience.attempts
         while True:
             try:
                 state = self.hub.look_up(name)
+                break
             except LineBroken as exc:
                 failures += 1
-                if failures >= self.patience.attempts:
+                if failures >= attempts:
                     raise
-                again = f"{self.hub.endpoint} again, {failures + 1} of {self.patience.attempts}: {exc}"
-                self.progress.turn_to(again)
+                self.progress.turn_to(f"{self.hub.endpoint} again, {failures + 1} of {attempts}: {exc}")
                 self.patience.wait(failures)
-            else:
-                self.progress.begin("checking")
-                return state
+        self.progress.begin("checking")
+        return state
 
     def arrived(self, wanted: Wanted) -> int:
         """Return how many bytes of a file earlier downloads have left."""
@@ -91,7 +90,7 @@ class Transfer:
         """Bring one file to its final name, with exactly the wanted content.
 
         Raises:
-            DownloadFailed: it could not be had; what has arrived is kept unless it was wrong.
+            DownloadFailed: it could not be had; bytes that have arrived are kept unless they were wrong.
             NotEnoughRoom: the disk is full.
         """
         self.progress.turn_to(wanted.name)
@@ -107,7 +106,7 @@ class Transfer:
             ) from exc
 
     def _part(self, wanted: Wanted) -> Path:
-        """Return where a file grows. The digest in the name keeps two versions of a file apart."""
+        """Return the part file of a file. The digest in its name keeps two versions of a file apart."""
         return self.folder / PARTIAL_FOLDER / f"{wanted.name}.{wanted.sha256[:16]}.part"
 
     def _fetch(self, wanted: Wanted, part: Path) -> None:
@@ -154,7 +153,7 @@ class Transfer:
                 )
 
     def _receive_once(self, wanted: Wanted, part: Path) -> None:
-        """Receive over one connection what it will give."""
+        """Receive over one connection until it ends."""
         have = part.stat().st_size
         if have > wanted.size:
             have = self._empty(part)
@@ -173,7 +172,7 @@ class Transfer:
                 self.progress.advance(len(block))
 
     def _empty(self, part: Path) -> int:
-        """Throw away what a part file holds; return its new length."""
+        """Empty a part file; return its new length, which is 0."""
         self.progress.advance(-part.stat().st_size)
         os.truncate(part, 0)
         return 0

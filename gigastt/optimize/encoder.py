@@ -30,7 +30,7 @@ def optimize_encoder(source: Path, target: Path, progress: Callable[[str], None]
     Args:
         source: an fp32 encoder; decoder, joint and vocabulary beside it allow the comparison of words.
         target: the file to write; the report gets the same name with `.json`.
-        progress: told what is being done, a few words each time.
+        progress: called with a few words at the beginning of every step.
 
     Raises:
         ModelInvalid: the source is no encoder that onnxruntime runs; nothing is left behind.

@@ -18,7 +18,7 @@ _MOST_ELEMENTS = 1 << 20
 
 
 def fold_constants(graph: Graph) -> int:
-    """Keep what does not depend on the input as a weight: scales and sizes that an exporter computes from shapes.
+    """Keep values that do not depend on the input as weights: scales and sizes that an exporter computes from shapes.
 
     A value counts as constant if it depends on nothing in the input but its shape, and is the same for inputs of
     different rows and lengths.

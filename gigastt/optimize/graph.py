@@ -41,7 +41,7 @@ class Graph:
         for tensor in model.graph.initializer:
             self.weights[tensor.name] = numpy_helper.to_array(tensor)
             tensor.Clear()  # the protobuf's copy of 844 MB is not needed any more
-        self.batch = 2  # rows that a trial may have; 1 where the exporter fixed the batch for good
+        self.batch = 2  # rows that a trial may have; 1 if the exporter fixed the batch for good
         self.opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
         self._fresh = itertools.count()
         self._names = {name for node in self.nodes for name in node.output} | set(self.weights)
@@ -67,7 +67,7 @@ class Graph:
         return None if weight is None or weight.size != 1 else float(weight.reshape(()))
 
     def operands(self, node: onnx.NodeProto | None) -> tuple[str | None, str | None]:
-        """Return the first input that is a weight and the first that is computed; None for what is not there."""
+        """Return the first input that is a weight and the first that is computed; None if there is none."""
         names = node.input if node is not None else ()
         stored = next((name for name in names if name in self.weights), None)
         return stored, next((name for name in names if name not in self.weights), None)
@@ -182,7 +182,7 @@ def copy_model(source: Path, target: Path) -> None:
     """Copy a model file; weights in another file come along inside it. Raises as `load_model`."""
     try:
         stored = onnx.load(source, load_external_data=False).graph.initializer
-    except DecodeError:  # whoever loads the copy says so
+    except DecodeError:  # found out, and said, when the copy is loaded
         stored = []
     if any(map(uses_external_data, stored)):
         onnx.save(load_model(source), target)

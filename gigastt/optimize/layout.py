@@ -95,7 +95,7 @@ def _worthwhile(node: onnx.NodeProto, links: Links) -> bool:
 
 
 def cut_round_trips(graph: Graph) -> int:
-    """Leave out chains of Reshape and Transpose that give back what they were given."""
+    """Leave out chains of Reshape and Transpose whose output equals their input."""
     values, links, renamed = look_inside(graph), Links(graph), dict[str, str]()
     for node in graph.nodes:
         above = node if node.op_type in _MOVES else None

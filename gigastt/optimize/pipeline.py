@@ -22,7 +22,7 @@ from gigastt.optimize.tidy import tidy
 from gigastt.speech.model import Floats
 
 MINIMUM_OPSET = 13  # Squeeze and Unsqueeze take their axes as inputs from here on
-COARSE = 0.10  # what 8 bits may do; a trained encoder stays near 0.02
+COARSE = 0.10  # for 8 bits; a trained encoder stays near 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """What a pass did.
+    """The outcome of a pass.
 
     difference: relative, against the graph before it; 0 if the pass came to no result.
     reason: why it was undone, in words; else empty.

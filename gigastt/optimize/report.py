@@ -37,7 +37,7 @@ class WindowTimes:
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """What optimising changed.
+    """The changes that optimising made.
 
     largest_difference: of any output value, over all windows; encoder outputs are of order 1.
     relative_difference: root mean square, relative, the worst window.
@@ -52,7 +52,7 @@ class Measurements:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was made, from what, and what came of it. Sizes in bytes."""
+    """The file that was made, its source, and how they compare. Sizes in bytes."""
 
     source_sha256: str
     sha256: str

@@ -35,7 +35,7 @@ _PLAIN_GEMM = {"alpha": 1.0, "beta": 1.0, "transA": 0}
 
 
 class UnknownGraph(Exception):
-    """The graph is not of the form that the search knows: it is run as it is instead."""
+    """The graph is not of the form that the search knows; it is run as it is instead."""
 
 
 def write_search_weights(files: TripletFiles) -> Path:
@@ -90,7 +90,7 @@ def _read_record(decoder: Path, joint: Path) -> npt.NDArray[np.void]:
 
 
 def _read_decoder(graph: _Reader) -> tuple[Floats, Floats]:
-    """Return what each token adds to the gates, [V, 4P], and what the state adds, [P, 4P]."""
+    """Return the addends of the gates: those of each token, [V, 4P], and the factors of the state, [P, 4P]."""
     lstm = graph.node_behind(graph.outputs[0], "LSTM")
     plain = attribute(lstm, "direction", b"forward") == b"forward"
     known = {given.name for given in lstm.attribute} <= _LSTM_ATTRIBUTES
@@ -132,10 +132,9 @@ def _cut_vocabulary(output: _Linear) -> tuple[Floats, Floats]:
     longest = max(_PIECE_MULTIPLE, _SMALL_PRODUCT // (BLOCK_FRAMES * hidden) // _PIECE_MULTIPLE * _PIECE_MULTIPLE)
     pieces = -(-size // longest)
     length = -(-size // (pieces * _PIECE_MULTIPLE)) * _PIECE_MULTIPLE
-    weight = np.zeros((hidden, pieces * length), dtype=np.float32)
-    weight[:, :size] = output.weight
-    bias = np.full(pieces * length, -np.inf, dtype=np.float32)
-    bias[:size] = output.bias
+    padding = (0, pieces * length - size)
+    weight = np.pad(output.weight, ((0, 0), padding))
+    bias = np.pad(output.bias, padding, constant_values=-np.inf)
     return weight.reshape(hidden, pieces, length).transpose(1, 0, 2), bias.reshape(pieces, length)
 
 

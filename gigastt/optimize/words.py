@@ -1,4 +1,4 @@
-"""Compare two encoders where it counts: in words, over a few clips that come with the program.
+"""Compare two encoders in words, over a few clips that come with the program.
 
 The clips are synthetic speech (espeak-ng): they show whether optimising changed transcripts, not how good the
 model is.
@@ -23,19 +23,19 @@ CLIPS = tuple(sorted((Path(__file__).parent / "clips").glob("*.wav")))
 
 @dataclass(frozen=True, slots=True)
 class WordComparison:
-    """How many words of the longer transcripts there are, and how many of them the other encoder has otherwise."""
+    """The number of words (of the longer transcript of each clip), and of those that the encoders hear differently."""
 
     words: int
     differing: int
 
     @property
     def share(self) -> float:
-        """Differing words, 0 to 1."""
+        """Return the differing words' share, 0 to 1."""
         return self.differing / max(self.words, 1)
 
 
 def compare_words(files: TripletFiles, other_encoder: Path, clips: Sequence[Path] = CLIPS) -> WordComparison:
-    """Transcribe each clip with both encoders and count what differs.
+    """Transcribe each clip with both encoders and count the words that differ.
 
     Raises:
         ModelInvalid: the files are not a recogniser.
@@ -55,7 +55,7 @@ def _transcribe(files: TripletFiles, clips: Sequence[Path]) -> list[list[str]]:
 
 
 def edit_distance(old: Sequence[str], new: Sequence[str]) -> int:
-    """The fewest words to replace, leave out or put in that make `new` of `old`; at most the longer one's length."""
+    """Return the fewest words to replace, leave out or put in that make `new` of `old`; at most the longer length."""
     row = list(range(len(new) + 1))
     for number, word in enumerate(old, 1):
         above, row[0] = row[0], number
