@@ -13,10 +13,10 @@ from typing import Any
 import click
 
 from gigastt.cli.options import (
+    Cidr,
     CountOrAuto,
     Function,
     ListItem,
-    Cidr,
     Origin,
     config_option,
     model_options,
