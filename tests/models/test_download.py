@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -245,16 +246,16 @@ def test_wrong_revision_is_answered_with_what_is_not_there(hub: FakeHub, tmp_pat
         download_model(ENTRY, tmp_path, options(hub))
 
 
-def test_nobody_listening_is_said_plainly(tmp_path: Path) -> None:
-    with serve_hub(FakeHub(REPOSITORY, REVISION, {})) as gone:
-        wanted = options(gone)
-
+def test_nobody_listening_is_said_plainly(hub: FakeHub, tmp_path: Path) -> None:
     seen: list[Snapshot] = []
-    with pytest.raises(DownloadFailed, match=r"Cannot ask http://127\.0\.0\.1") as caught:
-        download_model(ENTRY, tmp_path, wanted, DownloadProgress(seen.append))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # and never listens: nobody else gets the port meanwhile
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(DownloadFailed, match=r"Cannot ask http://127\.0\.0\.1") as caught:
+            download_model(ENTRY, tmp_path, replace(options(hub), mirror=url), DownloadProgress(seen.append))
 
     contacting = [snapshot.subject for snapshot in seen if snapshot.stage == "contacting"]
-    assert contacting[0] == gone.url  # before the first answer is waited for
+    assert contacting[0] == url  # before the first answer is waited for
     assert all("again" in subject for subject in contacting[1:])
     for way in ("--mirror", str(tmp_path / DEFAULT_MODEL), ENCODER_INT8, DECODER, JOINT, VOCABULARY):
         assert way in str(caught.value)
