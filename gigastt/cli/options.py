@@ -34,7 +34,7 @@ class NonEmptyOption(click.Option):
             if value is None or is_service_link(name, value):
                 continue
             if not value.strip():
-                raise click.UsageError(f"{name} is empty: give it a value, or unset it.", ctx)
+                raise click.UsageError(f"{name} is empty: give it a value, or unset it.")
             return value
         return None
 
@@ -89,18 +89,18 @@ def _load_config(ctx: click.Context, parameter: click.Parameter, path: Path | No
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
-        raise click.UsageError(f"{path}: {exc.strerror}.", ctx) from exc
+        raise click.UsageError(f"{path}: {exc.strerror}.") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise click.UsageError(f"{path}: not a TOML file: {exc}.", ctx) from exc
+        raise click.UsageError(f"{path}: not a TOML file: {exc}.") from exc
     options = {p.name: p for p in ctx.command.params if isinstance(p, click.Option) and p.name and p is not parameter}
     values: dict[str, Any] = {}
     for key, value in table.items():
         name = key.replace("-", "_")
         if name not in options:
-            raise click.UsageError(f"{path}: unknown key {key!r}.{_hint(name, options)}", ctx)
+            raise click.UsageError(f"{path}: unknown key {key!r}.{_hint(name, options)}")
         if name in values:
-            raise click.UsageError(f"{path}: {key!r} is there twice, with '-' and with '_'.", ctx)
-        values[name] = _check_type(f"{path}: {key}", options[name], value, ctx)
+            raise click.UsageError(f"{path}: {key!r} is there twice, with '-' and with '_'.")
+        values[name] = _check_type(f"{path}: {key}", options[name], value)
     ctx.default_map = values
 
 
@@ -113,7 +113,7 @@ def _hint(unknown: str, options: Mapping[str, click.Option]) -> str:
     return f" Did you mean {known[near[0]].replace('_', '-')!r}?" if near else ""
 
 
-def _check_type(where: str, option: click.Option, value: object, ctx: click.Context) -> object:
+def _check_type(where: str, option: click.Option, value: object) -> object:
     """Refuse a TOML value of the wrong kind, which click would quietly convert."""
     expected: tuple[type, ...] = (str,)
     word = "a string"
@@ -129,7 +129,7 @@ def _check_type(where: str, option: click.Option, value: object, ctx: click.Cont
         expected, word = (int, float), "a number"
     right = isinstance(value, expected) and (bool in expected or not isinstance(value, bool))
     if not right or (isinstance(value, list) and not all(isinstance(item, str) for item in value)):
-        raise click.UsageError(f"{where}: expected {word}.", ctx)
+        raise click.UsageError(f"{where}: expected {word}.")
     return value
 
 

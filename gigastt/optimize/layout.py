@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from gigastt.optimize.graph import Graph, Links, attribute, matching, rewrite_each
+from gigastt.optimize.graph import Graph, Links, attribute, matching, rewrite_each, tidy
 from gigastt.optimize.observe import look_inside
-from gigastt.optimize.tidy import tidy
 
 _SWAP = [0, 2, 1]
 # Operators from whose inputs a Transpose may move to their outputs.

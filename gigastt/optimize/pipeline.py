@@ -14,11 +14,10 @@ import numpy as np
 from gigastt.errors import ModelInvalid
 from gigastt.optimize.attention import fuse_attention, rotary_positions
 from gigastt.optimize.fold import drop_masks, fold_constants, fold_factors, join_norms, keep_sums
-from gigastt.optimize.graph import Graph
+from gigastt.optimize.graph import Graph, tidy
 from gigastt.optimize.layout import cut_round_trips, depthwise_convolutions, pointwise_convolutions, sink_transposes
 from gigastt.optimize.observe import SAME, Values, make_trial, relative_difference, run_graph, settle_batch
 from gigastt.optimize.quantise import quantise
-from gigastt.optimize.tidy import tidy
 from gigastt.speech.model import Floats
 
 MINIMUM_OPSET = 13  # Squeeze and Unsqueeze take their axes as inputs from here on

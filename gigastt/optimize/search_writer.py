@@ -21,8 +21,7 @@ import onnx
 
 from gigastt.models.disk import replacing
 from gigastt.models.seals import sha256_of
-from gigastt.optimize.graph import Graph, Links, attribute
-from gigastt.optimize.tidy import tidy
+from gigastt.optimize.graph import Graph, Links, attribute, tidy
 from gigastt.speech.model import Decoder, Floats, Joint, TripletFiles
 from gigastt.speech.mapped_search import BLOCK_FRAMES, SearchWeights, WeightNetwork, agree
 from gigastt.speech.search import RunNetwork
