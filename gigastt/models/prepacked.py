@@ -28,7 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gigastt.errors import NotEnoughRoom
-from gigastt.models.room import SMALLEST_PREPACKED, THIS_MACHINE, needs_of
+from gigastt.models.room import SMALLEST_PREPACKED, THIS_MACHINE, Room, needs_of
 from gigastt.processes import prepare_child, python_command
 
 FOLDER = "prepacked"
@@ -78,7 +78,7 @@ async def prepare_load(encoder: Path) -> LoadPlan:
     return plan_load(encoder)
 
 
-def prepack(encoder: Path) -> Path | None:
+def prepack(encoder: Path, room: Room = THIS_MACHINE) -> Path | None:
     """Make the prepacked form; return its folder, or None if there is no room for it, or no place that can be written.
 
     Whole or not at all: it is made in a folder of another name. Of several processes, one makes it.
@@ -94,7 +94,7 @@ def prepack(encoder: Path) -> Path | None:
             ):
                 if _is_good(encoder, folder):
                     return folder
-                THIS_MACHINE.require(folder.parent, needs_of(encoder.stat().st_size, optimizing=False))
+                room.require(folder.parent, needs_of(encoder.stat().st_size, optimizing=False))
                 scratch = Path(name)
                 scratch.chmod(0o755)  # as readable as the model: the server may run as another user
                 _save_prepacked(encoder, scratch / encoder.name)
