@@ -149,12 +149,10 @@ def _explain(model: str, model_dir: Path, precision: Precision, folders: tuple[P
         if precision == "int8":
             return "The demonstration model comes in fp32 only: leave out `--precision int8`."
         return "The demonstration model is missing from this installation: install the package again."
-    arguments = f" --model-dir {model_dir}"
-    if precision == "fp32":
-        arguments += " --precision fp32"
+    flag = " --precision fp32" if precision == "fp32" else ""
     ways = (
-        f"Fetch them with `gigastt download{arguments}`, or try the small demonstration model that needs no "
-        "download: `--model demo`."
+        f"Fetch them with `gigastt download --model-dir {model_dir}{flag}`, or try the small demonstration model that "
+        "needs no download: `--model demo`."
     )
     for folder in folders:
         missing = missing_files(folder)

@@ -133,12 +133,14 @@ class Transfer:
         """Fill the part file up to its full length, over as many connections as it takes."""
         part.touch()
         have, failures = part.stat().st_size, 0
+        if have > wanted.size:
+            have = self._empty(part)
         while have != wanted.size:
             if failures:
                 self.patience.wait(failures)
             before, cause = have, "the answer ended early"
             try:
-                self._receive_once(wanted, part)
+                self._receive_once(wanted, part, have)
             except LineBroken as exc:
                 cause = str(exc)
                 if isinstance(exc, PartTooLong):
@@ -152,11 +154,8 @@ class Transfer:
                     "If the line stays bad, try another `--mirror`."
                 )
 
-    def _receive_once(self, wanted: Wanted, part: Path) -> None:
-        """Receive over one connection until it ends."""
-        have = part.stat().st_size
-        if have > wanted.size:
-            have = self._empty(part)
+    def _receive_once(self, wanted: Wanted, part: Path, have: int) -> None:
+        """Receive over one connection until it ends; the part holds `have` bytes."""
         with self.hub.open(wanted.name, have) as body, part.open("ab") as file:
             if body.offset not in (0, have):
                 raise LineBroken(f"expected bytes from {have}, but got them from {body.offset}")
