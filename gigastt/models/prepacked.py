@@ -59,9 +59,9 @@ async def prepare_load(encoder: Path) -> LoadPlan:
     Never fails: a machine without room for it loads the plain file. Cancelling ends the child.
     """
     plan = plan_load(encoder)
-    if plan.prepacked or encoder.stat().st_size < SMALLEST_PREPACKED:
+    if plan.prepacked or _is_small(encoder):
         return plan
-    import asyncio  # here: whoever only plans does without it
+    import asyncio  # here: `plan_load` alone does without it
 
     with contextlib.suppress(OSError):
         nowhere = asyncio.subprocess.DEVNULL
@@ -76,6 +76,10 @@ async def prepare_load(encoder: Path) -> LoadPlan:
                 child.kill()
                 await child.wait()
     return plan_load(encoder)
+
+
+def _is_small(encoder: Path) -> bool:
+    return encoder.stat().st_size < SMALLEST_PREPACKED
 
 
 def prepack(encoder: Path, room: Room = THIS_MACHINE) -> Path | None:

@@ -22,8 +22,8 @@ import onnx
 from gigastt.models.disk import replacing
 from gigastt.models.seals import sha256_of
 from gigastt.optimize.graph import Graph, Links, attribute, tidy
-from gigastt.speech.model import Decoder, Floats, Joint, TripletFiles
 from gigastt.speech.mapped_search import BLOCK_FRAMES, SearchWeights, WeightNetwork, agree
+from gigastt.speech.model import Decoder, Floats, Joint, TripletFiles
 from gigastt.speech.search import RunNetwork
 
 _SMALL_PRODUCT = 1_000_000  # OpenBLAS multiplies in place up to this many multiplications
