@@ -47,7 +47,7 @@ class Finding:
     mend: str = ""
 
 
-def examine(host: str, port: int, model: str, model_dir: Path, precision: Precision) -> Iterator[Finding]:
+def check_all(host: str, port: int, model: str, model_dir: Path, precision: Precision) -> Iterator[Finding]:
     """Make every check that the server's settings call for, and yield its finding at once."""
     yield check_machine()
     yield check_cores()

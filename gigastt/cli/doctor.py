@@ -18,10 +18,10 @@ _MARKS = {"ok": "ok", "warning": "warning", "broken": "BROKEN"}
 @model_options
 def doctor(host: str, port: int, model: str, model_dir: Path, precision: Precision) -> int:
     """Say what is wrong here and how to mend it; exit 1 if something is broken."""
-    from gigastt.doctor import examine
+    from gigastt.doctor import check_all
 
     exit_code = 0
-    for finding in examine(host, port, model, model_dir, precision):
+    for finding in check_all(host, port, model, model_dir, precision):
         click.echo(f"{_MARKS[finding.verdict]:<7}  {finding.subject:<14} {finding.text}")
         if finding.mend:
             click.echo(f"{'':<23} → {finding.mend}")

@@ -17,11 +17,11 @@ from gigastt.models.disk import exclusive
 from gigastt.models.hub import Hub, LineBroken, RemoteState
 from gigastt.models.install import PREPARATION, Preparation, make_encoder
 from gigastt.models.prepacked import plan_load
-from gigastt.models.room import THIS_MACHINE, Needs, Room, needs_of
+from gigastt.models.room import THIS_MACHINE, FreeRoom, Needs, needs_of
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.stages import DownloadProgress
 from gigastt.models.store import PARTIAL_FOLDER, ModelFiles, choose_encoder, is_present, resolve
-from gigastt.models.transfer import Patience, Transfer, Wanted
+from gigastt.models.transfer import Retries, Transfer, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class DownloadOptions:
     keep_fp32: bool = False
     optimize: bool = True
     timeout: float | None = None
-    patience: Patience = field(default_factory=Patience)
-    room: Room = THIS_MACHINE
+    retries: Retries = field(default_factory=Retries)
+    room: FreeRoom = THIS_MACHINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class _Download:
         self._progress = progress
         self._seals = Seals(self._folder)
         self._hub = Hub(entry, options.mirror, options.timeout)
-        self._transfer = Transfer(self._hub, self._folder, progress, options.patience, options.room)
+        self._transfer = Transfer(self._hub, self._folder, progress, options.retries, options.room)
 
     def run(self) -> Downloaded:
         # 1. Look: which files are here and right, and what does the hub say of the rest?

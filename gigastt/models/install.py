@@ -16,7 +16,7 @@ from typing import TypeAlias
 from gigastt.models import prepacked
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY
 from gigastt.models.disk import exclusive, replacing
-from gigastt.models.room import THIS_MACHINE, Room, needs_of
+from gigastt.models.room import THIS_MACHINE, FreeRoom, needs_of
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.stages import DownloadProgress
 from gigastt.models.store import ModelFiles
@@ -96,7 +96,7 @@ def optimize_files(
     output: Path | None,
     progress: DownloadProgress,
     preparation: Preparation = PREPARATION,
-    room: Room = THIS_MACHINE,
+    room: FreeRoom = THIS_MACHINE,
 ) -> tuple[Path, list[str]]:
     """Optimise a complete fp32 set that is here, in its own folder or into a new one; the source stays.
 

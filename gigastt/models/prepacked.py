@@ -28,7 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gigastt.errors import NotEnoughRoom
-from gigastt.models.room import SMALLEST_PREPACKED, THIS_MACHINE, Room, needs_of
+from gigastt.models.room import SMALLEST_PREPACKED, THIS_MACHINE, FreeRoom, needs_of
 from gigastt.processes import prepare_child, python_command
 
 FOLDER = "prepacked"
@@ -82,7 +82,7 @@ def _is_small(encoder: Path) -> bool:
     return encoder.stat().st_size < SMALLEST_PREPACKED
 
 
-def prepack(encoder: Path, room: Room = THIS_MACHINE) -> Path | None:
+def prepack(encoder: Path, room: FreeRoom = THIS_MACHINE) -> Path | None:
     """Make the prepacked form; return its folder, or None if there is no room for it, or no place that can be written.
 
     Whole or not at all: it is made in a folder of another name. Of several processes, one makes it.

@@ -92,7 +92,7 @@ def _find_number(pattern: str, path: Path) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class FreeRoom:
     """What is free on this machine."""
 
     disk: Callable[[Path], int] = free_disk
@@ -117,7 +117,7 @@ class Room:
             )
 
 
-THIS_MACHINE = Room()
+THIS_MACHINE = FreeRoom()
 
 
 def in_mib(size: int) -> str:

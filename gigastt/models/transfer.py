@@ -20,14 +20,14 @@ from pathlib import Path
 from gigastt.errors import DownloadFailed, NotEnoughRoom
 from gigastt.models.disk import rename_durably
 from gigastt.models.hub import Hub, LineBroken, PartTooLong, RemoteState
-from gigastt.models.room import Room, in_bytes, in_mib
+from gigastt.models.room import FreeRoom, in_bytes, in_mib
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.stages import DownloadProgress
 from gigastt.models.store import PARTIAL_FOLDER
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Retries:
     """How often to try again when nothing at all arrives, and how long to wait between; any byte starts anew."""
 
     attempts: int = 6
@@ -56,18 +56,18 @@ class Transfer:
     hub: Hub
     folder: Path
     progress: DownloadProgress
-    patience: Patience
-    room: Room
+    retries: Retries
+    room: FreeRoom
 
     def look_up(self, name: str) -> RemoteState:
         """Ask the hub about a file, again while its failures may pass.
 
         Raises:
             DownloadFailed: they do not pass.
-            LineBroken: they may, but patience is at its end.
+            LineBroken: they may, but every attempt failed.
         """
         self.progress.begin("contacting", self.hub.endpoint)
-        failures, attempts = 0, self.patience.attempts
+        failures, attempts = 0, self.retries.attempts
         while True:
             try:
                 state = self.hub.look_up(name)
@@ -77,7 +77,7 @@ class Transfer:
                 if failures >= attempts:
                     raise
                 self.progress.turn_to(f"{self.hub.endpoint} again, {failures + 1} of {attempts}: {exc}")
-                self.patience.wait(failures)
+                self.retries.wait(failures)
         self.progress.begin("checking")
         return state
 
@@ -137,7 +137,7 @@ class Transfer:
             have = self._empty(part)
         while have != wanted.size:
             if failures:
-                self.patience.wait(failures)
+                self.retries.wait(failures)
             before, cause = have, "the answer ended early"
             try:
                 self._receive_once(wanted, part, have)
@@ -147,7 +147,7 @@ class Transfer:
                     self._empty(part)
             have = part.stat().st_size
             failures = 1 if have > before else failures + 1
-            if have != wanted.size and failures >= self.patience.attempts:
+            if have != wanted.size and failures >= self.retries.attempts:
                 raise DownloadFailed(
                     f"Cannot fetch {wanted.name} from {self.hub.endpoint}: {cause}. {in_mib(have)} of "
                     f"{in_mib(wanted.size)} have arrived and are kept: the next download goes on there. "

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from gigastt.models.download import DownloadOptions
 from gigastt.models.fetch import fetch_for_parent
-from gigastt.models.transfer import Patience
+from gigastt.models.transfer import Retries
 from tests.fakes.models import NO_PREPARATION, make_contents, make_entry
 
 if __name__ == "__main__":
-    options = DownloadOptions(NO_PREPARATION, "fp32", patience=Patience(attempts=2, first_pause=0.0))
+    options = DownloadOptions(NO_PREPARATION, "fp32", retries=Retries(attempts=2, first_pause=0.0))
     sys.exit(fetch_for_parent(make_entry(make_contents()), Path(sys.argv[1]), options))

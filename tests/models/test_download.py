@@ -18,19 +18,19 @@ from gigastt.errors import DownloadFailed, ModelInvalid, NotEnoughRoom
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED, JOINT, VOCABULARY
 from gigastt.models.download import Downloaded, DownloadOptions, download_model
 from gigastt.models.install import Preparation
-from gigastt.models.room import Room
+from gigastt.models.room import FreeRoom
 from gigastt.models.seals import Seals
 from gigastt.models.stages import DownloadProgress, Snapshot
 from gigastt.models.store import resolve
-from gigastt.models.transfer import Patience
+from gigastt.models.transfer import Retries
 from tests.fakes.hub import FakeHub, Fault, serve_hub
 from tests.fakes.models import REPOSITORY, REVISION, SIZES, make_contents, make_entry
 from tests.shared import do_without
 
 CONTENTS = make_contents()
 ENTRY = make_entry(CONTENTS)
-ONE_TRY = Patience(attempts=1, first_pause=0.0)
-TWO_TRIES = Patience(attempts=2, first_pause=0.0)
+ONE_TRY = Retries(attempts=1, first_pause=0.0)
+TWO_TRIES = Retries(attempts=2, first_pause=0.0)
 FETCHED_FP32 = (ENCODER_FP32, DECODER, JOINT, VOCABULARY)
 
 
@@ -63,8 +63,8 @@ def hub() -> Iterator[FakeHub]:
         yield running
 
 
-def options(hub: FakeHub, precision: Precision = "fp32", patience: Patience = ONE_TRY) -> DownloadOptions:
-    return DownloadOptions(PREPARATION, precision, mirror=hub.url, patience=patience, timeout=30.0)
+def options(hub: FakeHub, precision: Precision = "fp32", retries: Retries = ONE_TRY) -> DownloadOptions:
+    return DownloadOptions(PREPARATION, precision, mirror=hub.url, retries=retries, timeout=30.0)
 
 
 def assert_no_wrong_content(model_dir: Path) -> None:
@@ -147,7 +147,7 @@ def test_line_that_breaks_again_and_again_is_gone_on_with_in_one_run(hub: FakeHu
     offsets = sorted(random.Random(21).sample(range(SIZES[ENCODER_FP32]), 20))
     hub.faults.extend(Fault("die", at=offset) for offset in offsets)
 
-    outcome = download_model(ENTRY, tmp_path, options(hub, patience=TWO_TRIES))
+    outcome = download_model(ENTRY, tmp_path, options(hub, retries=TWO_TRIES))
 
     assert outcome.fetched == FETCHED_FP32
     assert_no_wrong_content(tmp_path)
@@ -174,7 +174,7 @@ def test_nothing_wrong_gets_a_name_and_the_next_run_heals(
     hub.standing = fault
 
     with pytest.raises(DownloadFailed, match=says):
-        download_model(ENTRY, tmp_path, options(hub, patience=TWO_TRIES))
+        download_model(ENTRY, tmp_path, options(hub, retries=TWO_TRIES))
 
     assert_no_wrong_content(tmp_path)
     assert_heals(hub, tmp_path)
@@ -182,7 +182,7 @@ def test_nothing_wrong_gets_a_name_and_the_next_run_heals(
 
 def test_stalled_line_is_given_up_and_gone_on_with(hub: FakeHub, tmp_path: Path) -> None:
     hub.faults.append(Fault("stall", at=100_000))
-    wanted = replace(options(hub, patience=TWO_TRIES), timeout=1.0)
+    wanted = replace(options(hub, retries=TWO_TRIES), timeout=1.0)
 
     outcome = download_model(ENTRY, tmp_path, wanted)
 
@@ -202,7 +202,7 @@ def test_flipped_bit_is_thrown_away_and_fetched_again_in_the_same_run(hub: FakeH
 def test_server_that_cannot_resume_does_not_spoil_the_file(hub: FakeHub, tmp_path: Path, kind: str) -> None:
     hub.faults.extend([Fault("die", at=200_000), Fault(kind, at=0)])  # type: ignore[arg-type]  # parametrised text
 
-    assert download_model(ENTRY, tmp_path, options(hub, patience=Patience(3, 0.0))).fetched == FETCHED_FP32
+    assert download_model(ENTRY, tmp_path, options(hub, retries=Retries(3, 0.0))).fetched == FETCHED_FP32
     assert_no_wrong_content(tmp_path)
 
 
@@ -262,7 +262,7 @@ def test_nobody_listening_is_said_plainly(hub: FakeHub, tmp_path: Path) -> None:
 
 
 def test_too_little_disk_is_told_in_bytes_before_anything_is_fetched(hub: FakeHub, tmp_path: Path) -> None:
-    wanted = replace(options(hub), room=Room(disk=lambda directory: 1000))
+    wanted = replace(options(hub), room=FreeRoom(disk=lambda directory: 1000))
 
     with pytest.raises(NotEnoughRoom, match=r"67,559,364 bytes .* are needed, 1,000 bytes .* are free"):
         download_model(ENTRY, tmp_path, wanted)
@@ -320,7 +320,7 @@ def test_progress_counts_every_byte_once_and_ends_done(hub: FakeHub, tmp_path: P
     seen: list[Snapshot] = []
     hub.faults.extend([Fault("die", at=200_000), Fault("ignore_range")])
 
-    download_model(ENTRY, tmp_path, options(hub, patience=TWO_TRIES), DownloadProgress(seen.append))
+    download_model(ENTRY, tmp_path, options(hub, retries=TWO_TRIES), DownloadProgress(seen.append))
 
     total = sum(SIZES[name] for name in FETCHED_FP32)
     downloading = [s for s in seen if s.stage == "downloading"]
@@ -371,9 +371,9 @@ def test_room_for_the_prepacked_form_is_part_of_what_is_asked_for(hub: FakeHub, 
     arriving = SIZES[ENCODER_INT8] + sum(SIZES[name] for name in (DECODER, JOINT, VOCABULARY))
 
     with pytest.raises(NotEnoughRoom, match=f"{arriving + (200 << 20) + (64 << 20):,} bytes"):
-        download_model(large, tmp_path, replace(wanted, room=Room(disk=lambda _: 200 << 20)))
+        download_model(large, tmp_path, replace(wanted, room=FreeRoom(disk=lambda _: 200 << 20)))
     with pytest.raises(NotEnoughRoom, match=f"needs {250 << 20:,} bytes of memory"):
-        download_model(large, tmp_path, replace(wanted, room=Room(memory=lambda: 200 << 20)))
+        download_model(large, tmp_path, replace(wanted, room=FreeRoom(memory=lambda: 200 << 20)))
 
     assert all(request.method == "HEAD" for request in hub.requests)
 
@@ -390,7 +390,7 @@ def test_fp32_encoder_brought_by_hand_is_not_removed(hub: FakeHub, tmp_path: Pat
 
 
 def test_too_little_memory_to_optimise_is_told_before_anything_is_fetched(hub: FakeHub, tmp_path: Path) -> None:
-    wanted = replace(options(hub, "auto"), room=Room(memory=lambda: 1_000_000))
+    wanted = replace(options(hub, "auto"), room=FreeRoom(memory=lambda: 1_000_000))
 
     with pytest.raises(NotEnoughRoom, match=r"needs 1,600,000 bytes of memory.*--precision int8"):
         download_model(ENTRY, tmp_path, wanted)

@@ -11,7 +11,7 @@ from gigastt.config import DEFAULT_MODEL
 from gigastt.errors import ModelInvalid, NotEnoughRoom
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY
 from gigastt.models.install import Preparation, optimize_files
-from gigastt.models.room import Room
+from gigastt.models.room import FreeRoom
 from gigastt.models.seals import Seals
 from gigastt.models.stages import DownloadProgress, Snapshot
 from gigastt.models.store import resolve
@@ -93,7 +93,7 @@ def test_file_that_is_not_an_encoder_leaves_nothing(model_dir: Path) -> None:
 
 
 def test_too_little_memory_is_told_before_the_work(model_dir: Path) -> None:
-    files, room = resolve(DEFAULT_MODEL, model_dir, "fp32"), Room(memory=lambda: 10)
+    files, room = resolve(DEFAULT_MODEL, model_dir, "fp32"), FreeRoom(memory=lambda: 10)
 
     with pytest.raises(NotEnoughRoom, match="Optimising the encoder needs"):
         optimize_files(files, None, DownloadProgress(), PREPARATION, room)

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from benchmarks.conformer import EncoderShape, write_encoder
 from gigastt.models.prepacked import FOLDER, LoadPlan, plan_load, prepack, prepare_load
-from gigastt.models.room import SMALLEST_PREPACKED, Room
+from gigastt.models.room import SMALLEST_PREPACKED, FreeRoom
 from gigastt.optimize.graph import Graph
 from gigastt.optimize.observe import make_trial
 from gigastt.optimize.pipeline import run_passes
@@ -116,8 +116,8 @@ def test_where_nothing_can_be_written_the_plain_file_is_loaded(encoder: Path, ca
     assert not plan_load(encoder).prepacked
 
 
-@pytest.mark.parametrize("room", [Room(disk=lambda _: 1), Room(memory=lambda: 1)], ids=["disk", "memory"])
-def test_without_room_for_it_no_prepacked_form_is_begun(encoder: Path, room: Room) -> None:
+@pytest.mark.parametrize("room", [FreeRoom(disk=lambda _: 1), FreeRoom(memory=lambda: 1)], ids=["disk", "memory"])
+def test_without_room_for_it_no_prepacked_form_is_begun(encoder: Path, room: FreeRoom) -> None:
     os.truncate(encoder, 100 << 20)  # no model any more: to load it would fail
     assert prepack(encoder, room) is None
     assert list((encoder.parent / FOLDER).iterdir()) == []

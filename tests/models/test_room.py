@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gigastt.errors import NotEnoughRoom
-from gigastt.models.room import Needs, Room, free_memory
+from gigastt.models.room import FreeRoom, Needs, free_memory
 
 MEMINFO = "MemTotal:       16000000 kB\nMemFree:         1000000 kB\nMemAvailable:    8000000 kB\n"
 
@@ -38,11 +38,11 @@ def test_container_limit_counts_and_file_pages_can_be_dropped(tmp_path: Path) ->
 
 def test_system_that_does_not_tell_refuses_nothing(tmp_path: Path) -> None:
     assert free_memory(tmp_path / "none", tmp_path) is None
-    Room(memory=lambda: None).require(tmp_path, Needs(memory=10**15, purpose="Everything"))
+    FreeRoom(memory=lambda: None).require(tmp_path, Needs(memory=10**15, purpose="Everything"))
 
 
 def test_refusal_has_both_numbers_and_the_way_on(tmp_path: Path) -> None:
     needs = Needs(memory=2_000, purpose="Dreaming", instead="Sleep instead.")
     says = r"^Dreaming needs 2,000 bytes .*1,999 bytes .* are free\. Sleep instead\.$"
     with pytest.raises(NotEnoughRoom, match=says):
-        Room(memory=lambda: 1_999).require(tmp_path, needs)
+        FreeRoom(memory=lambda: 1_999).require(tmp_path, needs)
