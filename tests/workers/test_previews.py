@@ -103,6 +103,7 @@ def test_previews_change_no_final_and_say_what_a_file_that_ends_there_says(
     sent = b""
     for piece in cut_at(_TALK.tobytes(), [2 * place for place in cut]):
         bench.engine.handle(Audio(stream, piece))
+        bench.messages += bench.engine.collect()
         sent += piece
         bench.run()
         bench.now += pause

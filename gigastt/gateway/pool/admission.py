@@ -58,6 +58,10 @@ class Guest:
         """It has got its place."""
         self._silent_since = self._clock()
 
+    def left(self) -> None:
+        """It has no place any more, and nothing to be asked; a session that has ended is held by nothing."""
+        self.make_room = None
+
     def heard(self, seconds: float) -> None:
         """So much audio came of it."""
         now = self._clock()
@@ -142,15 +146,18 @@ class Admission:
         """
         guest = guest or Guest(clock=self._clock)
         began = self._clock()
-        await self._acquire(timeout, guest)
-        admitted = self._clock()
-        self._metrics.pool_checkout_duration_seconds.observe(admitted - began)
-        guest.entered()
         try:
-            yield
+            await self._acquire(timeout, guest)
+            admitted = self._clock()
+            self._metrics.pool_checkout_duration_seconds.observe(admitted - began)
+            guest.entered()
+            try:
+                yield
+            finally:
+                self._held_seconds += _SMOOTHING * (self._clock() - admitted - self._held_seconds)
+                self._leave(guest)
         finally:
-            self._held_seconds += _SMOOTHING * (self._clock() - admitted - self._held_seconds)
-            self._leave(guest)
+            guest.left()
 
     async def _acquire(self, timeout: float, guest: Guest) -> None:
         """Take a place: count it as active."""
