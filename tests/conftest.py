@@ -3,11 +3,15 @@
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from gigastt.processes import use_one_thread
 
 use_one_thread()  # as in a worker; numpy reads this when it is imported, which is after this file
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # how long an example takes, the machine decides
+hypothesis.settings.load_profile("any machine")
 
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent))

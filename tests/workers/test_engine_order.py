@@ -23,6 +23,21 @@ def test_finals_go_first_in_the_order_in_which_utterances_ended() -> None:
     assert [final.stream for final in bench.sent(Final)] == [early, late]
 
 
+def test_the_final_of_a_stream_that_keeps_up_goes_before_those_of_streams_that_were_sent_much_at_once() -> None:
+    bench = Bench()
+    ahead = [bench.open(number) for number in (1, 2, 3)]
+    speaking = bench.open(4)
+    for stream in ahead:
+        bench.send(stream, *[part for _ in range(6) for part in (speech(PITCHES[:1]), endpoint())])
+    bench.next_pass()
+    bench.messages.clear()
+    bench.send(speaking, speech(PITCHES[:1]), endpoint())
+
+    bench.next_pass()
+
+    assert [final.stream for final in bench.sent(Final)] == [speaking]
+
+
 def test_the_stream_that_waited_longest_gets_its_partial_first() -> None:
     bench = Bench()
     streams = [bench.open(number) for number in (1, 2, 3)]

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from gigastt.speech.tokens import Window
-from gigastt.workers.scheduler import FIRST_COST, FIRST_PARTIAL_SECONDS, PARTIAL_SHARE, Scheduler, Turn, choose_batch
+from gigastt.workers.scheduler import (
+    FINALS_PER_LAGGING_FINAL,
+    FIRST_COST,
+    FIRST_PARTIAL_SECONDS,
+    PARTIAL_SHARE,
+    Scheduler,
+    Turn,
+    choose_batch,
+)
 
 
 def window(frames: int) -> Window:
@@ -124,3 +132,11 @@ def test_nothing_is_read_behind_a_long_window() -> None:
     choose_batch(windows)
 
     assert len(list(windows)) == 1
+
+
+def test_streams_that_lag_have_one_final_in_four_while_others_want_any_and_all_when_none_does() -> None:
+    scheduler = Scheduler()
+    lags = [scheduler.next_lags(keeping_up=True, lagging=True) for _ in range(40)]
+    assert lags.count(True) == 40 // (FINALS_PER_LAGGING_FINAL + 1)
+    assert all(scheduler.next_lags(keeping_up=False, lagging=True) for _ in range(8))
+    assert not any(scheduler.next_lags(keeping_up=True, lagging=False) for _ in range(8))

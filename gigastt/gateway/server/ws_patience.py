@@ -14,7 +14,7 @@ from gigastt.gateway.server.deadlines import Deadlines
 
 MISSED_PINGS: Final = 2
 MAX_FRAGMENTS: Final = 1_024
-MOST_QUEUED_MESSAGES: Final = 16  # the application takes them in one go
+MOST_QUEUED_MESSAGES: Final = 4  # the application takes them in one go, and so do a hundred others in the same pass
 MOST_QUEUED_BYTES: Final = 64 * 1024
 TINY_BYTES: Final = 32  # 2 ms of the leanest audio there is (8 kHz, 8 bits, two channels); nobody cuts it like that
 # Frames of 20 ms at sixteen times real time are 800 a second, and 10 s of frames of 10 ms are a thousand at once.

@@ -37,7 +37,8 @@ class FakeTransport(asyncio.Transport):
 class Eater:
     """A parser that takes a few bytes a step."""
 
-    def __init__(self, rota: Rota, bite: int = 3, seconds: float = 0.0) -> None:
+    def __init__(self, rota: Rota, bite: int = 3, seconds: float = 0.0, order: list[Eater] | None = None) -> None:
+        self.order = order  # of all bites of several eaters
         self.transport = FakeTransport()
         self.turns = Turns(rota, self.transport, self.step)
         self.eaten = b""
@@ -52,6 +53,8 @@ class Eater:
         while perf_counter() < until:
             pass
         end = min(len(data), offset + self._bite)
+        if self.order is not None:
+            self.order.append(self)
         self.eaten += data[offset:end]
         return end
 
@@ -143,3 +146,31 @@ async def test_a_closing_transport_is_left_alone() -> None:
     eater.turns.receive(b"abcdef")
     await wait_until(lambda: not eater.turns.waiting)
     assert eater.transport.reading
+
+
+async def test_one_that_comes_does_not_wait_for_all_that_always_have_something_to_do() -> None:
+    rota = Rota()
+    order: list[Eater] = []
+    busy = [Eater(rota, bite=1, seconds=0.0006, order=order) for _ in range(20)]
+    for eater in busy:
+        eater.turns.receive(b"x" * 20)
+    await wait_until(lambda: all(len(eater.eaten) >= 2 for eater in busy))
+    light = Eater(rota, bite=1, order=order)
+    light.turns.receive(b"x")
+    before = len(order)
+    await wait_until(lambda: not any(eater.turns.waiting for eater in (*busy, light)))
+    assert order.index(light) - before <= 2  # not twenty
+
+
+async def test_newcomers_without_end_do_not_keep_a_busy_one_waiting() -> None:
+    rota = Rota()
+    busy = Eater(rota, bite=1, seconds=0.0006)
+    busy.turns.receive(b"x" * 10)
+    newcomers = 0
+    while busy.turns.waiting and newcomers < 1_000:
+        while len(rota) < 10:
+            newcomers += 1
+            Eater(rota, bite=1, seconds=0.0006).turns.receive(b"x")
+        await asyncio.wait({asyncio.ensure_future(asyncio.sleep(0))})
+    assert newcomers < 400  # a tenth of the turns are the busy one's, more or less
+    await wait_until(lambda: not len(rota))
