@@ -150,6 +150,7 @@ def _haproxy(place: Place) -> dict[str, str]:
         "bind :443 ": f"bind 127.0.0.1:{place.port} ",
         "bind :80\n": f"bind 127.0.0.1:{place.ports[1]}\n",
         "/etc/gigastt/tls/haproxy.pem": str(both),
+        "maxconn 16384": "maxconn 1000",  # it wants two descriptors for each at once
         "/run/haproxy/gigastt.sock": str(place.folder / "control"),
     }
 

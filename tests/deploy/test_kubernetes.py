@@ -31,7 +31,7 @@ SECOND = "autoscaling.by=keda,apiKeysSecret=gigastt-keys,model.claim.create=true
 Manifest = dict[str, Any]
 
 
-def kustomized(folder: str) -> list[Manifest]:
+def kustomized(folder: str | Path) -> list[Manifest]:
     return [m for m in yaml.safe_load_all(output("kubectl", "kustomize", KUSTOMIZE / folder)) if m]
 
 
@@ -46,9 +46,10 @@ def of(kind: str, manifests: list[Manifest]) -> Manifest:
 
 
 def bare(value: Any) -> Any:
-    """Return a manifest without what Kustomize and Helm name differently on purpose: labels, image, order of lists."""
+    """Return a manifest without what Kustomize and Helm write differently: labels, image, order, empty lists."""
     if isinstance(value, dict):
-        kept = {key: bare(item) for key, item in value.items() if key not in ("image", "namespace", "labels")}
+        differ = ("image", "namespace", "labels")
+        kept = {key: bare(item) for key, item in value.items() if key not in differ and item != []}
         return {key: {"app.kubernetes.io/name": "gigastt"} if _selects(item) else item for key, item in kept.items()}
     if isinstance(value, list):
         return sorted((bare(item) for item in value), key=lambda item: json.dumps(item, sort_keys=True))
@@ -80,6 +81,21 @@ def test_every_manifest_is_valid(manifests: list[Manifest], tmp_path: Path) -> N
         said = passes("kubernetes-validate", "--strict", "-k", version, path)
         assert "WARN" not in said
         assert said.count("passed") == len(manifests) - sum(m["kind"] == "ScaledObject" for m in manifests)
+
+
+def test_a_model_in_the_image_needs_neither_init_container_nor_volume_nor_network(tmp_path: Path) -> None:
+    # Kustomize refuses absolute paths: a link brings ours there.
+    (tmp_path / "ours").symlink_to(KUSTOMIZE)
+    text = "resources: [ours/base]\ncomponents: [ours/components/baked-model]\n"
+    (tmp_path / "kustomization.yaml").write_text(text, encoding="utf-8")
+    one = {m["kind"]: bare(m) for m in kustomized(tmp_path)}
+    other = {m["kind"]: bare(m) for m in templated("--set", "model.baked=true")}
+    assert one == other
+    pod = one["Deployment"]["spec"]["template"]["spec"]
+    assert "initContainers" not in pod
+    assert "models" not in {volume["name"] for volume in pod["volumes"]}
+    assert "egress" not in one["NetworkPolicy"]["spec"]
+    assert "Egress" in one["NetworkPolicy"]["spec"]["policyTypes"]
 
 
 @pytest.mark.parametrize(("folder", "values"), [("base", []), ("example", ["--set", SECOND])])

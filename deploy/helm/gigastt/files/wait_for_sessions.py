@@ -1,4 +1,8 @@
-import json, time, urllib.error, urllib.request
+import json
+import time
+import urllib.error
+import urllib.request
+
 time.sleep(5)
 while True:
     try:
