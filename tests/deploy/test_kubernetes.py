@@ -25,7 +25,7 @@ from tests.waiting import wait_until
 
 KUSTOMIZE = DEPLOY / "kubernetes"
 CHART = DEPLOY / "helm" / "gigastt"
-VERSIONS = ("1.29", "1.33", "1.37")
+VERSIONS = ("1.29", "1.37")
 SECOND = "autoscaling.by=keda,apiKeysSecret=gigastt-keys,model.claim.create=true"
 
 Manifest = dict[str, Any]
@@ -73,14 +73,15 @@ def test_the_chart_passes_its_linter() -> None:
     passes("helm", "lint", "--strict", CHART, "--set", SECOND)
 
 
-def test_every_manifest_is_valid(manifests: list[Manifest], tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_manifest_is_valid(version: str, tmp_path: Path) -> None:
+    every = [*kustomized("base"), *kustomized("example"), *templated(), *templated("--set", SECOND)]
+    own = [m for m in every if m["kind"] != "ScaledObject"]  # KEDA's: no schema of it is at hand
     path = tmp_path / "manifests.yaml"
-    # KEDA's kind is not the cluster's own: no schema of it is at hand.
-    path.write_text(yaml.safe_dump_all(m for m in manifests if m["kind"] != "ScaledObject"), encoding="utf-8")
-    for version in VERSIONS:
-        said = passes("kubernetes-validate", "--strict", "-k", version, path)
-        assert "WARN" not in said
-        assert said.count("passed") == len(manifests) - sum(m["kind"] == "ScaledObject" for m in manifests)
+    path.write_text(yaml.safe_dump_all(own), encoding="utf-8")
+    said = passes("kubernetes-validate", "--strict", "-k", version, path)
+    assert "WARN" not in said
+    assert said.count("passed") == len(own) > 20
 
 
 def test_a_model_in_the_image_needs_neither_init_container_nor_volume_nor_network(tmp_path: Path) -> None:
