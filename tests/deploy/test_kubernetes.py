@@ -20,7 +20,7 @@ from tests.clips import load_clips
 from tests.deploy.test_monitoring import known_names
 from tests.deploy.toolbox import DEPLOY, output, passes, run
 from tests.live_client import live_client
-from tests.server import ServerProcess
+from tests.server import ServerProcess, run_program
 from tests.waiting import wait_until
 
 KUSTOMIZE = DEPLOY / "kubernetes"
@@ -97,6 +97,11 @@ def test_a_model_in_the_image_needs_neither_init_container_nor_volume_nor_networ
     assert "models" not in {volume["name"] for volume in pod["volumes"]}
     assert "egress" not in one["NetworkPolicy"]["spec"]
     assert "Egress" in one["NetworkPolicy"]["spec"]["policyTypes"]
+
+
+def test_the_demo_model_is_not_fetched() -> None:
+    assert "initContainers" not in pod_of(templated("--set", "model.name=demo"))
+    assert run_program(["download", "--model", "demo"]).returncode == 2  # as an init container would find
 
 
 @pytest.mark.parametrize(("folder", "values"), [("base", []), ("example", ["--set", SECOND])])
