@@ -53,8 +53,9 @@ class Servers:
         self.running[index] = self._start(self.ports[index])
 
     def stop(self) -> None:
-        for server in self.running:
-            server.__exit__(None, None, None)
+        with contextlib.ExitStack() as stack:  # the second too where the first did not end well
+            for server in self.running:
+                stack.push(server.__exit__)
 
     def sessions(self) -> list[int]:
         """Return how many places of each are taken."""
