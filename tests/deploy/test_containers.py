@@ -17,10 +17,14 @@ DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
 VARIABLES = {variable for option in serve.params for variable in (option.envvar or [])}
 
 
-def compose_service() -> dict[str, Any]:
+def compose_services() -> dict[str, dict[str, Any]]:
     compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
-    service: dict[str, Any] = compose["services"]["gigastt"]
-    return service
+    services: dict[str, dict[str, Any]] = compose["services"]
+    return services
+
+
+def compose_service() -> dict[str, Any]:
+    return compose_services()["gigastt"]
 
 
 def test_everything_that_is_copied_exists_and_is_not_ignored() -> None:
@@ -41,7 +45,7 @@ def test_every_variable_is_one_of_the_programs() -> None:
 
 def test_the_image_runs_as_an_ordinary_user_and_checks_its_own_health() -> None:
     last_stage = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
-    assert re.search(r"^USER gigastt$", last_stage, re.MULTILINE)
+    assert re.search(r"^USER 10001$", last_stage, re.MULTILINE)
     check = re.search(r'^HEALTHCHECK .*CMD \["gigastt", "(\w+)"\]$', last_stage, re.MULTILINE)
     assert check is not None
     assert check[1] in COMMANDS
@@ -57,5 +61,33 @@ def test_the_supervisor_waits_longer_than_the_drain() -> None:
     assert grace > Limits().shutdown_drain_secs
 
 
-def test_the_port_is_open_to_this_machine_only() -> None:
-    assert all(str(port).startswith("127.0.0.1:") for port in compose_service()["ports"])
+def test_the_ports_are_open_to_this_machine_only() -> None:
+    for service in compose_services().values():
+        assert service["ports"]
+        assert all(str(port).startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_only_the_server_starts_unasked() -> None:
+    unasked = [name for name, service in compose_services().items() if "profiles" not in service]
+    assert unasked == ["gigastt"]
+    assert compose_services().keys() == {"gigastt", "prometheus", "grafana"}
+
+
+def test_the_server_answers_to_the_names_that_the_others_use() -> None:
+    environment = compose_service()["environment"]
+    prometheus = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
+    [job] = prometheus["scrape_configs"]
+    [target] = job["static_configs"][0]["targets"]
+    name, port = target.split(":")
+    assert name == environment["GIGASTT_ALLOWED_HOST"] == next(iter(compose_services()))
+    assert environment["GIGASTT_METRICS_LISTEN"] == f"0.0.0.0:{port}"
+    source = ROOT / "deploy" / "grafana" / "provisioning" / "datasources" / "prometheus.yaml"
+    [grafana] = yaml.safe_load(source.read_text(encoding="utf-8"))["datasources"]
+    assert grafana["url"] == "http://prometheus:9090"
+
+
+def test_every_file_that_is_mounted_is_there() -> None:
+    mounted = [volume.split(":")[0] for service in compose_services().values() for volume in service["volumes"]]
+    files = [path for path in mounted if path.startswith("./")]
+    assert len(files) == 3
+    assert all((ROOT / "deploy" / path).is_dir() for path in files)
