@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from websockets.frames import CTRL_OPCODES, Frame, Opcode
 
-from gigastt.gateway.access.rate_limit import Rate, take_token
+from gigastt.gateway.rate import Rate, take_token
 from gigastt.gateway.server.deadlines import Deadlines
 
 MISSED_PINGS: Final = 2
