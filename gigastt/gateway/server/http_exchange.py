@@ -23,7 +23,7 @@ Peer: TypeAlias = Literal["open", "half_closed", "gone"]
 _TCP_STATES: Final[dict[int, Peer]] = {7: "gone", 8: "half_closed"}  # TCP_CLOSE, TCP_CLOSE_WAIT of linux/tcp.h
 
 
-class Exchange(RequestResponseCycle):
+class Cycle(RequestResponseCycle):
     """One request and its answer."""
 
     async def send(self, message: ASGISendEvent) -> None:

@@ -24,7 +24,7 @@ from gigastt.errors import BadRequest, HeadersTooLarge, RequestError, RequestTim
 from gigastt.gateway.server.caps import PLACE, Place, Refusal
 from gigastt.gateway.server.deadlines import ConnectionConfig, ReadersDeadline, raw_answer
 from gigastt.gateway.server.framing import Framing, body_length
-from gigastt.gateway.server.http_exchange import CONTINUE, Exchange, Flow, Line, peer_of
+from gigastt.gateway.server.http_exchange import CONTINUE, Cycle, Flow, Line, peer_of
 from gigastt.gateway.server.http_target import request_target
 from gigastt.gateway.server.turns import Turns
 
@@ -48,7 +48,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
     No deadline of ours runs in `idle`, where uvicorn's keep-alive does, and in `answer`.
     """
 
-    cycle: Exchange | None  # type: ignore[assignment]
+    cycle: Cycle | None  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -194,7 +194,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         self.scope["query_string"] = target.query
         self._enter("body", self.deadlines.body)
         assert self._line is not None
-        self.cycle = Exchange(
+        self.cycle = Cycle(
             scope=self.scope,
             transport=self._line.as_transport(),
             flow=self.flow,
