@@ -34,18 +34,18 @@ from gigastt.log import get_logger
 
 log = get_logger(__name__)
 
-WEBSOCKET_PATH: Final = "/v1/ws"
-DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
-METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
+_WEBSOCKET_PATH: Final = "/v1/ws"
+_DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
+_METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
 ROUTES: Final[Routes] = {
     "/health": ("GET", "HEAD"),
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
-    **METRICS_ROUTES,
-    WEBSOCKET_PATH: ("GET",),
-    DEPRECATED_WEBSOCKET_PATH: ("GET",),
+    **_METRICS_ROUTES,
+    _WEBSOCKET_PATH: ("GET",),
+    _DEPRECATED_WEBSOCKET_PATH: ("GET",),
 }
 
 
@@ -72,7 +72,17 @@ def create_app(context: AppContext) -> Starlette:
     metrics = context.metrics if settings.metrics and settings.metrics_listen is None else None
     ops = Operations(context.model, context.pool, metrics, lambda: context.preparing() if context.preparing else None)
     uploads = Uploads(lambda: context.limits, context.pool, context.decoder, context.transcribe, context.metrics)
-    sessions = _Sessions(context)
+
+    async def run_session(websocket: WebSocket) -> None:
+        with context.metrics.ws_active_connections.track_inprogress():
+            await context.live(websocket, context)
+
+    async def run_deprecated_session(websocket: WebSocket) -> None:
+        link = f'<{_WEBSOCKET_PATH}>; rel="successor-version"'
+        exchange_of(websocket.scope).headers.extend([(b"deprecation", b"true"), (b"link", link.encode("ascii"))])
+        log.warning("deprecated_route", path=_DEPRECATED_WEBSOCKET_PATH, successor=_WEBSOCKET_PATH)
+        await run_session(websocket)
+
     return _build(
         context,
         ROUTES,
@@ -83,9 +93,9 @@ def create_app(context: AppContext) -> Starlette:
             Route("/metrics", ops.metrics),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
-            *(Route(path, _refuse_plain_request) for path in (WEBSOCKET_PATH, DEPRECATED_WEBSOCKET_PATH)),
-            WebSocketRoute(WEBSOCKET_PATH, sessions.run),
-            WebSocketRoute(DEPRECATED_WEBSOCKET_PATH, sessions.run_deprecated),
+            *(Route(path, _refuse_plain_request) for path in (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH)),
+            WebSocketRoute(_WEBSOCKET_PATH, run_session),
+            WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),
         ],
         [policies],
     )
@@ -101,7 +111,7 @@ def create_metrics_app(context: AppContext) -> Starlette:
         check_host(hosts, request.scope)
         return metrics_response(context.metrics)
 
-    return _build(context, METRICS_ROUTES, [Route("/metrics", metrics)], [])
+    return _build(context, _METRICS_ROUTES, [Route("/metrics", metrics)], [])
 
 
 def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inner: list[Middleware]) -> Starlette:
@@ -124,30 +134,6 @@ def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inne
     app.router.redirect_slashes = False
     app.router.default = _refuse_unknown_address
     return app
-
-
-class _Sessions:
-    """The WebSocket routes."""
-
-    def __init__(self, context: AppContext) -> None:
-        self._context = context
-
-    async def run(self, websocket: WebSocket) -> None:
-        """`GET /v1/ws`."""
-        gauge = self._context.metrics.ws_active_connections
-        gauge.inc()
-        try:
-            await self._context.live(websocket, self._context)
-        finally:
-            gauge.dec()
-
-    async def run_deprecated(self, websocket: WebSocket) -> None:
-        """`GET /ws`."""
-        exchange_of(websocket.scope).headers.extend(
-            [(b"deprecation", b"true"), (b"link", f'<{WEBSOCKET_PATH}>; rel="successor-version"'.encode("ascii"))]
-        )
-        log.warning("deprecated_route", path=DEPRECATED_WEBSOCKET_PATH, successor=WEBSOCKET_PATH)
-        await self.run(websocket)
 
 
 async def _refuse_plain_request(request: Request) -> Response:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from starlette import responses
 from starlette.responses import Response
 from starlette.types import Message, Scope, Send
 
@@ -30,16 +31,11 @@ _INTERNAL: Final = InternalError(
 )
 
 
-class JSONResponse(Response):
+class JSONResponse(responses.JSONResponse):
     """A JSON body in UTF-8, Cyrillic as it is, never stored by caches."""
-
-    media_type = "application/json"
 
     def __init__(self, content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(content, status, {"cache-control": "no-store", **(headers or {})})
-
-    def render(self, content: Any) -> bytes:
-        return encode_json(content)
 
 
 def encode_json(content: Any) -> bytes:

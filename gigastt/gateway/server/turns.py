@@ -3,9 +3,9 @@
     received ─┬─ nothing waits, and the pass has time left ─→ step, step, …
               └─ else ─→ backlog, reading paused ─→ the line ─→ one turn a time ─→ … ─→ reading resumed
 
-A parser that is fed a whole read at once (256 KiB may be 40,000 messages) keeps the loop from everybody else. Here it
-is fed in steps; after `TURN_SECONDS` of them the connection goes to the end of the line, and all connections together
-use at most about `PASS_SECONDS` of each pass of the loop. Memory is bounded: nothing is read while bytes wait.
+A whole read fed to a parser at once (256 KiB may be 40,000 messages) would block the loop. Here the parser is fed in
+steps; after `TURN_SECONDS` of them the connection goes to the end of the line, and all connections together use about
+`PASS_SECONDS` of each pass of the loop. Memory is bounded: nothing is read while bytes wait.
 
 One `Rota` for a server, one `Turns` for a connection, both on the event loop.
 """
@@ -51,7 +51,7 @@ class Rota:
         self._call_soon()
 
     def append(self, turns: Turns) -> None:
-        """Let a connection take its turn after those that wait already."""
+        """Put a connection at the end of the line."""
         self._line.append(turns)
         self._call_soon()
 
@@ -61,7 +61,7 @@ class Rota:
             asyncio.get_running_loop().call_soon(self._pass)
 
     def _pass(self) -> None:
-        """Begin a new pass: whoever stands in line takes turns while there is time."""
+        """Begin a new pass: connections in line take their turns while there is time."""
         self._due = False
         self._spent = 0.0
         while self._line and self.has_time:
@@ -143,7 +143,7 @@ class Turns:
                 self._queue()
 
     def close(self) -> None:
-        """Drop what waits, read on, and take no more; lets go of the step, so that nothing refers in a circle."""
+        """Drop the waiting bytes, resume reading and take no more; forget the step, which refers back here."""
         self._closed = True
         self._step = None
         self._backlog = b""
