@@ -193,3 +193,6 @@ class ShuttingDown(RequestError):
     code = "shutting_down"
     status = 503
     close_code = 1001
+
+    def __init__(self, message: str = "The server is shutting down.", *, retry_after_ms: int = 5_000) -> None:
+        super().__init__(message, retry_after_ms=retry_after_ms)  # by then another server, or this one, may be there

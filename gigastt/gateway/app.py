@@ -1,4 +1,4 @@
-"""The application: routes, what stands before them, and the errors of addresses that are not there.
+"""The application: its routes with their parts, the middleware around them, and the errors of unknown addresses.
 
 create_app(context)          the server's own listener
 create_metrics_app(context)  the listener of --metrics-listen: /metrics and nothing else
@@ -6,7 +6,7 @@ create_metrics_app(context)  the listener of --metrics-listen: /metrics and noth
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,42 +18,34 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from gigastt.config import is_loopback, split_address
-from gigastt.errors import InternalError, UpgradeRequired
+from gigastt.errors import InternalError, MethodNotAllowed, NotFound, UpgradeRequired
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.origins import OriginPolicy
+from gigastt.gateway.access.policy import PolicyMiddleware, check_host
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.api.native_sse import TranscriptStream
-from gigastt.gateway.middleware import (
-    PolicyMiddleware,
-    RequestMiddleware,
-    Routes,
-    allowed_methods,
-    check_host,
-    exchange_of,
-)
+from gigastt.gateway.context import AppContext
 from gigastt.gateway.ops import Operations, metrics_response
-from gigastt.gateway.responses import error_response, method_not_allowed, not_found
+from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of
+from gigastt.gateway.responses import error_response
 from gigastt.log import get_logger
-
-if TYPE_CHECKING:
-    from gigastt.gateway.context import AppContext
 
 log = get_logger(__name__)
 
-WEBSOCKET_PATH: Final = "/v1/ws"
-DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
-METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
+_WEBSOCKET_PATH: Final = "/v1/ws"
+_DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
+_METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
 ROUTES: Final[Routes] = {
     "/health": ("GET", "HEAD"),
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
-    **METRICS_ROUTES,
-    WEBSOCKET_PATH: ("GET",),
-    DEPRECATED_WEBSOCKET_PATH: ("GET",),
+    **_METRICS_ROUTES,
+    _WEBSOCKET_PATH: ("GET",),
+    _DEPRECATED_WEBSOCKET_PATH: ("GET",),
 }
 
 
@@ -68,16 +60,29 @@ def create_app(context: AppContext) -> Starlette:
     loopback = is_loopback(settings.host)
     policies = Middleware(
         PolicyMiddleware,
-        context=context,
         routes=ROUTES,
+        connections=context.connections,
+        rate_limiter=context.rate_limiter,
+        clock=context.clock,
         hosts=HostPolicy(settings.allowed_host, loopback_bind=loopback, names=own_names()),
         origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any),
         keys=ApiKeys.load(settings.api_keys_file) if settings.api_keys_file else None,
         trusted=parse_networks(settings.trusted_proxy),
     )
-    ops = Operations(context)
-    uploads = Uploads(context)
-    sessions = _Sessions(context)
+    metrics = context.metrics if settings.metrics and settings.metrics_listen is None else None
+    ops = Operations(context.model, context.pool, metrics, lambda: context.preparing() if context.preparing else None)
+    uploads = Uploads(lambda: context.limits, context.pool, context.decoder, context.transcribe, context.metrics)
+
+    async def run_session(websocket: WebSocket) -> None:
+        with context.metrics.ws_active_connections.track_inprogress():
+            await context.live(websocket, context)
+
+    async def run_deprecated_session(websocket: WebSocket) -> None:
+        link = f'<{_WEBSOCKET_PATH}>; rel="successor-version"'
+        exchange_of(websocket.scope).headers.extend([(b"deprecation", b"true"), (b"link", link.encode("ascii"))])
+        log.warning("deprecated_route", path=_DEPRECATED_WEBSOCKET_PATH, successor=_WEBSOCKET_PATH)
+        await run_session(websocket)
+
     return _build(
         context,
         ROUTES,
@@ -87,10 +92,10 @@ def create_app(context: AppContext) -> Starlette:
             Route("/v1/models", ops.models),
             Route("/metrics", ops.metrics),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
-            Route("/v1/transcribe/stream", TranscriptStream(context, uploads), methods=["POST"]),
-            *(Route(path, _refuse_plain_request) for path in (WEBSOCKET_PATH, DEPRECATED_WEBSOCKET_PATH)),
-            WebSocketRoute(WEBSOCKET_PATH, sessions.run),
-            WebSocketRoute(DEPRECATED_WEBSOCKET_PATH, sessions.run_deprecated),
+            Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
+            *(Route(path, _refuse_plain_request) for path in (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH)),
+            WebSocketRoute(_WEBSOCKET_PATH, run_session),
+            WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),
         ],
         [policies],
     )
@@ -104,19 +109,20 @@ def create_metrics_app(context: AppContext) -> Starlette:
 
     async def metrics(request: Request) -> Response:
         check_host(hosts, request.scope)
-        return metrics_response(context)
+        return metrics_response(context.metrics)
 
-    return _build(context, METRICS_ROUTES, [Route("/metrics", metrics)], [])
+    return _build(context, _METRICS_ROUTES, [Route("/metrics", metrics)], [])
 
 
 def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inner: list[Middleware]) -> Starlette:
     async def answer_http_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
         if exc.status_code == 404:
-            return error_response(not_found())
+            return error_response(_not_found())
         if exc.status_code == 405:
             allowed = allowed_methods(routes[request.url.path])
-            return error_response(method_not_allowed(request.method, allowed), {"allow": allowed})
+            refusal = MethodNotAllowed(f"This address takes {allowed}, not {request.method}.")
+            return error_response(refusal, {"allow": allowed})
         return error_response(InternalError("The request cannot be answered."))
 
     outer = Middleware(RequestMiddleware, metrics=context.metrics, routes=routes)
@@ -130,34 +136,17 @@ def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inne
     return app
 
 
-class _Sessions:
-    """The WebSocket routes."""
-
-    def __init__(self, context: AppContext) -> None:
-        self._context = context
-
-    async def run(self, websocket: WebSocket) -> None:
-        """`GET /v1/ws`."""
-        gauge = self._context.metrics.ws_active_connections
-        gauge.inc()
-        try:
-            await self._context.live(websocket, self._context)
-        finally:
-            gauge.dec()
-
-    async def run_deprecated(self, websocket: WebSocket) -> None:
-        """`GET /ws`."""
-        exchange_of(websocket.scope).headers.extend(
-            [(b"deprecation", b"true"), (b"link", f'<{WEBSOCKET_PATH}>; rel="successor-version"'.encode("ascii"))]
-        )
-        log.warning("deprecated_route", path=DEPRECATED_WEBSOCKET_PATH, successor=WEBSOCKET_PATH)
-        await self.run(websocket)
-
-
 async def _refuse_plain_request(request: Request) -> Response:
     raise UpgradeRequired("This address speaks WebSocket: open it with a WebSocket client.")
 
 
 async def _refuse_unknown_address(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "lifespan":
-        raise not_found()
+        raise _not_found()
+
+
+def _not_found() -> NotFound:
+    return NotFound(
+        "There is nothing at this address. POST /v1/transcribe takes a file, GET /v1/ws is a WebSocket for live audio; "
+        "docs/protocol.md of gigastt has every route."
+    )

@@ -1,8 +1,7 @@
-"""The context: what every route of one server shares.
+"""The context: the parts of one server, from which `app.create_app` gives each route those that it needs.
 
-Built once by the composition root and handed to `app.create_app`; lives on the event loop. `limits` may change
-while the server runs (`change_limits`); everything else stays. Knows what the parts are called, not how they work:
-how a file is recognised and how a WebSocket session runs come in as functions.
+Built once by the composition root; lives on the event loop. `limits` may change while the server runs
+(`change_limits`), and `preparing` is set while the model is fetched; everything else stays.
 """
 
 from __future__ import annotations
@@ -11,22 +10,19 @@ import resource
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import Protocol
 
 from starlette.websockets import WebSocket
 
 from gigastt.config import Limits, Settings
 from gigastt.gateway.access.addresses import parse_networks
-from gigastt.gateway.access.rate_limit import Rate, RateLimiter
+from gigastt.gateway.access.rate_limit import RateLimiter
+from gigastt.gateway.files.decoder import DecodedFile, Decoder
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
+from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.rate import Rate
 from gigastt.gateway.server.caps import Caps, Connections, most_connections
-
-if TYPE_CHECKING:
-    from gigastt.gateway.files.decoder import DecodedFile, Decoder
-    from gigastt.gateway.pool.pool import Pool
-
-NotReadyReason: TypeAlias = Literal["initializing", "shutting_down", "crash_loop", "model_missing"]
 
 
 class FileTranscriber(Protocol):
@@ -48,7 +44,7 @@ class ServedModel:
 
 @dataclass(slots=True)
 class AppContext:
-    """Everything a route needs."""
+    """The parts of one server."""
 
     settings: Settings
     model: ServedModel
@@ -69,7 +65,7 @@ class AppContext:
         self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
 
     def change_limits(self, limits: Limits) -> None:
-        """Go on with other limits: new requests and new sessions see them."""
+        """Apply other limits to new requests and new sessions."""
         self.limits = limits
         self.rate_limiter.change(_rate(limits))
         self.connections.change(_caps(limits))

@@ -8,8 +8,6 @@ its values from a closed set, so a hostile client cannot add series: `path` is a
 
 from __future__ import annotations
 
-import time
-
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -26,7 +24,7 @@ _LATENCY_BUCKETS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
 _LOOP_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0)
 _BATCH_BUCKETS = (1, 2, 3, 4)
 
-# A `_created` series beside every counter and histogram doubles the series and tells nothing.
+# The `_created` series would double the series and tell nothing.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
@@ -47,7 +45,7 @@ class Metrics:
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop runs a timer.", _LOOP_BUCKETS
         )
-        # The pool: set by whoever routes sessions to workers
+        # The pool
         self.pool_available = self._gauge("pool_available", "Sessions that could begin now.")
         self.pool_waiters = self._gauge("pool_waiters", "Clients waiting for capacity.")
         self.pool_saturation_ratio = self._gauge("pool_saturation_ratio", "Share of the capacity in use, 0 to 1.")
@@ -61,7 +59,7 @@ class Metrics:
         )
         self.batch_size = self._histogram("batch_size", "Windows in one encoder pass.", _BATCH_BUCKETS)
         self.audio_seconds = self._counter("audio_seconds", "Seconds of audio accepted from clients.")
-        self.accepted_samples = 0  # not counted in `audio_seconds` yet: for each chunk that would be dear
+        self.accepted_samples = 0  # not counted in `audio_seconds` yet: counting every chunk would be dear
         self.audio_samples_lost = self._counter(
             "audio_samples_lost", "Samples (16 kHz) declared lost to a client; 0 is the promise."
         )
@@ -95,26 +93,3 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"gigastt_{name}", text, labels, registry=self.registry, buckets=buckets)
-
-
-class RequestTimer:
-    """Count one request: created when it begins, `answered` once, when its status is known and it is over."""
-
-    def __init__(self, metrics: Metrics, method: str, template: str, allowed: tuple[str, ...]) -> None:
-        self._metrics = metrics
-        self._served = method in allowed
-        known = method in allowed or method == "OPTIONS"
-        self._method = method if known and method in KNOWN_METHODS else OTHER_METHOD
-        self._path = template
-        self._began = time.perf_counter()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the request began."""
-        return time.perf_counter() - self._began
-
-    def answered(self, status: int) -> None:
-        """Count the answer; time it too when a route served it (refusals say nothing about speed)."""
-        self._metrics.http_requests.labels(self._method, self._path, str(status)).inc()
-        if self._served:
-            self._metrics.http_request_duration_seconds.labels(self._method, self._path).observe(self.elapsed)

@@ -6,7 +6,8 @@ busy server stays ready and says how busy it is, or every copy would leave the l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,13 +16,12 @@ from gigastt import __version__
 from gigastt.audio.formats import SUPPORTED_FORMATS
 from gigastt.audio.resample import SUPPORTED_RATES
 from gigastt.errors import MetricsDisabled
-from gigastt.gateway.metrics import CONTENT_TYPE
+from gigastt.gateway.context import ServedModel
+from gigastt.gateway.metrics import CONTENT_TYPE, Metrics
+from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.responses import JSONResponse
 
-if TYPE_CHECKING:
-    from gigastt.gateway.context import AppContext, NotReadyReason
-
-CLIENT_SAMPLE_RATE: Final = 48_000  # of a session that does not configure one
+_CLIENT_SAMPLE_RATE: Final = 48_000  # of a session that does not configure one
 DEMO_WARNING: Final = (
     "This is the demonstration model, trained on synthetic speech: it is for trying and testing, "
     "and does not understand real people."
@@ -36,74 +36,74 @@ _RETRY_AFTER_MS: Final = 1_000
 
 
 class Operations:
-    """The routes that say how the server is."""
+    """The routes that say how the server is.
 
-    def __init__(self, context: AppContext) -> None:
-        self._context = context
+    Args:
+        metrics: None if they are not shown here.
+        preparing: how far the download of the model is, in words; None when none is running.
+    """
+
+    def __init__(
+        self, model: ServedModel, pool: Pool, metrics: Metrics | None, preparing: Callable[[], str | None]
+    ) -> None:
+        self._model = model
+        self._pool = pool
+        self._metrics = metrics
+        self._preparing = preparing
 
     async def health(self, request: Request) -> Response:
         """`GET /health`."""
-        return JSONResponse({"status": "ok", "model": self._context.model.name, "version": __version__})
+        return JSONResponse({"status": "ok", "model": self._model.name, "version": __version__})
 
     async def ready(self, request: Request) -> Response:
         """`GET /ready`."""
-        pool = self._context.pool
+        pool, preparing = self._pool, self._preparing()
         counts = {"pool_available": pool.available, "pool_total": pool.total, "saturation": round(pool.saturation, 3)}
-        reason = not_ready_reason(self._context)
-        if reason is None:
+        reason: str = pool.state
+        if reason == "ready":
             return JSONResponse({"status": "ready", **counts})
+        if reason == "initializing" and preparing is not None:
+            reason = "model_missing"
         sentence = _SENTENCES[reason]
-        if self._context.preparing is not None:
-            sentence = f"{sentence[:-1]}: {self._context.preparing()}."
+        if preparing is not None:
+            sentence = f"{sentence[:-1]}: {preparing}."
         body = {"status": "not_ready", "reason": reason, **counts}
         body |= {"error": sentence, "code": reason, "retry_after_ms": _RETRY_AFTER_MS}
         return JSONResponse(body, 503, {"retry-after": str(_RETRY_AFTER_MS // 1000)})
 
     async def models(self, request: Request) -> Response:
         """`GET /v1/models`: one object that is a model and, for clients of other servers, a list of one."""
-        model = describe_model(self._context)
+        model = self._describe_model()
         return JSONResponse({**model, "object": "list", "data": [{**model, "object": "model", "owned_by": "gigastt"}]})
 
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`."""
-        settings = self._context.settings
-        if not settings.metrics or settings.metrics_listen is not None:
+        if self._metrics is None:
             raise MetricsDisabled("There are no metrics at this address: see --metrics and --metrics-listen.")
-        return metrics_response(self._context)
+        return metrics_response(self._metrics)
+
+    def _describe_model(self) -> dict[str, Any]:
+        """Return the model as clients see it; the fields that only a worker knows are null until one is ready."""
+        pool, card = self._pool, self._pool.model
+        model: dict[str, Any] = {
+            "id": self._model.name,
+            "name": self._model.title,
+            "version": __version__,
+            "encoder": card.encoder if card else None,
+            "vocab_size": card.vocab_size if card else None,
+            "sample_rate": _CLIENT_SAMPLE_RATE,
+            "pool_size": pool.size,
+            "pool_available": pool.available,
+            "max_sessions": pool.total,
+            "supported_formats": list(SUPPORTED_FORMATS),
+            "supported_rates": list(SUPPORTED_RATES),
+            "diarization": False,
+        }
+        if self._model.demo:
+            model |= {"demo": True, "warning": DEMO_WARNING}
+        return model
 
 
-def metrics_response(context: AppContext) -> Response:
+def metrics_response(metrics: Metrics) -> Response:
     """Return every series as Prometheus text."""
-    return Response(context.metrics.render(), headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})
-
-
-def not_ready_reason(context: AppContext) -> NotReadyReason | None:
-    """Return why the server should not be sent clients; None when it should."""
-    state = context.pool.state
-    if state == "ready":
-        return None
-    if state == "initializing" and context.preparing is not None:
-        return "model_missing"
-    return state
-
-
-def describe_model(context: AppContext) -> dict[str, Any]:
-    """Return the model as clients see it; what only a worker knows is null until one is ready."""
-    pool, card = context.pool, context.pool.model
-    model: dict[str, Any] = {
-        "id": context.model.name,
-        "name": context.model.title,
-        "version": __version__,
-        "encoder": card.encoder if card else None,
-        "vocab_size": card.vocab_size if card else None,
-        "sample_rate": CLIENT_SAMPLE_RATE,
-        "pool_size": pool.size,
-        "pool_available": pool.available,
-        "max_sessions": pool.total,
-        "supported_formats": list(SUPPORTED_FORMATS),
-        "supported_rates": list(SUPPORTED_RATES),
-        "diarization": False,
-    }
-    if context.model.demo:
-        model |= {"demo": True, "warning": DEMO_WARNING}
-    return model
+    return Response(metrics.render(), headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})

@@ -2,9 +2,8 @@
 
     {"error": "text for people", "code": "exact_code", "retry_after_ms": 1000}
 
-`retry_after_ms` and its header `Retry-After` are on everything transient. Runs on the event loop. Knows the
-error tree and ASGI; knows no route and no policy. Nothing of the server's inside leaves here: an error that
-is not meant for clients becomes `internal`.
+`retry_after_ms` and its header `Retry-After` are on everything transient. An error that is not meant for clients
+becomes `internal`, so that nothing of the server's inside gets out. Runs on the event loop.
 """
 
 from __future__ import annotations
@@ -14,14 +13,12 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+from starlette import responses
 from starlette.responses import Response
 from starlette.types import Message, Scope, Send
 
 from gigastt.errors import (
-    GigasttError,
     InternalError,
-    MethodNotAllowed,
-    NotFound,
     RequestError,
     Unauthorized,
     UpgradeRequired,
@@ -34,16 +31,11 @@ _INTERNAL: Final = InternalError(
 )
 
 
-class JSONResponse(Response):
+class JSONResponse(responses.JSONResponse):
     """A JSON body in UTF-8, Cyrillic as it is, never stored by caches."""
-
-    media_type = "application/json"
 
     def __init__(self, content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(content, status, {"cache-control": "no-store", **(headers or {})})
-
-    def render(self, content: Any) -> bytes:
-        return encode_json(content)
 
 
 def encode_json(content: Any) -> bytes:
@@ -56,8 +48,8 @@ def public_error(exc: Exception) -> RequestError:
     return exc if isinstance(exc, RequestError) else _INTERNAL
 
 
-def retry_after_ms(exc: GigasttError) -> int | None:
-    """Return when to try again; None where trying again is no use."""
+def _retry_after_ms(exc: RequestError) -> int | None:
+    """Return when to try again; None if that is of no use."""
     if exc.retry_after_ms is not None:
         return exc.retry_after_ms
     return _DEFAULT_RETRY_AFTER_MS if exc.status in _TRANSIENT_STATUSES else None
@@ -66,16 +58,16 @@ def retry_after_ms(exc: GigasttError) -> int | None:
 def error_fields(exc: RequestError) -> dict[str, str | int]:
     """Return the body of an error."""
     fields: dict[str, str | int] = {"error": str(exc), "code": exc.code}
-    retry = retry_after_ms(exc)
+    retry = _retry_after_ms(exc)
     if retry is not None:
         fields["retry_after_ms"] = retry
     return fields
 
 
-def error_headers(exc: RequestError) -> dict[str, str]:
-    """Return the headers that belong to an error."""
-    headers: dict[str, str] = {}
-    retry = retry_after_ms(exc)
+def error_response(exc: RequestError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return an error as a response, with the headers that belong to it."""
+    headers = dict(headers or {})
+    retry = _retry_after_ms(exc)
     if retry is not None:
         headers["retry-after"] = str(max(1, math.ceil(retry / 1000)))
     if isinstance(exc, Unauthorized):
@@ -83,12 +75,7 @@ def error_headers(exc: RequestError) -> dict[str, str]:
     if isinstance(exc, UpgradeRequired):
         headers["upgrade"] = "websocket"
         headers["connection"] = "upgrade"
-    return headers
-
-
-def error_response(exc: RequestError, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Return an error as a response."""
-    return JSONResponse(error_fields(exc), exc.status, {**error_headers(exc), **(headers or {})})
+    return JSONResponse(error_fields(exc), exc.status, headers)
 
 
 async def send_response(scope: Scope, send: Send, response: Response) -> None:
@@ -106,19 +93,6 @@ async def send_response(scope: Scope, send: Send, response: Response) -> None:
     await send({"type": f"{prefix}http.response.body", "body": bytes(response.body), "more_body": False})
 
 
-async def send_error(scope: Scope, send: Send, exc: Exception, headers: Mapping[str, str] | None = None) -> None:
+async def send_error(scope: Scope, send: Send, exc: Exception) -> None:
     """Answer with an error."""
-    await send_response(scope, send, error_response(public_error(exc), headers))
-
-
-def not_found() -> NotFound:
-    """The error of a path that no route has."""
-    return NotFound(
-        "There is nothing at this address. POST /v1/transcribe takes a file, GET /v1/ws is a WebSocket for live audio; "
-        "docs/protocol.md of gigastt has every route."
-    )
-
-
-def method_not_allowed(method: str, allowed: str) -> MethodNotAllowed:
-    """The error of a method that a route does not have."""
-    return MethodNotAllowed(f"This address takes {allowed}, not {method}.")
+    await send_response(scope, send, error_response(public_error(exc)))

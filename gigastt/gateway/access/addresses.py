@@ -1,4 +1,4 @@
-"""Addresses: who a request comes from, when it may have come through a proxy.
+"""Addresses: the client of a request that may have come through a proxy.
 
 Pure functions over strings and networks. `X-Forwarded-For` counts only when the peer is a trusted proxy, and
 then only its right-most hop that is not itself trusted: everything left of it was written by the client.
@@ -56,7 +56,7 @@ def client_address(peer: str | None, forwarded: Sequence[str], trusted: Sequence
     hops = ",".join(forwarded).rsplit(",", _MAX_HOPS)[-_MAX_HOPS:]
     for hop in reversed(hops):
         parsed = parse_address(hop)
-        if parsed is None:  # not an address: the proxy that passed it on answers for it
+        if parsed is None:  # not an address: count it under the proxy that passed it on
             return address
         address = parsed
         if not is_among(trusted, address):

@@ -1,8 +1,8 @@
 """Hosts: which names the server answers to.
 
-A page that points its own name at this machine's address (DNS rebinding) is of the same origin as the server in
-the browser's eyes; only `Host` gives it away. Pure, except that `own_names` asks the kernel once, at start; never
-the DNS, which may be slow or somebody else's.
+To a browser, a page whose own name points at this machine's address (DNS rebinding) has the same origin as the server;
+only `Host` gives it away. Pure, except that `own_names` asks the kernel once, at start; never the DNS, which may be
+slow or somebody else's.
 """
 
 from __future__ import annotations

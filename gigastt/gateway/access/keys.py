@@ -1,4 +1,4 @@
-"""API keys: who may use a server that asks for one.
+"""API keys, for a server that asks for one.
 
 The file has one key a line; blank lines and lines that begin with `#` are skipped. A key is presented as
 `Authorization: Bearer KEY`, or, by a page that opens a WebSocket and cannot set headers, as the subprotocol
@@ -53,7 +53,7 @@ class ApiKeys:
         return cls(keys)
 
     def accepts(self, presented: str | None) -> bool:
-        """Compare with every key; the time taken tells nothing about which one was near."""
+        """Compare with every key, in a time that tells nothing about how close one was."""
         digest = _digest(presented or "")
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         return presented is not None and any(matches)

@@ -1,8 +1,7 @@
 """Origins: which web pages may use the server.
 
-Browsers put a page's origin into `Origin`; everything else sends none and is let through. Pure: decides, and
-names the headers of an answer; `middleware` applies it to HTTP and to WebSocket handshakes alike, because no
-browser asks for permission before opening a WebSocket.
+Browsers put a page's origin into `Origin`; other clients send none and are let through. WebSocket handshakes are
+checked like requests, because no browser asks for permission before opening a WebSocket. Pure functions.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ class OriginPolicy:
 
     def __init__(self, allowed: Sequence[str], *, allow_any: bool) -> None:
         """Args:
-        allowed: exact origins, as in `--allow-origin`. `null` must be among them too if it is to pass: every page of
-            the web can have it, by a frame in a sandbox.
+        allowed: exact origins, as in `--allow-origin`. `null` passes only if it is among them: every page of the web
+            can take it, in a sandboxed frame.
         """
         self._allowed = {origin.rstrip("/").lower() for origin in allowed}
         self._allow_any = allow_any
@@ -40,7 +39,7 @@ class OriginPolicy:
 
 
 def cors_headers(origin: str) -> list[tuple[bytes, bytes]]:
-    """Return what lets a page of an allowed origin read an answer."""
+    """Return the headers by which a page of an allowed origin may read an answer."""
     return [
         (b"access-control-allow-origin", origin.encode("latin-1")),
         (b"access-control-expose-headers", _EXPOSED_HEADERS.encode("ascii")),
@@ -48,7 +47,7 @@ def cors_headers(origin: str) -> list[tuple[bytes, bytes]]:
 
 
 def preflight_headers(methods: str) -> dict[str, str]:
-    """Return the answer to a browser that asks what it may send; `methods` as in `Allow`."""
+    """Return the headers of the answer to a preflight; `methods` as in `Allow`."""
     return {
         "access-control-allow-methods": methods,
         "access-control-allow-headers": _ALLOWED_HEADERS,

@@ -1,50 +1,16 @@
 """The rate limit: one token bucket per client, in bounded memory.
 
-A bucket is kept as one number, the time at which it will be full again (the "generic cell rate algorithm"):
-taking a token moves that time on by the interval of one token, and is refused when it would lie further ahead
-than a whole burst. A core without I/O: `now` is an argument, in seconds of any steady clock.
-
-Memory: buckets live in two generations. A bucket that is used moves to the young one. The old one is
-dropped whole when nobody has used it for the time an empty bucket takes to fill (nothing is lost by that: they
-are all full), or when the young one has reached its size: then the least recently used buckets go, and a client
-that keeps hammering keeps its bucket, however many addresses pass by.
+Buckets live in two generations, and one that is used moves to the young one. The old generation is dropped when nobody
+has used it for as long as an empty bucket takes to fill, so that all of its buckets are full; or when the young one has
+reached its size, which drops the least recently used. A client that keeps asking keeps its bucket, however many
+addresses pass by. Runs on the event loop, without I/O; `now` is in seconds of any steady clock.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from gigastt.gateway.rate import Rate, take_token
 
 GENERATION = 80_000
-_TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Tokens: `per_minute` come back, `burst` fit."""
-
-    per_minute: int
-    burst: int
-
-    @property
-    def interval(self) -> float:
-        """Seconds in which one token comes back."""
-        return 60.0 / self.per_minute
-
-    @property
-    def span(self) -> float:
-        """Seconds in which an empty bucket fills."""
-        return self.interval * max(1, self.burst)
-
-
-def take_token(rate: Rate, full_at: float, now: float) -> tuple[float, float]:
-    """Take a token from a bucket.
-
-    Returns:
-        When the bucket will be full, and how long to wait first: 0 when the token was taken.
-    """
-    after = max(full_at, now) + rate.interval
-    wait = after - now - rate.span
-    return (full_at, wait) if wait > _TOLERANCE else (after, 0.0)
 
 
 class RateLimiter:
@@ -58,7 +24,7 @@ class RateLimiter:
         self._turned_at = float("-inf")
 
     def take(self, key: int, now: float) -> float:
-        """Take a token; return 0, or the seconds after which there will be one."""
+        """Take a token; return 0, or the seconds until there will be one."""
         if self._rate.per_minute <= 0:
             return 0.0
         if now - self._turned_at > self._rate.span or len(self._young) >= self._generation:
@@ -70,7 +36,7 @@ class RateLimiter:
         return wait
 
     def change(self, rate: Rate) -> None:
-        """Go on with another rate; with the buckets as they are when only the burst differs."""
+        """Continue with another rate; keep the buckets if only the burst differs."""
         if rate.per_minute != self._rate.per_minute:
             self._young, self._old = {}, {}
         self._rate = rate

@@ -11,28 +11,30 @@ some of them to live sessions, and each client leaves some of all to the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.config import Limits
 from gigastt.errors import CapacityTimeout
 from gigastt.gateway.api.wire import gap_fields, word_fields
+from gigastt.gateway.context import FileTranscriber
 from gigastt.gateway.files.bodies import Bodies, Upload
+from gigastt.gateway.files.decoder import Decoder
 from gigastt.gateway.files.shares import Patience, Room, Slots
-from gigastt.gateway.middleware import ClientGone
+from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.pool.events import Event, FinalEvent, HoleEvent, SegmentFailedEvent, WindowFailedEvent
+from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.requests import ClientGone
 from gigastt.gateway.responses import JSONResponse
 from gigastt.log import get_logger
-
-if TYPE_CHECKING:
-    from gigastt.gateway.context import AppContext
 
 log = get_logger(__name__)
 
@@ -54,13 +56,24 @@ class Recognition:
 class Uploads:
     """`POST /v1/transcribe`, and what it shares with `sse`."""
 
-    def __init__(self, context: AppContext) -> None:
-        self._context = context
-        self._bodies = Bodies(lambda: context.limits.body_limit_bytes)
-        self._segments = Room(lambda: _longest_segment(context.limits.max_audio_secs), "shared memory")
+    def __init__(
+        self,
+        limits: Callable[[], Limits],
+        pool: Pool,
+        decoder: Decoder,
+        transcribe: FileTranscriber,
+        metrics: Metrics,
+    ) -> None:
+        self._limits = limits
+        self._pool = pool
+        self._decoder = decoder
+        self._recognise = transcribe
+        self._metrics = metrics
+        self._bodies = Bodies(lambda: limits().body_limit_bytes)
+        self._segments = Room(lambda: _longest_segment(limits().max_audio_secs), "shared memory")
         self._decoding = Slots(lambda: DECODERS, lambda: _DECODERS_OF_CLIENT)
         self._recognising = Slots(self._places, lambda: -(-self._places() // 2))
-        context.pool.drain_listeners.add(self._begin_drain)
+        pool.drain_listeners.add(self._begin_drain)
 
     async def transcribe(self, request: Request) -> Response:
         """`POST /v1/transcribe`: the whole transcript."""
@@ -79,8 +92,7 @@ class Uploads:
             CapacityTimeout, ShuttingDown: no turn or no place in time, or no memory.
             InvalidAudio, AudioTooLong: not a file to recognise.
         """
-        context = self._context
-        limits = context.limits
+        limits = self._limits()
         patience = Patience(limits.pool_checkout_timeout_secs)
         async with AsyncExitStack() as stack:
             memory = self._segments.hold(upload.client)
@@ -89,14 +101,14 @@ class Uploads:
             stack.callback(descriptor.release)
             async with self._turn(self._decoding, upload, patience):
                 descriptor.change_to(1)
-                file = await context.decoder.decode(upload.open(), limits.max_audio_secs, memory.change_to)
+                file = await self._decoder.decode(upload.open(), limits.max_audio_secs, memory.change_to)
             stack.callback(file.unlink)
             upload.close()
             await stack.enter_async_context(self._turn(self._recognising, upload, patience))
             async with patience.waiting() as left:
-                await stack.enter_async_context(context.pool.admit(left, Guest(upload.client)))
+                await stack.enter_async_context(self._pool.admit(left, Guest(upload.client)))
             recognised = await stack.enter_async_context(
-                aclosing(context.transcribe(file, upload.request_id, partials=partials))
+                aclosing(self._recognise(file, upload.request_id, partials=partials))
             )
             events = await stack.enter_async_context(aclosing(_tell_first(file.holes, recognised)))
             yield Recognition(file.seconds, events)
@@ -108,13 +120,13 @@ class Uploads:
             try:
                 await stack.enter_async_context(slots.hold(upload.client, patience))
             except CapacityTimeout:
-                self._context.metrics.pool_timeouts.inc()
+                self._metrics.pool_timeouts.inc()
                 raise
             yield
 
     def _places(self) -> int:
         """Count the places that uploads may take: a quarter is left to live sessions."""
-        return self._context.pool.total * 3 // 4
+        return self._pool.total * 3 // 4
 
     def _begin_drain(self) -> None:
         self._decoding.close()

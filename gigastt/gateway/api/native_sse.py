@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
@@ -26,13 +26,9 @@ from gigastt.errors import RequestError, ShuttingDown
 from gigastt.gateway.api.native_files import Recognition, Uploads, until_hung_up
 from gigastt.gateway.api.wire import final_fields, gap_error_fields, partial_fields
 from gigastt.gateway.files.bodies import Upload
-from gigastt.gateway.pool.admission import SHUTDOWN_RETRY_MS
 from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, ProgressEvent
 from gigastt.gateway.responses import encode_json, error_fields, public_error
 from gigastt.log import get_logger
-
-if TYPE_CHECKING:
-    from gigastt.gateway.context import AppContext
 
 log = get_logger(__name__)
 
@@ -48,8 +44,7 @@ _HEADERS = [
 class TranscriptStream:
     """`POST /v1/transcribe/stream`, an ASGI application."""
 
-    def __init__(self, context: AppContext, uploads: Uploads, quiet_seconds: float = QUIET_SECONDS) -> None:
-        self._context = context
+    def __init__(self, uploads: Uploads, quiet_seconds: float = QUIET_SECONDS) -> None:
         self._uploads = uploads
         self._quiet_seconds = quiet_seconds
 
@@ -66,7 +61,7 @@ class TranscriptStream:
                     async for block in blocks:
                         await send({"type": "http.response.body", "body": block, "more_body": True})
             except asyncio.CancelledError:  # the server stops; or the client has gone, and this goes nowhere
-                await send({"type": "http.response.body", "body": error_block(_shutting_down()), "more_body": True})
+                await send({"type": "http.response.body", "body": error_block(ShuttingDown()), "more_body": True})
                 raise
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -113,10 +108,6 @@ def error_block(exc: RequestError) -> bytes:
 def encode_block(fields: dict[str, Any]) -> bytes:
     """Return one event as it crosses the wire; JSON has no line breaks."""
     return b"data: " + encode_json(fields) + b"\n\n"
-
-
-def _shutting_down() -> RequestError:
-    return ShuttingDown("The server is shutting down.", retry_after_ms=SHUTDOWN_RETRY_MS)
 
 
 async def with_pauses(events: AsyncGenerator[Event, None], seconds: float) -> AsyncGenerator[Event | None, None]:

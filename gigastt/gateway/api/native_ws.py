@@ -21,10 +21,10 @@ from gigastt.gateway.api import conversation as protocol
 from gigastt.gateway.api import wire
 from gigastt.gateway.api.intake import Intake
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.middleware import exchange_of
 from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, ProgressEvent
 from gigastt.gateway.pool.session import Session, SessionOptions
+from gigastt.gateway.requests import exchange_of
 from gigastt.gateway.server.ws_protocol import INPUT_ENDED, TAKER
 from gigastt.log import get_logger
 

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope
 
 from gigastt.errors import BadRequest, EmptyBody, InvalidAudio, PayloadTooLarge, RequestTimeout
 from gigastt.gateway.files.shares import Holding, Room
-from gigastt.gateway.middleware import ClientGone, exchange_of
+from gigastt.gateway.requests import ClientGone, exchange_of
 
 MOST_BYTES_WITHOUT_FILE: Final = 8 * 1024
 GRACE_SECONDS: Final = 300.0  # for the first bytes of a body, as slow as `http_connection` lets them come

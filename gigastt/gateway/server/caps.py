@@ -4,9 +4,9 @@
                       ├─ few are being refused ──────→ its first request is refused, then it is closed
                       └─ too many are, already ──────→ hung up on, without a word
 
-A connection counts from its first packet to its last, whether it says anything or not. That of a trusted proxy counts
-in total only: each request it carries counts under its client's address instead, while it is being answered or, for a
-WebSocket, while that is open. A core without I/O; holds nothing of an address that has nothing open.
+A connection counts from its first packet to its last, even a silent one. That of a trusted proxy counts in total only:
+each request it carries counts under its client's address instead, while it is being answered or its WebSocket is open.
+A core without I/O; holds nothing of an address that has nothing open.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Final, TypeAlias
 from gigastt.errors import CapacityTimeout, RateLimited, RequestError
 from gigastt.gateway.access.addresses import Network, client_address, is_among, rate_key
 
-MOST_REFUSED: Final = 64  # at a time: they hold descriptors too, until they have read why
-PLACE: Final = "place"  # in the state of the ASGI scope: the place of the connection a request came over
+MOST_REFUSED: Final = 64  # at a time: they too hold descriptors, until they have read their refusal
+PLACE: Final = "place"  # in the state of the ASGI scope: the place of the request's connection
 
 Refusal: TypeAlias = Callable[[], RequestError]
 
@@ -34,9 +34,9 @@ class Caps:
 
 
 def most_connections(wanted: int, descriptors: int) -> int:
-    """Return how many connections a process may have that may open so many files (-1: any number).
+    """Return how many connections a process may have if it may open so many descriptors (-1: any number).
 
-    A quarter is left to workers, uploads and files: without one free a server can accept and refuse nobody.
+    A quarter is left to workers, uploads and files: without a free descriptor a server can neither accept nor refuse.
     """
     return wanted if descriptors < 0 else min(wanted, descriptors * 3 // 4)
 
@@ -45,7 +45,7 @@ class Place:
     """One connection, counted until it leaves.
 
     Attributes:
-        refusal: makes the error its request is to be answered with; None if it may be served.
+        refusal: makes the error that answers its request; None if it may be served.
         shared: a trusted proxy is at the other end, with requests of many clients.
     """
 
@@ -57,7 +57,7 @@ class Place:
         self.shared = shared
 
     def leave(self) -> None:
-        """Count it no more; again does nothing."""
+        """Stop counting it; the second call does nothing."""
         leave, self._leave = self._leave, None
         if leave is not None:
             leave()
@@ -74,7 +74,7 @@ class Connections:
         self._by_address: dict[int, int] = {}
 
     def enter(self, peer: str | None) -> Place | None:
-        """Count a new connection; None if it is to be hung up on.
+        """Count a new connection; return None if it must be dropped.
 
         Args:
             peer: the address of the other end; None for a socket without addresses.
@@ -112,7 +112,7 @@ class Connections:
             self._remove(key)
 
     def change(self, caps: Caps) -> None:
-        """Go on with other caps. What is open stays, even where it is too many now."""
+        """Apply other caps. Open connections stay, even if there are too many now."""
         self._caps = caps
 
     @property

@@ -1,6 +1,6 @@
-"""Deadlines: how long a peer may take, and what one is told that never got as far as a request.
+"""Deadlines: how long a peer may take, and the raw answer to one whose connection never became a request.
 
-Shared by `http_connection` and `ws_connection`, which uvicorn makes for each connection on the event loop.
+Shared by `http_protocol` and `ws_protocol`; runs on the event loop.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Deadlines:
     Attributes:
         head: for a request's headers, from its first byte (or from the connection's beginning).
         body: for the next `LEAST_BODY_BYTES` of a body.
-        linger: to stop sending when its answer is there; hanging up before would reset the connection and destroy it.
-        probe: between two looks at a client that is waiting for its answer and sends nothing any more.
-        unread: to read what it is sent, or `LEAST_READ_BYTES` of it, when no more fits into the connection.
+        linger: to stop sending once its answer is there; closing earlier would reset the connection and destroy it.
+        probe: between two looks at a client that waits for its answer and sends nothing more.
+        unread: to read its data, or `LEAST_READ_BYTES` of it, once no more fits into the connection.
         ping: between two pings of a quiet WebSocket.
         busy_ping: between a pong and the next ping, where anything is sent.
         pong: to answer a ping, while data of the peer arrives. With `busy_ping` this is less than `unread`.
@@ -49,7 +49,7 @@ class Deadlines:
 
 
 class ConnectionConfig(Config):
-    """uvicorn's configuration, with the deadlines of its connections, who counts them, and how they share the loop."""
+    """uvicorn's configuration, with what all connections of a server share."""
 
     def __init__(
         self, app: ASGIApp, deadlines: Deadlines, connections: Connections | None = None, **options: Any
@@ -61,9 +61,9 @@ class ConnectionConfig(Config):
 
 
 class ReadersDeadline(asyncio.Protocol):
-    """Drop a peer that does not read what it is sent; to be mixed into a protocol of uvicorn's, before it.
+    """Drop a peer that does not read; to be mixed into a protocol of uvicorn's, before it.
 
-    `transport.close()` would wait until the peer has read what is buffered, that is, for ever.
+    `transport.close()` alone would wait for ever until the peer has read what is buffered.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -83,7 +83,7 @@ class ReadersDeadline(asyncio.Protocol):
         self._unread = self.loop.call_later(self.deadlines.unread, self._look_at_unread, left)
 
     def _look_at_unread(self, left: int) -> None:
-        """Wait on for a peer that does read, if slowly: a long answer over a bad line."""
+        """Give more time to a peer that reads slowly: a long answer over a bad line."""
         still = self.transport.get_write_buffer_size()
         if still <= left - LEAST_READ_BYTES:
             self._expect_reading(still)
@@ -106,6 +106,7 @@ class ReadersDeadline(asyncio.Protocol):
 
 
 def answer_headers(length: int) -> dict[str, str]:
+    """Return the headers of an answer in JSON, `length` bytes long, after which the connection closes."""
     return {
         "date": email.utils.formatdate(usegmt=True),
         "content-type": "application/json",

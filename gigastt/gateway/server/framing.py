@@ -3,8 +3,8 @@
     head … CRLF CRLF │ body of so many bytes │ head … CRLF CRLF │ chunks … 0 CRLF CRLF │ head …
     ────── pieces ──→│←─────── piece ───────→│
 
-A head and a body in chunks both end with an empty line, and nothing else of theirs matters here: a piece that ends
-behind every empty line never reaches into the next request. A core without I/O.
+A head ends with an empty line, and so does a body in chunks. Pieces that end behind every empty line therefore never
+reach into the next request. A core without I/O.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from gigastt.errors import BadRequest
 
 PIECE_BYTES: Final = 4 * 1024  # of a head or of chunks at once: up to 700 chunks, a millisecond
 MAX_PIECE_BYTES: Final = 32 * 1024  # of chunks that have been large so far
-MAX_FRAMING_BYTES: Final = 64 * 1024  # of chunk sizes, extensions and trailers, beyond those that the body pays for
-FRAMING_PER_BODY_BYTE: Final = 16  # a byte in a chunk of its own takes 5
+MAX_FRAMING_BYTES: Final = 64 * 1024  # of chunk sizes, extensions and trailers, besides what the body allows
+FRAMING_PER_BODY_BYTE: Final = 16  # allowed; a byte in a chunk of its own takes 5
 
 _END: Final = b"\r\n\r\n"
 
@@ -74,10 +74,10 @@ class Framing:
         return end
 
     def pay(self, count: int, body: int) -> None:
-        """Count a piece of chunks, of which so many bytes were body.
+        """Count a piece of chunks, `body` bytes of which were body.
 
         Raises:
-            BadRequest: nearly all is framing.
+            BadRequest: nearly all of the body so far is framing.
         """
         framing = count - body
         self._room = min(MAX_FRAMING_BYTES, self._room + FRAMING_PER_BODY_BYTE * body) - framing
@@ -87,10 +87,10 @@ class Framing:
 
 
 def body_length(headers: list[tuple[bytes, bytes]], version: str) -> int | None:
-    """Return how long a body is; None if it is in chunks.
+    """Return the length of a body in bytes; None if it is in chunks.
 
     Raises:
-        BadRequest: others could see another end of it. (What llhttp refuses by itself is not looked at again.)
+        BadRequest: a proxy could see its end elsewhere. (llhttp itself refuses contradicting and malformed lengths.)
     """
     if version not in ("1.0", "1.1"):
         raise BadRequest("This server speaks HTTP/1.1.")

@@ -1,14 +1,15 @@
-"""One request and its answer over an HTTP connection: uvicorn's cycle, ending as the connection wants it to end.
+"""One request and its answer over an HTTP connection: uvicorn's cycle, but the connection decides when to close.
 
 uvicorn closes the socket as soon as an answer is complete; with bytes of the client unread, that resets the connection
-and destroys the answer. Here the connection decides (`hang_up`). Runs in the task of its request.
+and destroys the answer. Runs in the task of its request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any, Final, Literal, Protocol, TypeAlias, cast
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -23,7 +24,7 @@ Peer: TypeAlias = Literal["open", "half_closed", "gone"]
 _TCP_STATES: Final[dict[int, Peer]] = {7: "gone", 8: "half_closed"}  # TCP_CLOSE, TCP_CLOSE_WAIT of linux/tcp.h
 
 
-class Exchange(RequestResponseCycle):
+class Cycle(RequestResponseCycle):
     """One request and its answer."""
 
     async def send(self, message: ASGISendEvent) -> None:
@@ -32,29 +33,19 @@ class Exchange(RequestResponseCycle):
         await super().send(message)
 
     def abandon(self) -> None:
-        """Tell the application that its client is gone; what it still sends goes nowhere."""
+        """Tell the application that its client is gone; the rest of its answer goes nowhere."""
         self.disconnected = True
         self.message_event.set()
 
 
-class Connection(Protocol):
-    """What an exchange needs of its connection."""
-
-    transport: asyncio.Transport
-
-    def hang_up(self) -> None:
-        """Close when the answer has been read."""
-        ...
-
-
 class Line:
-    """The transport as an exchange sees it: closing it is the connection's business, and nothing is written after."""
+    """The transport that a cycle is given: to close it asks the connection to hang up, and nothing is written after."""
 
-    __slots__ = ("_connection", "_ended", "_transport")
+    __slots__ = ("_ended", "_hang_up", "_transport")
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection: Connection | None = connection
-        self._transport = connection.transport
+    def __init__(self, transport: asyncio.Transport, hang_up: Callable[[], None]) -> None:
+        self._transport = transport
+        self._hang_up: Callable[[], None] | None = hang_up
         self._ended = False
 
     def as_transport(self) -> asyncio.Transport:
@@ -68,8 +59,8 @@ class Line:
         return self._ended or self._transport.is_closing()
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.hang_up()
+        if self._hang_up is not None:
+            self._hang_up()
 
     def end(self) -> None:
         """Write no more."""
@@ -78,11 +69,11 @@ class Line:
     def let_go(self) -> None:
         """Forget the connection, which has ended."""
         self._ended = True
-        self._connection = None
+        self._hang_up = None
 
 
 class Flow(FlowControl):
-    """uvicorn's flow control, where reading is paused by not taking what was read."""
+    """uvicorn's flow control, which pauses by leaving what was read in `turns`."""
 
     def __init__(self, transport: asyncio.Transport, turns: Turns) -> None:
         super().__init__(transport)
@@ -98,9 +89,9 @@ class Flow(FlowControl):
 
 
 def peer_of(transport: asyncio.Transport) -> Peer:
-    """Return what the system knows of the other end, also while nothing is being read.
+    """Return the state of the other end as the system knows it, also while nothing is being read.
 
-    A peer that has closed its socket looks half closed until it is sent something: only then does it say so.
+    A peer that has closed its socket looks half closed until it is sent something, which it answers with a reset.
     """
     sock: Any = transport.get_extra_info("socket")
     if sock is None or transport.is_closing():

@@ -1,13 +1,13 @@
 """One HTTP connection: heads in time and within bounds, bodies that make progress, answers that are read.
 
-Over uvicorn's protocol, which parses whatever has arrived at once, requests that nobody has asked for yet included.
-Here one request is parsed at a time, and one request has one idea of where it ends:
+uvicorn's protocol parses all that has arrived at once, pipelined requests included. Here one request is parsed at a
+time, in pieces that never reach beyond its end:
 
-    read → turns → pieces, none of which goes beyond the end of a head or body → llhttp → exchange → application
+    read → turns → pieces, each within one head or body → llhttp → cycle → application
 
-What follows a request waits, unparsed and bounded, until that is answered. Anything after which a proxy's idea of the
-next byte could differ from ours is refused, and the connection with it; an upgrade to anything but WebSocket is
-ignored, as HTTP allows. One object per connection, run by the event loop's callbacks.
+The bytes behind a request wait, unparsed and bounded, until it is answered. A request whose end a proxy could see
+elsewhere is refused and its connection closed; an upgrade to anything but WebSocket is ignored, as HTTP allows. One
+object per connection, run by the event loop's callbacks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gigastt.errors import BadRequest, HeadersTooLarge, RequestError, RequestTim
 from gigastt.gateway.server.caps import PLACE, Place, Refusal
 from gigastt.gateway.server.deadlines import ConnectionConfig, ReadersDeadline, raw_answer
 from gigastt.gateway.server.framing import Framing, body_length
-from gigastt.gateway.server.http_exchange import CONTINUE, Exchange, Flow, Line, peer_of
+from gigastt.gateway.server.http_exchange import CONTINUE, Cycle, Flow, Line, peer_of
 from gigastt.gateway.server.http_target import request_target
 from gigastt.gateway.server.turns import Turns
 
@@ -43,12 +43,12 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
 
     idle ─first byte→ head ─headers→ body ─last byte→ answer ─answered→ idle
                                       └─answered→ linger ─last byte→ idle
-    any ─refused, or the last answer→ closing: what comes is dropped until the peer hangs up
+    any ─refused, or the last answer→ closing: input is dropped until the peer hangs up
 
-    No deadline of ours runs in `idle`, where uvicorn's keep-alive does, and in `answer`.
+    In `idle` uvicorn's keep-alive is the deadline; `answer` has none.
     """
 
-    cycle: Exchange | None  # type: ignore[assignment]
+    cycle: Cycle | None  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         self._phase: Phase = "idle"
         self._deadline: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
-        self._line: Line | None = None
+        self._line: Line
         self._task: asyncio.Task[None] | None = None  # runs the application for `cycle`
         self._stopping = False
         self._received = 0  # in this phase: of a head all bytes, of a body those that are body
@@ -77,7 +77,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         super().connection_made(transport)
         self.turns = Turns(self._rota, transport, self._parse)
         self.flow = Flow(transport, self.turns)
-        self._line = Line(self)
+        self._line = Line(transport, self.hang_up)
         self._place = self._connections.enter(self.client[0] if self.client else None)
         if self._place is None:
             transport.abort()
@@ -97,7 +97,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         self.turns.receive(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client has sent all it will: keep the connection for the answer that is being made, if there is one."""
+        """The client has closed its sending side: keep the connection if an answer is being made."""
         self._ended = True
         if self._phase == "body" or (self._phase == "head" and self._received):
             self._cut(BadRequest("The connection ended before the request did."))
@@ -109,8 +109,8 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         return True
 
     def hang_up(self) -> None:
-        """Close; if the client may still be sending, not before it has had time to read its answer."""
-        if self._phase == "closing" or self._line is None:
+        """Close; if the client may still be sending, only after it has had time to read its answer."""
+        if self._phase == "closing":
             return
         self._line.end()
         if self._ended or (self._phase == "idle" and not self.turns.waiting):
@@ -122,7 +122,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
             self.turns.wake()
 
     def shutdown(self) -> None:
-        """The server stops and has waited long enough: cancel what still runs, which answers `shutting_down`."""
+        """The drain is over: cancel the request that still runs, which answers `shutting_down`."""
         self._stopping = True
         if self._phase == "closing":
             self._enter("closing", _SHUTDOWN_LINGER_SECONDS)
@@ -181,7 +181,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         super().on_header(name, value.rstrip(b" \t"))
 
     def on_headers_complete(self) -> None:
-        """Begin the exchange; an upgrade is looked at when the parser stops for it."""
+        """Start the application; an upgrade is handled when the parser stops for it."""
         method, version = self.parser.get_method(), self.parser.get_http_version()
         self.scope["method"] = method.decode("ascii")
         self.scope["http_version"] = version
@@ -193,8 +193,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         self.scope["raw_path"] = self.root_path.encode("ascii") + target.raw_path
         self.scope["query_string"] = target.query
         self._enter("body", self.deadlines.body)
-        assert self._line is not None
-        self.cycle = Exchange(
+        self.cycle = Cycle(
             scope=self.scope,
             transport=self._line.as_transport(),
             flow=self.flow,
@@ -246,7 +245,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         return self.scope["method"] == "GET" and self.scope["http_version"] == "1.1" and super()._should_upgrade()
 
     def _upgrade(self, *, early: bool) -> None:
-        """Hand the connection to a WebSocket; a client must not have sent anything behind its handshake."""
+        """Hand the connection to a WebSocket, unless the client has sent bytes behind its handshake."""
         if early:
             self._cut(BadRequest("A WebSocket client must wait for the answer to its handshake."))
             return
@@ -256,7 +255,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         self.handle_websocket_upgrade()
 
     def _ignore_upgrade(self) -> None:
-        """Go on in HTTP/1.1, body and all: the parser would take what follows for another protocol."""
+        """Parse the head again without its upgrade: the parser would take the body for another protocol."""
         if self.scope["method"] == "CONNECT":
             self._cut(BadRequest("This server is no proxy."))
             return
@@ -290,7 +289,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
             self._cut(self._refusal() if self._refusal else RequestTimeout("The request was not finished in time."))
 
     def _watch_peer(self) -> None:
-        """While an answer is made and nothing is read: look from time to time whether anybody waits for it."""
+        """While an answer is made and nothing is read: check now and then that the client is still there."""
         if self._watch is None:
             self._watch = self.loop.call_later(self.deadlines.probe, self._look_at_peer)
 
@@ -315,7 +314,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         return self._place.refusal if self._place is not None else None
 
     def _refuse(self, exc: Exception) -> None:
-        """Answer what cannot be parsed; an error that a callback of the parser raised is the parser's context."""
+        """Refuse a request that cannot be parsed, with the error that a callback of the parser raised, if one did."""
         for cause in (exc, exc.__context__):
             if isinstance(cause, RequestError):
                 self._cut(cause)
@@ -342,8 +341,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
             self._watch = None
         self.turns.close()
         self.parser = None  # type: ignore[assignment]
-        if self._line is not None:
-            self._line.let_go()
+        self._line.let_go()
         self._task = None
         if self.cycle is not None:
             self.cycle.on_response = lambda: None

@@ -1,4 +1,4 @@
-"""The target of a request line: an address on this server, as everybody between it and the client reads it too."""
+"""The target of a request line: an address on this server that no proxy can read as another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gigastt.errors import BadRequest
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a request is for."""
+    """The address of a request."""
 
     path: str
     raw_path: bytes

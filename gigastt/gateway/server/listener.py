@@ -3,9 +3,9 @@
     bind → startup → main_loop ──first signal──→ drain ──all done, or time is up──→ shutdown
                                                    └────────second signal───────────────↗
 
-Draining, the server still listens, so that a newcomer is told `shutting_down` and `/ready` answers 503; sessions get
-their last final and are closed with 1001 by those who own them. uvicorn would close every WebSocket with 1012 before
-anybody could say a last word; here its shutdown begins only when the drain is over. Runs on the event loop.
+While draining, the server still listens, so that a newcomer is told `shutting_down` and `/ready` answers 503; every
+session sends its last final and closes with 1001. uvicorn would close every WebSocket with 1012 at once, so its
+shutdown begins only when the drain is over. Runs on the event loop.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 BACKLOG = 2_048
-KEEP_ALIVE_SECONDS = 75  # longer than a reverse proxy keeps a connection, so that it is the one to close
-DEADLINES = Deadlines()
+_KEEP_ALIVE_SECONDS = 75  # longer than a reverse proxy keeps a connection, so that it is the one to close
+_DEADLINES = Deadlines()
 SEND_BUFFER_BYTES = 128 * 1024
 _STOP_SECONDS = 1
 _ONE_SIGNAL_SECONDS = 1.0  # make and the terminal may both pass on one Ctrl-C: that is not a second one
@@ -78,7 +78,7 @@ class Server(uvicorn.Server):
         begin_drain: Callable[[], None] | None = None,
         drain_seconds: Callable[[], float] = lambda: 0.0,
         handle_signals: bool = True,
-        deadlines: Deadlines = DEADLINES,
+        deadlines: Deadlines = _DEADLINES,
         connections: Connections | None = None,
         event: str = "listening",
         clock: Callable[[], float] = time.monotonic,
@@ -88,15 +88,34 @@ class Server(uvicorn.Server):
         Args:
             app: the ASGI application.
             max_frame_bytes: WebSocket messages over this are answered with close 1009.
-            begin_drain: called once, at the first signal: from now on sessions finish and newcomers are refused.
-            drain_seconds: how long that may take.
+            begin_drain: called once, at the first signal; makes sessions finish and refuses newcomers.
+            drain_seconds: returns how long that may take.
             handle_signals: listen to SIGINT and SIGTERM; one server of a process does.
-            deadlines: for slow and silent peers.
-            connections: counts them, and says which are too many; None: any number may be open.
-            event: what the log says, with host and port, when the server listens.
+            deadlines: of slow and silent peers.
+            connections: counts and limits them; None: any number may be open.
+            event: the log event, with host and port, when the server listens.
             clock: tells when signals come, in seconds.
         """
-        super().__init__(_configure(app, max_frame_bytes, deadlines, connections))
+        config = ConnectionConfig(
+            app,
+            deadlines,
+            connections,
+            http=HttpConnection,
+            ws=WebSocketConnection,
+            ws_per_message_deflate=False,  # speech does not compress, and a small frame could become a huge one
+            ws_max_size=max_frame_bytes,
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+            backlog=BACKLOG,
+            interface="asgi3",
+        )
+        super().__init__(config)
         self._begin_drain = begin_drain
         self._drain_seconds = drain_seconds
         self._handle_signals = handle_signals
@@ -146,7 +165,7 @@ class Server(uvicorn.Server):
             log.info(self._event, host=host, port=port)
 
     async def main_loop(self) -> None:
-        """Wait for the end, and keep the date of answers; uvicorn would look at the clock ten times a second."""
+        """Wait for the end, and keep the date of answers; uvicorn's own loop wakes ten times a second."""
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), _DATE_SECONDS)
@@ -161,7 +180,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Take signals through the event loop; uvicorn would raise them again at the end, and exit with failure."""
+        """Take signals through the event loop; uvicorn raises them again at the end, which exits with failure."""
         loop = asyncio.get_running_loop()
         signals = _SIGNALS if self._handle_signals else ()
         for sig in signals:
@@ -191,31 +210,6 @@ async def watch_loop_lag(metrics: Metrics) -> None:
         due = loop.time() + _LAG_SECONDS
         await asyncio.sleep(_LAG_SECONDS)
         metrics.event_loop_lag_seconds.observe(max(0.0, loop.time() - due))
-
-
-def _configure(
-    app: ASGIApp, max_frame_bytes: int, deadlines: Deadlines, connections: Connections | None
-) -> ConnectionConfig:
-    return ConnectionConfig(
-        app,
-        deadlines,
-        connections,
-        http=HttpConnection,
-        ws=WebSocketConnection,
-        ws_per_message_deflate=False,  # speech does not compress, and a small frame could become a huge one
-        ws_max_size=max_frame_bytes,
-        lifespan="off",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=True,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_STOP_SECONDS,
-        backlog=BACKLOG,
-        interface="asgi3",
-    )
 
 
 def _listen(family: socket.AddressFamily | int, address: tuple[object, ...], *, both: bool) -> socket.socket:

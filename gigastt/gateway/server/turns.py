@@ -3,9 +3,9 @@
     received ─┬─ nothing waits, and the pass has time left ─→ step, step, …
               └─ else ─→ backlog, reading paused ─→ the line ─→ one turn a time ─→ … ─→ reading resumed
 
-A parser that is fed a whole read at once (256 KiB may be 40,000 messages) keeps the loop from everybody else. Here it
-is fed in steps; after `TURN_SECONDS` of them the connection goes to the end of the line, and all connections together
-use at most about `PASS_SECONDS` of each pass of the loop. Memory is bounded: nothing is read while bytes wait.
+A whole read fed to a parser at once (256 KiB may be 40,000 messages) would block the loop. Here the parser is fed in
+steps; after `TURN_SECONDS` of them the connection goes to the end of the line, and all connections together use about
+`PASS_SECONDS` of each pass of the loop. Memory is bounded: nothing is read while bytes wait.
 
 There are two lines: of connections whose last turn was not enough, which have one turn in five, and of all others. So
 a request or a microphone does not wait behind the turns of a hundred connections that always have something to do.
@@ -67,7 +67,7 @@ class Rota:
             asyncio.get_running_loop().call_soon(self._pass)
 
     def _pass(self) -> None:
-        """Begin a new pass: whoever stands in line takes turns while there is time."""
+        """Begin a new pass: connections in line take their turns while there is time."""
         self._due = False
         self._spent = 0.0
         while self.has_time and len(self):
@@ -154,7 +154,7 @@ class Turns:
                 self._queue(left_over=True)
 
     def close(self) -> None:
-        """Drop what waits, read on, and take no more; lets go of the step, so that nothing refers in a circle."""
+        """Drop the waiting bytes, resume reading and take no more; forget the step, which refers back here."""
         self._closed = True
         self._step = None
         self._backlog = b""

@@ -25,7 +25,7 @@ _LONGEST_HEAD: Final = 14
 
 
 class FrameEdges:
-    """Where each frame ends, in bytes that come in pieces of any size."""
+    """The end of each frame, in bytes that come in pieces of any size."""
 
     __slots__ = ("_head", "_missing")
 
@@ -34,7 +34,7 @@ class FrameEdges:
         self._missing = 0
 
     def end(self, data: bytes, offset: int) -> int:
-        """Return the offset behind what belongs to the frame that begins or goes on at `offset`."""
+        """Return the offset behind the frame, or the part of it, that begins at `offset`."""
         if not self._missing:
             head = self._head + data[offset : offset + _LONGEST_HEAD]
             if (size := _frame_bytes(head)) is None:
@@ -61,10 +61,10 @@ def _frame_bytes(head: bytes) -> int | None:
 
 
 class FrameProtocol(ServerProtocol):
-    """The WebSocket protocol, refusing in JSON, and leaving it to its owner when to close.
+    """The WebSocket protocol, which refuses in JSON and lets the connection decide when to close.
 
-    between_frames: whether all bytes so far made whole frames; whoever feeds it sets that to False.
-    failure: what the peer is to be closed with; then nothing may be fed any more.
+    between_frames: whether all bytes so far made whole frames; the connection sets it to False when it feeds some.
+    failure: the close that the peer is owed; nothing may be fed after it.
     """
 
     between_frames = False
@@ -79,7 +79,7 @@ class FrameProtocol(ServerProtocol):
         self.close_rcvd = None  # a close frame may be what is broken
 
     def let_go(self) -> None:
-        """End the parser, which refers to this object; nothing may be fed any more."""
+        """End the parser, which refers to this object; nothing may be fed after it."""
         self.parser.close()
         self.parser_exc = self.handshake_exc = None
 

@@ -1,4 +1,4 @@
-"""Keepalive: pings that find out whether a WebSocket peer is there, and whether it reads."""
+"""Keepalive: pings that show whether a WebSocket peer is there, and whether it reads. Runs on the event loop."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Keepalive:
                                                         └──looked at, until patience ends──→ hung up
 
     Attributes:
-        reading: what is known of whether the peer reads.
+        reading: judges by its pongs whether the peer reads.
         received: bytes of the peer, in all.
         sent_any: something was sent to it since its last pong.
-        input_ended: it cannot answer any more; it is only found out whether it is there.
+        input_ended: it cannot answer any more; a ping only shows whether it is there.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -48,7 +48,7 @@ class Keepalive:
     _ping_due: float = 0.0
 
     def start_keepalive(self) -> None:
-        """Begin, at the upgrade: with a first ping soon, so that one who never reads is known soon."""
+        """Begin, at the upgrade; the first ping goes out soon, to find early a peer that never reads."""
         self._ping_due = self.loop.time()
         self._schedule(self.reading.seconds_to_look)
 
@@ -60,7 +60,7 @@ class Keepalive:
             self.ping_timer = None
 
     def handle_pong(self, event: Frame) -> None:
-        """Take the pong to the last ping; any other means nothing."""
+        """Take the pong to the last ping, and ignore any other."""
         if self.pending_ping_payload is not None and bytes(event.data) == self.pending_ping_payload:
             self.stop_keepalive()
             self._received_before, self.sent_any = self.received, False
@@ -100,7 +100,7 @@ class Keepalive:
                 self.transport.abort()
             case "silent":
                 self.transport.abort()
-            case "patient" if self._turns.waiting:  # a peer that is not read from is found gone by writing to it
+            case "patient" if self._turns.waiting:  # while nothing is read, only writing shows that the peer has gone
                 self._ping(payload)
             case "patient":
                 self._schedule(self.reading.seconds_to_look)
@@ -111,7 +111,7 @@ class Keepalive:
         self._schedule(self.reading.seconds_to_look)
 
     def _flush(self) -> None:
-        """Send what the protocol has to say, while that is possible."""
+        """Send the protocol's output, unless the transport is closing."""
         output = b"".join(self.conn.data_to_send())
         if output and not self.transport.is_closing():
             self.transport.write(output)

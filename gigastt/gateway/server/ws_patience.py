@@ -1,4 +1,4 @@
-"""Patience with a WebSocket peer: what it may send besides audio, and whether it reads what it is sent.
+"""Patience with a WebSocket peer: how fast it may send, and whether it reads.
 
 Cores without I/O: `now` is an argument, in seconds of the event loop's clock. One of each for a connection.
 """
@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from websockets.frames import CTRL_OPCODES, Frame, Opcode
 
-from gigastt.gateway.access.rate_limit import Rate, take_token
+from gigastt.gateway.rate import Rate, take_token
 from gigastt.gateway.server.deadlines import Deadlines
 
 MISSED_PINGS: Final = 2
@@ -33,9 +33,9 @@ Verdict: TypeAlias = Literal["patient", "silent", "unread"]
 
 
 class Allowance:
-    """What a peer may send: four token buckets that fill with time.
+    """How fast a peer may send: four token buckets.
 
-    Pings and texts beyond theirs are a reason to part; audio only has to wait, whatever it is cut into.
+    Too many pings or texts close the connection; audio only has to wait, whatever it is cut into.
     """
 
     __slots__ = ("_controls", "_frames", "_texts", "_tiny", "wait_until")
@@ -45,7 +45,7 @@ class Allowance:
         self.wait_until = 0.0  # when the next frame may be looked at
 
     def take(self, frame: Frame, now: float) -> bool:
-        """Count a frame; return whether the peer still is within bounds."""
+        """Count a frame; return whether the peer is still within bounds."""
         wait = 0.0
         if frame.opcode in CTRL_OPCODES:
             self._controls, wait = take_token(CONTROLS, self._controls, now)
@@ -64,8 +64,8 @@ class Reading:
     """Whether a peer reads, by the pongs it owes.
 
     A pong comes behind all that the peer had sent before it read the ping. So time counts only while its data arrives
-    and is not held back here; where it is held back, an amount of it counts. A peer of which nothing at all comes may
-    be a phone in a tunnel, and is waited for longer.
+    and is not held back here; besides, an amount of data counts. A peer that sends nothing at all may be a phone in a
+    tunnel, and is given longer.
     """
 
     __slots__ = ("_before", "_deadlines", "_held", "_held_since", "_looked_at", "_overdue", "_received", "_silent")
@@ -82,7 +82,7 @@ class Reading:
         return min(self._deadlines.pong, self._deadlines.ping) / LOOKS
 
     def pinged(self, received: int, now: float) -> None:
-        """A ping goes out, after `received` bytes of the peer, and none of those before is unanswered."""
+        """A ping goes out, after `received` bytes of the peer; all earlier pings are answered."""
         self._before = self._received = received
         self._looked_at = now
         self._overdue = self._silent = self._held = 0.0
@@ -101,7 +101,7 @@ class Reading:
             self._held_since = None
 
     def look(self, received: int, now: float, *, waiting: bool = False) -> Verdict:
-        """Judge the time since the last look: still there is no pong, and `received` bytes have come in all.
+        """Judge the time since the last look, with still no pong and `received` bytes in all.
 
         Args:
             waiting: some of them have not been taken yet.

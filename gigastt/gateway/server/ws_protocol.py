@@ -1,16 +1,16 @@
 """One WebSocket connection: its share of the loop, pings, bounds, refusals in JSON, and a close that arrives.
 
-Over uvicorn's protocol, which parses whatever has come in one go, drops a client's last messages when one after them is
-broken, and waits for ever for a peer that does not read. One object per connection, run by the loop's callbacks.
+uvicorn's protocol parses all that has arrived at once, drops a client's last messages when a broken one follows, and
+waits for ever for a peer that does not read. One object per connection, run by the loop's callbacks.
 
     bytes ─┬─ one whole binary frame, and a taker that accepts it ──────────────────────────→ taker(payload)
            └─ all else ─→ turns ─one frame a step→ websockets' parser ─→ queue ─→ task of the application ─→ receive()
 
-The short way does for a microphone's frames, hundreds a second, what the long one does at several times the cost.
+The short way carries a microphone's hundreds of frames a second at a fraction of the cost.
 
-A peer that breaks the rules, or shuts down its sending side, sends no more; but it may have words to come. An
-application with a taker is told so by a message with `INPUT_ENDED`, says what it has to say and closes; any other gets
-an ordinary disconnect, and the close frame goes out when it returns.
+When a peer breaks the rules or shuts down its sending side, its input has ended, but results may be on their way to it.
+An application with a taker gets a message with `INPUT_ENDED`, sends the rest and closes; any other gets an ordinary
+disconnect, and the close frame goes out when it returns.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
             self._turns.receive(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Keep the sending side of a peer that has shut down its own, as long as there may be something to tell it."""
+        """The peer has shut down its sending side: keep ours while results may be on their way to it."""
         if self.close_sent or not self.handshake_initiated:
             return False
         if not self.input_ended:
@@ -102,7 +102,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         return True
 
     def _taken(self, data: bytes) -> bool:
-        """Offer the taker what came if it is one whole binary message, and nothing before it is still on its way."""
+        """Offer `data` to the taker if it is one whole binary frame, and no earlier bytes wait."""
         if self._taker is None or not self.conn.between_frames or self.frames or not self.queue.empty():
             return False
         # final and binary, masked, with a length of 16 bits
@@ -111,9 +111,9 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         return self._taker(apply_mask(data[8:], data[4:8]))
 
     def _step(self, data: bytes, offset: int) -> int:
-        """Parse at most one frame, unless the application or the peer's rate has to be waited for."""
+        """Parse at most one frame; none while the application is behind or the peer over its rate."""
         if self._must_wait():
-            if self._waking is None:  # who exceeds his rate is not excused for being late
+            if self._waking is None:  # being over its rate does not excuse a peer's late pong
                 self.reading.hold(self.loop.time())
             return offset
         self.reading.release(self.loop.time())
@@ -125,7 +125,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         return end
 
     def _must_wait(self) -> bool:
-        if self.close_sent:  # only the peer's answer is of interest
+        if self.close_sent:  # only the peer's close frame is of interest
             return False
         if (
             not self.handshake_complete
@@ -165,7 +165,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         self._taker = taker
 
     def handle_events(self) -> None:
-        """Handle what has been parsed, up to the frame with which the peer goes too far."""
+        """Handle the parsed frames, up to the first that is over the peer's allowance."""
         for event in self.conn.events_received():
             if not isinstance(event, Frame):
                 self.handle_connect(cast(Request, event))
@@ -262,25 +262,23 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
             self._end()
 
     def _end(self) -> None:
-        """The application has returned: say what it has left unsaid, and hang up."""
+        """The application has returned: close as it and the peer have left the connection, and hang up."""
         if not self.writable.is_set():
             self.transport.abort()  # it has given the peer up
         elif not self.handshake_complete and not self.transport.is_closing():
             self.send_500_response()
             self.transport.close()
         elif self.input_ended and not self.close_sent and not self.transport.is_closing():
-            self._close(self._failure or Close(CloseCode.NORMAL_CLOSURE, ""))
+            close = self._failure or Close(CloseCode.NORMAL_CLOSURE, "")
+            self.conn.send_close(close.code, close.reason)
+            self.close_sent = True
+            self._flush()
+            self._await_end()
         elif self.close_timer is None:
             self.transport.close()
 
-    def _close(self, close: Close) -> None:
-        self.conn.send_close(close.code, close.reason)
-        self.close_sent = True
-        self._flush()
-        self._await_end()
-
     def _await_end(self) -> None:
-        """Our close frame is sent: read on until the peer hangs up, since closing with unread bytes would reset it."""
+        """Our close frame is sent: read on until the peer hangs up, since closing with unread bytes sends a reset."""
         self._stop_timers()
         if self.input_ended:
             self._turns.close()  # nobody can tell where its next frame begins
@@ -295,9 +293,9 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
             self._turns.wake()
 
     def _fail(self, close: Close) -> None:
-        """Take no more of a peer that broke a rule."""
+        """End the input of a peer that broke a rule."""
         if self.close_sent:
-            self._turns.close()  # what else comes is read and forgotten until the peer hangs up, or for `linger`
+            self._turns.close()  # further input is read and dropped until the peer hangs up, or for `linger`
         elif not self.input_ended:
             self._failure = close
             self.frames = []
@@ -306,12 +304,10 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
     def _end_input(self, code: int, reason: str = "") -> None:
         self.input_ended = True
         self.conn.parser_exc = None
-        self._tell_disconnected(int(code), reason, ended=True)
+        self._tell_disconnected(int(code), reason, **{INPUT_ENDED: int(code)})
 
-    def _tell_disconnected(self, code: int, reason: str = "", *, ended: bool = False) -> None:
-        message: dict[str, Any] = {"type": "websocket.disconnect", "code": code, "reason": reason}
-        if ended:
-            message[INPUT_ENDED] = code
+    def _tell_disconnected(self, code: int, reason: str = "", **extra: int) -> None:
+        message = {"type": "websocket.disconnect", "code": code, "reason": reason, **extra}
         self.queue.put_nowait(cast(ASGIReceiveEvent, message))
 
     def resume_writing(self) -> None:
@@ -325,7 +321,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         self._let_go()
 
     def _let_go(self) -> None:
-        """Refer to nothing that refers to this connection, so that it is freed at once and not by the collector."""
+        """Drop every reference that leads back here, so that the connection is freed without the collector."""
         self._stop_timers()
         self._turns.close()
         self._taker = None
@@ -342,7 +338,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
             self.close_timer = None
 
     def shutdown(self) -> None:
-        """The server stops without having drained this session: going away."""
+        """The server stops before this session has ended: close with 1001."""
         if not self.handshake_complete or self.close_sent:
             super().shutdown()
             return

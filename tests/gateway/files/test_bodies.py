@@ -15,7 +15,7 @@ from starlette.types import Message, Receive
 
 from gigastt.errors import CapacityTimeout, EmptyBody, InvalidAudio, RequestTimeout
 from gigastt.gateway.files.bodies import MOST_BYTES_WITHOUT_FILE, Bodies, most_files
-from gigastt.gateway.middleware import Exchange
+from gigastt.gateway.requests import Exchange
 from gigastt.gateway.server.caps import most_connections
 
 HOW = "Send the file itself as the body, for example: curl --data-binary @FILE"

@@ -1,0 +1,40 @@
+"""A token bucket, kept as one number: the time at which it will be full again.
+
+This is the "generic cell rate algorithm": taking a token moves that time on by the interval of one token, and is
+refused if it would then lie further ahead than a whole burst. Pure; `now` is in seconds of any steady clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Tokens: `per_minute` come back, `burst` fit."""
+
+    per_minute: int
+    burst: int
+
+    @property
+    def interval(self) -> float:
+        """Seconds in which one token comes back."""
+        return 60.0 / self.per_minute
+
+    @property
+    def span(self) -> float:
+        """Seconds in which an empty bucket fills."""
+        return self.interval * max(1, self.burst)
+
+
+def take_token(rate: Rate, full_at: float, now: float) -> tuple[float, float]:
+    """Take a token from a bucket.
+
+    Returns:
+        When the bucket will be full, and how long to wait first: 0 if the token was taken.
+    """
+    after = max(full_at, now) + rate.interval
+    wait = after - now - rate.span
+    return (full_at, wait) if wait > _TOLERANCE else (after, 0.0)

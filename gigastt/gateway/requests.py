@@ -1,0 +1,168 @@
+"""Requests: each has an id, is counted and logged, and whatever it raises becomes its answer, in JSON.
+
+Plain ASGI around all else, over HTTP and WebSocket alike, in the task of the request. Every answer carries the request
+id, `Vary: Origin` and the headers that the inside has added to its `Exchange`, also when the inside failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
+
+from gigastt.errors import RateLimited, RequestError, ShuttingDown
+from gigastt.gateway.metrics import KNOWN_METHODS, OTHER_METHOD, OTHER_PATH, Metrics
+from gigastt.gateway.responses import send_error
+from gigastt.log import bound_fields, get_logger
+
+log = get_logger(__name__)
+
+Routes = Mapping[str, tuple[str, ...]]  # a path and its methods
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_QUIET = ("/health", "/ready", "/metrics")
+_STARTS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
+_CLIENT_GONE = 499  # nginx's status for it; only in the metrics and the log
+
+
+class ClientGone(Exception):
+    """The client hung up before its answer; there is nobody to tell."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and what its answer must carry; in `scope["state"]["exchange"]`.
+
+    client: whose request it is, for shares of what all clients use: an address, with its API key where keys are asked.
+    """
+
+    request_id: str
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    subprotocol: str | None = None
+    client: Hashable = None
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    """Return the exchange that `RequestMiddleware` put into a scope."""
+    exchange: Exchange = scope["state"]["exchange"]
+    return exchange
+
+
+def allowed_methods(methods: tuple[str, ...]) -> str:
+    """Return the value of `Allow` for a route."""
+    return ", ".join((*methods, "OPTIONS"))
+
+
+class RequestMiddleware:
+    """Give a request its id, count it, log it, and turn whatever it raises into an answer."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, routes: Routes) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope).getlist("x-request-id"))
+        exchange = Exchange(request_id, [(b"x-request-id", request_id.encode("ascii")), (b"vary", b"Origin")])
+        scope.setdefault("state", {})["exchange"] = exchange
+        path = scope["path"] if scope["path"] in self._routes else OTHER_PATH
+        answer = _Answer(send, exchange, self._metrics, scope.get("method", "GET"), path, self._routes.get(path, ()))
+        with bound_fields(request_id=request_id):
+            try:
+                await self._app(scope, receive, answer.send)
+            except (ClientGone, WebSocketDisconnect):
+                answer.status = answer.status or _CLIENT_GONE
+            except asyncio.CancelledError:  # the server stops; its task ends here, as it was asked to
+                await answer.fail(scope, ShuttingDown())
+            except Exception as exc:  # the border of a request
+                if isinstance(exc, RateLimited):
+                    self._metrics.rate_limit_rejections.inc()
+                elif not isinstance(exc, RequestError):
+                    log.exception("request_failed", path=path)
+                await answer.fail(scope, exc)
+            finally:
+                answer.count()
+                event = log.debug if path in _QUIET else log.info
+                event("request", path=path, status=answer.status, seconds=round(answer.elapsed, 4))
+
+
+class _Answer:
+    """Pass an answer on with the headers of its exchange, remember how far it got, and count it once.
+
+    Args:
+        path: the route's, or `OTHER_PATH`.
+        allowed: the route's methods; one among them is served, and only what is served is timed.
+    """
+
+    def __init__(
+        self, send: Send, exchange: Exchange, metrics: Metrics, method: str, path: str, allowed: tuple[str, ...]
+    ) -> None:
+        self.status: int | None = None
+        self._send = send
+        self._exchange = exchange
+        self._metrics = metrics
+        self._served = method in allowed
+        known = method in KNOWN_METHODS and (self._served or method == "OPTIONS")
+        self._labels = (method if known else OTHER_METHOD, path)
+        self._began = time.perf_counter()
+        self._started = False
+        self._ended = False
+        self._counted = False
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the request began."""
+        return time.perf_counter() - self._began
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind in _STARTS:
+            self._started = True
+            self.status = message.get("status", 101)
+            message = {**message, "headers": [*message.get("headers", ()), *self._exchange.headers]}
+        if kind == "websocket.accept":
+            message["subprotocol"] = message.get("subprotocol") or self._exchange.subprotocol
+            self.count()  # the request is answered; the session that begins is not a slow request
+        elif kind == "websocket.close":
+            self._ended = True
+            self.status = self.status or 403
+        elif kind == "http.response.body":
+            self._ended = not message.get("more_body", False)
+        await self._send(message)
+
+    async def fail(self, scope: Scope, exc: Exception) -> None:
+        """Answer with an error if nothing has been sent yet; else only a WebSocket can still be told.
+
+        A stream of events has told its client by itself, and is ended here when the server stops.
+        """
+        if not self._started:
+            await send_error(scope, self.send, exc)
+        elif scope["type"] == "websocket" and not self._ended:
+            await self.send({"type": "websocket.close", "code": getattr(exc, "close_code", None) or 1011})
+        elif not self._ended and isinstance(exc, ShuttingDown):
+            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def count(self) -> None:
+        """Count the answer, once; refusals are not timed, because they say nothing about speed."""
+        if not self._counted:
+            self._counted = True
+            self._metrics.http_requests.labels(*self._labels, str(self.status or 500)).inc()
+            if self._served:
+                self._metrics.http_request_duration_seconds.labels(*self._labels).observe(self.elapsed)
+
+
+def _request_id(presented: list[str]) -> str:
+    """Return the client's id of a request if it is harmless, else a new one."""
+    if len(presented) == 1 and _REQUEST_ID.fullmatch(presented[0]):
+        return presented[0]
+    return secrets.token_hex(8)
