@@ -21,7 +21,8 @@ from gigastt.models.store import ModelFiles, resolve
 from gigastt.speech import recording as pump
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.tokens import SAMPLE_RATE, Samples, Word
+from gigastt.speech.tokens import SAMPLE_RATE, Samples
+from gigastt.transcript import Word
 
 MAX_SECONDS = 24 * 3600.0
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, NewType, TypeAlias, get_type_hints
 import msgpack
 
 from gigastt.errors import ProtocolViolation
+from gigastt.transcript import Word
 
 StreamId = NewType("StreamId", int)
 EndpointReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop"]
@@ -34,16 +35,6 @@ class StreamOptions:
     endpoint_silence_ms: int = 600
     partials: bool = True
     alone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class WireWord:
-    """A word; times in seconds from the client's first sample."""
-
-    text: str
-    start: float
-    end: float
-    confidence: float
 
 
 # -- to the worker
@@ -144,7 +135,7 @@ class Partial:
 
     stream: StreamId
     text: str
-    words: list[WireWord]
+    words: tuple[Word, ...]
     stable: int
     as_final: bool = False
 
@@ -158,7 +149,7 @@ class Final:
 
     stream: StreamId
     text: str
-    words: list[WireWord]
+    words: tuple[Word, ...]
     start: float
     end: float
     confidence: float
@@ -213,7 +204,7 @@ _TO_WORKER: tuple[type, ...] = (OpenStream, Audio, AttachAudio, Preview, Finish,
 _TO_GATEWAY: tuple[type, ...] = (Ready, Progress, Partial, Final, Failed, Closed, Stats)
 _CLASSES: dict[int, type] = dict(enumerate(_TO_WORKER + _TO_GATEWAY))
 _KINDS: dict[type, int] = {kind: number for number, kind in _CLASSES.items()}
-_NESTED: dict[str, type] = {"options": StreamOptions, "words": WireWord, "passes": PassRecord}
+_NESTED: dict[str, type] = {"options": StreamOptions, "words": Word, "passes": PassRecord}
 
 
 def encode_message(message: ToWorker | ToGateway) -> bytes:
@@ -266,10 +257,10 @@ def _build(cls: type, values: list[Any]) -> Any:
         raise ProtocolViolation(f"Expected {len(hints)} fields in {cls.__name__}.")
     for index, (name, accepted) in enumerate(hints.items()):
         value = values[index]
-        if name in _NESTED and accepted is list:
+        if name in _NESTED and accepted in (list, tuple):
             if not isinstance(value, list):
                 raise ProtocolViolation(f"Expected a list in {cls.__name__}.{name}.")
-            values[index] = [_build(_NESTED[name], item) for item in value]
+            values[index] = accepted(_build(_NESTED[name], item) for item in value)
         elif name in _NESTED:
             values[index] = _build(_NESTED[name], value)
         elif not isinstance(value, accepted) or isinstance(value, bool) is not (accepted is bool):

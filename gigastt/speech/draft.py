@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gigastt.speech.tokens import SUBSAMPLING, WORD_START, Hypothesis, SearchState, Token, Word, group_words
+from gigastt.speech.tokens import SUBSAMPLING, WORD_START, Hypothesis, SearchState, Token, group_words
+from gigastt.transcript import Word
 
 SETTLED_FRAMES = 80  # a word that ends so long before the audio does may become stable
 AGREEMENT_FRAMES = 60  # passes must agree on it while so much audio was added

@@ -19,16 +19,8 @@ from gigastt.speech.commit import Commit, ResumeState
 from gigastt.speech.draft import Draft, PartialResult, is_credible
 from gigastt.speech.feature_buffer import put_in_room
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
-from gigastt.speech.tokens import (
-    FRAME_SAMPLES,
-    SAMPLE_RATE,
-    Hypothesis,
-    Samples,
-    Window,
-    Word,
-    begin_at,
-    words_within,
-)
+from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window, begin_at, words_within
+from gigastt.transcript import Word
 
 PARTIAL_FRAMES = 480  # a partial pass sees about so much, unless it is the speculative final,
 LONGEST_PARTIAL_FRAMES = 800  # and at most so much: passes may be so far apart that new audio alone is longer

@@ -12,7 +12,8 @@ from gigastt.errors import InferenceError
 from gigastt.ipc.messages import Partial
 from gigastt.log import get_logger
 from gigastt.speech.recognizer import Transcriber
-from gigastt.speech.tokens import Window, Word
+from gigastt.speech.tokens import Window
+from gigastt.transcript import Word
 from gigastt.workers.results import preview_message
 from gigastt.workers.streams import LiveTrack
 

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gigastt.ipc.messages import Final, Partial, WireWord
+from gigastt.ipc.messages import Final, Partial
 from gigastt.speech.draft import PartialResult
 from gigastt.speech.stream import FinalResult
-from gigastt.speech.tokens import Word
+from gigastt.transcript import Word
 from gigastt.workers.streams import Track
 
 
 def partial_message(track: Track, result: PartialResult) -> Partial:
     """Return the message of a partial."""
-    return Partial(track.id, result.text, _wire(result.words), result.stable)
+    return Partial(track.id, result.text, result.words, result.stable)
 
 
 def preview_message(track: Track, words: Sequence[Word]) -> Partial:
     """Return the message of a final that is none yet."""
-    return Partial(track.id, " ".join(word.text for word in words), _wire(words), 0, as_final=True)
+    return Partial(track.id, " ".join(word.text for word in words), tuple(words), 0, as_final=True)
 
 
 def final_message(track: Track, result: FinalResult) -> Final:
@@ -29,7 +29,7 @@ def final_message(track: Track, result: FinalResult) -> Final:
     return Final(
         track.id,
         result.text,
-        _wire(result.words),
+        result.words,
         result.start,
         result.end,
         result.confidence,
@@ -38,7 +38,3 @@ def final_message(track: Track, result: FinalResult) -> Final:
         committed=track.told_committed,
         resume=result.commit.resume,
     )
-
-
-def _wire(words: Sequence[Word]) -> list[WireWord]:
-    return [WireWord(word.text, word.start, word.end, word.confidence) for word in words]

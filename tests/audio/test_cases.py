@@ -12,8 +12,8 @@ from gigastt.audio.decode import decode
 from gigastt.audio.timeline import Hole
 from gigastt.cli.main import run
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.tokens import Word
 from gigastt.transcribe import Recording, load_recognizer
+from gigastt.transcript import Word
 from tests.clips import normalise
 from tests.shared import require_shared
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from gigastt.cli.output import OutputForm, write_transcript
-from gigastt.speech.tokens import Word
 from gigastt.transcribe import Segment
+from gigastt.transcript import Word
 
 HELLO = Segment("Привет, мир.", (Word("Привет,", 0.32, 0.71, 0.97), Word("мир.", 0.8, 1.1, 0.5)), 0.32, 1.1, 0.735)
 BYE = Segment("Пока.", (Word("Пока.", 2.0, 2.4, 0.9),), 2.0, 2.4, 0.9)

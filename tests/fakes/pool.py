@@ -17,7 +17,7 @@ from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission
 from gigastt.gateway.pool.events import Event, FinalEvent, HoleEvent
-from gigastt.ipc.messages import WireWord
+from gigastt.transcript import Word
 
 if TYPE_CHECKING:
     from gigastt.gateway.files.decoder import DecodedFile, Decoder
@@ -119,8 +119,8 @@ class FakeDecoder:
 
 def final(text: str, seq: int = 0, reason: Any = "silence", start: float = 0.0) -> FinalEvent:
     """A final whose words last 0.4 s each."""
-    words = [WireWord(word, start + 0.4 * i, start + 0.4 * i + 0.4, 0.9) for i, word in enumerate(text.split())]
-    return FinalEvent(0, seq, text, words, start, start + 0.4 * len(words), 0.9, reason)
+    words = [Word(word, start + 0.4 * i, start + 0.4 * i + 0.4, 0.9) for i, word in enumerate(text.split())]
+    return FinalEvent(0, seq, text, tuple(words), start, start + 0.4 * len(words), 0.9, reason)
 
 
 class FakeTranscriber:

@@ -30,8 +30,8 @@ from gigastt.ipc.messages import (
     StreamId,
     ToGateway,
     ToWorker,
-    WireWord,
 )
+from gigastt.transcript import Word
 
 BLOCK = 640
 BLOCK_SECONDS = BLOCK / 16_000
@@ -69,7 +69,7 @@ class _Stream:
     poison: int | None
     buffer: bytes = b""
     position: int = 0  # of the next block
-    words: list[WireWord] = field(default_factory=list)
+    words: list[Word] = field(default_factory=list)
     committed: int = 0
 
     def push(self, pcm: bytes) -> list[ToGateway]:
@@ -82,7 +82,7 @@ class _Stream:
         self.buffer = self.buffer[whole * 2 * BLOCK :]
         if self.words and self.partials and whole:
             text = " ".join(word.text for word in self.words)
-            out.append(Partial(self.id, text, list(self.words), max(0, len(self.words) - 1)))
+            out.append(Partial(self.id, text, tuple(self.words), max(0, len(self.words) - 1)))
         if whole:
             resume = b"s" if self.committed > self.start else b""
             out.append(Progress(self.id, self.position, self.committed, resume))
@@ -90,7 +90,7 @@ class _Stream:
 
     def preview(self) -> Partial:
         text = " ".join(word.text for word in self.words)
-        return Partial(self.id, text, list(self.words), 0, as_final=True)
+        return Partial(self.id, text, tuple(self.words), 0, as_final=True)
 
     def finish(self) -> list[ToGateway]:
         self.position += len(self.buffer) // 2
@@ -107,7 +107,7 @@ class _Stream:
         seconds = self.position / 16_000
         self.position += BLOCK
         if value:
-            self.words.append(WireWord(f"w{value}", seconds, seconds + BLOCK_SECONDS, 1.0))
+            self.words.append(Word(f"w{value}", seconds, seconds + BLOCK_SECONDS, 1.0))
         else:
             self.committed = self.position
             if self.words:
@@ -120,7 +120,16 @@ class _Stream:
         start = words[0].start if words else end
         text = " ".join(word.text for word in words)
         return Final(
-            self.id, text, words, start, end, 1.0, reason, max(self.position, self.committed), self.committed, b"s"
+            self.id,
+            text,
+            tuple(words),
+            start,
+            end,
+            1.0,
+            reason,
+            max(self.position, self.committed),
+            self.committed,
+            b"s",
         )
 
 

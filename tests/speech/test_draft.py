@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.speech.draft import Draft, PartialResult, is_credible
-from gigastt.speech.tokens import Hypothesis, SearchState, Token, Word
+from gigastt.speech.tokens import Hypothesis, SearchState, Token
+from gigastt.transcript import Word
 
 
 def state(number: int) -> SearchState:

@@ -19,7 +19,8 @@ from gigastt.speech.analysis import BLOCK_SAMPLES
 from gigastt.speech.commit import Commit
 from gigastt.speech.segmenter import ROOM_BLOCKS
 from gigastt.speech.stream import FinalResult, Stream, StreamSettings
-from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window, Word
+from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window
+from gigastt.transcript import Word
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 MUMBLED = range(1_000, 1_700)  # feature frames of the client's audio in which the fake recogniser hears no word

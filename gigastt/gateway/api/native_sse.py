@@ -87,7 +87,7 @@ class TranscriptStream:
             return
         if stop is None:
             end = recognition.duration
-            stop = FinalEvent(0, 0, "", [], round(end, 2), round(end, 2), 0.0, "stop")
+            stop = FinalEvent(0, 0, "", (), round(end, 2), round(end, 2), 0.0, "stop")
         yield encode_block({**event_fields(stop, recognition.duration), "last": True})
 
 

@@ -276,7 +276,7 @@ class LiveConnection:
     async def _flush(self) -> None:
         if self._session is None or self._intake is None:
             for channel in range(self._protocol.options.channels):
-                await self._tell(FinalEvent(channel, self._next_seq, "", [], 0.0, 0.0, 0.0, "flush"))
+                await self._tell(FinalEvent(channel, self._next_seq, "", (), 0.0, 0.0, 0.0, "flush"))
             return
         await self._intake.flush()
         self._session.flush()
@@ -285,7 +285,7 @@ class LiveConnection:
         self._close_code = effect.close_code
         if self._session is None or self._intake is None:
             # Without audio there is nothing to ask a worker, and nothing to wait for.
-            await self._tell(FinalEvent(0, self._next_seq, "", [], 0.0, 0.0, 0.0, effect.reason))
+            await self._tell(FinalEvent(0, self._next_seq, "", (), 0.0, 0.0, 0.0, effect.reason))
             self._over = True
             await self._close(effect.close_code, effect.reason)
             return

@@ -23,7 +23,7 @@ from gigastt.gateway.pool.events import (
     SegmentFailedEvent,
     WindowFailedEvent,
 )
-from gigastt.ipc.messages import WireWord
+from gigastt.transcript import Word
 
 LAG_WORTH_TELLING_SECONDS = 1.0
 _TEXTS = {
@@ -34,7 +34,7 @@ _TEXTS = {
 }
 
 
-def word_fields(word: WireWord) -> dict[str, Any]:
+def word_fields(word: Word) -> dict[str, Any]:
     """Return a word."""
     return {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
 

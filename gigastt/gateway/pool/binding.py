@@ -284,5 +284,5 @@ class Track:
         """A worker closed the stream without its last final: declare the rest and end it here."""
         self.done = True
         start, end = self.committed / SAMPLE_RATE, self.source.end / SAMPLE_RATE
-        last = Final(stream, "", [], end, end, 0.0, "stop", self.source.end, self.source.end, b"")
+        last = Final(stream, "", (), end, end, 0.0, "stop", self.source.end, self.source.end, b"")
         return [Failed(stream, "internal", start, end), last]

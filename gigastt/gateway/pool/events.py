@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gigastt.ipc.messages import WireWord
+from gigastt.transcript import Word
 
 FinalReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop", "shutdown", "timeout", "error"]
 EndReason: TypeAlias = Literal["stop", "shutdown", "timeout", "error"]
@@ -24,7 +24,7 @@ class PartialEvent:
 
     channel: int
     text: str
-    words: list[WireWord]
+    words: tuple[Word, ...]
     stable: int
     as_final: bool = False
 
@@ -36,7 +36,7 @@ class FinalEvent:
     channel: int
     seq: int
     text: str
-    words: list[WireWord]
+    words: tuple[Word, ...]
     start: float
     end: float
     confidence: float

@@ -10,17 +10,18 @@ from hypothesis import strategies as st
 
 from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, SegmentFailedEvent, WindowFailedEvent
 from gigastt.gateway.pool.ordering import HOLD_SECONDS, Sequencer
-from gigastt.ipc.messages import Final, Partial, StreamId, WireWord
+from gigastt.ipc.messages import Final, Partial, StreamId
+from gigastt.transcript import Word
 
 STREAM = StreamId(1)
 
 
 def partial(text: str, end: float = 1.0) -> Partial:
-    return Partial(STREAM, text, [WireWord(word, end - 0.5, end, 1.0) for word in text.split()], 0)
+    return Partial(STREAM, text, tuple(Word(word, end - 0.5, end, 1.0) for word in text.split()), 0)
 
 
 def final(text: str, end: float = 1.0, reason: Any = "silence") -> Final:
-    words = [WireWord(word, end - 0.5, end, 1.0) for word in text.split()]
+    words = tuple(Word(word, end - 0.5, end, 1.0) for word in text.split())
     return Final(STREAM, text, words, end - 0.5, end, 1.0, reason, int(end * 16_000), int(end * 16_000), b"")
 
 
