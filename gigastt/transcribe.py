@@ -7,22 +7,21 @@ the segmenter and the recogniser; it knows nothing of the command line or of how
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from gigastt.audio.decode import decode
-from gigastt.audio.timeline import Hole, add_hole
+from gigastt.audio.timeline import add_hole
 from gigastt.config import Precision
-from gigastt.errors import InferenceError
 from gigastt.models.prepacked import plan_load
 from gigastt.models.store import ModelFiles, resolve
 from gigastt.speech import recording as pump
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.tokens import SAMPLE_RATE, Samples
-from gigastt.transcript import Word
+from gigastt.transcript import Gap, Word
 
 MAX_SECONDS = 24 * 3600.0
 
@@ -38,15 +37,6 @@ class Segment:
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A span without words: `code` says why, as in the server's `failed`; seconds from the file's first sample."""
-
-    code: str
-    start: float
-    end: float
-
-
 @dataclass(slots=True)
 class Recording:
     """One open file on its way through the recogniser.
@@ -60,8 +50,8 @@ class Recording:
     recognizer: pump.Recognizes
     on_progress: Callable[[float], None] = lambda seconds: None
     seconds: float = field(default=0.0, init=False)
-    holes: list[Hole] = field(default_factory=list, init=False)
-    failed: list[pump.FailedSpan] = field(default_factory=list, init=False)
+    holes: list[Gap] = field(default_factory=list, init=False)
+    failed: list[Gap] = field(default_factory=list, init=False)
 
     def segments(self) -> Iterator[Segment]:
         """Decode and transcribe; yield each segment as soon as it is known.
@@ -78,9 +68,8 @@ class Recording:
     @property
     def gaps(self) -> list[Gap]:
         """Spans without words so far, in order of time."""
-        holes = [Gap(f"audio_{hole.reason}", round(hole.start, 3), round(hole.end, 3)) for hole in self.holes]
-        failed = [Gap(InferenceError.code, span.start, span.end) for span in self.failed]
-        return sorted(holes + failed, key=lambda gap: gap.start)
+        holes = [replace(hole, start=round(hole.start, 3), end=round(hole.end, 3)) for hole in self.holes]
+        return sorted(holes + self.failed, key=lambda gap: gap.start)
 
     def _count(self, chunks: Iterable[Samples]) -> Iterator[Samples]:
         samples = 0

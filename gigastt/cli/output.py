@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TextIO, TypeAlias
 
 from gigastt.captions import VTT_HEADER, format_cue, make_cues
-from gigastt.transcribe import Gap, Segment
-from gigastt.transcript import Word
+from gigastt.transcribe import Segment
+from gigastt.transcript import Gap, Word
 
 OutputForm: TypeAlias = Literal["text", "json", "srt", "vtt"]
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, NewType, TypeAlias, get_type_hints
 import msgpack
 
 from gigastt.errors import ProtocolViolation
-from gigastt.transcript import Word
+from gigastt.transcript import Gap, Word
 
 StreamId = NewType("StreamId", int)
 EndpointReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop"]
@@ -161,12 +161,10 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """One window failed (`inference_error`): its span, in seconds, has no words; the stream goes on."""
+    """A span has no words; the stream goes on."""
 
     stream: StreamId
-    code: str
-    start: float
-    end: float
+    gap: Gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +202,7 @@ _TO_WORKER: tuple[type, ...] = (OpenStream, Audio, AttachAudio, Preview, Finish,
 _TO_GATEWAY: tuple[type, ...] = (Ready, Progress, Partial, Final, Failed, Closed, Stats)
 _CLASSES: dict[int, type] = dict(enumerate(_TO_WORKER + _TO_GATEWAY))
 _KINDS: dict[type, int] = {kind: number for number, kind in _CLASSES.items()}
-_NESTED: dict[str, type] = {"options": StreamOptions, "words": Word, "passes": PassRecord}
+_NESTED: dict[str, type] = {"options": StreamOptions, "words": Word, "gap": Gap, "passes": PassRecord}
 
 
 def encode_message(message: ToWorker | ToGateway) -> bytes:

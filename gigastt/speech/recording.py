@@ -6,23 +6,15 @@ Runs on the caller's thread (`gigastt transcribe`). Knows nothing of files, sess
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 from gigastt.errors import InferenceError
 from gigastt.speech.activity import ActivityDetector, ActivityModel
 from gigastt.speech.stream import FinalResult, Stream, StreamSettings
 from gigastt.speech.tokens import Hypothesis, Samples, Window
+from gigastt.transcript import Gap
 
 PIECE_SAMPLES = 160_000  # 10 s: what is taken in before the utterances it completes are transcribed
-
-
-@dataclass(frozen=True, slots=True)
-class FailedSpan:
-    """A span that the recogniser refused and that has no words; seconds from the first sample."""
-
-    start: float
-    end: float
 
 
 class Recognizes(Protocol):
@@ -35,7 +27,7 @@ def transcribe(
     recognizer: Recognizes,
     chunks: Iterable[Samples],
     settings: StreamSettings | None = None,
-    on_failure: Callable[[FailedSpan], None] = lambda span: None,
+    on_failure: Callable[[Gap], None] = lambda gap: None,
 ) -> Iterator[FinalResult]:
     """Transcribe a recording and yield every utterance's final, in order.
 
@@ -58,7 +50,7 @@ def transcribe(
     yield from _finals(recognizer, stream, on_failure)
 
 
-def _finals(recognizer: Recognizes, stream: Stream, on_failure: Callable[[FailedSpan], None]) -> Iterator[FinalResult]:
+def _finals(recognizer: Recognizes, stream: Stream, on_failure: Callable[[Gap], None]) -> Iterator[FinalResult]:
     while (utterance := stream.next_final()) is not None:
         hypothesis = utterance.hypothesis
         if hypothesis is None:
@@ -66,7 +58,13 @@ def _finals(recognizer: Recognizes, stream: Stream, on_failure: Callable[[Failed
                 hypothesis = recognizer.transcribe(utterance.window)
             except InferenceError:
                 if not utterance.is_checkpoint:
-                    on_failure(FailedSpan(stream.seconds(utterance.first_frame), stream.seconds(utterance.last_frame)))
+                    on_failure(
+                        Gap(
+                            "inference_error",
+                            stream.seconds(utterance.first_frame),
+                            stream.seconds(utterance.last_frame),
+                        )
+                    )
         final = stream.accept_final(utterance, hypothesis)
         if final is not None:
             yield final

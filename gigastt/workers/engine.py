@@ -33,6 +33,7 @@ from gigastt.log import get_logger
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.stream import Stream, StreamSettings
 from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window
+from gigastt.transcript import Gap
 from gigastt.workers.previews import run_preview
 from gigastt.workers.results import final_message, partial_message
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
@@ -196,7 +197,7 @@ class Engine:
     def _refuse(self, stream: StreamId, start: int, cause: Exception) -> None:
         log.error("stream_refused", stream=stream, cause=repr(cause))
         seconds = start / SAMPLE_RATE
-        self._outbox += [Failed(stream, "internal", seconds, seconds), Closed(stream)]
+        self._outbox += [Failed(stream, Gap("inference_error", seconds, seconds)), Closed(stream)]
 
     def _forget(self, stream: StreamId) -> None:
         self._live.pop(stream, None)
@@ -330,7 +331,7 @@ class Engine:
             log.warning("final_failed", stream=track.id, cause=str(exc))
             if not utterance.is_checkpoint:
                 begin, end = map(track.stream.seconds, (utterance.first_frame, utterance.last_frame))
-                self._outbox.append(Failed(track.id, exc.code, begin, end))
+                self._outbox.append(Failed(track.id, Gap("inference_error", begin, end)))
         self._accept(track, hypothesis)
 
     def _accept(self, track: Track, hypothesis: Hypothesis | None) -> None:

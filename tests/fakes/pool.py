@@ -16,8 +16,8 @@ from gigastt.config import Limits, Settings
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission
-from gigastt.gateway.pool.events import Event, FinalEvent, HoleEvent
-from gigastt.transcript import Word
+from gigastt.gateway.pool.events import Event, FinalEvent
+from gigastt.transcript import Gap, Word
 
 if TYPE_CHECKING:
     from gigastt.gateway.files.decoder import DecodedFile, Decoder
@@ -83,7 +83,7 @@ class FakeFile:
 
     samples: int
     freed: bool = False
-    holes: tuple[HoleEvent, ...] = ()
+    holes: tuple[Gap, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -100,7 +100,7 @@ class FakeDecoder:
         self.files: list[FakeFile] = []
         self.bodies: list[bytes] = []
         self.error: Exception | None = None
-        self.holes: tuple[HoleEvent, ...] = ()
+        self.holes: tuple[Gap, ...] = ()
         self.gate = asyncio.Event()  # to be cleared by a test in which decoding takes time
         self.gate.set()
 

@@ -19,9 +19,10 @@ from gigastt.audio.shared import SharedSegment
 from gigastt.config import Settings
 from gigastt.errors import CapacityTimeout, WorkerBootFailed
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.events import FinalEvent, PartialEvent, SegmentFailedEvent
+from gigastt.gateway.pool.events import FinalEvent, PartialEvent
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.pool.session import Session, SessionOptions, transcribe_segment
+from gigastt.transcript import Gap
 from tests.fakes.scripted import POISON, speech, transcript
 from tests.fakes.scripted_worker import COMPUTE, HANG_UP, RUBBISH, SLEEP, SPIN, WAIT
 from tests.waiting import wait_until
@@ -228,7 +229,7 @@ async def test_closing_leaves_no_process_and_no_descriptor() -> None:
             session = Session(pool, SessionOptions())
             await session.send(0, speech([1]).tobytes())
             async for event in session.events():
-                assert isinstance(event, PartialEvent | SegmentFailedEvent)
+                assert isinstance(event, PartialEvent | Gap)
                 break
             session.cancel()
 

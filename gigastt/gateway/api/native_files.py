@@ -26,9 +26,10 @@ from gigastt.gateway.api.wire import gap_fields, word_fields
 from gigastt.gateway.files.bodies import Bodies, Upload
 from gigastt.gateway.files.shares import Patience, Room, Slots
 from gigastt.gateway.middleware import ClientGone
-from gigastt.gateway.pool.events import Event, FinalEvent, HoleEvent, SegmentFailedEvent, WindowFailedEvent
+from gigastt.gateway.pool.events import Event, FinalEvent
 from gigastt.gateway.responses import JSONResponse
 from gigastt.log import get_logger
+from gigastt.transcript import Gap
 
 if TYPE_CHECKING:
     from gigastt.gateway.context import AppContext
@@ -138,7 +139,7 @@ class Transcript:
         """Take the next event; only finals and declared gaps leave a trace."""
         if isinstance(event, FinalEvent) and event.text:
             self._finals.append(event)
-        elif isinstance(event, WindowFailedEvent | SegmentFailedEvent | HoleEvent):
+        elif isinstance(event, Gap):
             self._gaps.append(gap_fields(event))
 
     def fields(self, duration: float) -> dict[str, Any]:
@@ -154,7 +155,7 @@ class Transcript:
         return fields
 
 
-async def _tell_first(holes: Sequence[HoleEvent], events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+async def _tell_first(holes: Sequence[Gap], events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
     """Yield what is known of a file beforehand, then what comes out of it."""
     for hole in holes:
         yield hole

@@ -17,16 +17,12 @@ from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
 from gigastt.gateway.api.configure import CHANNELS, DEFAULT_RATE, PROTOCOL_VERSION
 from gigastt.gateway.pool.events import (
     FinalEvent,
-    GapEvent,
-    HoleEvent,
     PartialEvent,
-    SegmentFailedEvent,
-    WindowFailedEvent,
 )
-from gigastt.transcript import Word
+from gigastt.transcript import Gap, GapCode, Word
 
 LAG_WORTH_TELLING_SECONDS = 1.0
-_TEXTS = {
+_TEXTS: dict[GapCode, str] = {
     "inference_error": "This part of the audio could not be recognised.",
     "segment_failed": "This part of the audio was skipped.",
     "audio_damaged": "This part of the file is damaged.",
@@ -57,22 +53,14 @@ def final_fields(event: FinalEvent) -> dict[str, Any]:
     }
 
 
-def gap_fields(event: GapEvent) -> dict[str, Any]:
+def gap_fields(gap: Gap) -> dict[str, Any]:
     """Return a span of audio without words."""
-    match event:
-        case HoleEvent():
-            code: str = event.code
-        case WindowFailedEvent():
-            code = "inference_error"
-        case SegmentFailedEvent():
-            code = "segment_failed"
-    return {"code": code, "start": event.start, "end": event.end}
+    return {"code": gap.code, "start": gap.start, "end": gap.end}
 
 
-def gap_error_fields(event: GapEvent) -> dict[str, Any]:
+def gap_error_fields(gap: Gap) -> dict[str, Any]:
     """Return the error that declares such a span."""
-    gap = gap_fields(event)
-    return {"type": "error", "message": _TEXTS[gap["code"]], **gap}
+    return {"type": "error", "message": _TEXTS[gap.code], **gap_fields(gap)}
 
 
 def _transcript(kind: str, event: PartialEvent | FinalEvent) -> dict[str, Any]:
@@ -131,9 +119,9 @@ def final(event: FinalEvent, *, channels: int) -> str:
     return _encode(_with_channel(final_fields(event), event.channel, channels))
 
 
-def failure(event: GapEvent, *, channels: int) -> str:
+def failure(gap: Gap, *, channels: int) -> str:
     """Return the error message of a span of audio without words."""
-    return _encode(_with_channel(gap_error_fields(event), event.channel, channels))
+    return _encode(_with_channel(gap_error_fields(gap), gap.channel, channels))
 
 
 def _with_channel(fields: dict[str, Any], channel: int, channels: int) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from gigastt.ipc.messages import (
     StreamOptions,
     ToWorker,
 )
+from gigastt.transcript import Gap
 
 TrackMessage: TypeAlias = Progress | Partial | Final | Failed | Closed
 
@@ -285,4 +286,4 @@ class Track:
         self.done = True
         start, end = self.committed / SAMPLE_RATE, self.source.end / SAMPLE_RATE
         last = Final(stream, "", (), end, end, 0.0, "stop", self.source.end, self.source.end, b"")
-        return [Failed(stream, "internal", start, end), last]
+        return [Failed(stream, Gap("inference_error", start, end)), last]

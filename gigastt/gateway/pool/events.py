@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gigastt.transcript import Word
+from gigastt.transcript import Gap, Word
 
 FinalReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop", "shutdown", "timeout", "error"]
 EndReason: TypeAlias = Literal["stop", "shutdown", "timeout", "error"]
@@ -50,33 +50,4 @@ class ProgressEvent:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class WindowFailedEvent:
-    """One pass failed (`inference_error`): this span has no words, and the session goes on."""
-
-    channel: int
-    start: float
-    end: float
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentFailedEvent:
-    """A span that killed two workers was skipped (`segment_failed`), and the session goes on."""
-
-    channel: int
-    start: float
-    end: float
-
-
-@dataclass(frozen=True, slots=True)
-class HoleEvent:
-    """A span in which an uploaded file has no audio: its packets are damaged, or there are none."""
-
-    code: Literal["audio_damaged", "audio_missing"]
-    start: float
-    end: float
-    channel: int = 0
-
-
-GapEvent: TypeAlias = WindowFailedEvent | SegmentFailedEvent | HoleEvent
-Event: TypeAlias = PartialEvent | FinalEvent | ProgressEvent | GapEvent
+Event: TypeAlias = PartialEvent | FinalEvent | ProgressEvent | Gap

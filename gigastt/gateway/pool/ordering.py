@@ -23,10 +23,9 @@ from gigastt.gateway.pool.events import (
     FinalEvent,
     FinalReason,
     PartialEvent,
-    SegmentFailedEvent,
-    WindowFailedEvent,
 )
 from gigastt.ipc.messages import Final, Partial
+from gigastt.transcript import Gap
 
 HOLD_SECONDS = 1.0
 
@@ -37,7 +36,7 @@ class _HeldFinal:
     until: float
 
 
-_Entry: TypeAlias = _HeldFinal | PartialEvent | WindowFailedEvent | SegmentFailedEvent
+_Entry: TypeAlias = _HeldFinal | PartialEvent | Gap
 
 
 @dataclass(slots=True)
@@ -94,11 +93,11 @@ class Sequencer:
         lane = self._lanes[channel]
         lane.decided = max(lane.decided, samples / SAMPLE_RATE)
 
-    def failed(self, event: WindowFailedEvent | SegmentFailedEvent) -> None:
+    def failed(self, gap: Gap) -> None:
         """Take a span without words; a skipped one also takes the place of the final its partial announced."""
-        lane = self._lanes[event.channel]
-        lane.entries.append(event)
-        if isinstance(event, SegmentFailedEvent):
+        lane = self._lanes[gap.channel]
+        lane.entries.append(gap)
+        if gap.code == "segment_failed":
             lane.announced = False
 
     @property

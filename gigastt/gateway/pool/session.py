@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gigastt.audio.pcm import SAMPLE_RATE
@@ -22,13 +22,12 @@ from gigastt.gateway.pool.events import (
     FinalEvent,
     PartialEvent,
     ProgressEvent,
-    SegmentFailedEvent,
-    WindowFailedEvent,
 )
 from gigastt.gateway.pool.latency import Stopwatch
 from gigastt.gateway.pool.ordering import Sequencer
 from gigastt.gateway.pool.sources import FileSource, LiveSource
 from gigastt.ipc.messages import Closed, Failed, Final, Partial, Progress, StreamOptions
+from gigastt.transcript import Gap
 
 
 class TrackCarrier(Protocol):
@@ -183,19 +182,19 @@ class Session:
                 if self._is_file:
                     self._put(ProgressEvent(news.committed / SAMPLE_RATE))
             case Failed():
-                self._fail(WindowFailedEvent(channel, news.start, news.end))
+                self._fail(replace(news.gap, channel=channel))
             case Span():
-                self._fail(SegmentFailedEvent(channel, news.start / SAMPLE_RATE, news.end / SAMPLE_RATE))
+                self._fail(Gap("segment_failed", news.start / SAMPLE_RATE, news.end / SAMPLE_RATE, channel))
             case Closed():
                 pass
         self._room.set()
         if self._sequencer.waits or not isinstance(news, Progress):
             self._release()
 
-    def _fail(self, event: WindowFailedEvent | SegmentFailedEvent) -> None:
+    def _fail(self, gap: Gap) -> None:
         """Declare a span without words, and count it as lost: the two always agree."""
-        self._sequencer.failed(event)
-        self._pool.metrics.audio_samples_lost.inc(round((event.end - event.start) * SAMPLE_RATE))
+        self._sequencer.failed(gap)
+        self._pool.metrics.audio_samples_lost.inc(round((gap.end - gap.start) * SAMPLE_RATE))
 
     def _release(self) -> None:
         now = self._clock()

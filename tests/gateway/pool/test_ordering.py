@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, SegmentFailedEvent, WindowFailedEvent
+from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent
 from gigastt.gateway.pool.ordering import HOLD_SECONDS, Sequencer
 from gigastt.ipc.messages import Final, Partial, StreamId
-from gigastt.transcript import Word
+from gigastt.transcript import Gap, Word
 
 STREAM = StreamId(1)
 
@@ -59,7 +59,7 @@ def test_there_is_exactly_one_last_final(text: str, announced: bool) -> None:
 def test_a_skipped_span_takes_the_place_of_the_final_a_partial_announced() -> None:
     sequencer = Sequencer(1)
     sequencer.partial(0, partial("да"))
-    sequencer.failed(SegmentFailedEvent(0, 0.0, 1.0))
+    sequencer.failed(Gap("segment_failed", 0.0, 1.0))
     sequencer.final(0, final(""), 0.0)
     assert len(sequencer.release(0.0)) == 2
 
@@ -176,7 +176,7 @@ def test_every_word_is_told_once_and_the_last_final_says_why(data: st.DataObject
         if announced:
             sequencer.partial(channel, partial("?", ends[channel]))
         if data.draw(st.booleans()):
-            sequencer.failed(WindowFailedEvent(channel, ends[channel], ends[channel]))
+            sequencer.failed(Gap("inference_error", ends[channel], ends[channel], channel))
         sequencer.final(channel, final(text, ends[channel], "silence" if lanes[channel] else "stop"), now)
         if data.draw(st.booleans()):
             events += sequencer.release(now)

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.audio.shared import SharedSegment
-from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, ProgressEvent, SegmentFailedEvent
+from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, ProgressEvent
 from gigastt.gateway.pool.flow import CREDIT_SAMPLES
 from gigastt.gateway.pool.session import Session, SessionOptions, transcribe_segment
 from gigastt.gateway.pool.sources import START_STEP
 from gigastt.ipc.messages import Audio
+from gigastt.transcript import Gap
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import BLOCK, BLOCK_SECONDS, POISON, speech, transcript
 from tests.waiting import wait_until
@@ -79,7 +80,7 @@ def test_no_final_is_lost_or_doubled_however_workers_die(script: list[int], data
         assert texts(finals) == transcript(script)
         assert [final.seq for final in finals] == list(range(len(finals)))
         assert finals[-1].reason == "stop"
-        assert not [event for event in player.events if isinstance(event, SegmentFailedEvent)]
+        assert not [event for event in player.events if isinstance(event, Gap)]
         _assert_promises_kept(player.events)
 
     asyncio.run(play())
@@ -127,7 +128,7 @@ async def test_audio_that_crashes_two_workers_is_skipped_and_declared() -> None:
     player.push(speech([4, 0, 5, 0]))
     player.session.finish()
     finals = await player.finals()
-    [failure] = [event for event in player.events if isinstance(event, SegmentFailedEvent)]
+    [failure] = [event for event in player.events if isinstance(event, Gap) and event.code == "segment_failed"]
     assert texts(finals) == [["w1", "w2"], ["w4"], ["w5"]]
     assert (failure.start, failure.end) == pytest.approx((3 * BLOCK_SECONDS, 5 * BLOCK_SECONDS))
     lost = pool.metrics.registry.get_sample_value("gigastt_audio_samples_lost_total")
@@ -161,7 +162,7 @@ async def test_sessions_that_share_dying_workers_with_poison_lose_nothing() -> N
         player.session.finish()
     for number, player in enumerate(players):
         finals = await player.finals()
-        failures = [event for event in player.events if isinstance(event, SegmentFailedEvent)]
+        failures = [event for event in player.events if isinstance(event, Gap) and event.code == "segment_failed"]
         if number == 3:
             assert len(failures) == 1
             assert texts(finals) == [["w9"]]
@@ -324,7 +325,7 @@ async def test_poison_in_an_upload_is_skipped_and_the_rest_comes_out() -> None:
             segment.unlink()
     finals = [event for event in events if isinstance(event, FinalEvent)]
     assert texts(finals)[-1] == ["w2"]
-    [failed] = [event for event in events if isinstance(event, SegmentFailedEvent)]
+    [failed] = [event for event in events if isinstance(event, Gap) and event.code == "segment_failed"]
     assert failed.end * SAMPLE_RATE % START_STEP == 0  # a file goes on at a step, and all before it is declared
 
 
