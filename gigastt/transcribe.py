@@ -21,20 +21,9 @@ from gigastt.speech import recording as pump
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.tokens import SAMPLE_RATE, Samples
-from gigastt.transcript import Gap, Word
+from gigastt.transcript import Final, Gap
 
 MAX_SECONDS = 24 * 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One utterance that has words; times in seconds from the first sample of the file."""
-
-    text: str
-    words: tuple[Word, ...]
-    start: float
-    end: float
-    confidence: float
 
 
 @dataclass(slots=True)
@@ -53,8 +42,8 @@ class Recording:
     holes: list[Gap] = field(default_factory=list, init=False)
     failed: list[Gap] = field(default_factory=list, init=False)
 
-    def segments(self) -> Iterator[Segment]:
-        """Decode and transcribe; yield each segment as soon as it is known.
+    def segments(self) -> Iterator[Final]:
+        """Decode and transcribe; yield each utterance that has words as soon as it is known.
 
         Raises:
             InvalidAudio: the file is not audio that can be decoded.
@@ -63,7 +52,7 @@ class Recording:
         chunks = decode(self.source, MAX_SECONDS, partial(add_hole, self.holes))
         for final in pump.transcribe(self.recognizer, self._count(chunks), on_failure=self.failed.append):
             if final.words:
-                yield Segment(final.text, final.words, final.start, final.end, final.confidence)
+                yield final
 
     @property
     def gaps(self) -> list[Gap]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+EndpointReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop", "shutdown", "timeout", "error"]
 GapCode: TypeAlias = Literal["inference_error", "segment_failed", "audio_damaged", "audio_missing"]
 
 
@@ -22,12 +23,45 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Partial:
+    """The utterance so far; its first `stable` words will not change in a later partial.
+
+    as_final: no audio comes, and these are the words that the final would have if none came any more.
+    channel: as in `Final`.
+    """
+
+    text: str
+    words: tuple[Word, ...]
+    stable: int
+    as_final: bool = False
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """One whole utterance. Its text may be empty.
+
+    reason: why it ended.
+    channel, seq: of a session, which numbers its finals over all its channels; both from 0. A worker knows neither.
+    """
+
+    text: str
+    words: tuple[Word, ...]
+    start: float
+    end: float
+    confidence: float
+    reason: EndpointReason
+    channel: int = 0
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A span of audio without words.
 
     code: `inference_error` (the recogniser refused it), `segment_failed` (it killed two workers and was skipped),
         `audio_damaged` or `audio_missing` (the uploaded file has no audio there).
-    channel: counted from 0; a session's, which a worker does not know.
+    channel: as in `Final`.
     """
 
     code: GapCode

@@ -11,15 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TextIO, TypeAlias
 
 from gigastt.captions import VTT_HEADER, format_cue, make_cues
-from gigastt.transcribe import Segment
-from gigastt.transcript import Gap, Word
+from gigastt.transcript import Final, Gap, Word
 
 OutputForm: TypeAlias = Literal["text", "json", "srt", "vtt"]
 
 
 def write_transcript(
     form: OutputForm,
-    segments: Iterable[Segment],
+    segments: Iterable[Final],
     stream: TextIO,
     seconds: Callable[[], float],
     file: str | None = None,
@@ -52,7 +51,7 @@ def write_transcript(
         stream.flush()
 
 
-def transcript_json(segments: list[Segment], seconds: float, gaps: Sequence[Gap] = ()) -> dict[str, Any]:
+def transcript_json(segments: list[Final], seconds: float, gaps: Sequence[Gap] = ()) -> dict[str, Any]:
     """Build the answer of `POST /v1/transcribe` for these segments; `failed` only where a span has no words."""
     failed = [{"code": gap.code, "start": gap.start, "end": gap.end} for gap in gaps]
     return {

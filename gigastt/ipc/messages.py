@@ -17,11 +17,10 @@ from typing import Any, Literal, NewType, TypeAlias, get_type_hints
 
 import msgpack
 
+from gigastt import transcript
 from gigastt.errors import ProtocolViolation
-from gigastt.transcript import Gap, Word
 
 StreamId = NewType("StreamId", int)
-EndpointReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop"]
 PassKind: TypeAlias = Literal["final", "partial", "file"]
 
 
@@ -128,32 +127,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """The utterance so far; its first `stable` words will not change in a later partial.
-
-    as_final: the answer to a `Preview`.
-    """
+    """What is heard of the open utterance, or the answer to a `Preview`."""
 
     stream: StreamId
-    text: str
-    words: tuple[Word, ...]
-    stable: int
-    as_final: bool = False
+    partial: transcript.Partial
 
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """One whole utterance, and the commit that it makes. Text may be empty.
-
-    start, end: seconds from the client's first sample.
-    """
+    """One whole utterance, and the commit that it makes."""
 
     stream: StreamId
-    text: str
-    words: tuple[Word, ...]
-    start: float
-    end: float
-    confidence: float
-    reason: EndpointReason
+    final: transcript.Final
     consumed: int
     committed: int
     resume: bytes
@@ -164,7 +149,7 @@ class Failed:
     """A span has no words; the stream goes on."""
 
     stream: StreamId
-    gap: Gap
+    gap: transcript.Gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +187,14 @@ _TO_WORKER: tuple[type, ...] = (OpenStream, Audio, AttachAudio, Preview, Finish,
 _TO_GATEWAY: tuple[type, ...] = (Ready, Progress, Partial, Final, Failed, Closed, Stats)
 _CLASSES: dict[int, type] = dict(enumerate(_TO_WORKER + _TO_GATEWAY))
 _KINDS: dict[type, int] = {kind: number for number, kind in _CLASSES.items()}
-_NESTED: dict[str, type] = {"options": StreamOptions, "words": Word, "gap": Gap, "passes": PassRecord}
+_NESTED: dict[str, type] = {
+    "options": StreamOptions,
+    "partial": transcript.Partial,
+    "final": transcript.Final,
+    "gap": transcript.Gap,
+    "words": transcript.Word,
+    "passes": PassRecord,
+}
 
 
 def encode_message(message: ToWorker | ToGateway) -> bytes:

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from gigastt.errors import InferenceError
 from gigastt.speech.activity import ActivityDetector, ActivityModel
-from gigastt.speech.stream import FinalResult, Stream, StreamSettings
+from gigastt.speech.stream import Stream, StreamSettings
 from gigastt.speech.tokens import Hypothesis, Samples, Window
-from gigastt.transcript import Gap
+from gigastt.transcript import Final, Gap
 
 PIECE_SAMPLES = 160_000  # 10 s: what is taken in before the utterances it completes are transcribed
 
@@ -28,7 +28,7 @@ def transcribe(
     chunks: Iterable[Samples],
     settings: StreamSettings | None = None,
     on_failure: Callable[[Gap], None] = lambda gap: None,
-) -> Iterator[FinalResult]:
+) -> Iterator[Final]:
     """Transcribe a recording and yield every utterance's final, in order.
 
     The same windows, alone, through the same function as a live stream's finals: the same words.
@@ -50,7 +50,7 @@ def transcribe(
     yield from _finals(recognizer, stream, on_failure)
 
 
-def _finals(recognizer: Recognizes, stream: Stream, on_failure: Callable[[Gap], None]) -> Iterator[FinalResult]:
+def _finals(recognizer: Recognizes, stream: Stream, on_failure: Callable[[Gap], None]) -> Iterator[Final]:
     while (utterance := stream.next_final()) is not None:
         hypothesis = utterance.hypothesis
         if hypothesis is None:

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from gigastt.speech.activity import BLOCK_FRAMES, ActivityDetector
 from gigastt.speech.analysis import BLOCK_SAMPLES, Analysis
 from gigastt.speech.commit import Commit, ResumeState
-from gigastt.speech.draft import Draft, PartialResult, is_credible
+from gigastt.speech.draft import Draft, is_credible
 from gigastt.speech.feature_buffer import put_in_room
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
 from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window, begin_at, words_within
-from gigastt.transcript import Word
+from gigastt.transcript import Final, Partial
 
 PARTIAL_FRAMES = 480  # a partial pass sees about so much, unless it is the speculative final,
 LONGEST_PARTIAL_FRAMES = 800  # and at most so much: passes may be so far apart that new audio alone is longer
@@ -61,19 +61,6 @@ class Utterance:
     hypothesis: Hypothesis | None = None
     is_clear: bool = True
     is_checkpoint: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FinalResult:
-    """One whole utterance; times in seconds from the client's first sample. Text may be empty."""
-
-    text: str
-    words: tuple[Word, ...]
-    start: float
-    end: float
-    confidence: float
-    reason: Reason
-    commit: Commit
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +165,7 @@ class Stream:
         """Return the oldest cut utterance, or the checkpoint, whose result has not been accepted."""
         return self._waiting[0] if self._waiting else None
 
-    def accept_final(self, utterance: Utterance, hypothesis: Hypothesis | None) -> FinalResult | None:
+    def accept_final(self, utterance: Utterance, hypothesis: Hypothesis | None) -> Final | None:
         """Take the result of the oldest waiting pass; None says that it failed.
 
         Returns:
@@ -195,14 +182,13 @@ class Stream:
         words = words_within(hypothesis, utterance.first_frame, end) if hypothesis else ()
         if not is_credible(words, is_clear=utterance.is_clear):
             words = ()
-        return FinalResult(
+        return Final(
             text=" ".join(word.text for word in words),
             words=words,
             start=self.seconds(utterance.first_frame),
             end=end,
             confidence=round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0,
             reason=utterance.reason,
-            commit=utterance.commit,
         )
 
     def next_partial(self) -> Window | None:
@@ -226,7 +212,7 @@ class Stream:
         self._offer = _Offer(window, start, end, is_final=tail is not None)
         return window
 
-    def accept_partial(self, window: Window, hypothesis: Hypothesis, alone: bool) -> PartialResult | None:
+    def accept_partial(self, window: Window, hypothesis: Hypothesis, alone: bool) -> Partial | None:
         """Take the result of a partial pass; return what it says if it is current and new.
 
         Args:

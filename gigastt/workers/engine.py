@@ -20,8 +20,10 @@ from gigastt.ipc.messages import (
     Cancel,
     Closed,
     Failed,
+    Final,
     Finish,
     OpenStream,
+    Partial,
     PassRecord,
     Preview,
     StreamId,
@@ -35,7 +37,6 @@ from gigastt.speech.stream import Stream, StreamSettings
 from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window
 from gigastt.transcript import Gap
 from gigastt.workers.previews import run_preview
-from gigastt.workers.results import final_message, partial_message
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
 from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, Track, take_offers
 
@@ -264,7 +265,7 @@ class Engine:
                 continue
             result = track.stream.accept_partial(window, hypotheses[number], alone=len(batch) == 1)
             if result is not None:
-                self._outbox.append(partial_message(track, result))
+                self._outbox.append(Partial(track.id, result))
 
     def _transcribe_partials(self, windows: list[Window], turn: Turn) -> list[Hypothesis] | None:
         self._note_pass(turn, windows)
@@ -337,14 +338,15 @@ class Engine:
     def _accept(self, track: Track, hypothesis: Hypothesis | None) -> None:
         utterance = track.utterance
         assert utterance is not None, "only a waiting utterance can be accepted"
-        result = track.stream.accept_final(utterance, hypothesis)
+        final = track.stream.accept_final(utterance, hypothesis)
         track.utterance = track.stream.next_final()
-        if result is None:  # a checkpoint: it tells the stream where to cut, and the client nothing
+        if final is None:  # a checkpoint: it tells the stream where to cut, and the client nothing
             return
         track.told_consumed = track.stream.consumed
         # The last commit of a stream is at a whole block, which may lie beyond the last sample.
-        track.told_committed = min(result.commit.offset, track.told_consumed)
-        self._outbox.append(final_message(track, result))
+        track.told_committed = min(utterance.commit.offset, track.told_consumed)
+        resume = utterance.commit.resume
+        self._outbox.append(Final(track.id, final, track.told_consumed, track.told_committed, resume))
         if isinstance(track, LiveTrack):
             track.failed = False
 

@@ -100,10 +100,10 @@ class Bench:
         return [message for message in found if stream is None or getattr(message, "stream", None) == stream]
 
     def texts(self, stream: StreamId) -> list[str]:
-        return [final.text for final in self.sent(Final, stream) if final.text]
+        return [message.final.text for message in self.sent(Final, stream) if message.final.text]
 
     def partial_texts(self, stream: StreamId) -> list[str]:
-        return [partial.text for partial in self.sent(Partial, stream)]
+        return [message.partial.text for message in self.sent(Partial, stream)]
 
     def _touch(self, touches: Sequence[Touch]) -> None:
         self.named = touches

@@ -16,8 +16,8 @@ from gigastt.config import Limits, Settings
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission
-from gigastt.gateway.pool.events import Event, FinalEvent
-from gigastt.transcript import Gap, Word
+from gigastt.gateway.pool.events import Event
+from gigastt.transcript import Final, Gap, Word
 
 if TYPE_CHECKING:
     from gigastt.gateway.files.decoder import DecodedFile, Decoder
@@ -117,10 +117,10 @@ class FakeDecoder:
         return file
 
 
-def final(text: str, seq: int = 0, reason: Any = "silence", start: float = 0.0) -> FinalEvent:
+def final(text: str, seq: int = 0, reason: Any = "silence", start: float = 0.0) -> Final:
     """A final whose words last 0.4 s each."""
     words = [Word(word, start + 0.4 * i, start + 0.4 * i + 0.4, 0.9) for i, word in enumerate(text.split())]
-    return FinalEvent(0, seq, text, tuple(words), start, start + 0.4 * len(words), 0.9, reason)
+    return Final(text, tuple(words), start, start + 0.4 * len(words), 0.9, reason, seq=seq)
 
 
 class FakeTranscriber:

@@ -14,24 +14,22 @@ import numpy as np
 
 from gigastt.audio.pcm import Samples
 from gigastt.audio.shared import SharedSegment
+from gigastt.ipc import messages
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import (
     AttachAudio,
     Audio,
     Cancel,
     Closed,
-    EndpointReason,
-    Final,
     Finish,
     OpenStream,
-    Partial,
     Preview,
     Progress,
     StreamId,
     ToGateway,
     ToWorker,
 )
-from gigastt.transcript import Word
+from gigastt.transcript import EndpointReason, Final, Partial, Word
 
 BLOCK = 640
 BLOCK_SECONDS = BLOCK / 16_000
@@ -82,15 +80,16 @@ class _Stream:
         self.buffer = self.buffer[whole * 2 * BLOCK :]
         if self.words and self.partials and whole:
             text = " ".join(word.text for word in self.words)
-            out.append(Partial(self.id, text, tuple(self.words), max(0, len(self.words) - 1)))
+            partial = Partial(text, tuple(self.words), max(0, len(self.words) - 1))
+            out.append(messages.Partial(self.id, partial))
         if whole:
             resume = b"s" if self.committed > self.start else b""
             out.append(Progress(self.id, self.position, self.committed, resume))
         return out
 
-    def preview(self) -> Partial:
+    def preview(self) -> messages.Partial:
         text = " ".join(word.text for word in self.words)
-        return Partial(self.id, text, tuple(self.words), 0, as_final=True)
+        return messages.Partial(self.id, Partial(text, tuple(self.words), 0, as_final=True))
 
     def finish(self) -> list[ToGateway]:
         self.position += len(self.buffer) // 2
@@ -114,23 +113,13 @@ class _Stream:
                 out.append(self._final("silence"))
         return out
 
-    def _final(self, reason: EndpointReason) -> Final:
+    def _final(self, reason: EndpointReason) -> messages.Final:
         words, self.words = self.words, []
         end = words[-1].end if words else self.committed / 16_000
         start = words[0].start if words else end
         text = " ".join(word.text for word in words)
-        return Final(
-            self.id,
-            text,
-            tuple(words),
-            start,
-            end,
-            1.0,
-            reason,
-            max(self.position, self.committed),
-            self.committed,
-            b"s",
-        )
+        final = Final(text, tuple(words), start, end, 1.0, reason)
+        return messages.Final(self.id, final, max(self.position, self.committed), self.committed, b"s")
 
 
 class FakeRecognizer:

@@ -19,10 +19,10 @@ from gigastt.audio.pcm import Samples
 from gigastt.audio.shared import SharedSegment
 from gigastt.config import DEMO_MODEL, Settings
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent
+from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.pool.session import Session, SessionOptions, transcribe_segment
-from gigastt.transcript import Gap
+from gigastt.transcript import Final, Gap, Partial
 from tests.fakes.worker import demo_config
 from tests.waiting import wait_until
 
@@ -65,7 +65,7 @@ def told(events: list[Event]) -> list[tuple[int, str, list[float], str]]:
     return [
         (event.seq, event.text, [word.start for word in event.words], event.reason)
         for event in events
-        if isinstance(event, FinalEvent)
+        if isinstance(event, Final)
     ]
 
 
@@ -121,7 +121,7 @@ async def test_an_upload_gives_the_finals_of_a_live_session_even_if_its_worker_d
                 killed = False
                 async for event in transcribe_segment(pool, segment.name, len(samples), SessionOptions()):
                     events.append(event)
-                    if isinstance(event, FinalEvent) and not killed:
+                    if isinstance(event, Final) and not killed:
                         killed = True
                         os.kill(pool.pids[0], signal.SIGKILL)
             finally:
@@ -151,5 +151,5 @@ async def test_results_come_back_after_a_death() -> None:
 async def hear_beyond(session: Session, seconds: float) -> None:
     """Read events up to a result with a word that ends later than this."""
     async for event in session.events():
-        if isinstance(event, PartialEvent | FinalEvent) and event.words and event.words[-1].end > seconds:
+        if isinstance(event, Partial | Final) and event.words and event.words[-1].end > seconds:
             return

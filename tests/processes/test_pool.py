@@ -19,10 +19,9 @@ from gigastt.audio.shared import SharedSegment
 from gigastt.config import Settings
 from gigastt.errors import CapacityTimeout, WorkerBootFailed
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.events import FinalEvent, PartialEvent
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.pool.session import Session, SessionOptions, transcribe_segment
-from gigastt.transcript import Gap
+from gigastt.transcript import Final, Gap, Partial
 from tests.fakes.scripted import POISON, speech, transcript
 from tests.fakes.scripted_worker import COMPUTE, HANG_UP, RUBBISH, SLEEP, SPIN, WAIT
 from tests.waiting import wait_until
@@ -49,7 +48,7 @@ async def texts_of(session: Session) -> list[list[str]]:
     async with asyncio.timeout(120):
         events = [event async for event in session.events()]
     session.cancel()
-    return [event.text.split() for event in events if isinstance(event, FinalEvent) and event.text]
+    return [event.text.split() for event in events if isinstance(event, Final) and event.text]
 
 
 def restarts(pool: Pool, reason: str) -> float:
@@ -217,7 +216,7 @@ async def test_an_upload_is_transcribed_and_survives_a_kill() -> None:
                 os.kill(pool.pids[0], signal.SIGKILL)
                 events = transcribe_segment(pool, segment.name, len(script) * 640, SessionOptions())
                 async with asyncio.timeout(120):
-                    finals = [event async for event in events if isinstance(event, FinalEvent)]
+                    finals = [event async for event in events if isinstance(event, Final)]
             finally:
                 segment.unlink()
     assert [final.text.split() for final in finals if final.text] == transcript(script)
@@ -229,7 +228,7 @@ async def test_closing_leaves_no_process_and_no_descriptor() -> None:
             session = Session(pool, SessionOptions())
             await session.send(0, speech([1]).tobytes())
             async for event in session.events():
-                assert isinstance(event, PartialEvent | Gap)
+                assert isinstance(event, Partial | Gap)
                 break
             session.cancel()
 

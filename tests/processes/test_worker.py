@@ -57,7 +57,7 @@ def finals_in_this_process() -> list[tuple[object, ...]]:
 
 
 def finals_of(messages: list[ToGateway]) -> list[tuple[object, ...]]:
-    finals = [message for message in messages if isinstance(message, Final)]
+    finals = [message.final for message in messages if isinstance(message, Final)]
     return [(f.text, [w.text for w in f.words], f.start, f.end, f.confidence, f.reason) for f in finals]
 
 

@@ -18,9 +18,9 @@ from gigastt.speech.activity import ActivityDetector, ActivityModel, Row
 from gigastt.speech.analysis import BLOCK_SAMPLES
 from gigastt.speech.commit import Commit
 from gigastt.speech.segmenter import ROOM_BLOCKS
-from gigastt.speech.stream import FinalResult, Stream, StreamSettings
+from gigastt.speech.stream import Stream, StreamSettings
 from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window
-from gigastt.transcript import Word
+from gigastt.transcript import Final, Word
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 MUMBLED = range(1_000, 1_700)  # feature frames of the client's audio in which the fake recogniser hears no word
@@ -109,8 +109,8 @@ class Outcome:
         return " ".join(word.text for word in self.words)
 
 
-def outcome(final: FinalResult) -> Outcome:
-    return Outcome(final.words, final.start, final.end, final.reason, final.commit)
+def outcome(final: Final, commit: Commit) -> Outcome:
+    return Outcome(final.words, final.start, final.end, final.reason, commit)
 
 
 def take_finals(stream: Stream) -> list[Outcome]:
@@ -119,7 +119,7 @@ def take_finals(stream: Stream) -> list[Outcome]:
         hypothesis = utterance.hypothesis if utterance.hypothesis is not None else transcribe_fake(utterance.window)
         final = stream.accept_final(utterance, hypothesis)
         if final is not None:
-            finals.append(outcome(final))
+            finals.append(outcome(final, utterance.commit))
     return finals
 
 

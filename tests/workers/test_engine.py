@@ -21,7 +21,8 @@ _TALK = np.concatenate([speech(PITCHES[:3]), endpoint(), speech(PITCHES[3:5]), e
 
 
 def finals_of(bench: Bench, stream: StreamId) -> list[tuple[str, float, float, str]]:
-    return [(final.text, final.start, final.end, final.reason) for final in bench.sent(Final, stream)]
+    finals = [message.final for message in bench.sent(Final, stream)]
+    return [(final.text, final.start, final.end, final.reason) for final in finals]
 
 
 def transcribe(samples: Samples) -> list[tuple[str, float, float, str]]:
@@ -229,10 +230,10 @@ def test_a_window_that_fails_costs_its_own_utterance() -> None:
 
     (failed,) = bench.sent(Failed, stream)
     lost, heard = bench.sent(Final, stream)
-    assert failed.gap == Gap("inference_error", lost.start, lost.end)
-    assert lost.text == ""
+    assert failed.gap == Gap("inference_error", lost.final.start, lost.final.end)
+    assert lost.final.text == ""
     assert lost.committed > 0
-    assert len(heard.words) == 2
+    assert len(heard.final.words) == 2
 
 
 def test_a_failing_file_window_costs_its_own_segment() -> None:

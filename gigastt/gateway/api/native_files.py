@@ -20,16 +20,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
+from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import CapacityTimeout
 from gigastt.gateway.api.wire import gap_fields, word_fields
 from gigastt.gateway.files.bodies import Bodies, Upload
 from gigastt.gateway.files.shares import Patience, Room, Slots
 from gigastt.gateway.middleware import ClientGone
-from gigastt.gateway.pool.events import Event, FinalEvent
+from gigastt.gateway.pool.events import Event
 from gigastt.gateway.responses import JSONResponse
 from gigastt.log import get_logger
-from gigastt.transcript import Gap
 
 if TYPE_CHECKING:
     from gigastt.gateway.context import AppContext
@@ -132,14 +132,14 @@ class Transcript:
     """The finals of one file, put together."""
 
     def __init__(self) -> None:
-        self._finals: list[FinalEvent] = []
+        self._finals: list[transcript.Final] = []
         self._gaps: list[dict[str, Any]] = []
 
     def add(self, event: Event) -> None:
         """Take the next event; only finals and declared gaps leave a trace."""
-        if isinstance(event, FinalEvent) and event.text:
+        if isinstance(event, transcript.Final) and event.text:
             self._finals.append(event)
-        elif isinstance(event, Gap):
+        elif isinstance(event, transcript.Gap):
             self._gaps.append(gap_fields(event))
 
     def fields(self, duration: float) -> dict[str, Any]:
@@ -155,7 +155,7 @@ class Transcript:
         return fields
 
 
-async def _tell_first(holes: Sequence[Gap], events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+async def _tell_first(holes: Sequence[transcript.Gap], events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
     """Yield what is known of a file beforehand, then what comes out of it."""
     for hole in holes:
         yield hole
@@ -193,7 +193,7 @@ def _longest_segment(max_seconds: float) -> int:
     return round(2 * SAMPLE_RATE * max_seconds) + _RESERVED_BYTES
 
 
-def _segment_fields(final: FinalEvent) -> dict[str, Any]:
+def _segment_fields(final: transcript.Final) -> dict[str, Any]:
     return {
         "text": final.text,
         "start": final.start,

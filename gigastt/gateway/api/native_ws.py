@@ -22,10 +22,11 @@ from gigastt.gateway.api import wire
 from gigastt.gateway.api.intake import Intake
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.middleware import exchange_of
-from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, ProgressEvent
+from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.pool.session import Session, SessionOptions
 from gigastt.gateway.server.ws_protocol import INPUT_ENDED, TAKER
 from gigastt.log import get_logger
+from gigastt.transcript import Final, Partial
 
 log = get_logger(__name__)
 
@@ -276,7 +277,7 @@ class LiveConnection:
     async def _flush(self) -> None:
         if self._session is None or self._intake is None:
             for channel in range(self._protocol.options.channels):
-                await self._tell(FinalEvent(channel, self._next_seq, "", (), 0.0, 0.0, 0.0, "flush"))
+                await self._tell(Final("", (), 0.0, 0.0, 0.0, "flush", channel, self._next_seq))
             return
         await self._intake.flush()
         self._session.flush()
@@ -285,7 +286,7 @@ class LiveConnection:
         self._close_code = effect.close_code
         if self._session is None or self._intake is None:
             # Without audio there is nothing to ask a worker, and nothing to wait for.
-            await self._tell(FinalEvent(0, self._next_seq, "", (), 0.0, 0.0, 0.0, effect.reason))
+            await self._tell(Final("", (), 0.0, 0.0, 0.0, effect.reason, 0, self._next_seq))
             self._over = True
             await self._close(effect.close_code, effect.reason)
             return
@@ -312,10 +313,10 @@ class LiveConnection:
     async def _tell(self, event: Event) -> None:
         channels = self._protocol.options.channels
         match event:
-            case PartialEvent():
+            case Partial():
                 lag = self._session.lag_seconds if self._session is not None else 0.0
                 text = wire.partial(event, seq=self._next_seq, lag_seconds=lag, channels=channels)
-            case FinalEvent():
+            case Final():
                 self._next_seq = event.seq + 1
                 text = wire.final(event, channels=channels)
             case ProgressEvent():

@@ -15,11 +15,7 @@ from typing import Any
 from gigastt.audio.pcm import ENCODINGS
 from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
 from gigastt.gateway.api.configure import CHANNELS, DEFAULT_RATE, PROTOCOL_VERSION
-from gigastt.gateway.pool.events import (
-    FinalEvent,
-    PartialEvent,
-)
-from gigastt.transcript import Gap, GapCode, Word
+from gigastt.transcript import Final, Gap, GapCode, Partial, Word
 
 LAG_WORTH_TELLING_SECONDS = 1.0
 _TEXTS: dict[GapCode, str] = {
@@ -35,13 +31,13 @@ def word_fields(word: Word) -> dict[str, Any]:
     return {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
 
 
-def partial_fields(event: PartialEvent) -> dict[str, Any]:
+def partial_fields(event: Partial) -> dict[str, Any]:
     """Return a partial."""
     fields = {**_transcript("partial", event), "stable": event.stable}
     return fields | {"as_final": True} if event.as_final else fields
 
 
-def final_fields(event: FinalEvent) -> dict[str, Any]:
+def final_fields(event: Final) -> dict[str, Any]:
     """Return a final."""
     return {
         **_transcript("final", event),
@@ -63,7 +59,7 @@ def gap_error_fields(gap: Gap) -> dict[str, Any]:
     return {"type": "error", "message": _TEXTS[gap.code], **gap_fields(gap)}
 
 
-def _transcript(kind: str, event: PartialEvent | FinalEvent) -> dict[str, Any]:
+def _transcript(kind: str, event: Partial | Final) -> dict[str, Any]:
     return {
         "type": kind,
         "text": event.text,
@@ -106,7 +102,7 @@ def error(code: str, message: str, retry_after_ms: int | None = None) -> str:
     return _encode(fields)
 
 
-def partial(event: PartialEvent, *, seq: int, lag_seconds: float, channels: int) -> str:
+def partial(event: Partial, *, seq: int, lag_seconds: float, channels: int) -> str:
     """Return a partial. `seq` is the number its final will have."""
     fields = {**partial_fields(event), "seq": seq}
     if lag_seconds > LAG_WORTH_TELLING_SECONDS:
@@ -114,7 +110,7 @@ def partial(event: PartialEvent, *, seq: int, lag_seconds: float, channels: int)
     return _encode(_with_channel(fields, event.channel, channels))
 
 
-def final(event: FinalEvent, *, channels: int) -> str:
+def final(event: Final, *, channels: int) -> str:
     """Return a final."""
     return _encode(_with_channel(final_fields(event), event.channel, channels))
 

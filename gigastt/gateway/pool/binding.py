@@ -18,6 +18,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import ProtocolViolation
 from gigastt.gateway.pool.flow import credit
@@ -36,7 +37,6 @@ from gigastt.ipc.messages import (
     StreamOptions,
     ToWorker,
 )
-from gigastt.transcript import Gap
 
 TrackMessage: TypeAlias = Progress | Partial | Final | Failed | Closed
 
@@ -182,14 +182,15 @@ class Track:
             case Partial():
                 return self._show(message)
             case Final():
-                if message.reason == "stop" and not self._finish_sent:
+                is_last = message.final.reason == "stop"
+                if is_last and not self._finish_sent:
                     raise ProtocolViolation("Expected no last final before the end of the audio.")
                 self._advance(message)
                 self._end_utterance()
-                if message.reason == "stop" and self._flushes:
+                if is_last and self._flushes:
                     self._begin_anew(self._flushes.popleft())
-                    return [replace(message, reason="flush")]
-                self.done = message.reason == "stop"
+                    return [replace(message, final=replace(message.final, reason="flush"))]
+                self.done = is_last
             case Closed():
                 return self._refused(message.stream)
             case Failed():
@@ -256,26 +257,27 @@ class Track:
 
         After a replay the new worker's first partials may be shorter than what the client has seen.
         """
-        if message.as_final:
+        partial = message.partial
+        if partial.as_final:
             return self._show_preview(message)
         promised = len(self._promised)
-        texts = [word.text for word in message.words]
+        texts = [word.text for word in partial.words]
         if texts[:promised] != self._promised:
             return []
-        stable = max(message.stable, promised)
+        stable = max(partial.stable, promised)
         self._promised = texts[:stable]
         self.open_utterance = True
-        return [message if stable == message.stable else replace(message, stable=stable)]
+        return [replace(message, partial=replace(partial, stable=stable))]
 
     def _show_preview(self, message: Partial) -> list[TrackMessage]:
         """Let a preview through if it is still true; like a final it may differ from words that were promised."""
-        if self._preview != "asked" or not (message.words or self.open_utterance):
+        if self._preview != "asked" or not (message.partial.words or self.open_utterance):
             return []
         self._preview = "no"
         self.open_utterance = True
-        texts = [word.text for word in message.words]
+        texts = [word.text for word in message.partial.words]
         stable = len(self._promised) if texts[: len(self._promised)] == self._promised else 0
-        return [replace(message, stable=stable)]
+        return [replace(message, partial=replace(message.partial, stable=stable))]
 
     def _end_utterance(self) -> None:
         self._promised = []
@@ -285,5 +287,8 @@ class Track:
         """A worker closed the stream without its last final: declare the rest and end it here."""
         self.done = True
         start, end = self.committed / SAMPLE_RATE, self.source.end / SAMPLE_RATE
-        last = Final(stream, "", (), end, end, 0.0, "stop", self.source.end, self.source.end, b"")
-        return [Failed(stream, Gap("inference_error", start, end)), last]
+        last = transcript.Final("", (), end, end, 0.0, "stop")
+        return [
+            Failed(stream, transcript.Gap("inference_error", start, end)),
+            Final(stream, last, self.source.end, self.source.end, b""),
+        ]

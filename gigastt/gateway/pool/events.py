@@ -9,38 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gigastt.transcript import Gap, Word
+from gigastt.transcript import Final, Gap, Partial
 
-FinalReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop", "shutdown", "timeout", "error"]
 EndReason: TypeAlias = Literal["stop", "shutdown", "timeout", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class PartialEvent:
-    """The utterance so far; its first `stable` words will not change in a later partial.
-
-    as_final: no audio comes, and these are the words that the final would have if none came any more.
-    """
-
-    channel: int
-    text: str
-    words: tuple[Word, ...]
-    stable: int
-    as_final: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FinalEvent:
-    """One whole utterance. `seq` counts the finals of the session, over all its channels, from 0."""
-
-    channel: int
-    seq: int
-    text: str
-    words: tuple[Word, ...]
-    start: float
-    end: float
-    confidence: float
-    reason: FinalReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +21,4 @@ class ProgressEvent:
     seconds: float
 
 
-Event: TypeAlias = PartialEvent | FinalEvent | ProgressEvent | Gap
+Event: TypeAlias = Partial | Final | ProgressEvent | Gap

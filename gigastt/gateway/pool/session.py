@@ -13,21 +13,15 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
-from gigastt.gateway.pool.events import (
-    EndReason,
-    Event,
-    FinalEvent,
-    PartialEvent,
-    ProgressEvent,
-)
+from gigastt.gateway.pool.events import EndReason, Event, ProgressEvent
 from gigastt.gateway.pool.latency import Stopwatch
 from gigastt.gateway.pool.ordering import Sequencer
 from gigastt.gateway.pool.sources import FileSource, LiveSource
 from gigastt.ipc.messages import Closed, Failed, Final, Partial, Progress, StreamOptions
-from gigastt.transcript import Gap
 
 
 class TrackCarrier(Protocol):
@@ -184,14 +178,14 @@ class Session:
             case Failed():
                 self._fail(replace(news.gap, channel=channel))
             case Span():
-                self._fail(Gap("segment_failed", news.start / SAMPLE_RATE, news.end / SAMPLE_RATE, channel))
+                self._fail(transcript.Gap("segment_failed", news.start / SAMPLE_RATE, news.end / SAMPLE_RATE, channel))
             case Closed():
                 pass
         self._room.set()
         if self._sequencer.waits or not isinstance(news, Progress):
             self._release()
 
-    def _fail(self, gap: Gap) -> None:
+    def _fail(self, gap: transcript.Gap) -> None:
         """Declare a span without words, and count it as lost: the two always agree."""
         self._sequencer.failed(gap)
         self._pool.metrics.audio_samples_lost.inc(round((gap.end - gap.start) * SAMPLE_RATE))
@@ -212,7 +206,7 @@ class Session:
 
     def _put(self, event: Event) -> None:
         """Queue an event; a partial or a progress that was not read yet gives way to its successor."""
-        if isinstance(event, PartialEvent | ProgressEvent):
+        if isinstance(event, transcript.Partial | ProgressEvent):
             for index in range(len(self._queue) - 1, -1, -1):
                 earlier = self._queue[index]
                 if type(earlier) is type(event) and (
@@ -220,7 +214,7 @@ class Session:
                 ):
                     del self._queue[index]
                     break
-                if isinstance(earlier, FinalEvent):
+                if isinstance(earlier, transcript.Final):
                     break
         self._queue.append(event)
         self._changed.set()

@@ -12,8 +12,8 @@ import pytest
 from gigastt.errors import CapacityTimeout
 from gigastt.gateway.api.native_sse import with_pauses
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.pool.events import Event, PartialEvent, ProgressEvent
-from gigastt.transcript import Gap
+from gigastt.gateway.pool.events import Event, ProgressEvent
+from gigastt.transcript import Gap, Partial
 from tests.fakes.gateway import http_client
 from tests.fakes.pool import Fakes, FakeTranscriber, final
 
@@ -42,7 +42,7 @@ async def test_events_come_in_order_and_the_last_final_ends_the_stream() -> None
     events = await play(
         [
             ProgressEvent(0.5),
-            PartialEvent(0, "Раз", final("Раз").words, 0),
+            Partial("Раз", final("Раз").words, 0),
             final("Раз, два."),
             final("Три.", 1, "stop", 1.0),
         ]

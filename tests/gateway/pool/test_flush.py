@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gigastt.gateway.pool.events import FinalEvent, PartialEvent
 from gigastt.gateway.pool.session import Session, SessionOptions
 from gigastt.ipc.messages import Finish, Preview
+from gigastt.transcript import Final, Partial
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import BLOCK, speech, transcript
 
@@ -19,13 +19,13 @@ def push(session: Session, samples: np.ndarray, channel: int = 0) -> None:
     session.push(channel, samples.tobytes())
 
 
-async def events_of(session: Session) -> list[FinalEvent | PartialEvent]:
+async def events_of(session: Session) -> list[Final | Partial]:
     async with asyncio.timeout(5):
-        return [event async for event in session.events() if isinstance(event, FinalEvent | PartialEvent)]
+        return [event async for event in session.events() if isinstance(event, Final | Partial)]
 
 
-async def finals_of(session: Session) -> list[FinalEvent]:
-    return [event for event in await events_of(session) if isinstance(event, FinalEvent)]
+async def finals_of(session: Session) -> list[Final]:
+    return [event for event in await events_of(session) if isinstance(event, Final)]
 
 
 async def test_a_flush_ends_the_utterance_and_audio_goes_on_with_its_times() -> None:
@@ -114,7 +114,7 @@ async def test_a_preview_is_told_as_final_and_the_final_follows_when_audio_goes_
     session.finish()
     pool.run()
     told = [(type(e).__name__, e.text, getattr(e, "as_final", None)) for e in await events_of(session)]
-    assert told == [("PartialEvent", "w1 w2", True), ("FinalEvent", "w1 w2 w3", None), ("FinalEvent", "", None)]
+    assert told == [("Partial", "w1 w2", True), ("Final", "w1 w2 w3", None), ("Final", "", None)]
 
 
 async def test_a_preview_survives_the_death_of_its_worker() -> None:

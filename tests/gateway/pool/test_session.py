@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.audio.shared import SharedSegment
-from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, ProgressEvent
+from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.pool.flow import CREDIT_SAMPLES
 from gigastt.gateway.pool.session import Session, SessionOptions, transcribe_segment
 from gigastt.gateway.pool.sources import START_STEP
 from gigastt.ipc.messages import Audio
-from gigastt.transcript import Gap
+from gigastt.transcript import Final, Gap, Partial
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import BLOCK, BLOCK_SECONDS, POISON, speech, transcript
 from tests.waiting import wait_until
@@ -39,15 +39,15 @@ class Player:
         with pytest.raises(StopIteration):
             coroutine.send(None)
 
-    async def finals(self) -> list[FinalEvent]:
+    async def finals(self) -> list[Final]:
         """Let the workers finish, and return the finals."""
         self.pool.run()
         async with asyncio.timeout(60):
             self.events = [event async for event in self.session.events()]
-        return [event for event in self.events if isinstance(event, FinalEvent)]
+        return [event for event in self.events if isinstance(event, Final)]
 
 
-def texts(finals: Sequence[FinalEvent]) -> list[list[str]]:
+def texts(finals: Sequence[Final]) -> list[list[str]]:
     return [final.text.split() for final in finals if final.text]
 
 
@@ -90,12 +90,12 @@ def _assert_promises_kept(events: Sequence[Event]) -> None:
     """Stable words stay: no later partial of the utterance changes them."""
     promised: list[str] = []
     for event in events:
-        if isinstance(event, PartialEvent):
+        if isinstance(event, Partial):
             words = [word.text for word in event.words]
             assert words[: len(promised)] == promised
             assert event.stable >= len(promised)
             promised = words[: event.stable]
-        elif isinstance(event, FinalEvent):
+        elif isinstance(event, Final):
             promised = []
 
 
@@ -269,7 +269,7 @@ async def test_cancel_ends_the_events_and_frees_the_worker() -> None:
     assert pool.router.tracks == 0
     assert not pool.workers[0].recognizer.streams
     async for event in player.session.events():
-        assert isinstance(event, PartialEvent)
+        assert isinstance(event, Partial)
 
 
 async def test_partials_that_nobody_has_read_give_way_to_newer_ones() -> None:
@@ -280,7 +280,7 @@ async def test_partials_that_nobody_has_read_give_way_to_newer_ones() -> None:
         pool.run()
     player.session.finish()
     await player.finals()
-    assert len([event for event in player.events if isinstance(event, PartialEvent)]) == 1
+    assert len([event for event in player.events if isinstance(event, Partial)]) == 1
 
 
 async def test_an_upload_survives_the_death_of_its_worker() -> None:
@@ -303,7 +303,7 @@ async def test_an_upload_survives_the_death_of_its_worker() -> None:
             await asyncio.wait_for(reading, 60)
         finally:
             segment.unlink()
-    finals = [event for event in events if isinstance(event, FinalEvent)]
+    finals = [event for event in events if isinstance(event, Final)]
     assert texts(finals) == transcript(script)
     assert finals[-1].reason == "stop"
     assert any(isinstance(event, ProgressEvent) for event in events)
@@ -323,7 +323,7 @@ async def test_poison_in_an_upload_is_skipped_and_the_rest_comes_out() -> None:
             events = await asyncio.wait_for(reading, 60)
         finally:
             segment.unlink()
-    finals = [event for event in events if isinstance(event, FinalEvent)]
+    finals = [event for event in events if isinstance(event, Final)]
     assert texts(finals)[-1] == ["w2"]
     [failed] = [event for event in events if isinstance(event, Gap) and event.code == "segment_failed"]
     assert failed.end * SAMPLE_RATE % START_STEP == 0  # a file goes on at a step, and all before it is declared
