@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+ENDPOINT_SILENCE_MS = (200, 5_000)  # the least and the most
+
 EndpointReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop", "shutdown", "timeout", "error"]
 GapCode: TypeAlias = Literal["inference_error", "segment_failed", "audio_damaged", "audio_missing"]
 
@@ -68,3 +70,14 @@ class Gap:
     start: float
     end: float
     channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a stream is cut into utterances, and whether it tells of them before they end.
+
+    endpoint_silence_ms: the silence that ends an utterance, within `ENDPOINT_SILENCE_MS`.
+    """
+
+    endpoint_silence_ms: int = 600
+    partials: bool = True

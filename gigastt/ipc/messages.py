@@ -24,30 +24,22 @@ StreamId = NewType("StreamId", int)
 PassKind: TypeAlias = Literal["final", "partial", "file"]
 
 
-@dataclass(frozen=True, slots=True)
-class StreamOptions:
-    """How a stream is segmented and what it reports.
-
-    alone: its partials share no pass until the first final; a worker has crashed over its audio.
-    """
-
-    endpoint_silence_ms: int = 600
-    partials: bool = True
-    alone: bool = False
-
-
 # -- to the worker
 
 
 @dataclass(frozen=True, slots=True)
 class OpenStream:
-    """Begin a live stream at sample `start`, with the recogniser's `resume` state of that commit (or empty)."""
+    """Begin a live stream at sample `start`, with the recogniser's `resume` state of that commit (or empty).
+
+    alone: its partials share no pass until the first final; a worker has crashed over its audio.
+    """
 
     stream: StreamId
     start: int
     resume: bytes
-    options: StreamOptions
+    options: transcript.Options
     request_id: str
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +59,7 @@ class AttachAudio:
     samples: int
     start: int
     resume: bytes
-    options: StreamOptions
+    options: transcript.Options
     request_id: str
 
 
@@ -188,7 +180,7 @@ _TO_GATEWAY: tuple[type, ...] = (Ready, Progress, Partial, Final, Failed, Closed
 _CLASSES: dict[int, type] = dict(enumerate(_TO_WORKER + _TO_GATEWAY))
 _KINDS: dict[type, int] = {kind: number for number, kind in _CLASSES.items()}
 _NESTED: dict[str, type] = {
-    "options": StreamOptions,
+    "options": transcript.Options,
     "partial": transcript.Partial,
     "final": transcript.Final,
     "gap": transcript.Gap,

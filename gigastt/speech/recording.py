@@ -10,9 +10,9 @@ from typing import Protocol
 
 from gigastt.errors import InferenceError
 from gigastt.speech.activity import ActivityDetector, ActivityModel
-from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import Hypothesis, Samples, Window
-from gigastt.transcript import Final, Gap
+from gigastt.transcript import Final, Gap, Options
 
 PIECE_SAMPLES = 160_000  # 10 s: what is taken in before the utterances it completes are transcribed
 
@@ -26,7 +26,7 @@ class Recognizes(Protocol):
 def transcribe(
     recognizer: Recognizes,
     chunks: Iterable[Samples],
-    settings: StreamSettings | None = None,
+    options: Options | None = None,
     on_failure: Callable[[Gap], None] = lambda gap: None,
 ) -> Iterator[Final]:
     """Transcribe a recording and yield every utterance's final, in order.
@@ -37,11 +37,11 @@ def transcribe(
     Args:
         recognizer: transcribes one window at a time.
         chunks: the recording, int16 at 16 kHz, in pieces of any size.
-        settings: how to segment it.
+        options: how to segment it.
         on_failure: is told each span that could not be recognised.
     """
     model = ActivityModel.load()
-    stream = Stream(settings or StreamSettings(partials=False), lambda: ActivityDetector(model, is_recorded=True))
+    stream = Stream(options or Options(partials=False), lambda: ActivityDetector(model, is_recorded=True))
     for chunk in chunks:
         for begin in range(0, len(chunk), PIECE_SAMPLES):
             stream.push(chunk[begin : begin + PIECE_SAMPLES])

@@ -20,7 +20,7 @@ from gigastt.speech.draft import Draft, is_credible
 from gigastt.speech.feature_buffer import put_in_room
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
 from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window, begin_at, words_within
-from gigastt.transcript import Final, Partial
+from gigastt.transcript import ENDPOINT_SILENCE_MS, Final, Options, Partial
 
 PARTIAL_FRAMES = 480  # a partial pass sees about so much, unless it is the speculative final,
 LONGEST_PARTIAL_FRAMES = 800  # and at most so much: passes may be so far apart that new audio alone is longer
@@ -28,18 +28,6 @@ CONTEXT_FRAMES = 200  # left context of a pass that does not begin with the utte
 EAGER_FRAMES = 200  # so long an utterance is searched for its first word with every block,
 MAX_PATIENCE_FRAMES = 100  # then the next pass waits for a quarter of what came since, at most so long
 _NOTHING = Hypothesis((), ())
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSettings:
-    """How a stream is segmented and what it reports."""
-
-    endpoint_silence_ms: int = 600
-    partials: bool = True
-
-    def __post_init__(self) -> None:
-        if not 200 <= self.endpoint_silence_ms <= 5000:
-            raise ValueError(f"Expected endpoint_silence_ms of 200 to 5000, but got {self.endpoint_silence_ms}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +65,31 @@ class Stream:
     """One stream of 16 kHz mono audio.
 
     Args:
-        settings: how to segment it.
+        options: how to segment it.
         detector_factory: makes a fresh activity detector.
         start: absolute sample that will be pushed first; a multiple of 640.
         resume: the bytes of the commit at `start`; empty begins anew there.
 
     Raises:
-        ValueError: `start` and `resume` are not of one commit.
+        ValueError: an option is out of its range, or `start` and `resume` are not of one commit.
     """
 
     def __init__(
         self,
-        settings: StreamSettings,
+        options: Options,
         detector_factory: Callable[[], ActivityDetector],
         start: int = 0,
         resume: bytes = b"",
     ) -> None:
+        least, most = ENDPOINT_SILENCE_MS
+        if not least <= (silence := options.endpoint_silence_ms) <= most:
+            raise ValueError(f"Expected endpoint_silence_ms of {least} to {most}, but got {silence}.")
         if start < 0 or start % BLOCK_SAMPLES:
             raise ValueError(f"Expected a start at a multiple of {BLOCK_SAMPLES} samples, but got {start}.")
         block = start // BLOCK_SAMPLES
         detector = detector_factory()
-        self._settings = settings
-        self._segmenter = Segmenter(settings.endpoint_silence_ms, block)
+        self._partials = options.partials
+        self._segmenter = Segmenter(options.endpoint_silence_ms, block)
         self._levels = bytearray()  # of blocks that the segmenter has not taken
         if resume:
             block = self._continue(start, ResumeState.unpack(resume), detector)
@@ -194,7 +185,7 @@ class Stream:
     def next_partial(self) -> Window | None:
         """Return the growing utterance as far as it may be transcribed now; None when nothing is new."""
         segmenter = self._segmenter
-        if not self._settings.partials or not segmenter.activity.is_clear or self._finished:
+        if not self._partials or not segmenter.activity.is_clear or self._finished:
             return None
         start = segmenter.needed_from * BLOCK_FRAMES
         tail = segmenter.tail_end

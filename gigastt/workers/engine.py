@@ -27,22 +27,21 @@ from gigastt.ipc.messages import (
     PassRecord,
     Preview,
     StreamId,
-    StreamOptions,
     ToGateway,
     ToWorker,
 )
 from gigastt.log import get_logger
 from gigastt.speech.recognizer import Transcriber
-from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window
-from gigastt.transcript import Gap
+from gigastt.transcript import Gap, Options
 from gigastt.workers.previews import run_preview
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
 from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, Track, take_offers
 
 log = get_logger(__name__)
 
-OpenFunction = Callable[[StreamSettings, int, bytes], Stream]
+OpenFunction = Callable[[Options, int, bytes], Stream]
 AttachFunction = Callable[[str, int], Samples]
 TouchFunction = Callable[[Sequence[Touch]], None]
 
@@ -52,7 +51,7 @@ class Engine:
 
     Args:
         recognizer: transcribes windows.
-        open_stream: makes a stream from settings, start and resume state.
+        open_stream: makes a stream from options, start and resume state.
         attach: maps the first samples of a named shared segment.
         touch: told which audio is looked at from now on, before it is; nothing, when that is over.
     """
@@ -89,11 +88,11 @@ class Engine:
             ProtocolViolation: the gateway sent half a sample.
         """
         match message:
-            case OpenStream(stream=stream, start=start, resume=resume, options=options):
+            case OpenStream(stream=stream, start=start, resume=resume, options=options, alone=alone):
                 opened = self._open(stream, start, resume, options)
                 if opened is not None:
                     track = LiveTrack(stream, opened, told_consumed=start, told_committed=start)
-                    track.partials, track.failed = options.partials, options.alone
+                    track.partials, track.failed = options.partials, alone
                     self._live[stream] = track
             case Audio(stream=stream, pcm=pcm):
                 if len(pcm) % 2:
@@ -174,10 +173,10 @@ class Engine:
 
     # -- streams
 
-    def _open(self, stream: StreamId, start: int, resume: bytes, options: StreamOptions) -> Stream | None:
+    def _open(self, stream: StreamId, start: int, resume: bytes, options: Options) -> Stream | None:
         self._touch([Touch(stream, start, start + 1)])
         try:
-            return self._open_stream(StreamSettings(options.endpoint_silence_ms, options.partials), start, resume)
+            return self._open_stream(options, start, resume)
         except ValueError as exc:
             self._refuse(stream, start, exc)
             return None

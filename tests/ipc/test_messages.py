@@ -22,14 +22,13 @@ from gigastt.ipc.messages import (
     Progress,
     Stats,
     StreamId,
-    StreamOptions,
     ToGateway,
     ToWorker,
     decode_to_gateway,
     decode_to_worker,
     encode_message,
 )
-from gigastt.transcript import Word
+from gigastt.transcript import Options, Word
 
 _SIZES = st.integers(0, 2**63 - 1)
 _FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -122,7 +121,7 @@ def test_arrays_of_anything_are_a_message_or_a_violation(kind: int, values: list
         (Audio(StreamId(1), b""), "stream", True),
         (Audio(StreamId(1), b""), "stream", 1.5),
         (Progress(StreamId(1), 0, 0, b""), "consumed", None),
-        (OpenStream(StreamId(1), 0, b"", StreamOptions(), ""), "start", "0"),
+        (OpenStream(StreamId(1), 0, b"", Options(), ""), "start", "0"),
         (Closed(StreamId(1)), "stream", b"1"),
     ],
 )

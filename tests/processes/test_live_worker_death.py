@@ -21,8 +21,8 @@ from gigastt.config import DEMO_MODEL, Settings
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
-from gigastt.gateway.pool.session import Session, SessionOptions, transcribe_segment
-from gigastt.transcript import Final, Gap, Partial
+from gigastt.gateway.pool.session import Session, transcribe_segment
+from gigastt.transcript import Final, Gap, Options, Partial
 from tests.fakes.worker import demo_config
 from tests.waiting import wait_until
 
@@ -70,7 +70,7 @@ def told(events: list[Event]) -> list[tuple[int, str, list[float], str]]:
 
 
 async def listen(pool: Pool, samples: Samples, pause: float = 0.0) -> list[Event]:
-    session = Session(pool, SessionOptions())
+    session = Session(pool, Options())
     playing = asyncio.create_task(play(session, samples, pause))
     try:
         return [event async for event in session.events()]
@@ -119,7 +119,7 @@ async def test_an_upload_gives_the_finals_of_a_live_session_even_if_its_worker_d
                 segment.append(samples)
                 events: list[Event] = []
                 killed = False
-                async for event in transcribe_segment(pool, segment.name, len(samples), SessionOptions()):
+                async for event in transcribe_segment(pool, segment.name, len(samples), Options()):
                     events.append(event)
                     if isinstance(event, Final) and not killed:
                         killed = True
@@ -133,7 +133,7 @@ async def test_an_upload_gives_the_finals_of_a_live_session_even_if_its_worker_d
 async def test_results_come_back_after_a_death() -> None:
     samples = np.tile(next(iter(clips().values()))[:-16_000], 4)
     async with demo_pool(2) as pool, asyncio.timeout(300):
-        sessions = [Session(pool, SessionOptions()) for _ in range(2)]  # one on each worker
+        sessions = [Session(pool, Options()) for _ in range(2)]  # one on each worker
         playing = [asyncio.create_task(play(session, samples, pause=0.1)) for session in sessions]
         await asyncio.gather(*(hear_beyond(session, 1.0) for session in sessions))
         os.kill(pool.pids[0], signal.SIGKILL)

@@ -18,9 +18,9 @@ from gigastt.speech.activity import ActivityDetector, ActivityModel, Row
 from gigastt.speech.analysis import BLOCK_SAMPLES
 from gigastt.speech.commit import Commit
 from gigastt.speech.segmenter import ROOM_BLOCKS
-from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window
-from gigastt.transcript import Final, Word
+from gigastt.transcript import Final, Options, Word
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 MUMBLED = range(1_000, 1_700)  # feature frames of the client's audio in which the fake recogniser hears no word
@@ -47,8 +47,8 @@ MODEL = RememberingModel.load()
 def open_stream(
     *, endpoint_silence_ms: int = 600, partials: bool = True, start: int = 0, resume: bytes = b""
 ) -> Stream:
-    settings_ = StreamSettings(endpoint_silence_ms=endpoint_silence_ms, partials=partials)
-    return Stream(settings_, lambda: ActivityDetector(MODEL), start, resume)
+    options = Options(endpoint_silence_ms=endpoint_silence_ms, partials=partials)
+    return Stream(options, lambda: ActivityDetector(MODEL), start, resume)
 
 
 @cache

@@ -23,7 +23,7 @@ from gigastt.gateway.api.intake import Intake
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.middleware import exchange_of
 from gigastt.gateway.pool.events import Event, ProgressEvent
-from gigastt.gateway.pool.session import Session, SessionOptions
+from gigastt.gateway.pool.session import Session
 from gigastt.gateway.server.ws_protocol import INPUT_ENDED, TAKER
 from gigastt.log import get_logger
 from gigastt.transcript import Final, Partial
@@ -264,19 +264,21 @@ class LiveConnection:
                     log.debug("text_ignored", characters=effect.characters)
 
     def _open_session(self) -> Intake:
-        options = self._protocol.options
+        configuration = self._protocol.configuration
         self._session = Session(
             self._context.pool,
-            SessionOptions(options.endpoint_silence_ms, options.partials, options.channels, self._exchange.request_id),
+            configuration.options,
+            channels=configuration.channels,
+            request_id=self._exchange.request_id,
             first_seq=self._next_seq,
         )
-        self._intake = Intake(self._session, options, self._loop.time)
+        self._intake = Intake(self._session, configuration, self._loop.time)
         self._tasks.create_task(self._write(self._session))
         return self._intake
 
     async def _flush(self) -> None:
         if self._session is None or self._intake is None:
-            for channel in range(self._protocol.options.channels):
+            for channel in range(self._protocol.configuration.channels):
                 await self._tell(Final("", (), 0.0, 0.0, 0.0, "flush", channel, self._next_seq))
             return
         await self._intake.flush()
@@ -311,7 +313,7 @@ class LiveConnection:
             self.wake()
 
     async def _tell(self, event: Event) -> None:
-        channels = self._protocol.options.channels
+        channels = self._protocol.configuration.channels
         match event:
             case Partial():
                 lag = self._session.lag_seconds if self._session is not None else 0.0

@@ -30,11 +30,11 @@ from gigastt.ipc.messages import (
     Failed,
     Final,
     Finish,
+    OpenStream,
     Partial,
     Preview,
     Progress,
     StreamId,
-    StreamOptions,
     ToWorker,
 )
 
@@ -61,7 +61,7 @@ class Track:
     """One channel's audio, its flow control and its replay."""
 
     def __init__(
-        self, source: LiveSource | FileSource, options: StreamOptions, request_id: str, channel: int = 0
+        self, source: LiveSource | FileSource, options: transcript.Options, request_id: str, channel: int = 0
     ) -> None:
         self.source = source
         self.channel = channel
@@ -135,8 +135,8 @@ class Track:
         self._finish_sent = isinstance(self.source, FileSource)
         if self._preview == "asked":
             self._preview = "wanted"
-        options = self._options if self._fatal is None else replace(self._options, alone=True)
-        return self.source.open(stream, self.committed, self._resume, options, self.request_id)
+        opening = self.source.open(stream, self.committed, self._resume, self._options, self.request_id)
+        return replace(opening, alone=self._fatal is not None) if isinstance(opening, OpenStream) else opening
 
     def outgoing(self) -> ToWorker | None:
         """Return the next message that may be sent now, or None; call again until None."""

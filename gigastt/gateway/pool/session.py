@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from gigastt import transcript
@@ -21,7 +21,7 @@ from gigastt.gateway.pool.events import EndReason, Event, ProgressEvent
 from gigastt.gateway.pool.latency import Stopwatch
 from gigastt.gateway.pool.ordering import Sequencer
 from gigastt.gateway.pool.sources import FileSource, LiveSource
-from gigastt.ipc.messages import Closed, Failed, Final, Partial, Progress, StreamOptions
+from gigastt.ipc.messages import Closed, Failed, Final, Partial, Progress
 
 
 class TrackCarrier(Protocol):
@@ -34,36 +34,34 @@ class TrackCarrier(Protocol):
     def close_track(self, track: Track) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
-    """What a client may choose, and the id under which its traces are found in logs."""
-
-    endpoint_silence_ms: int = 600
-    partials: bool = True
-    channels: int = 1
-    request_id: str = ""
-
-    @property
-    def stream(self) -> StreamOptions:
-        return StreamOptions(self.endpoint_silence_ms, self.partials)
-
-
 class Session:
-    """Audio in, events out. Call `cancel` at the end, whatever happened."""
+    """Audio in, events out. Call `cancel` at the end, whatever happened.
+
+    Args:
+        pool: carries its tracks.
+        options: what its client chose.
+        channels: how many there are, each with a track of its own.
+        request_id: under which its traces are found in logs.
+        file: the samples of an upload; None where they arrive.
+        first_seq: the number of its first final.
+        clock: seconds, of the loop's kind.
+    """
 
     def __init__(
         self,
         pool: TrackCarrier,
-        options: SessionOptions,
+        options: transcript.Options,
         *,
+        channels: int = 1,
+        request_id: str = "",
         file: FileSource | None = None,
         first_seq: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._clock = clock
-        self._sequencer = Sequencer(options.channels, first_seq)
-        self._stopwatch = Stopwatch(pool.metrics, options.channels, options.endpoint_silence_ms)
+        self._sequencer = Sequencer(channels, first_seq)
+        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms)
         self._is_file = file is not None
         self._queue: deque[Event] = deque()
         self._changed = asyncio.Event()  # the queue, or the room for audio
@@ -73,10 +71,7 @@ class Session:
         self._cancelled = False
         if file is not None:
             pool.metrics.accepted_samples += file.end
-        self.tracks = [
-            Track(file or LiveSource(), options.stream, options.request_id, channel)
-            for channel in range(options.channels)
-        ]
+        self.tracks = [Track(file or LiveSource(), options, request_id, channel) for channel in range(channels)]
         for track in self.tracks:
             pool.open_track(track, self)
 
@@ -221,13 +216,13 @@ class Session:
 
 
 async def transcribe_segment(
-    pool: TrackCarrier, segment: str, samples: int, options: SessionOptions
+    pool: TrackCarrier, segment: str, samples: int, options: transcript.Options, request_id: str = ""
 ) -> AsyncIterator[Event]:
     """Transcribe the first `samples` of a shared segment; yield events up to its last final.
 
     The segment must live until the iterator ends or is closed.
     """
-    session = Session(pool, options, file=FileSource(segment, samples))
+    session = Session(pool, options, request_id=request_id, file=FileSource(segment, samples))
     try:
         async for event in session.events():
             yield event

@@ -14,10 +14,10 @@ from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.audio.shared import SharedSegment
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.pool.flow import CREDIT_SAMPLES
-from gigastt.gateway.pool.session import Session, SessionOptions, transcribe_segment
+from gigastt.gateway.pool.session import Session, transcribe_segment
 from gigastt.gateway.pool.sources import START_STEP
 from gigastt.ipc.messages import Audio
-from gigastt.transcript import Final, Gap, Partial
+from gigastt.transcript import Final, Gap, Options, Partial
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import BLOCK, BLOCK_SECONDS, POISON, speech, transcript
 from tests.waiting import wait_until
@@ -28,9 +28,9 @@ scripts = st.lists(st.integers(0, 9), max_size=80)
 class Player:
     """Plays scripts into a session, a piece at a time, and collects what comes of it."""
 
-    def __init__(self, pool: MemoryPool, options: SessionOptions | None = None) -> None:
+    def __init__(self, pool: MemoryPool, channels: int = 1) -> None:
         self.pool = pool
-        self.session = Session(pool, options or SessionOptions())
+        self.session = Session(pool, Options(), channels=channels)
         self.events: list[Event] = []
 
     def push(self, samples: np.ndarray, channel: int = 0) -> None:
@@ -206,7 +206,7 @@ async def test_all_workers_killed_at_once_cost_nothing() -> None:
 
 async def test_send_waits_while_five_seconds_are_on_their_way() -> None:
     pool = MemoryPool(workers=1)
-    session = Session(pool, SessionOptions())
+    session = Session(pool, Options())
     sending = asyncio.create_task(session.send(0, bytes(2 * (CREDIT_SAMPLES + 16_000))))
     await asyncio.sleep(0)
     assert not sending.done()
@@ -292,7 +292,7 @@ async def test_an_upload_survives_the_death_of_its_worker() -> None:
             events: list[Event] = []
 
             async def read() -> None:
-                async for event in transcribe_segment(pool, segment.name, len(script) * BLOCK, SessionOptions()):
+                async for event in transcribe_segment(pool, segment.name, len(script) * BLOCK, Options()):
                     events.append(event)
 
             reading = asyncio.create_task(read())
@@ -330,7 +330,7 @@ async def test_poison_in_an_upload_is_skipped_and_the_rest_comes_out() -> None:
 
 
 async def _collect(pool: MemoryPool, name: str, samples: int) -> list[Event]:
-    return [event async for event in transcribe_segment(pool, name, samples, SessionOptions())]
+    return [event async for event in transcribe_segment(pool, name, samples, Options())]
 
 
 @settings(max_examples=40, deadline=None)
@@ -340,7 +340,7 @@ def test_two_channels_are_each_whole_and_numbered_together(
 ) -> None:
     async def play() -> None:
         pool = MemoryPool(workers=2, poison=None)
-        player = Player(pool, SessionOptions(channels=2))
+        player = Player(pool, channels=2)
         pieces = [speech(left), speech(right)]
         while any(map(len, pieces)):
             channel = data.draw(st.sampled_from([c for c in (0, 1) if len(pieces[c])]))
@@ -362,7 +362,7 @@ def test_two_channels_are_each_whole_and_numbered_together(
 
 async def test_a_call_comes_out_in_order_of_time() -> None:
     pool = MemoryPool(workers=2)
-    player = Player(pool, SessionOptions(channels=2))
+    player = Player(pool, channels=2)
     left = [1, 1, 0, 0, 0, 0, 3, 3, 0, 0]
     right = [0, 0, 0, 2, 2, 0, 0, 0, 0, 4]
     player.push(speech(right), 1)
