@@ -23,7 +23,6 @@ from starlette.types import Receive, Scope
 from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import CapacityTimeout
-from gigastt.gateway.api.wire import gap_fields, word_fields
 from gigastt.gateway.files.bodies import Bodies, Upload
 from gigastt.gateway.files.shares import Patience, Room, Slots
 from gigastt.gateway.middleware import ClientGone
@@ -122,37 +121,14 @@ class Uploads:
 
     async def _transcribe(self, upload: Upload) -> dict[str, Any]:
         async with self.recognise(upload, partials=False) as recognition:
-            transcript = Transcript()
+            finals: list[transcript.Final] = []
+            gaps: list[transcript.Gap] = []
             async for event in recognition.events:
-                transcript.add(event)
-            return transcript.fields(recognition.duration)
-
-
-class Transcript:
-    """The finals of one file, put together."""
-
-    def __init__(self) -> None:
-        self._finals: list[transcript.Final] = []
-        self._gaps: list[dict[str, Any]] = []
-
-    def add(self, event: Event) -> None:
-        """Take the next event; only finals and declared gaps leave a trace."""
-        if isinstance(event, transcript.Final) and event.text:
-            self._finals.append(event)
-        elif isinstance(event, transcript.Gap):
-            self._gaps.append(gap_fields(event))
-
-    def fields(self, duration: float) -> dict[str, Any]:
-        """Return the transcript as JSON; `failed` only where a span of the file has no words."""
-        fields: dict[str, Any] = {
-            "text": " ".join(final.text for final in self._finals),
-            "words": [word_fields(word) for final in self._finals for word in final.words],
-            "duration": round(duration, 3),
-            "segments": [_segment_fields(final) for final in self._finals],
-        }
-        if self._gaps:
-            fields["failed"] = self._gaps
-        return fields
+                if isinstance(event, transcript.Final) and event.text:
+                    finals.append(event)
+                elif isinstance(event, transcript.Gap):
+                    gaps.append(event)
+            return transcript.transcript_fields(finals, recognition.duration, gaps)
 
 
 async def _tell_first(holes: Sequence[transcript.Gap], events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
@@ -191,13 +167,3 @@ async def _hang_up(receive: Receive) -> None:
 def _longest_segment(max_seconds: float) -> int:
     """Return the bytes of shared memory that one client's files may take: those of the longest one."""
     return round(2 * SAMPLE_RATE * max_seconds) + _RESERVED_BYTES
-
-
-def _segment_fields(final: transcript.Final) -> dict[str, Any]:
-    return {
-        "text": final.text,
-        "start": final.start,
-        "end": final.end,
-        "confidence": final.confidence,
-        "words": [word_fields(word) for word in final.words],
-    }

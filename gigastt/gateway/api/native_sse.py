@@ -24,13 +24,13 @@ from starlette.types import Receive, Scope, Send
 
 from gigastt.errors import RequestError, ShuttingDown
 from gigastt.gateway.api.native_files import Recognition, Uploads, until_hung_up
-from gigastt.gateway.api.wire import final_fields, gap_error_fields, partial_fields
+from gigastt.gateway.api.wire import gap_error_fields
 from gigastt.gateway.files.bodies import Upload
 from gigastt.gateway.pool.admission import SHUTDOWN_RETRY_MS
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.responses import encode_json, error_fields, public_error
 from gigastt.log import get_logger
-from gigastt.transcript import Final, Partial
+from gigastt.transcript import Final, Partial, final_fields, partial_fields
 
 if TYPE_CHECKING:
     from gigastt.gateway.context import AppContext

@@ -1,21 +1,19 @@
 """Wire: what clients are told, as JSON.
 
-No I/O, but the time of day is in every transcript. First the fields that every way of telling shares (`/v1/ws`,
-server-sent events, the transcript of an upload), then one function for each kind of message of `/v1/ws`; names of
-fields are the protocol's.
+No I/O, but the time of day is in every transcript. One function for each kind of message of `/v1/ws`; names of fields
+are the protocol's.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from gigastt.audio.pcm import ENCODINGS
 from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
 from gigastt.gateway.api.configure import CHANNELS, DEFAULT_RATE, PROTOCOL_VERSION
-from gigastt.transcript import Final, Gap, GapCode, Partial, Word
+from gigastt.transcript import Final, Gap, GapCode, Partial, final_fields, gap_fields, partial_fields
 
 LAG_WORTH_TELLING_SECONDS = 1.0
 _TEXTS: dict[GapCode, str] = {
@@ -26,47 +24,9 @@ _TEXTS: dict[GapCode, str] = {
 }
 
 
-def word_fields(word: Word) -> dict[str, Any]:
-    """Return a word."""
-    return {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
-
-
-def partial_fields(event: Partial) -> dict[str, Any]:
-    """Return a partial."""
-    fields = {**_transcript("partial", event), "stable": event.stable}
-    return fields | {"as_final": True} if event.as_final else fields
-
-
-def final_fields(event: Final) -> dict[str, Any]:
-    """Return a final."""
-    return {
-        **_transcript("final", event),
-        "seq": event.seq,
-        "start": event.start,
-        "end": event.end,
-        "confidence": event.confidence,
-        "endpoint_reason": event.reason,
-    }
-
-
-def gap_fields(gap: Gap) -> dict[str, Any]:
-    """Return a span of audio without words."""
-    return {"code": gap.code, "start": gap.start, "end": gap.end}
-
-
 def gap_error_fields(gap: Gap) -> dict[str, Any]:
     """Return the error that declares such a span."""
     return {"type": "error", "message": _TEXTS[gap.code], **gap_fields(gap)}
-
-
-def _transcript(kind: str, event: Partial | Final) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "text": event.text,
-        "words": [word_fields(word) for word in event.words],
-        "is_final": kind == "final",
-        "timestamp": round(time.time(), 3),
-    }
 
 
 def ready(*, model: str, session_id: str, max_session_secs: float, idle_timeout_secs: float) -> str:
