@@ -24,11 +24,11 @@ import numpy as np
 
 from benchmarks.wording import unmatched
 from gigastt.speech.activity import ActivityDetector, ActivityModel
-from gigastt.speech.draft import PartialResult
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import SAMPLE_RATE, Samples
+from gigastt.transcript import Options, Partial
 
 DEMO = Path(__file__).resolve().parent.parent / "gigastt" / "models" / "demo"
 CHUNK_MS = 100
@@ -57,7 +57,7 @@ class Player:
 
     def __init__(self, recognizer: Recognizer, model: ActivityModel, counts: Counts, cadence_ms: int) -> None:
         self._recognizer = recognizer
-        self._stream = Stream(StreamSettings(), lambda: ActivityDetector(model))
+        self._stream = Stream(Options(), lambda: ActivityDetector(model))
         self._counts = counts
         self._cadence = cadence_ms
         self._shown: list[str] = []
@@ -87,7 +87,7 @@ class Player:
             self._note(result, window.first_frame + len(window.features))
         return True
 
-    def _note(self, result: PartialResult, end: int) -> None:
+    def _note(self, result: Partial, end: int) -> None:
         words = [word.text for word in result.words]
         self._counts.changed_by_partial += self._stable != words[: len(self._stable)]
         self._counts.bursts.append(max(0, len(words) - len(self._shown)))

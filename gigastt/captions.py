@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gigastt.speech.tokens import Word
+from gigastt.transcript import Word
 
 CaptionForm: TypeAlias = Literal["srt", "vtt"]
 

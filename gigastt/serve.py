@@ -33,7 +33,7 @@ from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.ops import DEMO_WARNING
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
-from gigastt.gateway.pool.session import SessionOptions, transcribe_segment
+from gigastt.gateway.pool.session import transcribe_segment
 from gigastt.gateway.server.listener import Server, bind, watch_loop_lag
 from gigastt.log import get_logger
 from gigastt.models.catalog import find
@@ -42,6 +42,7 @@ from gigastt.models.prepacked import LoadPlan, prepare_load
 from gigastt.models.stages import DownloadProgress
 from gigastt.models.store import ModelFiles, resolve
 from gigastt.processes import forbid_core_files
+from gigastt.transcript import Options
 from gigastt.workers.config import WorkerConfig
 
 log = get_logger(__name__)
@@ -210,8 +211,8 @@ class FileTranscription:
         self._pool = pool
 
     async def __call__(self, file: DecodedFile, request_id: str, *, partials: bool) -> AsyncGenerator[Event, None]:
-        options = SessionOptions(partials=partials, request_id=request_id)
-        async for event in transcribe_segment(self._pool, file.name, file.samples, options):
+        options = Options(partials=partials)
+        async for event in transcribe_segment(self._pool, file.name, file.samples, options, request_id):
             yield event
 
 

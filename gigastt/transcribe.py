@@ -7,43 +7,23 @@ the segmenter and the recogniser; it knows nothing of the command line or of how
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from gigastt.audio.decode import decode
-from gigastt.audio.timeline import Hole, add_hole
+from gigastt.audio.timeline import add_hole
 from gigastt.config import Precision
-from gigastt.errors import InferenceError
 from gigastt.models.prepacked import plan_load
 from gigastt.models.store import ModelFiles, resolve
 from gigastt.speech import recording as pump
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.tokens import SAMPLE_RATE, Samples, Word
+from gigastt.speech.tokens import SAMPLE_RATE, Samples
+from gigastt.transcript import Final, Gap
 
 MAX_SECONDS = 24 * 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """One utterance that has words; times in seconds from the first sample of the file."""
-
-    text: str
-    words: tuple[Word, ...]
-    start: float
-    end: float
-    confidence: float
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A span without words: `code` says why, as in the server's `failed`; seconds from the file's first sample."""
-
-    code: str
-    start: float
-    end: float
 
 
 @dataclass(slots=True)
@@ -59,11 +39,11 @@ class Recording:
     recognizer: pump.Recognizes
     on_progress: Callable[[float], None] = lambda seconds: None
     seconds: float = field(default=0.0, init=False)
-    holes: list[Hole] = field(default_factory=list, init=False)
-    failed: list[pump.FailedSpan] = field(default_factory=list, init=False)
+    holes: list[Gap] = field(default_factory=list, init=False)
+    failed: list[Gap] = field(default_factory=list, init=False)
 
-    def segments(self) -> Iterator[Segment]:
-        """Decode and transcribe; yield each segment as soon as it is known.
+    def segments(self) -> Iterator[Final]:
+        """Decode and transcribe; yield each utterance that has words as soon as it is known.
 
         Raises:
             InvalidAudio: the file is not audio that can be decoded.
@@ -72,14 +52,13 @@ class Recording:
         chunks = decode(self.source, MAX_SECONDS, partial(add_hole, self.holes))
         for final in pump.transcribe(self.recognizer, self._count(chunks), on_failure=self.failed.append):
             if final.words:
-                yield Segment(final.text, final.words, final.start, final.end, final.confidence)
+                yield final
 
     @property
     def gaps(self) -> list[Gap]:
         """Spans without words so far, in order of time."""
-        holes = [Gap(f"audio_{hole.reason}", round(hole.start, 3), round(hole.end, 3)) for hole in self.holes]
-        failed = [Gap(InferenceError.code, span.start, span.end) for span in self.failed]
-        return sorted(holes + failed, key=lambda gap: gap.start)
+        holes = [replace(hole, start=round(hole.start, 3), end=round(hole.end, 3)) for hole in self.holes]
+        return sorted(holes + self.failed, key=lambda gap: gap.start)
 
     def _count(self, chunks: Iterable[Samples]) -> Iterator[Samples]:
         samples = 0

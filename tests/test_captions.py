@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.captions import CUE_LINES, LINE_CHARACTERS, Cue, format_cue, make_cues
-from gigastt.speech.tokens import Word
+from gigastt.transcript import Word
 
 
 def words(*texts: str, start: float = 0.0, seconds: float = 0.4) -> list[Word]:

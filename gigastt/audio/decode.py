@@ -26,8 +26,9 @@ from gigastt.audio.mixdown import BLOCK_SAMPLES, Block, mix_down
 from gigastt.audio.pcm import SAMPLE_RATE, Samples, Waveform
 from gigastt.audio.recordings import Recording, find_recordings
 from gigastt.audio.resample import Resampler
-from gigastt.audio.timeline import Hole, Silence, Timeline, too_long
+from gigastt.audio.timeline import Silence, Timeline, too_long
 from gigastt.errors import InvalidAudio
+from gigastt.transcript import Gap
 
 Source: TypeAlias = Path | BinaryIO
 
@@ -48,11 +49,11 @@ def _make_noise() -> Waveform:
 _NOISE = _make_noise()
 
 
-def ignore_hole(hole: Hole) -> None:
+def ignore_hole(hole: Gap) -> None:
     """Take no notice of a hole."""
 
 
-def decode(source: Source, max_seconds: float, on_hole: Callable[[Hole], None] = ignore_hole) -> Iterator[Samples]:
+def decode(source: Source, max_seconds: float, on_hole: Callable[[Gap], None] = ignore_hole) -> Iterator[Samples]:
     """Decode what a listener would hear of a file, at the times that its container gives.
 
     All recordings in it follow each other; of several tracks the default one is heard, else a Russian one, else the

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from gigastt.errors import AudioTooLong, InvalidAudio
+from gigastt.transcript import Gap, GapCode
 
 TOLERANCE = 0.02  # s; Matroska's clock is rounded to 1 ms, Vorbis's strays by 11 ms
 SHORTEST_MISSING = 0.5  # s; a shorter gap between good packets is silence that the encoder left out
@@ -27,23 +27,12 @@ _LONGEST_JUMP = 10.0  # s; in a broadcast a longer one is a clock that was set
 _OWN_CLOCK = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # time 0 is the recording's beginning by definition
 _FEW_ERRORS = 10  # damaged packets that a file may have, whatever else is in it
 
-HoleReason: TypeAlias = Literal["damaged", "missing"]
 
-
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """A span that should hold audio and does not; seconds from the first sample of the file."""
-
-    start: float
-    end: float
-    reason: HoleReason
-
-
-def add_hole(holes: list[Hole], hole: Hole) -> None:
-    """Append a hole; join it to the last one of its reason if that is near, or if there are `MOST_HOLES` already."""
+def add_hole(holes: list[Gap], hole: Gap) -> None:
+    """Append a hole; join it to the last one of its kind if that is near, or if there are `MOST_HOLES` already."""
     last = holes[-1] if holes else None
-    if last and ((last.reason == hole.reason and hole.start - last.end < _NEAR) or len(holes) >= MOST_HOLES):
-        holes[-1] = Hole(last.start, hole.end, last.reason)
+    if last and ((last.code == hole.code and hole.start - last.end < _NEAR) or len(holes) >= MOST_HOLES):
+        holes[-1] = Gap(last.code, last.start, hole.end)
     else:
         holes.append(hole)
 
@@ -71,7 +60,7 @@ class Timeline:
     """
 
     max_seconds: float
-    on_hole: Callable[[Hole], None]
+    on_hole: Callable[[Gap], None]
     position: float = field(default=0.0, init=False)
 
     def lay_out(self, container: InputContainer, track: AudioStream) -> Iterator[av.AudioFrame | Silence]:
@@ -102,19 +91,20 @@ class Timeline:
                 last = time
                 gap = zero + time - self.position
             if is_late_start or gap > TOLERANCE:
-                yield self._fill(gap, "damaged" if is_damaged else "silent" if is_late_start else "missing")
+                yield self._fill(gap, "audio_damaged" if is_damaged else None if is_late_start else "audio_missing")
             is_damaged, lost = False, 0.0
             yield frame  # the next step refuses a rate of 0
             self.position += frame.samples / frame.sample_rate
         if lost > TOLERANCE:
-            yield self._fill(lost, "damaged")
+            yield self._fill(lost, "audio_damaged")
 
-    def _fill(self, seconds: float, reason: HoleReason | Literal["silent"]) -> Silence:
+    def _fill(self, seconds: float, code: GapCode | None) -> Silence:
+        """Make silence; declare it as a hole of that code, unless it was silent by right (None) or is short."""
         end = self.position + seconds
         if end > self.max_seconds:
             raise too_long(self.max_seconds)
-        if reason == "damaged" or (reason == "missing" and seconds >= SHORTEST_MISSING):
-            self.on_hole(Hole(self.position, end, reason))
+        if code == "audio_damaged" or (code == "audio_missing" and seconds >= SHORTEST_MISSING):
+            self.on_hole(Gap(code, self.position, end))
         self.position = end
         return Silence(seconds)
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, TextIO, TypeAlias
+from typing import Literal, TextIO, TypeAlias
 
 from gigastt.captions import VTT_HEADER, format_cue, make_cues
-from gigastt.speech.tokens import Word
-from gigastt.transcribe import Gap, Segment
+from gigastt.transcript import Final, Gap, transcript_fields
 
 OutputForm: TypeAlias = Literal["text", "json", "srt", "vtt"]
 
 
 def write_transcript(
     form: OutputForm,
-    segments: Iterable[Segment],
+    segments: Iterable[Final],
     stream: TextIO,
     seconds: Callable[[], float],
     file: str | None = None,
@@ -36,7 +35,7 @@ def write_transcript(
         gaps: returns the spans without words, for the object; asked when the segments have ended.
     """
     if form == "json":
-        transcript = transcript_json(list(segments), seconds(), gaps())
+        transcript = transcript_fields(list(segments), seconds(), gaps())
         named = transcript if file is None else {"file": file} | transcript
         stream.write(json.dumps(named, ensure_ascii=False) + "\n")
         stream.flush()
@@ -50,27 +49,3 @@ def write_transcript(
         else:
             stream.writelines(format_cue(cue, next(numbers), form) for cue in make_cues(segment.words))
         stream.flush()
-
-
-def transcript_json(segments: list[Segment], seconds: float, gaps: Sequence[Gap] = ()) -> dict[str, Any]:
-    """Build the answer of `POST /v1/transcribe` for these segments; `failed` only where a span has no words."""
-    failed = [{"code": gap.code, "start": gap.start, "end": gap.end} for gap in gaps]
-    return {
-        "text": " ".join(segment.text for segment in segments),
-        "words": [_word_json(word) for segment in segments for word in segment.words],
-        "duration": round(seconds, 3),
-        "segments": [
-            {
-                "text": segment.text,
-                "words": [_word_json(word) for word in segment.words],
-                "start": segment.start,
-                "end": segment.end,
-                "confidence": segment.confidence,
-            }
-            for segment in segments
-        ],
-    } | ({"failed": failed} if failed else {})
-
-
-def _word_json(word: Word) -> dict[str, Any]:
-    return {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gigastt.cli.output import OutputForm
     from gigastt.config import Precision
     from gigastt.speech.recognizer import Recognizer
-    from gigastt.transcribe import Segment
+    from gigastt.transcript import Final
 
 _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 
@@ -146,7 +146,7 @@ def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Rec
     return not recording.failed
 
 
-def _clear_before(segments: Iterable[Segment], progress: ProgressLine) -> Iterator[Segment]:
+def _clear_before(segments: Iterable[Final], progress: ProgressLine) -> Iterator[Final]:
     """Take the progress line away before a segment is written to the same terminal, and before the end."""
     for segment in segments:
         progress.clear()

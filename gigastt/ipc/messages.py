@@ -17,33 +17,11 @@ from typing import Any, Literal, NewType, TypeAlias, get_type_hints
 
 import msgpack
 
+from gigastt import transcript
 from gigastt.errors import ProtocolViolation
 
 StreamId = NewType("StreamId", int)
-EndpointReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop"]
 PassKind: TypeAlias = Literal["final", "partial", "file"]
-
-
-@dataclass(frozen=True, slots=True)
-class StreamOptions:
-    """How a stream is segmented and what it reports.
-
-    alone: its partials share no pass until the first final; a worker has crashed over its audio.
-    """
-
-    endpoint_silence_ms: int = 600
-    partials: bool = True
-    alone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class WireWord:
-    """A word; times in seconds from the client's first sample."""
-
-    text: str
-    start: float
-    end: float
-    confidence: float
 
 
 # -- to the worker
@@ -51,13 +29,17 @@ class WireWord:
 
 @dataclass(frozen=True, slots=True)
 class OpenStream:
-    """Begin a live stream at sample `start`, with the recogniser's `resume` state of that commit (or empty)."""
+    """Begin a live stream at sample `start`, with the recogniser's `resume` state of that commit (or empty).
+
+    alone: its partials share no pass until the first final; a worker has crashed over its audio.
+    """
 
     stream: StreamId
     start: int
     resume: bytes
-    options: StreamOptions
+    options: transcript.Options
     request_id: str
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +59,7 @@ class AttachAudio:
     samples: int
     start: int
     resume: bytes
-    options: StreamOptions
+    options: transcript.Options
     request_id: str
 
 
@@ -137,32 +119,18 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """The utterance so far; its first `stable` words will not change in a later partial.
-
-    as_final: the answer to a `Preview`.
-    """
+    """What is heard of the open utterance, or the answer to a `Preview`."""
 
     stream: StreamId
-    text: str
-    words: list[WireWord]
-    stable: int
-    as_final: bool = False
+    partial: transcript.Partial
 
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """One whole utterance, and the commit that it makes. Text may be empty.
-
-    start, end: seconds from the client's first sample.
-    """
+    """One whole utterance, and the commit that it makes."""
 
     stream: StreamId
-    text: str
-    words: list[WireWord]
-    start: float
-    end: float
-    confidence: float
-    reason: EndpointReason
+    final: transcript.Final
     consumed: int
     committed: int
     resume: bytes
@@ -170,12 +138,10 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """One window failed (`inference_error`): its span, in seconds, has no words; the stream goes on."""
+    """A span has no words; the stream goes on."""
 
     stream: StreamId
-    code: str
-    start: float
-    end: float
+    gap: transcript.Gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +179,14 @@ _TO_WORKER: tuple[type, ...] = (OpenStream, Audio, AttachAudio, Preview, Finish,
 _TO_GATEWAY: tuple[type, ...] = (Ready, Progress, Partial, Final, Failed, Closed, Stats)
 _CLASSES: dict[int, type] = dict(enumerate(_TO_WORKER + _TO_GATEWAY))
 _KINDS: dict[type, int] = {kind: number for number, kind in _CLASSES.items()}
-_NESTED: dict[str, type] = {"options": StreamOptions, "words": WireWord, "passes": PassRecord}
+_NESTED: dict[str, type] = {
+    "options": transcript.Options,
+    "partial": transcript.Partial,
+    "final": transcript.Final,
+    "gap": transcript.Gap,
+    "words": transcript.Word,
+    "passes": PassRecord,
+}
 
 
 def encode_message(message: ToWorker | ToGateway) -> bytes:
@@ -266,10 +239,10 @@ def _build(cls: type, values: list[Any]) -> Any:
         raise ProtocolViolation(f"Expected {len(hints)} fields in {cls.__name__}.")
     for index, (name, accepted) in enumerate(hints.items()):
         value = values[index]
-        if name in _NESTED and accepted is list:
+        if name in _NESTED and accepted in (list, tuple):
             if not isinstance(value, list):
                 raise ProtocolViolation(f"Expected a list in {cls.__name__}.{name}.")
-            values[index] = [_build(_NESTED[name], item) for item in value]
+            values[index] = accepted(_build(_NESTED[name], item) for item in value)
         elif name in _NESTED:
             values[index] = _build(_NESTED[name], value)
         elif not isinstance(value, accepted) or isinstance(value, bool) is not (accepted is bool):

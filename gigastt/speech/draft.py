@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gigastt.speech.tokens import SUBSAMPLING, WORD_START, Hypothesis, SearchState, Token, Word, group_words
+from gigastt.speech.tokens import SUBSAMPLING, WORD_START, Hypothesis, SearchState, Token, group_words
+from gigastt.transcript import Partial, Word
 
 SETTLED_FRAMES = 80  # a word that ends so long before the audio does may become stable
 AGREEMENT_FRAMES = 60  # passes must agree on it while so much audio was added
@@ -37,15 +38,6 @@ def is_credible(words: Sequence[Word], *, is_clear: bool) -> bool:
     """
     sure = SURE_IF_UNCLEAR if not is_clear else SURE if len(words) > 2 else SURE_IF_FEW
     return any(word.confidence >= sure for word in words)
-
-
-@dataclass(frozen=True, slots=True)
-class PartialResult:
-    """The utterance so far; its first `stable` words will not change in a later partial."""
-
-    text: str
-    words: tuple[Word, ...]
-    stable: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +77,14 @@ class Draft:
         self.state: SearchState | None = None
         self._stable: tuple[Token, ...] = ()
         self._heard: list[_Heard] = []
-        self._shown = PartialResult("", (), 0)
+        self._shown = Partial("", (), 0)
 
     @property
     def is_wordless(self) -> bool:
         """Whether no pass has heard a word yet."""
         return not self._shown.words
 
-    def update(self, hypothesis: Hypothesis, end: int, *, silent: bool = False) -> PartialResult | None:
+    def update(self, hypothesis: Hypothesis, end: int, *, silent: bool = False) -> Partial | None:
         """Take the result of a pass.
 
         Args:
@@ -109,7 +101,7 @@ class Draft:
             return None
         self._settle(end, silent)
         words = self._words()
-        result = PartialResult(" ".join(word.text for word in words), words, len(group_words(self._stable)))
+        result = Partial(" ".join(word.text for word in words), words, len(group_words(self._stable)))
         if self._shown == result:
             return None
         self._shown = result

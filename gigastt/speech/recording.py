@@ -6,23 +6,15 @@ Runs on the caller's thread (`gigastt transcribe`). Knows nothing of files, sess
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 from gigastt.errors import InferenceError
 from gigastt.speech.activity import ActivityDetector, ActivityModel
-from gigastt.speech.stream import FinalResult, Stream, StreamSettings
+from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import Hypothesis, Samples, Window
+from gigastt.transcript import Final, Gap, Options
 
 PIECE_SAMPLES = 160_000  # 10 s: what is taken in before the utterances it completes are transcribed
-
-
-@dataclass(frozen=True, slots=True)
-class FailedSpan:
-    """A span that the recogniser refused and that has no words; seconds from the first sample."""
-
-    start: float
-    end: float
 
 
 class Recognizes(Protocol):
@@ -34,9 +26,9 @@ class Recognizes(Protocol):
 def transcribe(
     recognizer: Recognizes,
     chunks: Iterable[Samples],
-    settings: StreamSettings | None = None,
-    on_failure: Callable[[FailedSpan], None] = lambda span: None,
-) -> Iterator[FinalResult]:
+    options: Options | None = None,
+    on_failure: Callable[[Gap], None] = lambda gap: None,
+) -> Iterator[Final]:
     """Transcribe a recording and yield every utterance's final, in order.
 
     The same windows, alone, through the same function as a live stream's finals: the same words.
@@ -45,11 +37,11 @@ def transcribe(
     Args:
         recognizer: transcribes one window at a time.
         chunks: the recording, int16 at 16 kHz, in pieces of any size.
-        settings: how to segment it.
+        options: how to segment it.
         on_failure: is told each span that could not be recognised.
     """
     model = ActivityModel.load()
-    stream = Stream(settings or StreamSettings(partials=False), lambda: ActivityDetector(model, is_recorded=True))
+    stream = Stream(options or Options(partials=False), lambda: ActivityDetector(model, is_recorded=True))
     for chunk in chunks:
         for begin in range(0, len(chunk), PIECE_SAMPLES):
             stream.push(chunk[begin : begin + PIECE_SAMPLES])
@@ -58,7 +50,7 @@ def transcribe(
     yield from _finals(recognizer, stream, on_failure)
 
 
-def _finals(recognizer: Recognizes, stream: Stream, on_failure: Callable[[FailedSpan], None]) -> Iterator[FinalResult]:
+def _finals(recognizer: Recognizes, stream: Stream, on_failure: Callable[[Gap], None]) -> Iterator[Final]:
     while (utterance := stream.next_final()) is not None:
         hypothesis = utterance.hypothesis
         if hypothesis is None:
@@ -66,7 +58,13 @@ def _finals(recognizer: Recognizes, stream: Stream, on_failure: Callable[[Failed
                 hypothesis = recognizer.transcribe(utterance.window)
             except InferenceError:
                 if not utterance.is_checkpoint:
-                    on_failure(FailedSpan(stream.seconds(utterance.first_frame), stream.seconds(utterance.last_frame)))
+                    on_failure(
+                        Gap(
+                            "inference_error",
+                            stream.seconds(utterance.first_frame),
+                            stream.seconds(utterance.last_frame),
+                        )
+                    )
         final = stream.accept_final(utterance, hypothesis)
         if final is not None:
             yield final

@@ -16,19 +16,11 @@ from dataclasses import dataclass, replace
 from gigastt.speech.activity import BLOCK_FRAMES, ActivityDetector
 from gigastt.speech.analysis import BLOCK_SAMPLES, Analysis
 from gigastt.speech.commit import Commit, ResumeState
-from gigastt.speech.draft import Draft, PartialResult, is_credible
+from gigastt.speech.draft import Draft, is_credible
 from gigastt.speech.feature_buffer import put_in_room
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
-from gigastt.speech.tokens import (
-    FRAME_SAMPLES,
-    SAMPLE_RATE,
-    Hypothesis,
-    Samples,
-    Window,
-    Word,
-    begin_at,
-    words_within,
-)
+from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window, begin_at, words_within
+from gigastt.transcript import ENDPOINT_SILENCE_MS, Final, Options, Partial
 
 PARTIAL_FRAMES = 480  # a partial pass sees about so much, unless it is the speculative final,
 LONGEST_PARTIAL_FRAMES = 800  # and at most so much: passes may be so far apart that new audio alone is longer
@@ -36,18 +28,6 @@ CONTEXT_FRAMES = 200  # left context of a pass that does not begin with the utte
 EAGER_FRAMES = 200  # so long an utterance is searched for its first word with every block,
 MAX_PATIENCE_FRAMES = 100  # then the next pass waits for a quarter of what came since, at most so long
 _NOTHING = Hypothesis((), ())
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSettings:
-    """How a stream is segmented and what it reports."""
-
-    endpoint_silence_ms: int = 600
-    partials: bool = True
-
-    def __post_init__(self) -> None:
-        if not 200 <= self.endpoint_silence_ms <= 5000:
-            raise ValueError(f"Expected endpoint_silence_ms of 200 to 5000, but got {self.endpoint_silence_ms}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +52,6 @@ class Utterance:
 
 
 @dataclass(frozen=True, slots=True)
-class FinalResult:
-    """One whole utterance; times in seconds from the client's first sample. Text may be empty."""
-
-    text: str
-    words: tuple[Word, ...]
-    start: float
-    end: float
-    confidence: float
-    reason: Reason
-    commit: Commit
-
-
-@dataclass(frozen=True, slots=True)
 class _Offer:
     """The partial window that is out for its pass."""
 
@@ -98,28 +65,31 @@ class Stream:
     """One stream of 16 kHz mono audio.
 
     Args:
-        settings: how to segment it.
+        options: how to segment it.
         detector_factory: makes a fresh activity detector.
         start: absolute sample that will be pushed first; a multiple of 640.
         resume: the bytes of the commit at `start`; empty begins anew there.
 
     Raises:
-        ValueError: `start` and `resume` are not of one commit.
+        ValueError: an option is out of its range, or `start` and `resume` are not of one commit.
     """
 
     def __init__(
         self,
-        settings: StreamSettings,
+        options: Options,
         detector_factory: Callable[[], ActivityDetector],
         start: int = 0,
         resume: bytes = b"",
     ) -> None:
+        least, most = ENDPOINT_SILENCE_MS
+        if not least <= (silence := options.endpoint_silence_ms) <= most:
+            raise ValueError(f"Expected endpoint_silence_ms of {least} to {most}, but got {silence}.")
         if start < 0 or start % BLOCK_SAMPLES:
             raise ValueError(f"Expected a start at a multiple of {BLOCK_SAMPLES} samples, but got {start}.")
         block = start // BLOCK_SAMPLES
         detector = detector_factory()
-        self._settings = settings
-        self._segmenter = Segmenter(settings.endpoint_silence_ms, block)
+        self._partials = options.partials
+        self._segmenter = Segmenter(options.endpoint_silence_ms, block)
         self._levels = bytearray()  # of blocks that the segmenter has not taken
         if resume:
             block = self._continue(start, ResumeState.unpack(resume), detector)
@@ -186,7 +156,7 @@ class Stream:
         """Return the oldest cut utterance, or the checkpoint, whose result has not been accepted."""
         return self._waiting[0] if self._waiting else None
 
-    def accept_final(self, utterance: Utterance, hypothesis: Hypothesis | None) -> FinalResult | None:
+    def accept_final(self, utterance: Utterance, hypothesis: Hypothesis | None) -> Final | None:
         """Take the result of the oldest waiting pass; None says that it failed.
 
         Returns:
@@ -203,20 +173,19 @@ class Stream:
         words = words_within(hypothesis, utterance.first_frame, end) if hypothesis else ()
         if not is_credible(words, is_clear=utterance.is_clear):
             words = ()
-        return FinalResult(
+        return Final(
             text=" ".join(word.text for word in words),
             words=words,
             start=self.seconds(utterance.first_frame),
             end=end,
             confidence=round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0,
             reason=utterance.reason,
-            commit=utterance.commit,
         )
 
     def next_partial(self) -> Window | None:
         """Return the growing utterance as far as it may be transcribed now; None when nothing is new."""
         segmenter = self._segmenter
-        if not self._settings.partials or not segmenter.activity.is_clear or self._finished:
+        if not self._partials or not segmenter.activity.is_clear or self._finished:
             return None
         start = segmenter.needed_from * BLOCK_FRAMES
         tail = segmenter.tail_end
@@ -234,7 +203,7 @@ class Stream:
         self._offer = _Offer(window, start, end, is_final=tail is not None)
         return window
 
-    def accept_partial(self, window: Window, hypothesis: Hypothesis, alone: bool) -> PartialResult | None:
+    def accept_partial(self, window: Window, hypothesis: Hypothesis, alone: bool) -> Partial | None:
         """Take the result of a partial pass; return what it says if it is current and new.
 
         Args:

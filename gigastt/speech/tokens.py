@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from gigastt.transcript import Word
+
 Samples = npt.NDArray[np.int16]  # [samples], 16 kHz mono
 Features = npt.NDArray[np.float32]  # log-mel [frames, mel=64], 10 ms per frame
 EncoderOut = npt.NDArray[np.float32]  # [dim, time], 40 ms per frame
@@ -49,16 +51,6 @@ class Token:
     piece: str
     frame: int
     probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word with punctuation; `start` and `end` in seconds from the client's first sample."""
-
-    text: str
-    start: float
-    end: float
-    confidence: float
 
 
 @dataclass(frozen=True, slots=True)

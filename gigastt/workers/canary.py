@@ -11,10 +11,11 @@ from collections.abc import Callable
 import numpy as np
 
 from gigastt.errors import ModelInvalid
-from gigastt.ipc.messages import Audio, Closed, Failed, Final, Finish, OpenStream, PassRecord, StreamId, StreamOptions
+from gigastt.ipc.messages import Audio, Closed, Failed, Final, Finish, OpenStream, PassRecord, StreamId
 from gigastt.speech.features import log_mel
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.tokens import SAMPLE_RATE, Samples, Window
+from gigastt.transcript import Options
 from gigastt.workers.engine import Engine
 
 SHORT_SECONDS = 2.0
@@ -44,7 +45,7 @@ def run_canary(engine: Engine) -> None:
         ModelInvalid: the model refused it, or the engine did not bring it to an end.
     """
     sound = make_sound(SHORT_SECONDS)
-    engine.handle(OpenStream(_CANARY, 0, b"", StreamOptions(), "canary"))
+    engine.handle(OpenStream(_CANARY, 0, b"", Options(), "canary"))
     engine.handle(Audio(_CANARY, np.concatenate([sound, np.zeros(SAMPLE_RATE, np.int16)]).astype("<i2").tobytes()))
     engine.handle(Finish(_CANARY))
     messages = engine.collect()

@@ -20,27 +20,28 @@ from gigastt.ipc.messages import (
     Cancel,
     Closed,
     Failed,
+    Final,
     Finish,
     OpenStream,
+    Partial,
     PassRecord,
     Preview,
     StreamId,
-    StreamOptions,
     ToGateway,
     ToWorker,
 )
 from gigastt.log import get_logger
 from gigastt.speech.recognizer import Transcriber
-from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window
+from gigastt.transcript import Gap, Options
 from gigastt.workers.previews import run_preview
-from gigastt.workers.results import final_message, partial_message
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
 from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, Track, take_offers
 
 log = get_logger(__name__)
 
-OpenFunction = Callable[[StreamSettings, int, bytes], Stream]
+OpenFunction = Callable[[Options, int, bytes], Stream]
 AttachFunction = Callable[[str, int], Samples]
 TouchFunction = Callable[[Sequence[Touch]], None]
 
@@ -50,7 +51,7 @@ class Engine:
 
     Args:
         recognizer: transcribes windows.
-        open_stream: makes a stream from settings, start and resume state.
+        open_stream: makes a stream from options, start and resume state.
         attach: maps the first samples of a named shared segment.
         touch: told which audio is looked at from now on, before it is; nothing, when that is over.
     """
@@ -87,11 +88,11 @@ class Engine:
             ProtocolViolation: the gateway sent half a sample.
         """
         match message:
-            case OpenStream(stream=stream, start=start, resume=resume, options=options):
+            case OpenStream(stream=stream, start=start, resume=resume, options=options, alone=alone):
                 opened = self._open(stream, start, resume, options)
                 if opened is not None:
                     track = LiveTrack(stream, opened, told_consumed=start, told_committed=start)
-                    track.partials, track.failed = options.partials, options.alone
+                    track.partials, track.failed = options.partials, alone
                     self._live[stream] = track
             case Audio(stream=stream, pcm=pcm):
                 if len(pcm) % 2:
@@ -172,10 +173,10 @@ class Engine:
 
     # -- streams
 
-    def _open(self, stream: StreamId, start: int, resume: bytes, options: StreamOptions) -> Stream | None:
+    def _open(self, stream: StreamId, start: int, resume: bytes, options: Options) -> Stream | None:
         self._touch([Touch(stream, start, start + 1)])
         try:
-            return self._open_stream(StreamSettings(options.endpoint_silence_ms, options.partials), start, resume)
+            return self._open_stream(options, start, resume)
         except ValueError as exc:
             self._refuse(stream, start, exc)
             return None
@@ -196,7 +197,7 @@ class Engine:
     def _refuse(self, stream: StreamId, start: int, cause: Exception) -> None:
         log.error("stream_refused", stream=stream, cause=repr(cause))
         seconds = start / SAMPLE_RATE
-        self._outbox += [Failed(stream, "internal", seconds, seconds), Closed(stream)]
+        self._outbox += [Failed(stream, Gap("inference_error", seconds, seconds)), Closed(stream)]
 
     def _forget(self, stream: StreamId) -> None:
         self._live.pop(stream, None)
@@ -272,7 +273,7 @@ class Engine:
                 continue
             result = track.stream.accept_partial(window, hypotheses[number], alone=len(batch) == 1)
             if result is not None:
-                self._outbox.append(partial_message(track, result))
+                self._outbox.append(Partial(track.id, result))
 
     def _transcribe_partials(self, windows: list[Window], turn: Turn) -> list[Hypothesis] | None:
         self._note_pass(turn, windows)
@@ -339,20 +340,21 @@ class Engine:
             log.warning("final_failed", stream=track.id, cause=str(exc))
             if not utterance.is_checkpoint:
                 begin, end = map(track.stream.seconds, (utterance.first_frame, utterance.last_frame))
-                self._outbox.append(Failed(track.id, exc.code, begin, end))
+                self._outbox.append(Failed(track.id, Gap("inference_error", begin, end)))
         self._accept(track, hypothesis)
 
     def _accept(self, track: Track, hypothesis: Hypothesis | None) -> None:
         utterance = track.utterance
         assert utterance is not None, "only a waiting utterance can be accepted"
-        result = track.stream.accept_final(utterance, hypothesis)
+        final = track.stream.accept_final(utterance, hypothesis)
         track.utterance = track.stream.next_final()
-        if result is None:  # a checkpoint: it tells the stream where to cut, and the client nothing
+        if final is None:  # a checkpoint: it tells the stream where to cut, and the client nothing
             return
         track.told_consumed = track.stream.consumed
         # The last commit of a stream is at a whole block, which may lie beyond the last sample.
-        track.told_committed = min(result.commit.offset, track.told_consumed)
-        self._outbox.append(final_message(track, result))
+        track.told_committed = min(utterance.commit.offset, track.told_consumed)
+        resume = utterance.commit.resume
+        self._outbox.append(Final(track.id, final, track.told_consumed, track.told_committed, resume))
         if isinstance(track, LiveTrack):
             track.failed = False
 

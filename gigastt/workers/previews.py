@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import copy
 
+from gigastt import transcript
 from gigastt.errors import InferenceError
 from gigastt.ipc.messages import Partial
 from gigastt.log import get_logger
 from gigastt.speech.recognizer import Transcriber
-from gigastt.speech.tokens import Window, Word
-from gigastt.workers.results import preview_message
+from gigastt.speech.tokens import Window
 from gigastt.workers.streams import LiveTrack
 
 log = get_logger(__name__)
@@ -24,7 +24,7 @@ def run_preview(recognizer: Transcriber, track: LiveTrack) -> tuple[Partial | No
     track.preview = False
     ended = copy.deepcopy(track.stream)
     ended.finish()
-    words: list[Word] = []
+    words: list[transcript.Word] = []
     windows: list[Window] = []
     while (utterance := ended.next_final()) is not None:
         hypothesis = utterance.hypothesis
@@ -38,4 +38,5 @@ def run_preview(recognizer: Transcriber, track: LiveTrack) -> tuple[Partial | No
         final = ended.accept_final(utterance, hypothesis)
         words += final.words if final is not None else ()
     track.heard, track.offer = False, None  # a partial of the same audio would only say less
-    return preview_message(track, words), windows
+    heard = transcript.Partial(" ".join(word.text for word in words), tuple(words), 0, as_final=True)
+    return Partial(track.id, heard), windows

@@ -25,8 +25,9 @@ from gigastt.log import bind_fields, configure, get_logger
 from gigastt.speech.activity import ActivityDetector, ActivityModel
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import Samples
+from gigastt.transcript import Options
 from gigastt.workers.allocator import return_free_memory
 from gigastt.workers.canary import capacity_of, run_canary, time_pass
 from gigastt.workers.config import WorkerConfig
@@ -92,9 +93,9 @@ def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
     recognizer = Recognizer.load(files, session_config=config.session_config)
     detector = partial(ActivityDetector, ActivityModel.load())
 
-    def open_stream(settings: StreamSettings, start: int, resume: bytes) -> Stream:
+    def open_stream(options: Options, start: int, resume: bytes) -> Stream:
         # without partials nobody waits for the next block: a file, as a rule
-        return Stream(settings, partial(detector, is_recorded=not settings.partials), start, resume)
+        return Stream(options, partial(detector, is_recorded=not options.partials), start, resume)
 
     run_canary(Engine(recognizer, open_stream, attach))
     timed = time_pass(recognizer, time.perf_counter, time.process_time)

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from gigastt.audio.decode import decode
-from gigastt.audio.timeline import Hole
 from gigastt.cli.main import run
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.tokens import Word
 from gigastt.transcribe import Recording, load_recognizer
+from gigastt.transcript import Gap, Word
 from tests.clips import normalise
 from tests.shared import require_shared
 
@@ -66,15 +65,15 @@ def test_the_words_of_a_file_come_at_their_times(
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("second_3_damaged.m4a", "damaged"), ("second_3_missing.webm", "missing")]
+    ("name", "code"), [("second_3_damaged.m4a", "audio_damaged"), ("second_3_missing.webm", "audio_missing")]
 )
-def test_a_second_without_audio_is_told_of(name: str, reason: str) -> None:
-    holes: list[Hole] = []
+def test_a_second_without_audio_is_told_of(name: str, code: str) -> None:
+    holes: list[Gap] = []
     for _ in decode(require_shared(f"cases/{name}"), 60.0, holes.append):
         pass
 
     [hole] = holes
-    assert hole.reason == reason
+    assert hole.code == code
     assert (hole.start, hole.end) == pytest.approx((2.0, 3.0), abs=0.03)
 
 

@@ -11,8 +11,9 @@ from gigastt.audio.containers import choose_track, open_container
 from gigastt.audio.decode import decode
 from gigastt.audio.pcm import Samples
 from gigastt.audio.recordings import find_recordings
-from gigastt.audio.timeline import MOST_HOLES, Hole, Silence, Timeline, add_hole
+from gigastt.audio.timeline import MOST_HOLES, Silence, Timeline, add_hole
 from gigastt.errors import AudioTooLong
+from gigastt.transcript import Gap
 from tests.fakes.audio_files import encode_audio, make_tone, remux
 
 _CLICKS = 6
@@ -33,8 +34,8 @@ def onsets(heard: Samples) -> list[float]:
     return [float(loud[0]) / 16_000, *(loud[np.flatnonzero(np.diff(loud) > 4_000) + 1] / 16_000)]
 
 
-def hear(raw: bytes, max_seconds: float = 60.0) -> tuple[Samples, list[Hole]]:
-    holes: list[Hole] = []
+def hear(raw: bytes, max_seconds: float = 60.0) -> tuple[Samples, list[Gap]]:
+    holes: list[Gap] = []
     return np.concatenate(list(decode(io.BytesIO(raw), max_seconds, holes.append))), holes
 
 
@@ -66,7 +67,7 @@ def test_packets_that_are_missing_leave_later_sounds_in_their_places(codec: str)
     kept = [onset for onset in onsets(whole) if not 1.5 < onset < 2.7]
     assert onsets(cut) == pytest.approx(kept, abs=0.02)
     [hole] = holes
-    assert hole.reason == "missing"
+    assert hole.code == "audio_missing"
     assert (hole.start, hole.end) == pytest.approx((1.5, 2.7), abs=0.06)
 
 
@@ -83,7 +84,7 @@ def test_damaged_packets_are_a_declared_hole(codec: str) -> None:
 
     assert onsets(cut)[-3:] == pytest.approx(onsets(whole)[-3:], abs=0.02)
     assert holes
-    assert {hole.reason for hole in holes} == {"damaged"}
+    assert {hole.code for hole in holes} == {"audio_damaged"}
     assert all(1.4 < hole.start < hole.end < 2.8 for hole in holes)
 
 
@@ -171,11 +172,11 @@ def test_a_gap_is_filled_with_noise_as_faint_as_the_faintest_moment_before_it() 
 
 
 def test_many_holes_are_told_of_in_bounded_space() -> None:
-    holes: list[Hole] = []
+    holes: list[Gap] = []
     for second in range(1_000):
-        add_hole(holes, Hole(second, second + 0.1, "damaged"))
-        add_hole(holes, Hole(second + 0.2, second + 0.3, "damaged"))
+        add_hole(holes, Gap("audio_damaged", second, second + 0.1))
+        add_hole(holes, Gap("audio_damaged", second + 0.2, second + 0.3))
 
-    assert holes[0] == Hole(0, 0.3, "damaged")
+    assert holes[0] == Gap("audio_damaged", 0, 0.3)
     assert len(holes) == MOST_HOLES
     assert holes[-1].end == 999.3

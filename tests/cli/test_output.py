@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from gigastt.cli.output import OutputForm, write_transcript
-from gigastt.speech.tokens import Word
-from gigastt.transcribe import Segment
+from gigastt.transcript import Final, Word
 
-HELLO = Segment("Привет, мир.", (Word("Привет,", 0.32, 0.71, 0.97), Word("мир.", 0.8, 1.1, 0.5)), 0.32, 1.1, 0.735)
-BYE = Segment("Пока.", (Word("Пока.", 2.0, 2.4, 0.9),), 2.0, 2.4, 0.9)
+HELLO = Final(
+    "Привет, мир.", (Word("Привет,", 0.32, 0.71, 0.97), Word("мир.", 0.8, 1.1, 0.5)), 0.32, 1.1, 0.735, "silence"
+)
+BYE = Final("Пока.", (Word("Пока.", 2.0, 2.4, 0.9),), 2.0, 2.4, 0.9, "stop")
 
 
 def render(form: OutputForm, file: str | None = None) -> str:
@@ -30,7 +31,7 @@ def test_text_is_a_line_a_segment() -> None:
 def test_a_segment_is_written_before_the_next_one_comes(form: OutputForm) -> None:
     stream = io.StringIO()
 
-    def segments() -> Iterator[Segment]:
+    def segments() -> Iterator[Final]:
         yield HELLO
         assert "Привет, мир.\n" in stream.getvalue()
         yield BYE

@@ -18,12 +18,12 @@ from gigastt.ipc.messages import (
     Partial,
     PassRecord,
     StreamId,
-    StreamOptions,
     ToGateway,
 )
 from gigastt.speech.activity import ActivityDetector
-from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import Hypothesis, Samples, Window
+from gigastt.transcript import Options
 from gigastt.workers.engine import Engine
 from tests.fakes.detector import LoudnessDetector
 from tests.fakes.recognizer import FakeRecognizer, silence, tone
@@ -50,8 +50,8 @@ class Bench:
         self, number: int, *, partials: bool = True, alone: bool = False, start: int = 0, resume: bytes = b""
     ) -> StreamId:
         stream = StreamId(number)
-        options = StreamOptions(partials=partials, alone=alone)
-        self.engine.handle(OpenStream(stream, start, resume, options, f"request-{number}"))
+        options = Options(partials=partials)
+        self.engine.handle(OpenStream(stream, start, resume, options, f"request-{number}", alone))
         return stream
 
     def send(self, stream: StreamId, *parts: Samples) -> None:
@@ -67,7 +67,7 @@ class Bench:
         stream = StreamId(number)
         self.segments[f"segment-{number}"] = samples
         message = AttachAudio(
-            stream, f"segment-{number}", len(samples) if count is None else count, 0, b"", StreamOptions(), "request"
+            stream, f"segment-{number}", len(samples) if count is None else count, 0, b"", Options(), "request"
         )
         self.engine.handle(message)
         self.messages += self.engine.collect()
@@ -100,10 +100,10 @@ class Bench:
         return [message for message in found if stream is None or getattr(message, "stream", None) == stream]
 
     def texts(self, stream: StreamId) -> list[str]:
-        return [final.text for final in self.sent(Final, stream) if final.text]
+        return [message.final.text for message in self.sent(Final, stream) if message.final.text]
 
     def partial_texts(self, stream: StreamId) -> list[str]:
-        return [partial.text for partial in self.sent(Partial, stream)]
+        return [message.partial.text for message in self.sent(Partial, stream)]
 
     def _touch(self, touches: Sequence[Touch]) -> None:
         self.named = touches
@@ -132,9 +132,9 @@ class _WatchingRecognizer(FakeRecognizer):
 
 
 def open_stream(
-    settings: StreamSettings, start: int, resume: bytes, detector: Callable[[], ActivityDetector] = LoudnessDetector
+    options: Options, start: int, resume: bytes, detector: Callable[[], ActivityDetector] = LoudnessDetector
 ) -> Stream:
-    return Stream(settings, detector, start, resume)
+    return Stream(options, detector, start, resume)
 
 
 def speech(pitches: Sequence[float], *, pause: float = 0.2, seconds: float = 0.3) -> Samples:

@@ -16,8 +16,8 @@ from gigastt.config import Limits, Settings
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission, Guest
-from gigastt.gateway.pool.events import Event, FinalEvent, HoleEvent
-from gigastt.ipc.messages import WireWord
+from gigastt.gateway.pool.events import Event
+from gigastt.transcript import Final, Gap, Word
 
 if TYPE_CHECKING:
     from gigastt.gateway.files.decoder import DecodedFile, Decoder
@@ -83,7 +83,7 @@ class FakeFile:
 
     samples: int
     freed: bool = False
-    holes: tuple[HoleEvent, ...] = ()
+    holes: tuple[Gap, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -100,7 +100,7 @@ class FakeDecoder:
         self.files: list[FakeFile] = []
         self.bodies: list[bytes] = []
         self.error: Exception | None = None
-        self.holes: tuple[HoleEvent, ...] = ()
+        self.holes: tuple[Gap, ...] = ()
         self.gate = asyncio.Event()  # to be cleared by a test in which decoding takes time
         self.gate.set()
 
@@ -117,10 +117,10 @@ class FakeDecoder:
         return file
 
 
-def final(text: str, seq: int = 0, reason: Any = "silence", start: float = 0.0) -> FinalEvent:
+def final(text: str, seq: int = 0, reason: Any = "silence", start: float = 0.0) -> Final:
     """A final whose words last 0.4 s each."""
-    words = [WireWord(word, start + 0.4 * i, start + 0.4 * i + 0.4, 0.9) for i, word in enumerate(text.split())]
-    return FinalEvent(0, seq, text, words, start, start + 0.4 * len(words), 0.9, reason)
+    words = [Word(word, start + 0.4 * i, start + 0.4 * i + 0.4, 0.9) for i, word in enumerate(text.split())]
+    return Final(text, tuple(words), start, start + 0.4 * len(words), 0.9, reason, seq=seq)
 
 
 class FakeTranscriber:

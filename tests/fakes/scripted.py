@@ -14,24 +14,22 @@ import numpy as np
 
 from gigastt.audio.pcm import Samples
 from gigastt.audio.shared import SharedSegment
+from gigastt.ipc import messages
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import (
     AttachAudio,
     Audio,
     Cancel,
     Closed,
-    EndpointReason,
-    Final,
     Finish,
     OpenStream,
-    Partial,
     Preview,
     Progress,
     StreamId,
     ToGateway,
     ToWorker,
-    WireWord,
 )
+from gigastt.transcript import EndpointReason, Final, Partial, Word
 
 BLOCK = 640
 BLOCK_SECONDS = BLOCK / 16_000
@@ -69,7 +67,7 @@ class _Stream:
     poison: int | None
     buffer: bytes = b""
     position: int = 0  # of the next block
-    words: list[WireWord] = field(default_factory=list)
+    words: list[Word] = field(default_factory=list)
     committed: int = 0
 
     def push(self, pcm: bytes) -> list[ToGateway]:
@@ -82,15 +80,16 @@ class _Stream:
         self.buffer = self.buffer[whole * 2 * BLOCK :]
         if self.words and self.partials and whole:
             text = " ".join(word.text for word in self.words)
-            out.append(Partial(self.id, text, list(self.words), max(0, len(self.words) - 1)))
+            partial = Partial(text, tuple(self.words), max(0, len(self.words) - 1))
+            out.append(messages.Partial(self.id, partial))
         if whole:
             resume = b"s" if self.committed > self.start else b""
             out.append(Progress(self.id, self.position, self.committed, resume))
         return out
 
-    def preview(self) -> Partial:
+    def preview(self) -> messages.Partial:
         text = " ".join(word.text for word in self.words)
-        return Partial(self.id, text, list(self.words), 0, as_final=True)
+        return messages.Partial(self.id, Partial(text, tuple(self.words), 0, as_final=True))
 
     def finish(self) -> list[ToGateway]:
         self.position += len(self.buffer) // 2
@@ -107,21 +106,20 @@ class _Stream:
         seconds = self.position / 16_000
         self.position += BLOCK
         if value:
-            self.words.append(WireWord(f"w{value}", seconds, seconds + BLOCK_SECONDS, 1.0))
+            self.words.append(Word(f"w{value}", seconds, seconds + BLOCK_SECONDS, 1.0))
         else:
             self.committed = self.position
             if self.words:
                 out.append(self._final("silence"))
         return out
 
-    def _final(self, reason: EndpointReason) -> Final:
+    def _final(self, reason: EndpointReason) -> messages.Final:
         words, self.words = self.words, []
         end = words[-1].end if words else self.committed / 16_000
         start = words[0].start if words else end
         text = " ".join(word.text for word in words)
-        return Final(
-            self.id, text, words, start, end, 1.0, reason, max(self.position, self.committed), self.committed, b"s"
-        )
+        final = Final(text, tuple(words), start, end, 1.0, reason)
+        return messages.Final(self.id, final, max(self.position, self.committed), self.committed, b"s")
 
 
 class FakeRecognizer:

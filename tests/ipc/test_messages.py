@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gigastt import transcript
 from gigastt.errors import ProtocolViolation
 from gigastt.ipc.messages import (
     Audio,
@@ -21,14 +22,13 @@ from gigastt.ipc.messages import (
     Progress,
     Stats,
     StreamId,
-    StreamOptions,
     ToGateway,
     ToWorker,
-    WireWord,
     decode_to_gateway,
     decode_to_worker,
     encode_message,
 )
+from gigastt.transcript import Options, Word
 
 _SIZES = st.integers(0, 2**63 - 1)
 _FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -54,6 +54,8 @@ def _field(hint: Any) -> st.SearchStrategy[Any]:
         return _PLAIN[hint]
     if get_origin(hint) is list:
         return st.lists(any_of(get_args(hint)[0]), max_size=5)
+    if get_origin(hint) is tuple:
+        return st.lists(any_of(get_args(hint)[0]), max_size=5).map(tuple)
     return st.sampled_from(get_args(hint)) if get_origin(hint) is Literal else any_of(hint)
 
 
@@ -119,7 +121,7 @@ def test_arrays_of_anything_are_a_message_or_a_violation(kind: int, values: list
         (Audio(StreamId(1), b""), "stream", True),
         (Audio(StreamId(1), b""), "stream", 1.5),
         (Progress(StreamId(1), 0, 0, b""), "consumed", None),
-        (OpenStream(StreamId(1), 0, b"", StreamOptions(), ""), "start", "0"),
+        (OpenStream(StreamId(1), 0, b"", Options(), ""), "start", "0"),
         (Closed(StreamId(1)), "stream", b"1"),
     ],
 )
@@ -132,17 +134,18 @@ def test_a_field_of_the_wrong_type_is_a_violation(message: Any, field: str, valu
 
 @pytest.mark.parametrize("words", [None, 1, [1], [["слово", 0.0, 0.1]], [[1, 0.0, 0.1, 0.9]]])
 def test_words_of_the_wrong_form_are_a_violation(words: object) -> None:
-    body = msgpack.unpackb(encode_message(Final(StreamId(1), "", [], 0.0, 0.0, 0.0, "stop", 0, 0, b"")))
-    body[3] = words
+    final = transcript.Final("", (), 0.0, 0.0, 0.0, "stop")
+    body = msgpack.unpackb(encode_message(Final(StreamId(1), final, 0, 0, b"")))
+    body[2][1] = words
 
     with pytest.raises(ProtocolViolation):
         decode_to_gateway(msgpack.packb(body))
 
 
 def test_whole_numbers_pass_as_seconds() -> None:
-    word = WireWord("да", 0, 1, 1)
+    word = Word("да", 0, 1, 1)
     stats = Stats(1, 0, 0, [PassRecord("final", 1, 0, 1, 0)])
 
     assert decode_to_gateway(encode_message(stats)) == stats
-    final = Final(StreamId(1), "да", [word], 0, 1, 1, "stop", 0, 0, b"")
+    final = Final(StreamId(1), transcript.Final("да", (word,), 0, 1, 1, "stop"), 0, 0, b"")
     assert decode_to_gateway(encode_message(final)) == final

@@ -19,9 +19,10 @@ from gigastt.audio.pcm import Samples
 from gigastt.audio.shared import SharedSegment
 from gigastt.config import DEMO_MODEL, Settings
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, SegmentFailedEvent
+from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
-from gigastt.gateway.pool.session import Session, SessionOptions, transcribe_segment
+from gigastt.gateway.pool.session import Session, transcribe_segment
+from gigastt.transcript import Final, Gap, Options, Partial
 from tests.fakes.worker import demo_config
 from tests.waiting import wait_until
 
@@ -64,12 +65,12 @@ def told(events: list[Event]) -> list[tuple[int, str, list[float], str]]:
     return [
         (event.seq, event.text, [word.start for word in event.words], event.reason)
         for event in events
-        if isinstance(event, FinalEvent)
+        if isinstance(event, Final)
     ]
 
 
 async def listen(pool: Pool, samples: Samples, pause: float = 0.0) -> list[Event]:
-    session = Session(pool, SessionOptions())
+    session = Session(pool, Options())
     playing = asyncio.create_task(play(session, samples, pause))
     try:
         return [event async for event in session.events()]
@@ -106,7 +107,7 @@ async def test_finals_are_those_of_an_undisturbed_run_however_workers_are_killed
     assert pool.metrics.registry.get_sample_value("gigastt_audio_samples_lost_total") == 0
     assert len(killed) >= 4
     assert replays >= len(streams)
-    assert not [event for events in tortured for event in events if isinstance(event, SegmentFailedEvent)]
+    assert not [event for events in tortured for event in events if isinstance(event, Gap)]
 
 
 async def test_an_upload_gives_the_finals_of_a_live_session_even_if_its_worker_dies() -> None:
@@ -118,9 +119,9 @@ async def test_an_upload_gives_the_finals_of_a_live_session_even_if_its_worker_d
                 segment.append(samples)
                 events: list[Event] = []
                 killed = False
-                async for event in transcribe_segment(pool, segment.name, len(samples), SessionOptions()):
+                async for event in transcribe_segment(pool, segment.name, len(samples), Options()):
                     events.append(event)
-                    if isinstance(event, FinalEvent) and not killed:
+                    if isinstance(event, Final) and not killed:
                         killed = True
                         os.kill(pool.pids[0], signal.SIGKILL)
             finally:
@@ -132,7 +133,7 @@ async def test_an_upload_gives_the_finals_of_a_live_session_even_if_its_worker_d
 async def test_results_come_back_after_a_death() -> None:
     samples = np.tile(next(iter(clips().values()))[:-16_000], 4)
     async with demo_pool(2) as pool, asyncio.timeout(300):
-        sessions = [Session(pool, SessionOptions()) for _ in range(2)]  # one on each worker
+        sessions = [Session(pool, Options()) for _ in range(2)]  # one on each worker
         playing = [asyncio.create_task(play(session, samples, pause=0.1)) for session in sessions]
         await asyncio.gather(*(hear_beyond(session, 1.0) for session in sessions))
         os.kill(pool.pids[0], signal.SIGKILL)
@@ -150,5 +151,5 @@ async def test_results_come_back_after_a_death() -> None:
 async def hear_beyond(session: Session, seconds: float) -> None:
     """Read events up to a result with a word that ends later than this."""
     async for event in session.events():
-        if isinstance(event, PartialEvent | FinalEvent) and event.words and event.words[-1].end > seconds:
+        if isinstance(event, Partial | Final) and event.words and event.words[-1].end > seconds:
             return

@@ -19,9 +19,9 @@ from gigastt.audio.shared import SharedSegment
 from gigastt.config import Settings
 from gigastt.errors import CapacityTimeout, WorkerBootFailed
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.events import FinalEvent, PartialEvent, SegmentFailedEvent
 from gigastt.gateway.pool.pool import Pool
-from gigastt.gateway.pool.session import Session, SessionOptions, transcribe_segment
+from gigastt.gateway.pool.session import Session, transcribe_segment
+from gigastt.transcript import Final, Gap, Options, Partial
 from tests.fakes.scripted import POISON, speech, transcript
 from tests.fakes.scripted_worker import COMPUTE, HANG_UP, RUBBISH, SLEEP, SPIN, WAIT
 from tests.waiting import wait_until
@@ -48,7 +48,7 @@ async def texts_of(session: Session) -> list[list[str]]:
     async with asyncio.timeout(120):
         events = [event async for event in session.events()]
     session.cancel()
-    return [event.text.split() for event in events if isinstance(event, FinalEvent) and event.text]
+    return [event.text.split() for event in events if isinstance(event, Final) and event.text]
 
 
 def restarts(pool: Pool, reason: str) -> float:
@@ -86,7 +86,7 @@ async def test_streams_survive_kills_of_random_workers() -> None:
     rng = np.random.default_rng(7)
     scripts = [[int(v) for v in rng.integers(0, 9, 150)] for _ in range(8)]
     async with pool_of(3) as pool:
-        sessions = [Session(pool, SessionOptions()) for _ in scripts]
+        sessions = [Session(pool, Options()) for _ in scripts]
 
         async def play(session: Session, script: list[int]) -> None:
             for at in range(0, len(script), 3):
@@ -122,7 +122,7 @@ async def test_streams_survive_kills_of_random_workers() -> None:
 def test_the_only_worker_is_replaced_and_the_session_goes_on(loop: str) -> None:
     async def play() -> None:
         async with pool_of(1) as pool:
-            session = Session(pool, SessionOptions())
+            session = Session(pool, Options())
             await session.send(0, speech([1, 2]).tobytes())
             [pid] = pool.pids
             os.kill(pid, signal.SIGKILL)
@@ -141,8 +141,8 @@ def test_the_only_worker_is_replaced_and_the_session_goes_on(loop: str) -> None:
 @pytest.mark.parametrize(("value", "reason"), [(POISON, "crashed"), (HANG_UP, "crashed"), (RUBBISH, "violation")])
 async def test_audio_that_kills_two_workers_is_skipped(value: int, reason: str) -> None:
     async with pool_of(2) as pool:
-        session = Session(pool, SessionOptions())
-        other = Session(pool, SessionOptions())
+        session = Session(pool, Options())
+        other = Session(pool, Options())
         await session.send(0, speech([1, 0]).tobytes())
         await other.send(0, speech([7]).tobytes())
         await wait_until(lambda: session.tracks[0].committed)
@@ -161,7 +161,7 @@ async def test_audio_that_kills_two_workers_is_skipped(value: int, reason: str) 
 @pytest.mark.parametrize("value", [SPIN, SLEEP], ids=["spinning", "asleep"])
 async def test_a_worker_that_hangs_is_replaced_and_its_audio_skipped(value: int) -> None:
     async with pool_of(2) as pool:
-        session = Session(pool, SessionOptions())
+        session = Session(pool, Options())
         await session.send(0, speech([value]).tobytes())
         await wait_until(lambda: restarts(pool, "stalled") == 2)
         await session.send(0, speech([2]).tobytes())
@@ -172,7 +172,7 @@ async def test_a_worker_that_hangs_is_replaced_and_its_audio_skipped(value: int)
 @pytest.mark.parametrize("value", [COMPUTE, WAIT], ids=["computing", "waiting for an accelerator"])
 async def test_a_slow_worker_gets_the_time_that_its_passes_need(value: int) -> None:
     async with pool_of(1, "--rate", "0.2") as pool:
-        session = Session(pool, SessionOptions())
+        session = Session(pool, Options())
         await session.send(0, speech([1, value, 2]).tobytes())
         session.finish()
         assert await texts_of(session) == [["w1", f"w{value}", "w2"]]
@@ -181,7 +181,7 @@ async def test_a_slow_worker_gets_the_time_that_its_passes_need(value: int) -> N
 
 async def test_a_stopped_worker_is_noticed_and_nothing_is_lost() -> None:
     async with pool_of(1) as pool:
-        session = Session(pool, SessionOptions())
+        session = Session(pool, Options())
         await session.send(0, speech([1]).tobytes())
         await wait_until(lambda: session.tracks[0].consumed)
         [pid] = pool.pids
@@ -200,7 +200,7 @@ async def test_a_crash_loop_is_told_while_the_others_serve() -> None:
             await wait_until(lambda dead=victim: dead not in pool.pids and len(pool.pids) == 2)  # type: ignore[misc]
             [victim] = [pid for pid in pool.pids if pid != survivor]
         assert pool.state == "crash_loop"
-        session = Session(pool, SessionOptions())
+        session = Session(pool, Options())
         await session.send(0, speech([1]).tobytes())
         session.finish()
         assert await texts_of(session) == [["w1"]]
@@ -214,9 +214,9 @@ async def test_an_upload_is_transcribed_and_survives_a_kill() -> None:
             try:
                 segment.append(speech(script))
                 os.kill(pool.pids[0], signal.SIGKILL)
-                events = transcribe_segment(pool, segment.name, len(script) * 640, SessionOptions())
+                events = transcribe_segment(pool, segment.name, len(script) * 640, Options())
                 async with asyncio.timeout(120):
-                    finals = [event async for event in events if isinstance(event, FinalEvent)]
+                    finals = [event async for event in events if isinstance(event, Final)]
             finally:
                 segment.unlink()
     assert [final.text.split() for final in finals if final.text] == transcript(script)
@@ -225,10 +225,10 @@ async def test_an_upload_is_transcribed_and_survives_a_kill() -> None:
 async def test_closing_leaves_no_process_and_no_descriptor() -> None:
     async def life() -> None:
         async with pool_of(2) as pool:
-            session = Session(pool, SessionOptions())
+            session = Session(pool, Options())
             await session.send(0, speech([1]).tobytes())
             async for event in session.events():
-                assert isinstance(event, PartialEvent | SegmentFailedEvent)
+                assert isinstance(event, Partial | Gap)
                 break
             session.cancel()
 

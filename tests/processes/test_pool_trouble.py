@@ -16,7 +16,8 @@ import pytest
 from gigastt.config import Settings
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.pool import Pool
-from gigastt.gateway.pool.session import Session, SessionOptions
+from gigastt.gateway.pool.session import Session
+from gigastt.transcript import Options
 from tests.fakes.scripted import speech
 from tests.fakes.scripted_worker import SLEEP, SPIN
 from tests.processes.test_pool import command, pool_of, restarts, texts_of
@@ -72,7 +73,7 @@ async def test_whoever_watches_may_stop_without_stopping_the_pool() -> None:
         await asyncio.wait({watching}, timeout=0)
         watching.cancel()
         await asyncio.wait({watching})
-        session = Session(pool, SessionOptions())
+        session = Session(pool, Options())
         await session.send(0, speech([1]).tobytes())
         session.finish()
         assert await texts_of(session) == [["w1"]]
@@ -94,8 +95,8 @@ def test_workers_are_replaced_and_hangs_found_when_no_descriptor_is_free(loop: s
 @pytest.mark.parametrize("value", [SPIN, SLEEP], ids=["spinning", "asleep"])
 async def test_of_two_workers_that_hang_on_the_same_audio_only_that_audio_pays(value: int) -> None:
     async with pool_of(2) as pool:
-        others = [Session(pool, SessionOptions()) for _ in range(4)]
-        guilty = Session(pool, SessionOptions())
+        others = [Session(pool, Options()) for _ in range(4)]
+        guilty = Session(pool, Options())
         for number, session in enumerate(others):
             await session.send(0, speech([number + 1]).tobytes())
         await guilty.send(0, speech([5, 0]).tobytes())
@@ -118,7 +119,7 @@ def processor_seconds(pid: int) -> float:
 
 async def test_a_fresh_worker_that_spins_is_found_by_the_processor_time_it_has_used() -> None:
     async with pool_of(1) as pool:
-        session = Session(pool, SessionOptions())
+        session = Session(pool, Options())
         [pid] = pool.pids
         at_start = processor_seconds(pid)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -27,13 +27,13 @@ from gigastt.ipc.messages import (
     Ready,
     Stats,
     StreamId,
-    StreamOptions,
     ToGateway,
 )
 from gigastt.speech import recording as pump
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.tokens import Samples
+from gigastt.transcript import Options
 from tests.clips import load_clips
 from tests.fakes.worker import WorkerClient, demo_config, spawn_worker
 
@@ -57,7 +57,7 @@ def finals_in_this_process() -> list[tuple[object, ...]]:
 
 
 def finals_of(messages: list[ToGateway]) -> list[tuple[object, ...]]:
-    finals = [message for message in messages if isinstance(message, Final)]
+    finals = [message.final for message in messages if isinstance(message, Final)]
     return [(f.text, [w.text for w in f.words], f.start, f.end, f.confidence, f.reason) for f in finals]
 
 
@@ -83,7 +83,7 @@ def test_ready_comes_first_and_says_what_is_loaded() -> None:
 @pytest.mark.parametrize("chunk", [320, 1_600, 16_000])
 def test_a_live_stream_gives_the_finals_of_this_process(worker: WorkerClient, chunk: int) -> None:
     stream = StreamId(chunk)
-    worker.send(OpenStream(stream, 0, b"", StreamOptions(), "request"))
+    worker.send(OpenStream(stream, 0, b"", Options(), "request"))
     worker.send_audio(stream, conversation(), chunk)
     worker.send(Finish(stream))
 
@@ -98,9 +98,7 @@ def test_a_file_gives_the_finals_of_this_process(worker: WorkerClient) -> None:
     segment = SharedSegment.create()
     try:
         segment.append(conversation())
-        worker.send(
-            AttachAudio(stream, segment.name, len(conversation()), 0, b"", StreamOptions(partials=False), "request")
-        )
+        worker.send(AttachAudio(stream, segment.name, len(conversation()), 0, b"", Options(partials=False), "request"))
         assert finals_of(worker.receive_all(stream)) == finals_in_this_process()
     finally:
         segment.unlink()
@@ -108,13 +106,13 @@ def test_a_file_gives_the_finals_of_this_process(worker: WorkerClient) -> None:
 
 def test_a_stream_goes_on_in_another_worker_from_any_commit(worker: WorkerClient) -> None:
     stream = StreamId(2)
-    worker.send(OpenStream(stream, 0, b"", StreamOptions(), "request"))
+    worker.send(OpenStream(stream, 0, b"", Options(), "request"))
     worker.send_audio(stream, conversation()[:60_000], 1_600)  # the first utterance and its end
     first = worker.receive_a(Final)
     worker.send(Cancel(stream))
 
     with spawn_worker(demo_config()) as other:
-        other.send(OpenStream(stream, first.committed, first.resume, StreamOptions(), "request"))
+        other.send(OpenStream(stream, first.committed, first.resume, Options(), "request"))
         other.send_audio(stream, conversation()[first.committed :], 800)
         other.send(Finish(stream))
         rest = finals_of(other.receive_all(stream))
@@ -124,9 +122,9 @@ def test_a_stream_goes_on_in_another_worker_from_any_commit(worker: WorkerClient
 
 def test_cancelled_streams_say_nothing_more(worker: WorkerClient) -> None:
     cancelled, after = StreamId(10), StreamId(11)
-    worker.send(OpenStream(cancelled, 0, b"", StreamOptions(), "request"), Cancel(cancelled))
+    worker.send(OpenStream(cancelled, 0, b"", Options(), "request"), Cancel(cancelled))
     worker.send_audio(cancelled, conversation(), 16_000)
-    worker.send(OpenStream(after, 0, b"", StreamOptions(), "request"), Finish(after))
+    worker.send(OpenStream(after, 0, b"", Options(), "request"), Finish(after))
 
     assert worker.receive_all(after)[-2:]
     worker.send(Finish(cancelled))
@@ -144,7 +142,7 @@ def test_heartbeats_come_while_nothing_happens(worker: WorkerClient) -> None:
 def test_passes_are_reported(worker: WorkerClient) -> None:
     stream = StreamId(20)
     worker.receive_a(Stats)
-    worker.send(OpenStream(stream, 0, b"", StreamOptions(), "request"))
+    worker.send(OpenStream(stream, 0, b"", Options(), "request"))
     worker.send_audio(stream, conversation(), 1_600)
     worker.send(Finish(stream))
 
@@ -206,7 +204,7 @@ def test_the_end_of_the_pipe_ends_a_worker_that_is_stuck() -> None:
     with spawn_worker(demo_config()) as worker:
         worker.receive_a(Ready)
         stream = StreamId(1)
-        worker.send(OpenStream(stream, 0, b"", StreamOptions(), "request"))
+        worker.send(OpenStream(stream, 0, b"", Options(), "request"))
         for _ in range(20):
             worker.send_audio(stream, _MINUTE_OF_SILENCE, 1_600_000)  # work for much longer than the grace
         worker.socket.close()
@@ -238,7 +236,7 @@ def test_the_log_names_the_request_and_no_words(worker: WorkerClient) -> None:
     with spawn_worker(replace(demo_config(), log_level="debug")) as worker:
         worker.receive_a(Ready)
         stream = StreamId(1)
-        worker.send(OpenStream(stream, 0, b"", StreamOptions(), "request-of-the-log"))
+        worker.send(OpenStream(stream, 0, b"", Options(), "request-of-the-log"))
         worker.send_audio(stream, conversation(), 1_600)
         worker.send(Finish(stream))
         messages = worker.receive_all(stream)
@@ -256,7 +254,7 @@ def test_the_log_names_the_request_and_no_words(worker: WorkerClient) -> None:
 
 def test_idle_streams_cost_no_processor_time(worker: WorkerClient) -> None:
     streams = [StreamId(number) for number in range(100, 150)]
-    worker.send(*(OpenStream(stream, 0, b"", StreamOptions(), "idle") for stream in streams))
+    worker.send(*(OpenStream(stream, 0, b"", Options(), "idle") for stream in streams))
     worker.receive_a(Stats)
     worker.receive_a(Stats)
     before = cpu_seconds(worker.process.pid)

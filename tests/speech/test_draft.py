@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigastt.speech.draft import Draft, PartialResult, is_credible
-from gigastt.speech.tokens import Hypothesis, SearchState, Token, Word
+from gigastt.speech.draft import Draft, is_credible
+from gigastt.speech.tokens import Hypothesis, SearchState, Token
+from gigastt.transcript import Partial, Word
 
 
 def state(number: int) -> SearchState:
@@ -21,7 +22,7 @@ def heard(*words: tuple[str, int], probability: float = 0.9) -> Hypothesis:
     return Hypothesis(tokens, tuple(state(token.frame) for token in tokens))
 
 
-def texts(result: PartialResult | None) -> list[str]:
+def texts(result: Partial | None) -> list[str]:
     assert result is not None
     return [word.text for word in result.words]
 

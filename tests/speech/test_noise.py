@@ -13,8 +13,9 @@ import pytest
 from gigastt.speech.activity import ActivityDetector, ActivityModel
 from gigastt.speech.commit import MAX_RESUME_BYTES
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.stream import Stream, StreamSettings
+from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import SAMPLE_RATE, Samples
+from gigastt.transcript import Options
 from tests.recordings import DEMO_MODEL, files_in
 from tools.activity.channels import to_samples
 from tools.activity.music import music
@@ -49,7 +50,7 @@ def recognizer() -> Recognizer:
 def listen(chunks: Iterator[Samples]) -> Heard:
     """Run a recording through a stream and the demo model, at the pace of an idle machine."""
     model = ActivityModel.load()
-    stream = Stream(StreamSettings(), lambda: ActivityDetector(model))
+    stream = Stream(Options(), lambda: ActivityDetector(model))
     heard = Heard()
     for number, chunk in enumerate(chunks):
         stream.push(chunk)
@@ -121,7 +122,7 @@ def test_ten_minutes_of_music_have_no_words_and_stay_bounded() -> None:
 
 def test_a_stream_in_silence_does_not_grow() -> None:
     model = ActivityModel.load()
-    stream = Stream(StreamSettings(), lambda: ActivityDetector(model))
+    stream = Stream(Options(), lambda: ActivityDetector(model))
 
     def listen_for(minutes: float) -> int:
         for chunk in silence(minutes):

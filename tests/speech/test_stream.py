@@ -18,8 +18,9 @@ from gigastt.speech.activity import ActivityDetector, ActivityModel, Row
 from gigastt.speech.analysis import BLOCK_SAMPLES
 from gigastt.speech.commit import Commit
 from gigastt.speech.segmenter import ROOM_BLOCKS
-from gigastt.speech.stream import FinalResult, Stream, StreamSettings
-from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window, Word
+from gigastt.speech.stream import Stream
+from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window
+from gigastt.transcript import Final, Options, Word
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 MUMBLED = range(1_000, 1_700)  # feature frames of the client's audio in which the fake recogniser hears no word
@@ -46,8 +47,8 @@ MODEL = RememberingModel.load()
 def open_stream(
     *, endpoint_silence_ms: int = 600, partials: bool = True, start: int = 0, resume: bytes = b""
 ) -> Stream:
-    settings_ = StreamSettings(endpoint_silence_ms=endpoint_silence_ms, partials=partials)
-    return Stream(settings_, lambda: ActivityDetector(MODEL), start, resume)
+    options = Options(endpoint_silence_ms=endpoint_silence_ms, partials=partials)
+    return Stream(options, lambda: ActivityDetector(MODEL), start, resume)
 
 
 @cache
@@ -108,8 +109,8 @@ class Outcome:
         return " ".join(word.text for word in self.words)
 
 
-def outcome(final: FinalResult) -> Outcome:
-    return Outcome(final.words, final.start, final.end, final.reason, final.commit)
+def outcome(final: Final, commit: Commit) -> Outcome:
+    return Outcome(final.words, final.start, final.end, final.reason, commit)
 
 
 def take_finals(stream: Stream) -> list[Outcome]:
@@ -118,7 +119,7 @@ def take_finals(stream: Stream) -> list[Outcome]:
         hypothesis = utterance.hypothesis if utterance.hypothesis is not None else transcribe_fake(utterance.window)
         final = stream.accept_final(utterance, hypothesis)
         if final is not None:
-            finals.append(outcome(final))
+            finals.append(outcome(final, utterance.commit))
     return finals
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gigastt.speech.tokens import Token, Word, group_words, join_pieces
+from gigastt.speech.tokens import Token, group_words, join_pieces
+from gigastt.transcript import Word
 
 
 def _tokens(*pieces: tuple[str, int, float]) -> list[Token]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gigastt.errors import ProtocolViolation
 from gigastt.ipc.messages import Audio, Cancel, Closed, Failed, Final, Finish, Progress, StreamId
 from gigastt.speech.tokens import Samples
+from gigastt.transcript import Gap
 from tests.fakes.cuts import cut_at
 from tests.fakes.engine_bench import PITCHES, Bench, endpoint, speech
 from tests.fakes.recognizer import POISON_HZ, same_word, silence, tone
@@ -20,7 +21,8 @@ _TALK = np.concatenate([speech(PITCHES[:3]), endpoint(), speech(PITCHES[3:5]), e
 
 
 def finals_of(bench: Bench, stream: StreamId) -> list[tuple[str, float, float, str]]:
-    return [(final.text, final.start, final.end, final.reason) for final in bench.sent(Final, stream)]
+    finals = [message.final for message in bench.sent(Final, stream)]
+    return [(final.text, final.start, final.end, final.reason) for final in finals]
 
 
 def transcribe(samples: Samples) -> list[tuple[str, float, float, str]]:
@@ -205,7 +207,7 @@ def test_a_resume_state_that_is_none_closes_the_stream_only() -> None:
     bench.send(healthy, _TALK)
     bench.run()
 
-    assert bench.messages[:2] == [Failed(broken, "internal", 0.04, 0.04), Closed(broken)]
+    assert bench.messages[:2] == [Failed(broken, Gap("inference_error", 0.04, 0.04)), Closed(broken)]
     assert len(bench.texts(healthy)) == 2
 
 
@@ -213,7 +215,7 @@ def test_a_segment_that_is_too_small_closes_the_stream() -> None:
     bench = Bench()
     stream = bench.attach(1, silence(1.0), count=20_000)
 
-    assert bench.messages == [Failed(stream, "internal", 0.0, 0.0), Closed(stream)]
+    assert bench.messages == [Failed(stream, Gap("inference_error", 0.0, 0.0)), Closed(stream)]
     assert bench.engine.streams == 0
 
 
@@ -228,11 +230,10 @@ def test_a_window_that_fails_costs_its_own_utterance() -> None:
 
     (failed,) = bench.sent(Failed, stream)
     lost, heard = bench.sent(Final, stream)
-    assert failed.code == "inference_error"
-    assert (failed.start, failed.end) == (lost.start, lost.end)
-    assert lost.text == ""
+    assert failed.gap == Gap("inference_error", lost.final.start, lost.final.end)
+    assert lost.final.text == ""
     assert lost.committed > 0
-    assert len(heard.words) == 2
+    assert len(heard.final.words) == 2
 
 
 def test_a_failing_file_window_costs_its_own_segment() -> None:

@@ -129,10 +129,11 @@ def test_audio_that_comes_at_once_is_shown_and_settled_before_its_final_and_enco
     told = [message for message in bench.messages if isinstance(message, Partial | Final)]
     assert [type(message) for message in told] == [Partial, Final, Partial, Final, Final]
     for shown, final in (told[0:2], told[2:4]):
-        assert shown.text == final.text
-        assert shown.words == final.words
         assert isinstance(shown, Partial)
-        assert shown.stable == len(final.words) == 3
+        assert isinstance(final, Final)
+        assert shown.partial.text == final.final.text
+        assert shown.partial.words == final.final.words
+        assert shown.partial.stable == len(final.final.words) == 3
 
 
 def test_however_many_wait_each_is_shown_before_its_final_and_encoded_once() -> None:
@@ -197,8 +198,8 @@ def test_the_final_is_computed_ahead_in_the_silence_and_needs_no_second_pass() -
     bench.send(stream, silence(0.3))
     bench.run()
 
-    (final,) = bench.sent(Final, stream)
-    assert len(final.words) == 3
+    (message,) = bench.sent(Final, stream)
+    assert len(message.final.words) == 3
     assert len(bench.passes) == 2
 
 

@@ -15,11 +15,11 @@ _TALK = np.concatenate([speech(PITCHES[:3]), endpoint(), speech(PITCHES[3:5]), e
 
 
 def previews_of(bench: Bench, stream: StreamId) -> list[str]:
-    return [partial.text for partial in bench.sent(Partial, stream) if partial.as_final]
+    return [message.partial.text for message in bench.sent(Partial, stream) if message.partial.as_final]
 
 
 def final_texts(bench: Bench, stream: StreamId) -> list[str]:
-    return [final.text for final in bench.sent(Final, stream)]
+    return [message.final.text for message in bench.sent(Final, stream)]
 
 
 def preview(bench: Bench, stream: StreamId) -> str:
@@ -66,11 +66,11 @@ def test_after_a_preview_no_partial_of_the_same_audio_comes() -> None:
     preview(bench, stream)
     bench.now += 5
     bench.run()
-    assert bench.sent(Partial, stream)[-1].as_final
+    assert bench.sent(Partial, stream)[-1].partial.as_final
     bench.send(stream, silence(0.2), tone(PITCHES[2], 0.3))
     bench.now += 5
     bench.run()
-    assert not bench.sent(Partial, stream)[-1].as_final
+    assert not bench.sent(Partial, stream)[-1].partial.as_final
 
 
 def test_a_preview_that_fails_is_not_told_and_costs_nothing_else() -> None:

@@ -6,7 +6,8 @@ import itertools
 
 import numpy as np
 
-from gigastt.ipc.messages import Audio, OpenStream, Progress, Stats, StreamId, StreamOptions, ToGateway
+from gigastt.ipc.messages import Audio, OpenStream, Progress, Stats, StreamId, ToGateway
+from gigastt.transcript import Options
 from gigastt.workers.heartbeat import Heartbeat
 from gigastt.workers.inbox import Inbox
 from gigastt.workers.process import MESSAGES_PER_STEP, work
@@ -16,7 +17,7 @@ from tests.fakes.engine_bench import Bench
 def test_heartbeats_go_out_amid_a_replay_of_many_packets() -> None:
     ticks = itertools.count(0.0, 0.1)  # a slow machine
     inbox, stream = Inbox(), StreamId(1)
-    inbox.put(OpenStream(stream, 0, b"", StreamOptions(), "request"))
+    inbox.put(OpenStream(stream, 0, b"", Options(), "request"))
     for _ in range(MESSAGES_PER_STEP - 1):
         inbox.put(Audio(stream, np.zeros(1_600, "<i2").tobytes()))
     inbox.end()

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
-from gigastt.audio.pcm import ENCODINGS, Encoding
+from gigastt.audio.pcm import ENCODINGS, Encoding, sample_bytes
 from gigastt.audio.resample import SAMPLE_RATE_RANGE
+from gigastt.transcript import ENDPOINT_SILENCE_MS, Options
 
 PROTOCOL_VERSION = "1.0"
 DEFAULT_RATE = 48_000
-ENDPOINT_SILENCE_MS = (200, 5_000)
 CHANNELS = (1, 2)
 
 FORMAT_FIELDS = ("sample_rate", "encoding", "channels")  # without them right, audio is noise
@@ -35,14 +35,18 @@ _WHOLE = re.compile(r"[0-9]{1,9}(\.0{1,9})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class ClientOptions:
+class Configuration:
     """What the client sends and what it wants to see."""
 
     sample_rate: int = DEFAULT_RATE
     encoding: Encoding = "pcm_s16le"
     channels: int = 1
-    endpoint_silence_ms: int = 600
-    partials: bool = True
+    options: Options = field(default_factory=Options)
+
+    @property
+    def bytes_per_second(self) -> int:
+        """How many bytes a second of its audio takes."""
+        return self.sample_rate * self.channels * sample_bytes(self.encoding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,30 +64,31 @@ def supports_version(fields: Mapping[str, Any]) -> bool:
     return version is None or version == PROTOCOL_VERSION or _whole(version) == 1
 
 
-def apply(options: ClientOptions, fields: Mapping[str, Any]) -> tuple[ClientOptions, list[Complaint]]:
-    """Return the options with the fields of one `configure` message, and what was wrong with it."""
+def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configuration, list[Complaint]]:
+    """Return a configuration with the fields of one `configure` message, and what was wrong with it."""
+    configuration, options = before, before.options
     complaints: list[Complaint] = []
 
-    def complain(field: str, expected: str, code: str = "invalid_configuration") -> None:
-        if fields.get(field) is not None:
-            complaints.append(Complaint(code, f"{field} must be {expected}.", field))
+    def complain(name: str, expected: str, code: str = "invalid_configuration") -> None:
+        if fields.get(name) is not None:
+            complaints.append(Complaint(code, f"{name} must be {expected}.", name))
 
     least, most = SAMPLE_RATE_RANGE
     rate = _whole(fields.get("sample_rate"))
     if rate is not None and least <= rate <= most:
-        options = replace(options, sample_rate=rate)
+        configuration = replace(configuration, sample_rate=rate)
     else:
         complain("sample_rate", f"a whole number of Hz from {least} to {most}", "invalid_sample_rate")
 
     encodings: dict[str, Encoding] = {encoding: encoding for encoding in ENCODINGS}
     if (encoding := encodings.get(_name(fields.get("encoding")))) is not None:
-        options = replace(options, encoding=encoding)
+        configuration = replace(configuration, encoding=encoding)
     else:
         complain("encoding", f"one of {', '.join(ENCODINGS)}")
 
     channels = _whole(fields.get("channels"))
     if channels is not None and channels in CHANNELS:
-        options = replace(options, channels=channels)
+        configuration = replace(configuration, channels=channels)
     else:
         complain("channels", "1 or 2")
 
@@ -99,7 +104,7 @@ def apply(options: ClientOptions, fields: Mapping[str, Any]) -> tuple[ClientOpti
     else:
         complain("partials", "true or false")
 
-    return options, complaints + _unknown(fields)
+    return replace(configuration, options=options), complaints + _unknown(fields)
 
 
 def near_miss(name: str, names: Iterable[str]) -> str | None:

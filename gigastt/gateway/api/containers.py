@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from gigastt.gateway.api.configure import ClientOptions
+from gigastt.gateway.api.configure import Configuration
 
 MOST_HEADER_BYTES = 4096  # of a WAV file, up to its samples
 _MARKS = (
@@ -53,10 +53,10 @@ _UNDECIDED = Beginning(is_decided=False)
 _PCM = Beginning(is_decided=True)
 
 
-def examine(head: bytes, options: ClientOptions) -> Beginning:
+def examine(head: bytes, configuration: Configuration) -> Beginning:
     """Tell what the first bytes of a client's audio are."""
     if b"RIFF"[: len(head)] == head[:4] and b"WAVE"[: max(0, len(head) - 8)] == head[8:12]:
-        return _examine_wav(head, options)
+        return _examine_wav(head, configuration)
     undecided = False
     for name, offset, mark in _MARKS:
         if any(head[: min(3, offset)]):  # an MP4 file begins with the size of its first box, a small one
@@ -68,13 +68,13 @@ def examine(head: bytes, options: ClientOptions) -> Beginning:
     return _UNDECIDED if undecided else _PCM
 
 
-def _examine_wav(head: bytes, options: ClientOptions) -> Beginning:
+def _examine_wav(head: bytes, configuration: Configuration) -> Beginning:
     offset, form = 12, None
     while offset + 8 <= min(len(head), MOST_HEADER_BYTES):
         name, size = head[offset : offset + 4], int.from_bytes(head[offset + 4 : offset + 8], "little")
         offset += 8
         if name == b"data":
-            return _compare(form, offset, options)
+            return _compare(form, offset, configuration)
         if name == b"fmt ":
             form = head[offset : offset + size]
         offset += size + size % 2
@@ -83,7 +83,7 @@ def _examine_wav(head: bytes, options: ClientOptions) -> Beginning:
     return _UNDECIDED
 
 
-def _compare(form: bytes | None, header_bytes: int, options: ClientOptions) -> Beginning:
+def _compare(form: bytes | None, header_bytes: int, configuration: Configuration) -> Beginning:
     refusal = f"The audio begins like a WAV file: {_FILES_GO_TO}"
     if form is None or len(form) < 16:
         return Beginning(is_decided=True, refusal=refusal)
@@ -91,7 +91,7 @@ def _compare(form: bytes | None, header_bytes: int, options: ClientOptions) -> B
     if tag == _EXTENSIBLE and len(form) >= 26:
         tag = int.from_bytes(form[24:26], "little")
     encoding = _WAV_ENCODINGS.get((tag, bits))
-    if (encoding, channels, rate) == (options.encoding, options.channels, options.sample_rate):
+    if (encoding, channels, rate) == (configuration.encoding, configuration.channels, configuration.sample_rate):
         return Beginning(is_decided=True, skip=header_bytes)
     if encoding is not None:
         refusal = (

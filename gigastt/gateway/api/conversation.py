@@ -18,10 +18,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from gigastt.audio.pcm import sample_bytes
 from gigastt.errors import CapacityTimeout, RequestError
 from gigastt.gateway.api.client_messages import MESSAGE_TYPES, SIGNS_OF_LIFE, as_text, message_type, parse
-from gigastt.gateway.api.configure import FORMAT_FIELDS, ClientOptions, Complaint, apply, near_miss, supports_version
+from gigastt.gateway.api.configure import FORMAT_FIELDS, Complaint, Configuration, apply, near_miss, supports_version
 from gigastt.gateway.api.containers import examine
 from gigastt.gateway.api.patience import Patience
 from gigastt.gateway.pool.events import EndReason
@@ -107,7 +106,7 @@ class ClientProtocol:
 
     def __init__(self, *, idle_timeout_secs: float, max_session_secs: float, max_frame_bytes: int, now: float) -> None:
         """Begin in `waiting`. For the two times, 0 means no limit."""
-        self.options = ClientOptions()
+        self.configuration = Configuration()
         self.state: State = "waiting"
         self._idle_secs = idle_timeout_secs or math.inf
         self._max_secs = max_session_secs or math.inf
@@ -275,13 +274,12 @@ class ClientProtocol:
         self._feeding = True
         if self.state != "streaming":
             self.state = "streaming"
-            options = self.options
-            self._pause_secs = options.endpoint_silence_ms / 1000
-            self._bytes_per_second = options.sample_rate * options.channels * sample_bytes(options.encoding)
+            self._pause_secs = self.configuration.options.endpoint_silence_ms / 1000
+            self._bytes_per_second = self.configuration.bytes_per_second
 
     def _examine(self, head: bytes) -> list[Effect]:
         """Look at the first bytes of the audio; feed them as soon as they are known to be samples."""
-        beginning = examine(head, self.options)
+        beginning = examine(head, self.configuration)
         if not beginning.is_decided:
             self._head, self._feeding = head, False
             return []
@@ -297,7 +295,7 @@ class ClientProtocol:
         if not supports_version(fields):
             error = SendError("unsupported_protocol_version", "This server speaks protocol version 1.0.")
             return [error, *self._close(CLOSE_PROTOCOL_ERROR, error.code)]
-        self.options, complaints = apply(self.options, fields)
+        self.configuration, complaints = apply(self.configuration, fields)
         wrong = {complaint.field: complaint for complaint in complaints}
         for field in FORMAT_FIELDS:
             if field in wrong:

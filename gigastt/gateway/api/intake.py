@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gigastt.audio.pcm import SAMPLE_RATE, PcmDecoder, sample_bytes, to_bytes
+from gigastt.audio.pcm import SAMPLE_RATE, PcmDecoder, to_bytes
 from gigastt.audio.resample import Resampler
-from gigastt.gateway.api.configure import ClientOptions
+from gigastt.gateway.api.configure import Configuration
 from gigastt.gateway.pool.flow import Pace
 from gigastt.gateway.pool.session import Session
 
@@ -22,14 +22,14 @@ _PIECE_BYTES = 64 * 1024  # so that one large frame does not hold up the loop
 class Intake:
     """The way of the audio from a connection to its session."""
 
-    def __init__(self, session: Session, options: ClientOptions, clock: Callable[[], float]) -> None:
+    def __init__(self, session: Session, configuration: Configuration, clock: Callable[[], float]) -> None:
         self._session = session
-        self._options = options
+        self._configuration = configuration
         self._clock = clock
-        self._decoder = PcmDecoder(options.encoding, options.channels)
-        self._as_it_is = options.encoding == "pcm_s16le" and options.sample_rate == SAMPLE_RATE
+        self._decoder = PcmDecoder(configuration.encoding, configuration.channels)
+        self._as_it_is = configuration.encoding == "pcm_s16le" and configuration.sample_rate == SAMPLE_RATE
         self._resamplers = self._begin_resampling()
-        self._bytes_per_second = options.sample_rate * options.channels * sample_bytes(options.encoding)
+        self._bytes_per_second = configuration.bytes_per_second
         self._pace = Pace(clock())
         self._next_at = 0.0  # when the client's pace allows more
         self._whole = True  # everything decoded so far was accepted
@@ -67,7 +67,7 @@ class Intake:
             await self._session.send(channel, to_bytes(resampler.flush()))
 
     def _begin_resampling(self) -> list[Resampler]:
-        return [Resampler(self._options.sample_rate) for _ in range(self._options.channels)]
+        return [Resampler(self._configuration.sample_rate) for _ in range(self._configuration.channels)]
 
     def _decode(self, data: bytes, now: float) -> list[bytes]:
         """Return the PCM of each channel, and note when more may come."""

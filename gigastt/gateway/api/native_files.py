@@ -20,17 +20,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
+from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.config import Limits
 from gigastt.errors import CapacityTimeout
-from gigastt.gateway.api.wire import gap_fields, word_fields
 from gigastt.gateway.context import FileTranscriber
 from gigastt.gateway.files.bodies import Bodies, Upload
 from gigastt.gateway.files.decoder import Decoder
 from gigastt.gateway.files.shares import Patience, Room, Slots
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Guest
-from gigastt.gateway.pool.events import Event, FinalEvent, HoleEvent, SegmentFailedEvent, WindowFailedEvent
+from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.requests import ClientGone
 from gigastt.gateway.responses import JSONResponse
@@ -134,40 +134,17 @@ class Uploads:
 
     async def _transcribe(self, upload: Upload) -> dict[str, Any]:
         async with self.recognise(upload, partials=False) as recognition:
-            transcript = Transcript()
+            finals: list[transcript.Final] = []
+            gaps: list[transcript.Gap] = []
             async for event in recognition.events:
-                transcript.add(event)
-            return transcript.fields(recognition.duration)
+                if isinstance(event, transcript.Final) and event.text:
+                    finals.append(event)
+                elif isinstance(event, transcript.Gap):
+                    gaps.append(event)
+            return transcript.transcript_fields(finals, recognition.duration, gaps)
 
 
-class Transcript:
-    """The finals of one file, put together."""
-
-    def __init__(self) -> None:
-        self._finals: list[FinalEvent] = []
-        self._gaps: list[dict[str, Any]] = []
-
-    def add(self, event: Event) -> None:
-        """Take the next event; only finals and declared gaps leave a trace."""
-        if isinstance(event, FinalEvent) and event.text:
-            self._finals.append(event)
-        elif isinstance(event, WindowFailedEvent | SegmentFailedEvent | HoleEvent):
-            self._gaps.append(gap_fields(event))
-
-    def fields(self, duration: float) -> dict[str, Any]:
-        """Return the transcript as JSON; `failed` only where a span of the file has no words."""
-        fields: dict[str, Any] = {
-            "text": " ".join(final.text for final in self._finals),
-            "words": [word_fields(word) for final in self._finals for word in final.words],
-            "duration": round(duration, 3),
-            "segments": [_segment_fields(final) for final in self._finals],
-        }
-        if self._gaps:
-            fields["failed"] = self._gaps
-        return fields
-
-
-async def _tell_first(holes: Sequence[HoleEvent], events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+async def _tell_first(holes: Sequence[transcript.Gap], events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
     """Yield what is known of a file beforehand, then what comes out of it."""
     for hole in holes:
         yield hole
@@ -203,13 +180,3 @@ async def _hang_up(receive: Receive) -> None:
 def _longest_segment(max_seconds: float) -> int:
     """Return the bytes of shared memory that one client's files may take: those of the longest one."""
     return round(2 * SAMPLE_RATE * max_seconds) + _RESERVED_BYTES
-
-
-def _segment_fields(final: FinalEvent) -> dict[str, Any]:
-    return {
-        "text": final.text,
-        "start": final.start,
-        "end": final.end,
-        "confidence": final.confidence,
-        "words": [word_fields(word) for word in final.words],
-    }

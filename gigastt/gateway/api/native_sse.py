@@ -24,11 +24,12 @@ from starlette.types import Receive, Scope, Send
 
 from gigastt.errors import RequestError, ShuttingDown
 from gigastt.gateway.api.native_files import Recognition, Uploads, until_hung_up
-from gigastt.gateway.api.wire import final_fields, gap_error_fields, partial_fields
+from gigastt.gateway.api.wire import gap_error_fields
 from gigastt.gateway.files.bodies import Upload
-from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, ProgressEvent
+from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.responses import encode_json, error_fields, public_error
 from gigastt.log import get_logger
+from gigastt.transcript import Final, Partial, final_fields, partial_fields
 
 log = get_logger(__name__)
 
@@ -67,11 +68,11 @@ class TranscriptStream:
 
     async def _blocks(self, recognition: Recognition) -> AsyncGenerator[bytes, None]:
         """Yield events and comments as bytes, the terminal event last, once."""
-        stop: FinalEvent | None = None
+        stop: Final | None = None
         try:
             async with aclosing(with_pauses(recognition.events, self._quiet_seconds)) as events:
                 async for event in events:
-                    if isinstance(event, FinalEvent) and event.reason == "stop":
+                    if isinstance(event, Final) and event.reason == "stop":
                         stop = event
                     else:
                         yield _COMMENT if event is None else encode_block(event_fields(event, recognition.duration))
@@ -82,7 +83,7 @@ class TranscriptStream:
             return
         if stop is None:
             end = recognition.duration
-            stop = FinalEvent(0, 0, "", [], round(end, 2), round(end, 2), 0.0, "stop")
+            stop = Final("", (), round(end, 2), round(end, 2), 0.0, "stop")
         yield encode_block({**event_fields(stop, recognition.duration), "last": True})
 
 
@@ -91,9 +92,9 @@ def event_fields(event: Event, duration: float) -> dict[str, Any]:
     match event:
         case ProgressEvent():
             return {"type": "progress", "seconds": round(event.seconds, 2), "duration": round(duration, 3)}
-        case PartialEvent():
+        case Partial():
             return partial_fields(event)
-        case FinalEvent():
+        case Final():
             return {**final_fields(event), "last": False}
         case _:
             return {**gap_error_fields(event), "last": False}

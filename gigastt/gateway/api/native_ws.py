@@ -22,11 +22,12 @@ from gigastt.gateway.api import wire
 from gigastt.gateway.api.intake import Intake
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.admission import Guest
-from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, ProgressEvent
-from gigastt.gateway.pool.session import Session, SessionOptions
+from gigastt.gateway.pool.events import Event, ProgressEvent
+from gigastt.gateway.pool.session import Session
 from gigastt.gateway.requests import exchange_of
 from gigastt.gateway.server.ws_protocol import INPUT_ENDED, TAKER
 from gigastt.log import get_logger
+from gigastt.transcript import Final, Partial
 
 log = get_logger(__name__)
 
@@ -276,20 +277,22 @@ class LiveConnection:
                     log.debug("text_ignored", characters=effect.characters)
 
     def _open_session(self) -> Intake:
-        options = self._protocol.options
+        configuration = self._protocol.configuration
         self._session = Session(
             self._context.pool,
-            SessionOptions(options.endpoint_silence_ms, options.partials, options.channels, self._exchange.request_id),
+            configuration.options,
+            channels=configuration.channels,
+            request_id=self._exchange.request_id,
             first_seq=self._next_seq,
         )
-        self._intake = Intake(self._session, options, self._loop.time)
+        self._intake = Intake(self._session, configuration, self._loop.time)
         self._tasks.create_task(self._write(self._session))
         return self._intake
 
     async def _flush(self) -> None:
         if self._session is None or self._intake is None:
-            for channel in range(self._protocol.options.channels):
-                await self._tell(FinalEvent(channel, self._next_seq, "", [], 0.0, 0.0, 0.0, "flush"))
+            for channel in range(self._protocol.configuration.channels):
+                await self._tell(Final("", (), 0.0, 0.0, 0.0, "flush", channel, self._next_seq))
             return
         await self._intake.flush()
         self._session.flush()
@@ -298,7 +301,7 @@ class LiveConnection:
         self._close_code = effect.close_code
         if self._session is None or self._intake is None:
             # Without audio there is nothing to ask a worker, and nothing to wait for.
-            await self._tell(FinalEvent(0, self._next_seq, "", [], 0.0, 0.0, 0.0, effect.reason))
+            await self._tell(Final("", (), 0.0, 0.0, 0.0, effect.reason, 0, self._next_seq))
             self._over = True
             await self._close(effect.close_code, effect.reason)
             return
@@ -323,12 +326,12 @@ class LiveConnection:
             self.wake()
 
     async def _tell(self, event: Event) -> None:
-        channels = self._protocol.options.channels
+        channels = self._protocol.configuration.channels
         match event:
-            case PartialEvent():
+            case Partial():
                 lag = self._session.lag_seconds if self._session is not None else 0.0
                 text = wire.partial(event, seq=self._next_seq, lag_seconds=lag, channels=channels)
-            case FinalEvent():
+            case Final():
                 self._next_seq = event.seq + 1
                 text = wire.final(event, channels=channels)
             case ProgressEvent():

@@ -1,32 +1,22 @@
 """Wire: what clients are told, as JSON.
 
-No I/O, but the time of day is in every transcript. First the fields that every way of telling shares (`/v1/ws`,
-server-sent events, the transcript of an upload), then one function for each kind of message of `/v1/ws`; names of
-fields are the protocol's.
+No I/O, but the time of day is in every transcript. One function for each kind of message of `/v1/ws`; names of fields
+are the protocol's.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from gigastt.audio.pcm import ENCODINGS
 from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
 from gigastt.gateway.api.configure import CHANNELS, DEFAULT_RATE, PROTOCOL_VERSION
-from gigastt.gateway.pool.events import (
-    FinalEvent,
-    GapEvent,
-    HoleEvent,
-    PartialEvent,
-    SegmentFailedEvent,
-    WindowFailedEvent,
-)
-from gigastt.ipc.messages import WireWord
+from gigastt.transcript import Final, Gap, GapCode, Partial, final_fields, gap_fields, partial_fields
 
 LAG_WORTH_TELLING_SECONDS = 1.0
-_TEXTS = {
+_TEXTS: dict[GapCode, str] = {
     "inference_error": "This part of the audio could not be recognised.",
     "segment_failed": "This part of the audio was skipped.",
     "audio_damaged": "This part of the file is damaged.",
@@ -34,55 +24,9 @@ _TEXTS = {
 }
 
 
-def word_fields(word: WireWord) -> dict[str, Any]:
-    """Return a word."""
-    return {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
-
-
-def partial_fields(event: PartialEvent) -> dict[str, Any]:
-    """Return a partial."""
-    fields = {**_transcript("partial", event), "stable": event.stable}
-    return fields | {"as_final": True} if event.as_final else fields
-
-
-def final_fields(event: FinalEvent) -> dict[str, Any]:
-    """Return a final."""
-    return {
-        **_transcript("final", event),
-        "seq": event.seq,
-        "start": event.start,
-        "end": event.end,
-        "confidence": event.confidence,
-        "endpoint_reason": event.reason,
-    }
-
-
-def gap_fields(event: GapEvent) -> dict[str, Any]:
-    """Return a span of audio without words."""
-    match event:
-        case HoleEvent():
-            code: str = event.code
-        case WindowFailedEvent():
-            code = "inference_error"
-        case SegmentFailedEvent():
-            code = "segment_failed"
-    return {"code": code, "start": event.start, "end": event.end}
-
-
-def gap_error_fields(event: GapEvent) -> dict[str, Any]:
+def gap_error_fields(gap: Gap) -> dict[str, Any]:
     """Return the error that declares such a span."""
-    gap = gap_fields(event)
-    return {"type": "error", "message": _TEXTS[gap["code"]], **gap}
-
-
-def _transcript(kind: str, event: PartialEvent | FinalEvent) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "text": event.text,
-        "words": [word_fields(word) for word in event.words],
-        "is_final": kind == "final",
-        "timestamp": round(time.time(), 3),
-    }
+    return {"type": "error", "message": _TEXTS[gap.code], **gap_fields(gap)}
 
 
 def ready(*, model: str, session_id: str, max_session_secs: float, idle_timeout_secs: float) -> str:
@@ -118,7 +62,7 @@ def error(code: str, message: str, retry_after_ms: int | None = None) -> str:
     return _encode(fields)
 
 
-def partial(event: PartialEvent, *, seq: int, lag_seconds: float, channels: int) -> str:
+def partial(event: Partial, *, seq: int, lag_seconds: float, channels: int) -> str:
     """Return a partial. `seq` is the number its final will have."""
     fields = {**partial_fields(event), "seq": seq}
     if lag_seconds > LAG_WORTH_TELLING_SECONDS:
@@ -126,14 +70,14 @@ def partial(event: PartialEvent, *, seq: int, lag_seconds: float, channels: int)
     return _encode(_with_channel(fields, event.channel, channels))
 
 
-def final(event: FinalEvent, *, channels: int) -> str:
+def final(event: Final, *, channels: int) -> str:
     """Return a final."""
     return _encode(_with_channel(final_fields(event), event.channel, channels))
 
 
-def failure(event: GapEvent, *, channels: int) -> str:
+def failure(gap: Gap, *, channels: int) -> str:
     """Return the error message of a span of audio without words."""
-    return _encode(_with_channel(gap_error_fields(event), event.channel, channels))
+    return _encode(_with_channel(gap_error_fields(gap), gap.channel, channels))
 
 
 def _with_channel(fields: dict[str, Any], channel: int, channels: int) -> dict[str, Any]:

@@ -24,9 +24,9 @@ from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.audio.shared import SHARED_MEMORY, SharedSegment, remove_leftovers
 from gigastt.errors import AudioTooLong, CapacityTimeout, InternalError, InvalidAudio, RequestError
 from gigastt.gateway.files.decoder_job import BASE_CPU_SECONDS, NOT_ENTERED, Job
-from gigastt.gateway.pool.events import HoleEvent
 from gigastt.log import get_logger
 from gigastt.processes import python_command, spawn_child
+from gigastt.transcript import Gap
 
 log = get_logger(__name__)
 
@@ -48,7 +48,7 @@ class DecodedFile:
 
     segment: SharedSegment
     samples: int
-    holes: tuple[HoleEvent, ...] = ()
+    holes: tuple[Gap, ...] = ()
 
     @property
     def name(self) -> str:
@@ -315,13 +315,13 @@ def _read_report(report: bytes, exit_code: int | None, segment: SharedSegment) -
     raise error(message, retry_after_ms=retry_after_ms if isinstance(retry_after_ms, int) else None)
 
 
-def _read_holes(holes: Any) -> tuple[HoleEvent, ...]:
+def _read_holes(holes: Any) -> tuple[Gap, ...]:
     """Return the spans in which a file has no audio, as far as they are told in the right form.
 
     Raises:
         ValueError: they are not.
     """
     read = []
-    for start, end, reason in holes or []:
-        read.append(HoleEvent("audio_damaged" if reason == "damaged" else "audio_missing", float(start), float(end)))
+    for start, end, code in holes or []:
+        read.append(Gap("audio_damaged" if code == "audio_damaged" else "audio_missing", float(start), float(end)))
     return tuple(read)

@@ -22,8 +22,9 @@ from typing import Any, BinaryIO, Final, Protocol
 from gigastt import sandbox
 from gigastt.audio.pcm import SAMPLE_RATE, Samples
 from gigastt.audio.shared import SharedSegment
-from gigastt.audio.timeline import Hole, add_hole
+from gigastt.audio.timeline import add_hole
 from gigastt.errors import InternalError, InvalidAudio, RequestError
+from gigastt.transcript import Gap
 
 BASE_CPU_SECONDS: Final = 8.0
 LEAST_SPEED: Final = 20.0  # seconds of audio for each further second of processor time; a slow core manages 100
@@ -34,7 +35,7 @@ _SEGMENT_SLACK_BYTES = 16 * 1024 * 1024  # reserved ahead, and a resampler's tai
 class Decode(Protocol):
     """How a file becomes samples."""
 
-    def __call__(self, source: BinaryIO, max_seconds: float, on_hole: Callable[[Hole], None]) -> Iterator[Samples]:
+    def __call__(self, source: BinaryIO, max_seconds: float, on_hole: Callable[[Gap], None]) -> Iterator[Samples]:
         """Yield the file's samples, and tell of spans that should hold audio and do not.
 
         Raises:
@@ -59,7 +60,7 @@ class Job:
         return json.dumps(asdict(self)).encode()
 
 
-def decode_whole(source: BinaryIO, max_seconds: float, on_hole: Callable[[Hole], None]) -> Iterator[Samples]:
+def decode_whole(source: BinaryIO, max_seconds: float, on_hole: Callable[[Gap], None]) -> Iterator[Samples]:
     """Decode an upload, after a look at what it says of its length."""
     from gigastt.audio.decode import decode, refuse_if_too_long
 
@@ -91,7 +92,7 @@ def _limit(job: Job) -> None:
 
 def _decode(job: Job, file: BinaryIO, segment: SharedSegment, decode: Decode) -> dict[str, Any]:
     samples = 0
-    holes: list[Hole] = []
+    holes: list[Gap] = []
     _grant_time(job, 0.0)
     try:
         for piece in decode(file, job.max_seconds, partial(add_hole, holes)):
@@ -104,7 +105,7 @@ def _decode(job: Job, file: BinaryIO, segment: SharedSegment, decode: Decode) ->
         return {"code": exc.code, "message": str(exc), "retry_after_ms": exc.retry_after_ms}
     except Exception as exc:  # noqa: BLE001 - the border of a job; the text of the error could hold the file's words
         return {"code": InternalError.code, "message": type(exc).__name__}
-    told = [[round(hole.start, 3), round(hole.end, 3), hole.reason] for hole in holes]
+    told = [[round(hole.start, 3), round(hole.end, 3), hole.code] for hole in holes]
     return {"samples": samples, "holes": told}
 
 

@@ -18,6 +18,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import ProtocolViolation
 from gigastt.gateway.pool.flow import credit
@@ -29,11 +30,11 @@ from gigastt.ipc.messages import (
     Failed,
     Final,
     Finish,
+    OpenStream,
     Partial,
     Preview,
     Progress,
     StreamId,
-    StreamOptions,
     ToWorker,
 )
 
@@ -60,7 +61,7 @@ class Track:
     """One channel's audio, its flow control and its replay."""
 
     def __init__(
-        self, source: LiveSource | FileSource, options: StreamOptions, request_id: str, channel: int = 0
+        self, source: LiveSource | FileSource, options: transcript.Options, request_id: str, channel: int = 0
     ) -> None:
         self.source = source
         self.channel = channel
@@ -134,8 +135,8 @@ class Track:
         self._finish_sent = isinstance(self.source, FileSource)
         if self._preview == "asked":
             self._preview = "wanted"
-        options = self._options if self._fatal is None else replace(self._options, alone=True)
-        return self.source.open(stream, self.committed, self._resume, options, self.request_id)
+        opening = self.source.open(stream, self.committed, self._resume, self._options, self.request_id)
+        return replace(opening, alone=self._fatal is not None) if isinstance(opening, OpenStream) else opening
 
     def outgoing(self) -> ToWorker | None:
         """Return the next message that may be sent now, or None; call again until None."""
@@ -181,14 +182,15 @@ class Track:
             case Partial():
                 return self._show(message)
             case Final():
-                if message.reason == "stop" and not self._finish_sent:
+                is_last = message.final.reason == "stop"
+                if is_last and not self._finish_sent:
                     raise ProtocolViolation("Expected no last final before the end of the audio.")
                 self._advance(message)
                 self._end_utterance()
-                if message.reason == "stop" and self._flushes:
+                if is_last and self._flushes:
                     self._begin_anew(self._flushes.popleft())
-                    return [replace(message, reason="flush")]
-                self.done = message.reason == "stop"
+                    return [replace(message, final=replace(message.final, reason="flush"))]
+                self.done = is_last
             case Closed():
                 return self._refused(message.stream)
             case Failed():
@@ -255,26 +257,27 @@ class Track:
 
         After a replay the new worker's first partials may be shorter than what the client has seen.
         """
-        if message.as_final:
+        partial = message.partial
+        if partial.as_final:
             return self._show_preview(message)
         promised = len(self._promised)
-        texts = [word.text for word in message.words]
+        texts = [word.text for word in partial.words]
         if texts[:promised] != self._promised:
             return []
-        stable = max(message.stable, promised)
+        stable = max(partial.stable, promised)
         self._promised = texts[:stable]
         self.open_utterance = True
-        return [message if stable == message.stable else replace(message, stable=stable)]
+        return [replace(message, partial=replace(partial, stable=stable))]
 
     def _show_preview(self, message: Partial) -> list[TrackMessage]:
         """Let a preview through if it is still true; like a final it may differ from words that were promised."""
-        if self._preview != "asked" or not (message.words or self.open_utterance):
+        if self._preview != "asked" or not (message.partial.words or self.open_utterance):
             return []
         self._preview = "no"
         self.open_utterance = True
-        texts = [word.text for word in message.words]
+        texts = [word.text for word in message.partial.words]
         stable = len(self._promised) if texts[: len(self._promised)] == self._promised else 0
-        return [replace(message, stable=stable)]
+        return [replace(message, partial=replace(message.partial, stable=stable))]
 
     def _end_utterance(self) -> None:
         self._promised = []
@@ -284,5 +287,8 @@ class Track:
         """A worker closed the stream without its last final: declare the rest and end it here."""
         self.done = True
         start, end = self.committed / SAMPLE_RATE, self.source.end / SAMPLE_RATE
-        last = Final(stream, "", [], end, end, 0.0, "stop", self.source.end, self.source.end, b"")
-        return [Failed(stream, "internal", start, end), last]
+        last = transcript.Final("", (), end, end, 0.0, "stop")
+        return [
+            Failed(stream, transcript.Gap("inference_error", start, end)),
+            Final(stream, last, self.source.end, self.source.end, b""),
+        ]

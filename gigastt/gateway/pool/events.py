@@ -9,38 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gigastt.ipc.messages import WireWord
+from gigastt.transcript import Final, Gap, Partial
 
-FinalReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop", "shutdown", "timeout", "error"]
 EndReason: TypeAlias = Literal["stop", "shutdown", "timeout", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class PartialEvent:
-    """The utterance so far; its first `stable` words will not change in a later partial.
-
-    as_final: no audio comes, and these are the words that the final would have if none came any more.
-    """
-
-    channel: int
-    text: str
-    words: list[WireWord]
-    stable: int
-    as_final: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FinalEvent:
-    """One whole utterance. `seq` counts the finals of the session, over all its channels, from 0."""
-
-    channel: int
-    seq: int
-    text: str
-    words: list[WireWord]
-    start: float
-    end: float
-    confidence: float
-    reason: FinalReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +21,4 @@ class ProgressEvent:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class WindowFailedEvent:
-    """One pass failed (`inference_error`): this span has no words, and the session goes on."""
-
-    channel: int
-    start: float
-    end: float
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentFailedEvent:
-    """A span that killed two workers was skipped (`segment_failed`), and the session goes on."""
-
-    channel: int
-    start: float
-    end: float
-
-
-@dataclass(frozen=True, slots=True)
-class HoleEvent:
-    """A span in which an uploaded file has no audio: its packets are damaged, or there are none."""
-
-    code: Literal["audio_damaged", "audio_missing"]
-    start: float
-    end: float
-    channel: int = 0
-
-
-GapEvent: TypeAlias = WindowFailedEvent | SegmentFailedEvent | HoleEvent
-Event: TypeAlias = PartialEvent | FinalEvent | ProgressEvent | GapEvent
+Event: TypeAlias = Partial | Final | ProgressEvent | Gap

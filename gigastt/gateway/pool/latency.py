@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent
+from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.flow import Arrivals
+from gigastt.transcript import Final, Partial
 
 
 @dataclass(slots=True)
@@ -44,21 +45,21 @@ class Stopwatch:
 
     def told(self, event: Event, now: float) -> None:
         """An event goes to the client."""
-        if isinstance(event, PartialEvent) and event.words:
+        if isinstance(event, Partial) and event.words:
             channel = self._channels[event.channel]
             if not channel.in_utterance:
                 channel.in_utterance = True
                 began = channel.arrivals.at(round(event.words[0].start * SAMPLE_RATE) + 1)
                 if began is not None:
                     self._metrics.first_partial_seconds.observe(now - began)
-        elif isinstance(event, FinalEvent):
+        elif isinstance(event, Final):
             channel = self._channels[event.channel]
             channel.in_utterance = False
             needed = self._needed_at(channel, event)
             if needed is not None:
                 self._metrics.final_latency_seconds.observe(now - needed)
 
-    def _needed_at(self, channel: _Channel, event: FinalEvent) -> float | None:
+    def _needed_at(self, channel: _Channel, event: Final) -> float | None:
         match event.reason:
             case "silence":
                 needed = round(event.end * SAMPLE_RATE) + self._endpoint_silence

@@ -13,19 +13,12 @@ A core without I/O or clock, owned by a session. One lane for each channel.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
-from gigastt.gateway.pool.events import (
-    EndReason,
-    Event,
-    FinalEvent,
-    FinalReason,
-    PartialEvent,
-    SegmentFailedEvent,
-    WindowFailedEvent,
-)
+from gigastt.gateway.pool.events import EndReason, Event
 from gigastt.ipc.messages import Final, Partial
 
 HOLD_SECONDS = 1.0
@@ -33,11 +26,11 @@ HOLD_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _HeldFinal:
-    message: Final
+    final: transcript.Final
     until: float
 
 
-_Entry: TypeAlias = _HeldFinal | PartialEvent | WindowFailedEvent | SegmentFailedEvent
+_Entry: TypeAlias = _HeldFinal | transcript.Partial | transcript.Gap
 
 
 @dataclass(slots=True)
@@ -54,7 +47,7 @@ class _Lane:
     decided: float = 0.0
     announced: bool = False
     closed: bool = False
-    unsaid: Final | None = None
+    unsaid: transcript.Final | None = None
 
 
 class Sequencer:
@@ -70,22 +63,23 @@ class Sequencer:
     def partial(self, channel: int, message: Partial) -> None:
         """Take a partial."""
         lane = self._lanes[channel]
-        event = PartialEvent(channel, message.text, message.words, message.stable, message.as_final)
-        if lane.entries and isinstance(lane.entries[-1], PartialEvent):
+        partial = replace(message.partial, channel=channel)
+        if lane.entries and isinstance(lane.entries[-1], transcript.Partial):
             lane.entries.pop()
-        lane.entries.append(event)
+        lane.entries.append(partial)
         lane.announced = True
-        if message.words:
-            lane.decided = max(lane.decided, message.words[-1].end)
+        if partial.words:
+            lane.decided = max(lane.decided, partial.words[-1].end)
 
     def final(self, channel: int, message: Final, now: float) -> None:
         """Take a final."""
         lane = self._lanes[channel]
-        lane.closed = message.reason == "stop"
-        if message.words or lane.announced or message.reason == "flush":
-            lane.entries.append(_HeldFinal(message, now + HOLD_SECONDS))
+        final = replace(message.final, channel=channel)
+        lane.closed = final.reason == "stop"
+        if final.words or lane.announced or final.reason == "flush":
+            lane.entries.append(_HeldFinal(final, now + HOLD_SECONDS))
         elif lane.closed:
-            lane.unsaid = message
+            lane.unsaid = final
         lane.announced = False
         lane.decided = max(lane.decided, message.committed / SAMPLE_RATE)
 
@@ -94,11 +88,11 @@ class Sequencer:
         lane = self._lanes[channel]
         lane.decided = max(lane.decided, samples / SAMPLE_RATE)
 
-    def failed(self, event: WindowFailedEvent | SegmentFailedEvent) -> None:
+    def failed(self, gap: transcript.Gap) -> None:
         """Take a span without words; a skipped one also takes the place of the final its partial announced."""
-        lane = self._lanes[event.channel]
-        lane.entries.append(event)
-        if isinstance(event, SegmentFailedEvent):
+        lane = self._lanes[gap.channel]
+        lane.entries.append(gap)
+        if gap.code == "segment_failed":
             lane.announced = False
 
     @property
@@ -118,7 +112,7 @@ class Sequencer:
         while (lane := self._next_lane(now)) is not None:
             entry = lane.entries.popleft()
             if isinstance(entry, _HeldFinal):
-                released.append(self._number(lane.channel, entry.message))
+                released.append(self._number(entry.final))
             else:
                 released.append(entry)
                 self._ends_closing = False
@@ -137,7 +131,7 @@ class Sequencer:
             entry = lane.entries[0]
             if not isinstance(entry, _HeldFinal):
                 return lane
-            finals.append((entry.message.end, lane, entry))
+            finals.append((entry.final.end, lane, entry))
         if not finals:
             return None
         end, lane, entry = min(finals, key=lambda item: item[0])
@@ -145,20 +139,15 @@ class Sequencer:
         undecided = any(not other.closed and other.decided < end for other in others)
         return None if undecided and now < entry.until else lane
 
-    def _number(self, channel: int, message: Final) -> FinalEvent:
-        self._ends_closing = message.reason == "stop"
-        reason: FinalReason = self.end_reason if message.reason == "stop" else message.reason
+    def _number(self, final: transcript.Final) -> transcript.Final:
+        self._ends_closing = final.reason == "stop"
         seq, self._seq = self._seq, self._seq + 1
-        return FinalEvent(
-            channel, seq, message.text, message.words, message.start, message.end, message.confidence, reason
-        )
+        return replace(final, seq=seq, reason=self.end_reason if final.reason == "stop" else final.reason)
 
-    def _empty_last(self) -> FinalEvent:
+    def _empty_last(self) -> transcript.Final:
         """Return a last final that says why the session ended, when what was told last does not.
 
         In its channel that was followed by an end without words, so there is always an end that was not told.
         """
-        unsaid = [lane for lane in self._lanes if lane.unsaid is not None]
-        lane = max(unsaid, key=lambda lane: lane.unsaid.end if lane.unsaid is not None else 0.0)
-        assert lane.unsaid is not None
-        return self._number(lane.channel, lane.unsaid)
+        unsaid = [lane.unsaid for lane in self._lanes if lane.unsaid is not None]
+        return self._number(max(unsaid, key=lambda final: final.end))

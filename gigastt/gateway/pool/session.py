@@ -10,25 +10,18 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Protocol
 
+from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
-from gigastt.gateway.pool.events import (
-    EndReason,
-    Event,
-    FinalEvent,
-    PartialEvent,
-    ProgressEvent,
-    SegmentFailedEvent,
-    WindowFailedEvent,
-)
+from gigastt.gateway.pool.events import EndReason, Event, ProgressEvent
 from gigastt.gateway.pool.latency import Stopwatch
 from gigastt.gateway.pool.ordering import Sequencer
 from gigastt.gateway.pool.sources import FileSource, LiveSource
-from gigastt.ipc.messages import Closed, Failed, Final, Partial, Progress, StreamOptions
+from gigastt.ipc.messages import Closed, Failed, Final, Partial, Progress
 
 
 class TrackCarrier(Protocol):
@@ -41,36 +34,34 @@ class TrackCarrier(Protocol):
     def close_track(self, track: Track) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
-    """What a client may choose, and the id under which its traces are found in logs."""
-
-    endpoint_silence_ms: int = 600
-    partials: bool = True
-    channels: int = 1
-    request_id: str = ""
-
-    @property
-    def stream(self) -> StreamOptions:
-        return StreamOptions(self.endpoint_silence_ms, self.partials)
-
-
 class Session:
-    """Audio in, events out. Call `cancel` at the end, whatever happened."""
+    """Audio in, events out. Call `cancel` at the end, whatever happened.
+
+    Args:
+        pool: carries its tracks.
+        options: what its client chose.
+        channels: how many there are, each with a track of its own.
+        request_id: under which its traces are found in logs.
+        file: the samples of an upload; None where they arrive.
+        first_seq: the number of its first final.
+        clock: seconds, of the loop's kind.
+    """
 
     def __init__(
         self,
         pool: TrackCarrier,
-        options: SessionOptions,
+        options: transcript.Options,
         *,
+        channels: int = 1,
+        request_id: str = "",
         file: FileSource | None = None,
         first_seq: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._clock = clock
-        self._sequencer = Sequencer(options.channels, first_seq)
-        self._stopwatch = Stopwatch(pool.metrics, options.channels, options.endpoint_silence_ms)
+        self._sequencer = Sequencer(channels, first_seq)
+        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms)
         self._is_file = file is not None
         self._queue: deque[Event] = deque()
         self._changed = asyncio.Event()  # the queue, or the room for audio
@@ -80,10 +71,7 @@ class Session:
         self._cancelled = False
         if file is not None:
             pool.metrics.accepted_samples += file.end
-        self.tracks = [
-            Track(file or LiveSource(), options.stream, options.request_id, channel)
-            for channel in range(options.channels)
-        ]
+        self.tracks = [Track(file or LiveSource(), options, request_id, channel) for channel in range(channels)]
         for track in self.tracks:
             pool.open_track(track, self)
 
@@ -183,19 +171,19 @@ class Session:
                 if self._is_file:
                     self._put(ProgressEvent(news.committed / SAMPLE_RATE))
             case Failed():
-                self._fail(WindowFailedEvent(channel, news.start, news.end))
+                self._fail(replace(news.gap, channel=channel))
             case Span():
-                self._fail(SegmentFailedEvent(channel, news.start / SAMPLE_RATE, news.end / SAMPLE_RATE))
+                self._fail(transcript.Gap("segment_failed", news.start / SAMPLE_RATE, news.end / SAMPLE_RATE, channel))
             case Closed():
                 pass
         self._room.set()
         if self._sequencer.waits or not isinstance(news, Progress):
             self._release()
 
-    def _fail(self, event: WindowFailedEvent | SegmentFailedEvent) -> None:
+    def _fail(self, gap: transcript.Gap) -> None:
         """Declare a span without words, and count it as lost: the two always agree."""
-        self._sequencer.failed(event)
-        self._pool.metrics.audio_samples_lost.inc(round((event.end - event.start) * SAMPLE_RATE))
+        self._sequencer.failed(gap)
+        self._pool.metrics.audio_samples_lost.inc(round((gap.end - gap.start) * SAMPLE_RATE))
 
     def _release(self) -> None:
         now = self._clock()
@@ -213,7 +201,7 @@ class Session:
 
     def _put(self, event: Event) -> None:
         """Queue an event; a partial or a progress that was not read yet gives way to its successor."""
-        if isinstance(event, PartialEvent | ProgressEvent):
+        if isinstance(event, transcript.Partial | ProgressEvent):
             for index in range(len(self._queue) - 1, -1, -1):
                 earlier = self._queue[index]
                 if type(earlier) is type(event) and (
@@ -221,20 +209,20 @@ class Session:
                 ):
                     del self._queue[index]
                     break
-                if isinstance(earlier, FinalEvent):
+                if isinstance(earlier, transcript.Final):
                     break
         self._queue.append(event)
         self._changed.set()
 
 
 async def transcribe_segment(
-    pool: TrackCarrier, segment: str, samples: int, options: SessionOptions
+    pool: TrackCarrier, segment: str, samples: int, options: transcript.Options, request_id: str = ""
 ) -> AsyncIterator[Event]:
     """Transcribe the first `samples` of a shared segment; yield events up to its last final.
 
     The segment must live until the iterator ends or is closed.
     """
-    session = Session(pool, options, file=FileSource(segment, samples))
+    session = Session(pool, options, request_id=request_id, file=FileSource(segment, samples))
     try:
         async for event in session.events():
             yield event

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from gigastt.gateway.pool.flow import ReplayBuffer
-from gigastt.ipc.messages import AttachAudio, OpenStream, StreamId, StreamOptions, ToWorker
+from gigastt.ipc.messages import AttachAudio, OpenStream, StreamId, ToWorker
+from gigastt.transcript import Options
 
 START_STEP = 640  # a stream may begin at any multiple of one encoder frame (40 ms)
 
@@ -21,7 +22,7 @@ class Source(Protocol):
     def end(self) -> int:
         """Samples there are so far."""
 
-    def open(self, stream: StreamId, start: int, resume: bytes, options: StreamOptions, request_id: str) -> ToWorker:
+    def open(self, stream: StreamId, start: int, resume: bytes, options: Options, request_id: str) -> ToWorker:
         """Return the message that begins a binding."""
 
     def trim(self, committed: int) -> None:
@@ -37,7 +38,7 @@ class Source(Protocol):
 class LiveSource(ReplayBuffer):
     """Samples that arrive, and go through the pipe."""
 
-    def open(self, stream: StreamId, start: int, resume: bytes, options: StreamOptions, request_id: str) -> ToWorker:
+    def open(self, stream: StreamId, start: int, resume: bytes, options: Options, request_id: str) -> ToWorker:
         return OpenStream(stream, start, resume, options, request_id)
 
     def lost_until(self, until: int) -> int:
@@ -58,7 +59,7 @@ class FileSource:
         self._segment = segment
         self.end = samples
 
-    def open(self, stream: StreamId, start: int, resume: bytes, options: StreamOptions, request_id: str) -> ToWorker:
+    def open(self, stream: StreamId, start: int, resume: bytes, options: Options, request_id: str) -> ToWorker:
         return AttachAudio(stream, self._segment, self.end, start, resume, options, request_id)
 
     def trim(self, committed: int) -> None:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigastt.gateway.api.configure import ClientOptions
+from gigastt.gateway.api.configure import Configuration
 from gigastt.gateway.api.containers import MOST_HEADER_BYTES, Beginning, examine
 
-OPTIONS = ClientOptions(sample_rate=16_000)
+OPTIONS = Configuration(sample_rate=16_000)
 UNDECIDED = Beginning(is_decided=False)
 PCM = Beginning(is_decided=True)
 HEADS = {
@@ -37,9 +37,9 @@ def wav_header(rate: int = 16_000, channels: int = 1, width: int = 2, extra: byt
     return header[:36] + extra + header[36:]
 
 
-def decide(data: bytes, options: ClientOptions = OPTIONS) -> Beginning:
+def decide(data: bytes, configuration: Configuration = OPTIONS) -> Beginning:
     """Examine ever more of the data, as it comes, and make sure that more changes no decision."""
-    found = [examine(data[:count], options) for count in range(1, len(data) + 1)]
+    found = [examine(data[:count], configuration) for count in range(1, len(data) + 1)]
     decided = [beginning for beginning in found if beginning.is_decided]
     assert all(beginning == decided[0] for beginning in decided)
     return decided[0] if decided else UNDECIDED

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.errors import CapacityTimeout, ShuttingDown
-from gigastt.gateway.api.configure import ClientOptions
+from gigastt.gateway.api.configure import Configuration
 from gigastt.gateway.api.conversation import (
     MOST_EMPTY_FRAMES,
     MOST_GARBAGE_FRAMES,
@@ -27,6 +27,7 @@ from gigastt.gateway.api.conversation import (
     SendPong,
     SendReady,
 )
+from gigastt.transcript import Options
 
 FRAME = 512 * 1024
 
@@ -73,7 +74,7 @@ def test_configure_messages_compose() -> None:
     assert configure(client, sample_rate=8000, encoding="mulaw", diarization=True) == []
     assert configure(client, channels=2, protocol_version="1.0", sample_rate=None) == []
     assert configure(client, endpoint_silence_ms=200, partials=False) == []
-    assert client.options == ClientOptions(8000, "mulaw", 2, 200, False)
+    assert client.configuration == Configuration(8000, "mulaw", 2, Options(200, False))
 
 
 @pytest.mark.parametrize(
@@ -105,30 +106,30 @@ def test_a_wrong_field_is_reported_and_changes_nothing(fields: dict[str, Any], c
     configure(client, sample_rate=16_000)
     text = json.dumps({"type": "configure", **fields}).replace("Infinity", "1e400")
     assert codes(client.receive_text(text, 0.0)) == [code]
-    assert client.options == ClientOptions(sample_rate=16_000)
+    assert client.configuration == Configuration(sample_rate=16_000)
     assert client.state == "open"
 
 
 @pytest.mark.parametrize(
-    ("fields", "options"),
+    ("fields", "configuration"),
     [
-        ({"sample_rate": 11_025}, ClientOptions(11_025)),
-        ({"sample_rate": 192_000}, ClientOptions(192_000)),
-        ({"sample_rate": 16_000.0}, ClientOptions(16_000)),
-        ({"sample_rate": "16000"}, ClientOptions(16_000)),
-        ({"sample_rate": " 22050.0 "}, ClientOptions(22_050)),
-        ({"encoding": "PCM_F32LE"}, ClientOptions(encoding="pcm_f32le")),
-        ({"channels": "2"}, ClientOptions(channels=2)),
-        ({"endpoint_silence_ms": 800.0}, ClientOptions(endpoint_silence_ms=800)),
-        ({"partials": "False"}, ClientOptions(partials=False)),
-        ({"protocol_version": 1.0}, ClientOptions()),
-        ({"protocol_version": "1"}, ClientOptions()),
+        ({"sample_rate": 11_025}, Configuration(11_025)),
+        ({"sample_rate": 192_000}, Configuration(192_000)),
+        ({"sample_rate": 16_000.0}, Configuration(16_000)),
+        ({"sample_rate": "16000"}, Configuration(16_000)),
+        ({"sample_rate": " 22050.0 "}, Configuration(22_050)),
+        ({"encoding": "PCM_F32LE"}, Configuration(encoding="pcm_f32le")),
+        ({"channels": "2"}, Configuration(channels=2)),
+        ({"endpoint_silence_ms": 800.0}, Configuration(options=Options(endpoint_silence_ms=800))),
+        ({"partials": "False"}, Configuration(options=Options(partials=False))),
+        ({"protocol_version": 1.0}, Configuration()),
+        ({"protocol_version": "1"}, Configuration()),
     ],
 )
-def test_what_is_plainly_meant_is_taken(fields: dict[str, Any], options: ClientOptions) -> None:
+def test_what_is_plainly_meant_is_taken(fields: dict[str, Any], configuration: Configuration) -> None:
     client = protocol()
     assert configure(client, **fields) == []
-    assert client.options == options
+    assert client.configuration == configuration
 
 
 @pytest.mark.parametrize("wrong", [{"sample_rate": 7}, {"encoding": "opus"}, {"channels": 6}])
@@ -168,7 +169,7 @@ def test_a_misspelt_field_is_told_once_with_the_one_that_was_meant(field: str, m
     assert error.code == "unknown_field"
     assert error.message.endswith(f"Was {meant} meant?")
     assert configure(client, **{field: 8_000}) == []
-    assert client.options == ClientOptions()
+    assert client.configuration == Configuration()
 
 
 def test_a_field_unlike_any_other_is_told_with_all_there_are() -> None:
@@ -184,7 +185,7 @@ def test_right_fields_beside_a_wrong_one_take_effect() -> None:
         "invalid_sample_rate",
         "invalid_configuration",
     ]
-    assert client.options == ClientOptions(partials=False)
+    assert client.configuration == Configuration(options=Options(partials=False))
 
 
 @pytest.mark.parametrize("version", ["2.0", 2, True, "", {}, "\ud800"])
@@ -198,7 +199,7 @@ def test_configure_after_audio_is_too_late_and_the_session_goes_on() -> None:
     client = protocol()
     client.receive_bytes(b"audio", 0.0)
     assert codes(configure(client, sample_rate=8000)) == ["configure_too_late"]
-    assert client.options == ClientOptions()
+    assert client.configuration == Configuration()
     assert client.receive_bytes(b"more", 0.0) == [FeedAudio(b"more")]
 
 
@@ -258,7 +259,7 @@ def test_a_mark_and_capitals_do_not_hide_what_is_meant(text: str) -> None:
 def test_a_message_in_a_binary_frame_is_no_audio() -> None:
     client = protocol()
     assert client.receive_bytes(b'{"type":"configure","sample_rate":8000}', 0.0) == []
-    assert client.options.sample_rate == 8_000
+    assert client.configuration.sample_rate == 8_000
     assert client.receive_bytes(b"\xef\xbb\xbf{}", 0.0) == [FeedAudio(b"\xef\xbb\xbf{}")]
     assert client.receive_bytes(b'{"type":"stop"}', 0.0) == [Finish("stop", 1000)]
 
@@ -501,10 +502,10 @@ def test_any_client_ends_at_most_once_and_keeps_valid_options(frames: list[bytes
                 client.audio_taken(len(effect.data), now)
     assert ends <= 1
     assert (client.state in ("finishing", "closed")) == bool(ends)
-    options = client.options
-    assert 8_000 <= options.sample_rate <= 192_000
-    assert options.channels in (1, 2)
-    assert 200 <= options.endpoint_silence_ms <= 5000
+    configuration = client.configuration
+    assert 8_000 <= configuration.sample_rate <= 192_000
+    assert configuration.channels in (1, 2)
+    assert 200 <= configuration.options.endpoint_silence_ms <= 5000
     if not ends:
         held = [effect.data for effect in client.receive_text('{"type":"stop"}', now) if isinstance(effect, FeedAudio)]
         assert b"".join(fed + held) == b"".join(frame for frame in frames if isinstance(frame, bytes))

@@ -16,7 +16,8 @@ from gigastt.config import Limits
 from gigastt.errors import AudioTooLong, CapacityTimeout, InvalidAudio
 from gigastt.gateway.app import create_app
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.pool.events import Event, HoleEvent, SegmentFailedEvent, WindowFailedEvent
+from gigastt.gateway.pool.events import Event
+from gigastt.transcript import Gap
 from tests.fakes.gateway import LOCAL, http_client, serving
 from tests.fakes.pool import Fakes, FakeTranscriber, final
 from tests.waiting import wait_until
@@ -74,7 +75,7 @@ async def test_a_body_in_pieces_is_put_together() -> None:
 
 
 async def test_spans_without_words_are_declared() -> None:
-    events: list[Event] = [WindowFailedEvent(0, 1.0, 2.0), SegmentFailedEvent(0, 3.0, 4.0), final("", 0, "stop")]
+    events: list[Event] = [Gap("inference_error", 1.0, 2.0), Gap("segment_failed", 3.0, 4.0), final("", 0, "stop")]
     body = (await post(Fakes(transcriber=FakeTranscriber(events)).context())).json()
     assert body["failed"] == [
         {"code": "inference_error", "start": 1.0, "end": 2.0},
@@ -84,7 +85,7 @@ async def test_spans_without_words_are_declared() -> None:
 
 async def test_holes_in_a_file_are_declared_before_anything_comes_out_of_it() -> None:
     fakes = Fakes(transcriber=FakeTranscriber([final("да", 0, "stop")]))
-    fakes.decoder.holes = (HoleEvent("audio_damaged", 1.0, 2.0), HoleEvent("audio_missing", 3.0, 4.0))
+    fakes.decoder.holes = (Gap("audio_damaged", 1.0, 2.0), Gap("audio_missing", 3.0, 4.0))
 
     assert (await post(fakes.context())).json()["failed"] == [
         {"code": "audio_damaged", "start": 1.0, "end": 2.0},

@@ -12,7 +12,8 @@ import pytest
 from gigastt.errors import CapacityTimeout
 from gigastt.gateway.api.native_sse import with_pauses
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.pool.events import Event, PartialEvent, ProgressEvent, SegmentFailedEvent, WindowFailedEvent
+from gigastt.gateway.pool.events import Event, ProgressEvent
+from gigastt.transcript import Gap, Partial
 from tests.fakes.gateway import http_client
 from tests.fakes.pool import Fakes, FakeTranscriber, final
 
@@ -41,7 +42,7 @@ async def test_events_come_in_order_and_the_last_final_ends_the_stream() -> None
     events = await play(
         [
             ProgressEvent(0.5),
-            PartialEvent(0, "Раз", final("Раз").words, 0),
+            Partial("Раз", final("Раз").words, 0),
             final("Раз, два."),
             final("Три.", 1, "stop", 1.0),
         ]
@@ -63,7 +64,7 @@ async def test_a_file_without_speech_has_a_terminal_event_too() -> None:
 
 
 async def test_spans_without_words_do_not_end_the_stream() -> None:
-    events = await play([WindowFailedEvent(0, 1.0, 2.0), SegmentFailedEvent(0, 3.0, 4.0), final("", 0, "stop")])
+    events = await play([Gap("inference_error", 1.0, 2.0), Gap("segment_failed", 3.0, 4.0), final("", 0, "stop")])
     assert [event.get("code") for event in events] == ["inference_error", "segment_failed", None]
     assert (events[0]["start"], events[0]["end"]) == (1.0, 2.0)
     assert terminals(events) == [2]

@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gigastt.gateway.pool.events import FinalEvent, PartialEvent
-from gigastt.gateway.pool.session import Session, SessionOptions
+from gigastt.gateway.pool.session import Session
 from gigastt.ipc.messages import Finish, Preview
+from gigastt.transcript import Final, Options, Partial
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import BLOCK, speech, transcript
 
@@ -19,18 +19,18 @@ def push(session: Session, samples: np.ndarray, channel: int = 0) -> None:
     session.push(channel, samples.tobytes())
 
 
-async def events_of(session: Session) -> list[FinalEvent | PartialEvent]:
+async def events_of(session: Session) -> list[Final | Partial]:
     async with asyncio.timeout(5):
-        return [event async for event in session.events() if isinstance(event, FinalEvent | PartialEvent)]
+        return [event async for event in session.events() if isinstance(event, Final | Partial)]
 
 
-async def finals_of(session: Session) -> list[FinalEvent]:
-    return [event for event in await events_of(session) if isinstance(event, FinalEvent)]
+async def finals_of(session: Session) -> list[Final]:
+    return [event for event in await events_of(session) if isinstance(event, Final)]
 
 
 async def test_a_flush_ends_the_utterance_and_audio_goes_on_with_its_times() -> None:
     pool = MemoryPool()
-    session = Session(pool, SessionOptions())
+    session = Session(pool, Options())
     push(session, speech([1, 2]))
     session.flush()
     push(session, speech([3, 0, 4]))
@@ -46,7 +46,7 @@ async def test_a_flush_ends_the_utterance_and_audio_goes_on_with_its_times() -> 
 
 async def test_a_flush_is_answered_even_when_there_is_nothing_to_end() -> None:
     pool = MemoryPool()
-    session = Session(pool, SessionOptions(channels=2))
+    session = Session(pool, Options(), channels=2)
     push(session, speech([1, 0]), 0)
     push(session, speech([0, 0]), 1)
     session.flush()
@@ -58,7 +58,7 @@ async def test_a_flush_is_answered_even_when_there_is_nothing_to_end() -> None:
 
 async def test_a_flush_amid_a_block_loses_no_sample() -> None:
     pool = MemoryPool()
-    session = Session(pool, SessionOptions())
+    session = Session(pool, Options())
     push(session, speech([1, 2])[: BLOCK + 100])
     session.flush()
     pool.run()
@@ -81,7 +81,7 @@ def test_what_is_flushed_apart_is_recognised_apart_however_workers_die(
 ) -> None:
     async def play() -> None:
         pool = MemoryPool(workers=2, poison=None)
-        session = Session(pool, SessionOptions())
+        session = Session(pool, Options())
         for number, part in enumerate(parts):
             if number:
                 session.flush()
@@ -106,7 +106,7 @@ def test_what_is_flushed_apart_is_recognised_apart_however_workers_die(
 
 async def test_a_preview_is_told_as_final_and_the_final_follows_when_audio_goes_on() -> None:
     pool = MemoryPool()
-    session = Session(pool, SessionOptions(partials=False))
+    session = Session(pool, Options(partials=False))
     push(session, speech([1, 2]))
     session.preview()
     pool.run()
@@ -114,12 +114,12 @@ async def test_a_preview_is_told_as_final_and_the_final_follows_when_audio_goes_
     session.finish()
     pool.run()
     told = [(type(e).__name__, e.text, getattr(e, "as_final", None)) for e in await events_of(session)]
-    assert told == [("PartialEvent", "w1 w2", True), ("FinalEvent", "w1 w2 w3", None), ("FinalEvent", "", None)]
+    assert told == [("Partial", "w1 w2", True), ("Final", "w1 w2 w3", None), ("Final", "", None)]
 
 
 async def test_a_preview_survives_the_death_of_its_worker() -> None:
     pool = MemoryPool(workers=1)
-    session = Session(pool, SessionOptions(partials=False))
+    session = Session(pool, Options(partials=False))
     push(session, speech([1, 2]))
     session.preview()
     assert any(isinstance(message, Preview) for message in pool.workers[0].sent)
@@ -132,7 +132,7 @@ async def test_a_preview_survives_the_death_of_its_worker() -> None:
 
 async def test_a_preview_that_audio_has_overtaken_is_not_told() -> None:
     pool = MemoryPool(workers=1)
-    session = Session(pool, SessionOptions(partials=False))
+    session = Session(pool, Options(partials=False))
     push(session, speech([1, 2]))
     session.preview()
     push(session, speech([3]))
@@ -143,7 +143,7 @@ async def test_a_preview_that_audio_has_overtaken_is_not_told() -> None:
 
 async def test_nothing_is_told_when_silence_pauses() -> None:
     pool = MemoryPool(workers=1)
-    session = Session(pool, SessionOptions())
+    session = Session(pool, Options())
     push(session, speech([1, 0, 0]))
     pool.run()
     session.preview()

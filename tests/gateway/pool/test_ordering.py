@@ -8,28 +8,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, SegmentFailedEvent, WindowFailedEvent
+from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.ordering import HOLD_SECONDS, Sequencer
-from gigastt.ipc.messages import Final, Partial, StreamId, WireWord
+from gigastt.ipc import messages
+from gigastt.ipc.messages import StreamId
+from gigastt.transcript import Final, Gap, Partial, Word
 
 STREAM = StreamId(1)
 
 
-def partial(text: str, end: float = 1.0) -> Partial:
-    return Partial(STREAM, text, [WireWord(word, end - 0.5, end, 1.0) for word in text.split()], 0)
+def partial(text: str, end: float = 1.0) -> messages.Partial:
+    words = tuple(Word(word, end - 0.5, end, 1.0) for word in text.split())
+    return messages.Partial(STREAM, Partial(text, words, 0))
 
 
-def final(text: str, end: float = 1.0, reason: Any = "silence") -> Final:
-    words = [WireWord(word, end - 0.5, end, 1.0) for word in text.split()]
-    return Final(STREAM, text, words, end - 0.5, end, 1.0, reason, int(end * 16_000), int(end * 16_000), b"")
+def final(text: str, end: float = 1.0, reason: Any = "silence") -> messages.Final:
+    words = tuple(Word(word, end - 0.5, end, 1.0) for word in text.split())
+    result = Final(text, words, end - 0.5, end, 1.0, reason)
+    return messages.Final(STREAM, result, int(end * 16_000), int(end * 16_000), b"")
 
 
 def told(events: list[Event]) -> list[tuple[int, str]]:
-    return [(event.channel, event.text) for event in events if isinstance(event, FinalEvent | PartialEvent)]
+    return [(event.channel, event.text) for event in events if isinstance(event, Final | Partial)]
 
 
-def finals_of(events: list[Event]) -> list[FinalEvent]:
-    return [event for event in events if isinstance(event, FinalEvent)]
+def finals_of(events: list[Event]) -> list[Final]:
+    return [event for event in events if isinstance(event, Final)]
 
 
 def test_a_wordless_final_is_told_only_if_a_partial_announced_it() -> None:
@@ -49,7 +53,7 @@ def test_there_is_exactly_one_last_final(text: str, announced: bool) -> None:
     if announced:
         sequencer.partial(0, partial("да"))
     sequencer.final(0, final(text, 2.0, "stop"), 0.0)
-    finals = [event for event in sequencer.release(0.0) if isinstance(event, FinalEvent)]
+    finals = [event for event in sequencer.release(0.0) if isinstance(event, Final)]
     assert [(event.seq, event.text, event.reason) for event in finals] == [(0, "раз", "silence"), (1, text, "shutdown")]
     assert sequencer.ended
     assert sequencer.release(9.0) == []
@@ -58,7 +62,7 @@ def test_there_is_exactly_one_last_final(text: str, announced: bool) -> None:
 def test_a_skipped_span_takes_the_place_of_the_final_a_partial_announced() -> None:
     sequencer = Sequencer(1)
     sequencer.partial(0, partial("да"))
-    sequencer.failed(SegmentFailedEvent(0, 0.0, 1.0))
+    sequencer.failed(Gap("segment_failed", 0.0, 1.0))
     sequencer.final(0, final(""), 0.0)
     assert len(sequencer.release(0.0)) == 2
 
@@ -109,7 +113,7 @@ def test_the_end_of_one_channel_is_not_the_end_of_the_session() -> None:
     sequencer.final(1, final("раньше", 1.0, "stop"), 0.0)
     sequencer.final(0, final("позже", 2.0), 0.0)
     sequencer.final(0, final("", 3.0, "stop"), 0.0)
-    finals = [event for event in sequencer.release(0.0) if isinstance(event, FinalEvent)]
+    finals = [event for event in sequencer.release(0.0) if isinstance(event, Final)]
     assert [(event.text, event.reason) for event in finals] == [
         ("раньше", "stop"),
         ("позже", "silence"),
@@ -133,8 +137,8 @@ def test_two_channels_have_one_last_final_between_them(left: str, right: str, ex
     assert not sequencer.ended
     sequencer.final(1, final(right, 4.0, "stop"), 0.0)
     events = first + sequencer.release(0.0)
-    assert [event.text for event in events if isinstance(event, FinalEvent)] == expected
-    assert isinstance(events[-1], FinalEvent)
+    assert [event.text for event in events if isinstance(event, Final)] == expected
+    assert isinstance(events[-1], Final)
     assert events[-1].reason == "stop"
     assert sequencer.ended
 
@@ -175,7 +179,7 @@ def test_every_word_is_told_once_and_the_last_final_says_why(data: st.DataObject
         if announced:
             sequencer.partial(channel, partial("?", ends[channel]))
         if data.draw(st.booleans()):
-            sequencer.failed(WindowFailedEvent(channel, ends[channel], ends[channel]))
+            sequencer.failed(Gap("inference_error", ends[channel], ends[channel], channel))
         sequencer.final(channel, final(text, ends[channel], "silence" if lanes[channel] else "stop"), now)
         if data.draw(st.booleans()):
             events += sequencer.release(now)
@@ -184,6 +188,6 @@ def test_every_word_is_told_once_and_the_last_final_says_why(data: st.DataObject
     finals = finals_of(events)
     assert sorted(word.text for event in finals for word in event.words) == sorted(sent)
     assert [event.seq for event in finals] == list(range(len(finals)))
-    assert isinstance(events[-1], FinalEvent)
+    assert isinstance(events[-1], Final)
     assert events[-1].reason == "shutdown"
     assert sequencer.ended

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
 from gigastt.gateway.pool.routing import STAY_SAMPLES, WORTH_MOVING
-from gigastt.gateway.pool.session import Session, SessionOptions
+from gigastt.gateway.pool.session import Session
 from gigastt.gateway.pool.sources import LiveSource
 from gigastt.ipc.blackbox import Touch
-from gigastt.ipc.messages import Audio, Cancel, OpenStream, StreamId, StreamOptions
+from gigastt.ipc.messages import Audio, Cancel, OpenStream, StreamId
+from gigastt.transcript import Options
 from tests.fakes.memory_pool import MemoryPool, MemoryWorker
 from tests.fakes.scripted import POISON, speech
 
@@ -34,7 +35,7 @@ _names = count()
 
 
 def open_track(pool: MemoryPool, sink: Silent | None = None) -> Track:
-    track = Track(LiveSource(), StreamOptions(), f"id-{next(_names)}")
+    track = Track(LiveSource(), Options(), f"id-{next(_names)}")
     pool.open_track(track, sink or Silent())
     return track
 
@@ -83,7 +84,7 @@ async def test_each_binding_has_a_fresh_stream_id() -> None:
 
 async def test_late_messages_of_an_old_binding_are_dropped() -> None:
     pool = MemoryPool(workers=2)
-    session = Session(pool, SessionOptions())
+    session = Session(pool, Options())
     await session.send(0, speech([1, 0]).tobytes())
     dead = next(worker for worker in pool.workers if worker.inbox)
     late = [message for item in list(dead.inbox) for message in dead.recognizer.handle(item)]
@@ -178,12 +179,12 @@ async def test_a_track_whose_audio_crashed_a_worker_shares_no_pass_until_it_comm
     track = open_track(pool)
     push(pool, track, [5, 5])
     pool.kill(pool.workers[0], [Touch(stream_of(pool, track), 0, 1280)])
-    assert opened(pool)[-1].options.alone
+    assert opened(pool)[-1].alone
     pool.run()
     push(pool, track, [0])
     pool.run()
     pool.kill(pool.workers[0])
-    assert not opened(pool)[-1].options.alone
+    assert not opened(pool)[-1].alone
 
 
 async def test_only_the_guilty_pays_for_a_crash() -> None:

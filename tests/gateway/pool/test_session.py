@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.audio.shared import SharedSegment
-from gigastt.gateway.pool.events import Event, FinalEvent, PartialEvent, ProgressEvent, SegmentFailedEvent
+from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.pool.flow import CREDIT_SAMPLES
-from gigastt.gateway.pool.session import Session, SessionOptions, transcribe_segment
+from gigastt.gateway.pool.session import Session, transcribe_segment
 from gigastt.gateway.pool.sources import START_STEP
 from gigastt.ipc.messages import Audio
+from gigastt.transcript import Final, Gap, Options, Partial
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import BLOCK, BLOCK_SECONDS, POISON, speech, transcript
 from tests.waiting import wait_until
@@ -27,9 +28,9 @@ scripts = st.lists(st.integers(0, 9), max_size=80)
 class Player:
     """Plays scripts into a session, a piece at a time, and collects what comes of it."""
 
-    def __init__(self, pool: MemoryPool, options: SessionOptions | None = None) -> None:
+    def __init__(self, pool: MemoryPool, channels: int = 1) -> None:
         self.pool = pool
-        self.session = Session(pool, options or SessionOptions())
+        self.session = Session(pool, Options(), channels=channels)
         self.events: list[Event] = []
 
     def push(self, samples: np.ndarray, channel: int = 0) -> None:
@@ -38,15 +39,15 @@ class Player:
         with pytest.raises(StopIteration):
             coroutine.send(None)
 
-    async def finals(self) -> list[FinalEvent]:
+    async def finals(self) -> list[Final]:
         """Let the workers finish, and return the finals."""
         self.pool.run()
         async with asyncio.timeout(60):
             self.events = [event async for event in self.session.events()]
-        return [event for event in self.events if isinstance(event, FinalEvent)]
+        return [event for event in self.events if isinstance(event, Final)]
 
 
-def texts(finals: Sequence[FinalEvent]) -> list[list[str]]:
+def texts(finals: Sequence[Final]) -> list[list[str]]:
     return [final.text.split() for final in finals if final.text]
 
 
@@ -79,7 +80,7 @@ def test_no_final_is_lost_or_doubled_however_workers_die(script: list[int], data
         assert texts(finals) == transcript(script)
         assert [final.seq for final in finals] == list(range(len(finals)))
         assert finals[-1].reason == "stop"
-        assert not [event for event in player.events if isinstance(event, SegmentFailedEvent)]
+        assert not [event for event in player.events if isinstance(event, Gap)]
         _assert_promises_kept(player.events)
 
     asyncio.run(play())
@@ -89,12 +90,12 @@ def _assert_promises_kept(events: Sequence[Event]) -> None:
     """Stable words stay: no later partial of the utterance changes them."""
     promised: list[str] = []
     for event in events:
-        if isinstance(event, PartialEvent):
+        if isinstance(event, Partial):
             words = [word.text for word in event.words]
             assert words[: len(promised)] == promised
             assert event.stable >= len(promised)
             promised = words[: event.stable]
-        elif isinstance(event, FinalEvent):
+        elif isinstance(event, Final):
             promised = []
 
 
@@ -127,7 +128,7 @@ async def test_audio_that_crashes_two_workers_is_skipped_and_declared() -> None:
     player.push(speech([4, 0, 5, 0]))
     player.session.finish()
     finals = await player.finals()
-    [failure] = [event for event in player.events if isinstance(event, SegmentFailedEvent)]
+    [failure] = [event for event in player.events if isinstance(event, Gap) and event.code == "segment_failed"]
     assert texts(finals) == [["w1", "w2"], ["w4"], ["w5"]]
     assert (failure.start, failure.end) == pytest.approx((3 * BLOCK_SECONDS, 5 * BLOCK_SECONDS))
     lost = pool.metrics.registry.get_sample_value("gigastt_audio_samples_lost_total")
@@ -161,7 +162,7 @@ async def test_sessions_that_share_dying_workers_with_poison_lose_nothing() -> N
         player.session.finish()
     for number, player in enumerate(players):
         finals = await player.finals()
-        failures = [event for event in player.events if isinstance(event, SegmentFailedEvent)]
+        failures = [event for event in player.events if isinstance(event, Gap) and event.code == "segment_failed"]
         if number == 3:
             assert len(failures) == 1
             assert texts(finals) == [["w9"]]
@@ -205,7 +206,7 @@ async def test_all_workers_killed_at_once_cost_nothing() -> None:
 
 async def test_send_waits_while_five_seconds_are_on_their_way() -> None:
     pool = MemoryPool(workers=1)
-    session = Session(pool, SessionOptions())
+    session = Session(pool, Options())
     sending = asyncio.create_task(session.send(0, bytes(2 * (CREDIT_SAMPLES + 16_000))))
     await asyncio.sleep(0)
     assert not sending.done()
@@ -268,7 +269,7 @@ async def test_cancel_ends_the_events_and_frees_the_worker() -> None:
     assert pool.router.tracks == 0
     assert not pool.workers[0].recognizer.streams
     async for event in player.session.events():
-        assert isinstance(event, PartialEvent)
+        assert isinstance(event, Partial)
 
 
 async def test_partials_that_nobody_has_read_give_way_to_newer_ones() -> None:
@@ -279,7 +280,7 @@ async def test_partials_that_nobody_has_read_give_way_to_newer_ones() -> None:
         pool.run()
     player.session.finish()
     await player.finals()
-    assert len([event for event in player.events if isinstance(event, PartialEvent)]) == 1
+    assert len([event for event in player.events if isinstance(event, Partial)]) == 1
 
 
 async def test_an_upload_survives_the_death_of_its_worker() -> None:
@@ -291,7 +292,7 @@ async def test_an_upload_survives_the_death_of_its_worker() -> None:
             events: list[Event] = []
 
             async def read() -> None:
-                async for event in transcribe_segment(pool, segment.name, len(script) * BLOCK, SessionOptions()):
+                async for event in transcribe_segment(pool, segment.name, len(script) * BLOCK, Options()):
                     events.append(event)
 
             reading = asyncio.create_task(read())
@@ -302,7 +303,7 @@ async def test_an_upload_survives_the_death_of_its_worker() -> None:
             await asyncio.wait_for(reading, 60)
         finally:
             segment.unlink()
-    finals = [event for event in events if isinstance(event, FinalEvent)]
+    finals = [event for event in events if isinstance(event, Final)]
     assert texts(finals) == transcript(script)
     assert finals[-1].reason == "stop"
     assert any(isinstance(event, ProgressEvent) for event in events)
@@ -322,14 +323,14 @@ async def test_poison_in_an_upload_is_skipped_and_the_rest_comes_out() -> None:
             events = await asyncio.wait_for(reading, 60)
         finally:
             segment.unlink()
-    finals = [event for event in events if isinstance(event, FinalEvent)]
+    finals = [event for event in events if isinstance(event, Final)]
     assert texts(finals)[-1] == ["w2"]
-    [failed] = [event for event in events if isinstance(event, SegmentFailedEvent)]
+    [failed] = [event for event in events if isinstance(event, Gap) and event.code == "segment_failed"]
     assert failed.end * SAMPLE_RATE % START_STEP == 0  # a file goes on at a step, and all before it is declared
 
 
 async def _collect(pool: MemoryPool, name: str, samples: int) -> list[Event]:
-    return [event async for event in transcribe_segment(pool, name, samples, SessionOptions())]
+    return [event async for event in transcribe_segment(pool, name, samples, Options())]
 
 
 @settings(max_examples=40, deadline=None)
@@ -339,7 +340,7 @@ def test_two_channels_are_each_whole_and_numbered_together(
 ) -> None:
     async def play() -> None:
         pool = MemoryPool(workers=2, poison=None)
-        player = Player(pool, SessionOptions(channels=2))
+        player = Player(pool, channels=2)
         pieces = [speech(left), speech(right)]
         while any(map(len, pieces)):
             channel = data.draw(st.sampled_from([c for c in (0, 1) if len(pieces[c])]))
@@ -361,7 +362,7 @@ def test_two_channels_are_each_whole_and_numbered_together(
 
 async def test_a_call_comes_out_in_order_of_time() -> None:
     pool = MemoryPool(workers=2)
-    player = Player(pool, SessionOptions(channels=2))
+    player = Player(pool, channels=2)
     left = [1, 1, 0, 0, 0, 0, 3, 3, 0, 0]
     right = [0, 0, 0, 2, 2, 0, 0, 0, 0, 4]
     player.push(speech(right), 1)

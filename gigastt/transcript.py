@@ -1,0 +1,145 @@
+"""The vocabulary: what the recogniser finds, in one form from the search to the client, and how it is told in JSON.
+
+Plain values that any thread or process may hold. Times are seconds from the first sample of the client's audio. Names
+and order of the JSON's fields are the protocol's; `/v1/ws`, server-sent events, the answer to an upload and the command
+line share them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+ENDPOINT_SILENCE_MS = (200, 5_000)  # the least and the most
+
+EndpointReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop", "shutdown", "timeout", "error"]
+GapCode: TypeAlias = Literal["inference_error", "segment_failed", "audio_damaged", "audio_missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word with its punctuation."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The utterance so far; its first `stable` words will not change in a later partial.
+
+    as_final: no audio comes, and these are the words that the final would have if none came any more.
+    channel: as in `Final`.
+    """
+
+    text: str
+    words: tuple[Word, ...]
+    stable: int
+    as_final: bool = False
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """One whole utterance. Its text may be empty.
+
+    reason: why it ended.
+    channel, seq: of a session, which numbers its finals over all its channels; both from 0. A worker knows neither.
+    """
+
+    text: str
+    words: tuple[Word, ...]
+    start: float
+    end: float
+    confidence: float
+    reason: EndpointReason
+    channel: int = 0
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A span of audio without words.
+
+    code: `inference_error` (the recogniser refused it), `segment_failed` (it killed two workers and was skipped),
+        `audio_damaged` or `audio_missing` (the uploaded file has no audio there).
+    channel: as in `Final`.
+    """
+
+    code: GapCode
+    start: float
+    end: float
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a stream is cut into utterances, and whether it tells of them before they end.
+
+    endpoint_silence_ms: the silence that ends an utterance, within `ENDPOINT_SILENCE_MS`.
+    """
+
+    endpoint_silence_ms: int = 600
+    partials: bool = True
+
+
+def word_fields(word: Word) -> dict[str, Any]:
+    """Render a word."""
+    return {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
+
+
+def partial_fields(partial: Partial) -> dict[str, Any]:
+    """Render a partial as an event of the time it is told."""
+    fields = {**_event_fields("partial", partial), "stable": partial.stable}
+    return fields | {"as_final": True} if partial.as_final else fields
+
+
+def final_fields(final: Final) -> dict[str, Any]:
+    """Render a final as an event of the time it is told."""
+    return {
+        **_event_fields("final", final),
+        "seq": final.seq,
+        "start": final.start,
+        "end": final.end,
+        "confidence": final.confidence,
+        "endpoint_reason": final.reason,
+    }
+
+
+def gap_fields(gap: Gap) -> dict[str, Any]:
+    """Render a span without words."""
+    return {"code": gap.code, "start": gap.start, "end": gap.end}
+
+
+def transcript_fields(finals: Sequence[Final], duration: float, gaps: Sequence[Gap] = ()) -> dict[str, Any]:
+    """Render the transcript of a whole file of `duration` seconds; `failed` only where a span has no words."""
+    fields: dict[str, Any] = {
+        "text": " ".join(final.text for final in finals),
+        "words": [word_fields(word) for final in finals for word in final.words],
+        "duration": round(duration, 3),
+        "segments": [
+            {
+                "text": final.text,
+                "start": final.start,
+                "end": final.end,
+                "confidence": final.confidence,
+                "words": [word_fields(word) for word in final.words],
+            }
+            for final in finals
+        ],
+    }
+    return fields | {"failed": [gap_fields(gap) for gap in gaps]} if gaps else fields
+
+
+def _event_fields(kind: Literal["partial", "final"], told: Partial | Final) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "text": told.text,
+        "words": [word_fields(word) for word in told.words],
+        "is_final": kind == "final",
+        "timestamp": round(time.time(), 3),
+    }
