@@ -224,10 +224,8 @@ class Engine:
 
     def _take_final(self) -> LiveTrack:
         """Take the first of those that wait for a final, of those that keep up or of those that lag."""
-        lagging = self._scheduler.next_lags(
-            keeping_up=any(not track.lags for track in self._finals), lagging=any(track.lags for track in self._finals)
-        )
-        track = next(track for track in self._finals if track.lags is lagging)
+        first = {track.lags: track for track in reversed(self._finals)}
+        track = first[self._scheduler.next_lags(keeping_up=False in first, lagging=True in first)]
         self._finals.remove(track)
         return track
 

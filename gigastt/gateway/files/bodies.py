@@ -23,6 +23,7 @@ from gigastt.gateway.files.shares import Holding, Room
 from gigastt.gateway.requests import ClientGone, exchange_of
 
 MOST_BYTES_WITHOUT_FILE: Final = 8 * 1024
+MOST_UPLOADS: Final = 256  # of one client at a time, from the head on: a request that is being served takes 20 kB
 GRACE_SECONDS: Final = 300.0  # for the first bytes of a body, as slow as `http_connection` lets them come
 LEAST_BYTES, LEAST_SECONDS = 4 * 1024 * 1024, 60.0  # after that, so many bytes in so long: half a megabit a second
 _HOW = "Send the file itself as the body, for example: curl --data-binary @FILE"
@@ -37,10 +38,13 @@ class Upload:
         request_id: its request's.
     """
 
-    def __init__(self, client: Hashable, request_id: str, held_bytes: Holding, held_files: Holding) -> None:
+    def __init__(
+        self, client: Hashable, request_id: str, held_place: Holding, held_bytes: Holding, held_files: Holding
+    ) -> None:
         self.client = client
         self.request_id = request_id
         self.size = 0
+        self._place = held_place
         self._bytes = held_bytes
         self._files = held_files
         self._small = bytearray()
@@ -83,6 +87,7 @@ class Upload:
         self._small.clear()
         self._bytes.release()
         self._files.release()
+        self._place.release()
 
     def _write(self, piece: bytes) -> None:
         """Write to the file, which holds everything from its beginning."""
@@ -105,6 +110,7 @@ class Bodies:
     """
 
     def __init__(self, limit: Callable[[], int], grace: float = GRACE_SECONDS) -> None:
+        self.uploads = Room(lambda: MOST_UPLOADS, "places")
         self.bytes = Room(limit, "memory")
         self.files = Room(most_files, "files")
         self._limit = limit
@@ -127,7 +133,9 @@ class Bodies:
         refuse_encoding(headers)
         exchange = exchange_of(scope)
         client = exchange.client
-        upload = Upload(client, exchange.request_id, self.bytes.hold(client), self.files.hold(client))
+        place = self.uploads.hold(client)
+        place.change_to(1)
+        upload = Upload(client, exchange.request_id, place, self.bytes.hold(client), self.files.hold(client))
         try:
             await self._fill(upload, headers, receive)
         except BaseException as exc:

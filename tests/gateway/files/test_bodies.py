@@ -14,9 +14,10 @@ import pytest
 from starlette.types import Message, Receive
 
 from gigastt.errors import CapacityTimeout, EmptyBody, InvalidAudio, RequestTimeout
-from gigastt.gateway.files.bodies import MOST_BYTES_WITHOUT_FILE, Bodies, most_files
+from gigastt.gateway.files.bodies import MOST_BYTES_WITHOUT_FILE, MOST_UPLOADS, Bodies, most_files
 from gigastt.gateway.requests import Exchange
 from gigastt.gateway.server.caps import most_connections
+from tests.waiting import wait_until
 
 HOW = "Send the file itself as the body, for example: curl --data-binary @FILE"
 
@@ -66,6 +67,22 @@ async def test_headers_and_small_bodies_take_no_descriptor(bodies: Bodies) -> No
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     assert bodies.bytes.used == 0
+
+
+async def test_uploads_that_only_begin_are_as_many_as_a_client_may_have_and_leave_room_for_another(
+    bodies: Bodies,
+) -> None:
+    waiting = [asyncio.create_task(bodies.receive(scope(), pieces(b"..."))) for _ in range(MOST_UPLOADS)]
+    await wait_until(lambda: bodies.uploads.used == MOST_UPLOADS)
+    with pytest.raises(CapacityTimeout, match="Your uploads hold all the places they may"):
+        await bodies.receive(scope(), pieces(b"x"))
+    other = scope()
+    other["state"]["exchange"].client = "b"
+    (await bodies.receive(other, pieces(b"x"))).close()
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert bodies.uploads.used == 0
 
 
 @pytest.mark.parametrize("sizes", [(10,), (MOST_BYTES_WITHOUT_FILE, 1), (5, 100_000, 7), (MOST_BYTES_WITHOUT_FILE,)])
