@@ -19,15 +19,24 @@ sys.path.insert(0, str(_HERE.parent))
 # Real sockets with their deadlines, worker processes, downloads, the demo model over minutes of audio, and the programs
 # that judge what is in deploy/.
 _SLOW = (
+    "audio/test_cases.py",
+    "benchmarks",
+    "cli/test_transcribe",
     "deploy/test_kubernetes",
     "deploy/test_linters",
     "deploy/test_monitoring",
     "processes",
-    "gateway/test_decoder.py",
-    "gateway/test_server",
+    "gateway/api/test_native_ws",
+    "gateway/files/test_decoder.py",
+    "gateway/server/test_caps_server.py",
+    "gateway/server/test_connections.py",
+    "gateway/server/test_listener.py",
+    "gateway/server/test_shutdown.py",
+    "gateway/server/test_websockets.py",
+    "gateway/server/test_ws_protocol.py",
     "hostile",
     "models/test_download",
-    "models/test_optimize_words.py",
+    "optimize",
     "speech/test_noise.py",
     "speech/test_onnx_asr.py",
 )

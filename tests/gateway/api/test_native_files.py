@@ -162,6 +162,7 @@ async def forever() -> AsyncGenerator[Event, None]:
     await asyncio.Event().wait()
 
 
+@pytest.mark.slow  # the server takes a look every two seconds whether a client that has closed its side is there
 @pytest.mark.parametrize("path", [PATH, f"{PATH}/stream"])
 async def test_hanging_up_gives_everything_back(path: str) -> None:
     fakes = Fakes(transcriber=FakeTranscriber(forever))
