@@ -35,16 +35,16 @@ class Deadlines:
         unread: to read its data, or `LEAST_READ_BYTES` of it, once no more fits into the connection.
         ping: between two pings of a quiet WebSocket.
         busy_ping: between a pong and the next ping, where anything is sent.
-        pong: to answer a ping, while data of the peer arrives. With `busy_ping` this is less than `unread`.
+        pong: to answer a ping, while data of the peer arrives. With `busy_ping` this is less than 10 s.
     """
 
     head: float = 10.0
     body: float = 30.0
     linger: float = 5.0
-    unread: float = 10.0
+    unread: float = 5.0  # with one look in vain before: 10 s in all
     ping: float = 20.0
     probe: float = 2.0
-    busy_ping: float = 3.0
+    busy_ping: float = 2.0
     pong: float = 6.0
 
 
