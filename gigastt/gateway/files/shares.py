@@ -146,7 +146,7 @@ class Slots:
         for futures in self._waiting.values():
             for future in futures:
                 if not future.done():
-                    future.set_exception(_closing())
+                    future.set_exception(ShuttingDown())
         self._waiting.clear()
 
     @asynccontextmanager
@@ -165,7 +165,7 @@ class Slots:
 
     async def _acquire(self, client: Hashable, patience: Patience) -> None:
         if self._closed:
-            raise _closing()
+            raise ShuttingDown()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(client, deque()).append(future)
         self._grant()
@@ -211,7 +211,3 @@ class Slots:
             if futures:
                 self._waiting[client] = futures  # behind the others
             self._active[client] += 1
-
-
-def _closing() -> ShuttingDown:
-    return ShuttingDown("The server is shutting down.", retry_after_ms=RETRY_AFTER_MS)

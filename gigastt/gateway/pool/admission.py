@@ -20,7 +20,6 @@ from gigastt.gateway.metrics import Metrics
 
 LEAST_RETRY_MS = 1_000
 MOST_RETRY_MS = 30_000
-SHUTDOWN_RETRY_MS = 5_000  # by then another server, or this one again, may be there
 SILENT_SECONDS: Final = 10.0  # without audio, while others wait; less where those wait for less than twice as long
 LEAST_SHARE_OF_TIME: Final = 0.1  # audio for a tenth of the time is no silence
 _SMOOTHING = 0.2
@@ -132,7 +131,7 @@ class Admission:
         self._closed = True
         for waiters in self._waiters.values():
             for waiter in waiters:
-                waiter.granted.set_exception(_closing())
+                waiter.granted.set_exception(ShuttingDown())
         self._waiters.clear()
         self._report()
 
@@ -162,7 +161,7 @@ class Admission:
     async def _acquire(self, timeout: float, guest: Guest) -> None:
         """Take a place: count it as active."""
         if self._closed:
-            raise _closing()
+            raise ShuttingDown()
         if self.available and not self._waiters:
             self._enter(guest)
             self._report()
@@ -258,7 +257,3 @@ class Admission:
         self._metrics.pool_available.set(self.available)
         self._metrics.pool_waiters.set(self.waiters)
         self._metrics.pool_saturation_ratio.set(self.saturation)
-
-
-def _closing() -> ShuttingDown:
-    return ShuttingDown("The server is shutting down.", retry_after_ms=SHUTDOWN_RETRY_MS)
