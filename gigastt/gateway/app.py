@@ -24,8 +24,10 @@ from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import PolicyMiddleware, check_host
+from gigastt.gateway.api.native import NativeDialect
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.api.native_sse import TranscriptStream
+from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.ops import Operations, metrics_response
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of
@@ -33,6 +35,8 @@ from gigastt.gateway.responses import error_response
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
+
+NATIVE: Final[Endpoint] = speak(lambda _: NativeDialect())
 
 _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
@@ -49,8 +53,8 @@ ROUTES: Final[Routes] = {
 }
 
 
-def create_app(context: AppContext) -> Starlette:
-    """Build the server's application.
+def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
+    """Build the server's application; `native` serves `/v1/ws`.
 
     Raises:
         ConfigError: the file of API keys is wrong.
@@ -75,7 +79,7 @@ def create_app(context: AppContext) -> Starlette:
 
     async def run_session(websocket: WebSocket) -> None:
         with context.metrics.ws_active_connections.track_inprogress():
-            await context.live(websocket, context)
+            await native(websocket, context)
 
     async def run_deprecated_session(websocket: WebSocket) -> None:
         link = f'<{_WEBSOCKET_PATH}>; rel="successor-version"'

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
-
-from starlette.websockets import WebSocket
 
 from gigastt.config import Limits, Settings
 from gigastt.gateway.access.addresses import parse_networks
@@ -52,7 +50,6 @@ class AppContext:
     pool: Pool
     decoder: Decoder
     transcribe: FileTranscriber
-    live: Callable[[WebSocket, AppContext], Awaitable[None]]
     clock: Callable[[], float] = time.monotonic
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
     limits: Limits = field(init=False)

@@ -21,7 +21,7 @@ from typing import Any, cast
 import uvloop
 
 from gigastt.config import Limits
-from gigastt.gateway.api.native_ws import run_live
+from gigastt.gateway.app import NATIVE
 from gigastt.gateway.server.deadlines import Deadlines
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
@@ -211,9 +211,9 @@ async def fuzz(frames: int, seed: int, progress: Callable[[Findings], None] = la
     """
     findings = Findings()
     pool = MemoryPool(automatic=True, sessions=1_000)
-    context = Fakes(pool=cast("FakePool", pool), live=run_live).context(Limits(ws_frame_max_bytes=20_000))
+    context = Fakes(pool=cast("FakePool", pool)).context(Limits(ws_frame_max_bytes=20_000))
     with _watching(findings):
-        async with serving(context, deadlines=QUICK) as running:
+        async with serving(context, native=NATIVE, deadlines=QUICK) as running:
             async for begun in _seeds(frames, seed, findings):
                 await asyncio.gather(*(attack(running, random.Random(each), findings) for each in begun))
                 progress(findings)

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from gigastt.audio.pcm import ENCODINGS, Encoding, sample_bytes
+from gigastt.audio.pcm import ENCODINGS, Encoding
 from gigastt.audio.resample import SAMPLE_RATE_RANGE
-from gigastt.transcript import ENDPOINT_SILENCE_MS, Options
+from gigastt.gateway.api.dialect import Configuration
+from gigastt.transcript import ENDPOINT_SILENCE_MS
 
 PROTOCOL_VERSION = "1.0"
-DEFAULT_RATE = 48_000
 CHANNELS = (1, 2)
 
 FORMAT_FIELDS = ("sample_rate", "encoding", "channels")  # without them right, audio is noise
@@ -32,21 +32,6 @@ FIELDS = (
 )
 _LONGEST_NAME = 40  # a longer one is no slip of a finger, and comparing takes time
 _WHOLE = re.compile(r"[0-9]{1,9}(\.0{1,9})?", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """What the client sends and what it wants to see."""
-
-    sample_rate: int = DEFAULT_RATE
-    encoding: Encoding = "pcm_s16le"
-    channels: int = 1
-    options: Options = field(default_factory=Options)
-
-    @property
-    def bytes_per_second(self) -> int:
-        """How many bytes a second of its audio takes."""
-        return self.sample_rate * self.channels * sample_bytes(self.encoding)
 
 
 @dataclass(frozen=True, slots=True)
