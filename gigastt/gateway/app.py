@@ -24,12 +24,14 @@ from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import PolicyMiddleware, check_host
+from gigastt.gateway.api import openai_wire
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.api.native_sse import TranscriptStream
+from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.ops import Operations, metrics_response
-from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of
-from gigastt.gateway.responses import error_response
+from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
+from gigastt.gateway.responses import ErrorFields, error_fields
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -41,12 +43,17 @@ ROUTES: Final[Routes] = {
     "/health": ("GET", "HEAD"),
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
+    "/v1/models/{id}": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
+    "/v1/audio/transcriptions": ("POST",),
+    "/v1/audio/translations": ("POST",),
     **_METRICS_ROUTES,
     _WEBSOCKET_PATH: ("GET",),
     _DEPRECATED_WEBSOCKET_PATH: ("GET",),
 }
+
+_OPENAI_PATHS: Final = ("/v1/audio/", "/v1/models/")  # errors there have OpenAI's shape
 
 
 def create_app(context: AppContext) -> Starlette:
@@ -93,6 +100,9 @@ def create_app(context: AppContext) -> Starlette:
             Route("/metrics", ops.metrics),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
+            Route("/v1/models/{id}", Models(context.model.name).retrieve),
+            Route("/v1/audio/transcriptions", Transcriptions(uploads), methods=["POST"]),
+            Route("/v1/audio/translations", refuse_translation, methods=["POST"]),
             *(Route(path, _refuse_plain_request) for path in (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH)),
             WebSocketRoute(_WEBSOCKET_PATH, run_session),
             WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),
@@ -115,25 +125,30 @@ def create_metrics_app(context: AppContext) -> Starlette:
 
 
 def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inner: list[Middleware]) -> Starlette:
-    async def answer_http_error(request: Request, exc: Exception) -> Response:
+    async def raise_http_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
         if exc.status_code == 404:
-            return error_response(_not_found())
-        if exc.status_code == 405:
-            allowed = allowed_methods(routes[request.url.path])
-            refusal = MethodNotAllowed(f"This address takes {allowed}, not {request.method}.")
-            return error_response(refusal, {"allow": allowed})
-        return error_response(InternalError("The request cannot be answered."))
+            raise _not_found()
+        route = find_route(routes, request.url.path)
+        if exc.status_code == 405 and route is not None:
+            allowed = allowed_methods(routes[route])
+            exchange_of(request.scope).headers.append((b"allow", allowed.encode("ascii")))
+            raise MethodNotAllowed(f"This address takes {allowed}, not {request.method}.")
+        raise InternalError("The request cannot be answered.")
 
-    outer = Middleware(RequestMiddleware, metrics=context.metrics, routes=routes)
+    outer = Middleware(RequestMiddleware, metrics=context.metrics, routes=routes, error_forms=_error_form)
     app = Starlette(
         routes=endpoints,
         middleware=[outer, *inner],
-        exception_handlers={HTTPException: answer_http_error},
+        exception_handlers={HTTPException: raise_http_error},
     )
     app.router.redirect_slashes = False
     app.router.default = _refuse_unknown_address
     return app
+
+
+def _error_form(path: str) -> ErrorFields:
+    return openai_wire.openai_error_fields if path.startswith(_OPENAI_PATHS) else error_fields
 
 
 async def _refuse_plain_request(request: Request) -> Response:

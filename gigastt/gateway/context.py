@@ -23,12 +23,13 @@ from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.rate import Rate
 from gigastt.gateway.server.caps import Caps, Connections, most_connections
+from gigastt.transcript import Options
 
 
 class FileTranscriber(Protocol):
     """How a decoded file is recognised."""
 
-    def __call__(self, file: DecodedFile, request_id: str, *, partials: bool) -> AsyncGenerator[Event, None]:
+    def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
         """Yield finals and progress, and partials if asked to; the last final has the reason `stop`."""
         ...
 

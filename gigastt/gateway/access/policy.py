@@ -20,7 +20,7 @@ from gigastt.gateway.access.hosts import HostPolicy
 from gigastt.gateway.access.keys import ApiKeys, bearer_token, choose_subprotocol, subprotocol_token
 from gigastt.gateway.access.origins import OriginPolicy, cors_headers, preflight_headers
 from gigastt.gateway.access.rate_limit import RateLimiter
-from gigastt.gateway.requests import Routes, allowed_methods, exchange_of
+from gigastt.gateway.requests import Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import send_response
 from gigastt.gateway.server.caps import PLACE, Connections, Place
 from gigastt.log import get_logger
@@ -95,9 +95,11 @@ class PolicyMiddleware:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         path: str = scope["path"]
-        if scope["type"] == "http" and scope["method"] == "OPTIONS" and (path in self._routes or path == _ROOT):
-            await send_response(scope, send, self._options(path, headers))
-            return
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            route = find_route(self._routes, path)
+            if route is not None or path == _ROOT:
+                await send_response(scope, send, self._options(self._routes.get(route or path, ()), headers))
+                return
         exchange = exchange_of(scope)
         if path not in _PROBES and self._keys is not None:
             token = _check_key(self._keys, scope, headers)
@@ -106,10 +108,11 @@ class PolicyMiddleware:
             exchange.subprotocol = choose_subprotocol(scope.get("subprotocols", []))
         await self._app(scope, receive, send)
 
-    def _options(self, path: str, headers: Headers) -> Response:
-        methods = allowed_methods(self._routes.get(path, ()))
+    def _options(self, route_methods: tuple[str, ...], headers: Headers) -> Response:
+        methods = allowed_methods(route_methods)
         preflight = "access-control-request-method" in headers
-        return Response(None, 204, {"allow": methods, **(preflight_headers(methods) if preflight else {})})
+        asked = headers.get("access-control-request-headers", "")
+        return Response(None, 204, {"allow": methods, **(preflight_headers(methods, asked) if preflight else {})})
 
 
 def check_host(hosts: HostPolicy, scope: Scope) -> None:
