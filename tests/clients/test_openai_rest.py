@@ -35,6 +35,11 @@ def check(answer: dict[str, Any], native: dict[str, Any], server: ServerProcess)
         assert answer["texts"][form] == captions
     assert answer["words"] == [[word["word"], word["start"], word["end"]] for word in native["words"]]
     assert [segment["text"].strip() for segment in answer["segments"]] == [one["text"] for one in native["segments"]]
+    for segment in answer["segments"]:
+        assert 0 < len(segment["tokens"]) < 100
+        assert all(0 <= token < 200 for token in segment["tokens"])  # the demo model knows 193
+        assert 0 <= segment["no_speech_prob"] < 0.5
+        assert -0.5 < segment["avg_logprob"] <= 0 < segment["compression_ratio"] < 2
     assert answer["duration"] == pytest.approx(native["duration"], abs=0.01)
     assert answer["logprobs"] == answer["streamed"] == answer["done"] == text
     assert answer["models"] == ["demo"]

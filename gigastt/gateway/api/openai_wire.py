@@ -82,9 +82,8 @@ def logprobs_of(finals: Sequence[Final], *, first: bool = True) -> list[dict[str
 def _segment(number: int, final: Final) -> dict[str, Any]:
     """Render an utterance.
 
-    seek: the frame of 10 ms at which it begins. tokens: none, since words are what is told here. temperature: 0, for
-    the search is greedy whatever was asked for. no_speech_prob: 0, for an utterance is what the detector took for
-    speech.
+    seek: the frame of 10 ms at which it begins. temperature: 0, for the search is greedy whatever was asked for.
+    no_speech_prob: what the activity detector leaves.
     """
     packed = len(zlib.compress(final.text.encode()))
     return {
@@ -93,11 +92,11 @@ def _segment(number: int, final: Final) -> dict[str, Any]:
         "start": final.start,
         "end": final.end,
         "text": f" {final.text}",
-        "tokens": [],
+        "tokens": list(final.tokens),
         "temperature": 0.0,
         "avg_logprob": _mean_log_probability(final.words),
         "compression_ratio": round(len(final.text.encode()) / packed, 4),
-        "no_speech_prob": 0.0,
+        "no_speech_prob": round(1.0 - final.speech, 4),
     }
 
 
