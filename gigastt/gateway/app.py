@@ -25,6 +25,7 @@ from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import PolicyMiddleware, check_host
 from gigastt.gateway.api import openai_wire
+from gigastt.gateway.api.description import serve_docs, serve_openapi
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
@@ -48,6 +49,8 @@ ROUTES: Final[Routes] = {
     "/v1/transcribe/stream": ("POST",),
     "/v1/audio/transcriptions": ("POST",),
     "/v1/audio/translations": ("POST",),
+    "/openapi.json": ("GET", "HEAD"),
+    "/docs": ("GET", "HEAD"),
     **_METRICS_ROUTES,
     _WEBSOCKET_PATH: ("GET",),
     _DEPRECATED_WEBSOCKET_PATH: ("GET",),
@@ -98,6 +101,8 @@ def create_app(context: AppContext) -> Starlette:
             Route("/ready", ops.ready),
             Route("/v1/models", ops.models),
             Route("/metrics", ops.metrics),
+            Route("/openapi.json", serve_openapi),
+            Route("/docs", serve_docs),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
             Route("/v1/models/{id}", Models(context.model.name).retrieve),

@@ -28,6 +28,7 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 _PROBES = ("/health", "/ready")  # exempt from every policy: load balancers call them by address, name or no name
+_PUBLIC = ("/docs", "/openapi.json")  # need no key: a browser that opens them has none to send
 _ROOT = "/"  # has no route, but HAProxy's plain check asks it for its options
 _MOST_SHOWN = 100  # characters
 
@@ -101,7 +102,7 @@ class PolicyMiddleware:
                 await send_response(scope, send, self._options(self._routes.get(route or path, ()), headers))
                 return
         exchange = exchange_of(scope)
-        if path not in _PROBES and self._keys is not None:
+        if path not in _PROBES + _PUBLIC and self._keys is not None:
             token = _check_key(self._keys, scope, headers)
             exchange.client = (exchange.client, hash(token))
         if scope["type"] == "websocket":
