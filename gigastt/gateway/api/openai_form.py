@@ -112,9 +112,14 @@ def _items(value: str) -> list[str]:
 def _check_language(asked: _Asked) -> None:
     languages = [asked.one("language", str.lower, ""), *map(str.lower, asked.many("languages"))]
     named = [language for language in languages if language not in _ANY_LANGUAGE]
-    if named and not any(language in _RUSSIAN for language in named):
+    if named and not any(map(is_russian, named)):
         param = "languages" if languages[0] in _ANY_LANGUAGE else "language"
         raise InvalidParameter(f"This server transcribes Russian (ru) only, not {named[0][:40]!a}.", param=param)
+
+
+def is_russian(language: str) -> bool:
+    """Tell whether a client names Russian, in one of the ways that there are."""
+    return language.lower() in _RUSSIAN
 
 
 def _options(asked: _Asked) -> Options:
