@@ -14,6 +14,7 @@ from tests.shared import do_without
 
 _HERE = Path(__file__).resolve().parent
 ENVIRONMENTS = _HERE.parent.parent / ".venv-clients"
+NODE_MODULES = _HERE / "javascript" / "node_modules"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,6 +43,6 @@ def interpreter(environment: str) -> str:
 def node() -> str:
     """Return Node, where the clients for it are installed."""
     found = shutil.which("node")
-    if found is None or not (_HERE / "javascript" / "node_modules" / "openai").exists():
+    if found is None or not (NODE_MODULES / "openai").exists():
         do_without("needs Node and openai for it: make clients")
     return found
