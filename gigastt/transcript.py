@@ -111,6 +111,7 @@ def final_fields(final: Final) -> dict[str, Any]:
         "end": final.end,
         "confidence": final.confidence,
         "endpoint_reason": final.reason,
+        "speech_final": final.reason != "max_duration",
     }
 
 

@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args
 
 from gigastt.audio.pcm import ENCODINGS, Encoding, sample_bytes
 from gigastt.audio.resample import SAMPLE_RATE_RANGE
+from gigastt.gateway.api.gathering import EndpointMode
 from gigastt.transcript import ENDPOINT_SILENCE_MS, Options
 
-PROTOCOL_VERSION = "1.0"
+PROTOCOL_VERSION = "1.2"
+VERSIONS = ("1.0", "1.1", PROTOCOL_VERSION)  # each adds fields to the one before
 DEFAULT_RATE = 48_000
 CHANNELS = (1, 2)
 
@@ -26,9 +28,12 @@ FIELDS = (
     "type",
     *FORMAT_FIELDS,
     "endpoint_silence_ms",
+    "min_silence_ms",
+    "endpoint_mode",
     "partials",
     "diarization",
     "protocol_version",
+    *("punctuation", "itn", "commit_policy"),  # of the original server; they change nothing here
 )
 _LONGEST_NAME = 40  # a longer one is no slip of a finger, and comparing takes time
 _WHOLE = re.compile(r"[0-9]{1,9}(\.0{1,9})?", re.ASCII)
@@ -42,6 +47,7 @@ class Configuration:
     encoding: Encoding = "pcm_s16le"
     channels: int = 1
     options: Options = field(default_factory=Options)
+    endpoint_mode: EndpointMode = "auto"
 
     @property
     def bytes_per_second(self) -> int:
@@ -59,9 +65,9 @@ class Complaint:
 
 
 def supports_version(fields: Mapping[str, Any]) -> bool:
-    """Whether the protocol version a client asks for is ours; asking for none is fine."""
+    """Whether the protocol version a client asks for is one of ours; asking for none is fine."""
     version = fields.get("protocol_version")
-    return version is None or version == PROTOCOL_VERSION or _whole(version) == 1
+    return version is None or str(version) in VERSIONS or _whole(version) == 1
 
 
 def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configuration, list[Complaint]]:
@@ -93,11 +99,18 @@ def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configurati
         complain("channels", "1 or 2")
 
     least, most = ENDPOINT_SILENCE_MS
-    silence = _whole(fields.get("endpoint_silence_ms"))
-    if silence is not None and least <= silence <= most:
-        options = replace(options, endpoint_silence_ms=silence)
+    for name in ("min_silence_ms", "endpoint_silence_ms"):  # two names of one thing
+        silence = _whole(fields.get(name))
+        if silence is not None and least <= silence <= most:
+            options = replace(options, endpoint_silence_ms=silence)
+        else:
+            complain(name, f"a whole number from {least} to {most}")
+
+    modes: dict[str, EndpointMode] = {mode: mode for mode in get_args(EndpointMode)}
+    if (mode := modes.get(_name(fields.get("endpoint_mode")))) is not None:
+        configuration = replace(configuration, endpoint_mode=mode)
     else:
-        complain("endpoint_silence_ms", f"a whole number from {least} to {most}")
+        complain("endpoint_mode", f"one of {', '.join(modes)}", "invalid_endpoint_mode")
 
     if (partials := _flag(fields.get("partials"))) is not None:
         options = replace(options, partials=partials)

@@ -20,7 +20,15 @@ from typing import Any, Literal, TypeAlias
 
 from gigastt.errors import CapacityTimeout, RequestError
 from gigastt.gateway.api.client_messages import MESSAGE_TYPES, SIGNS_OF_LIFE, as_text, message_type, parse
-from gigastt.gateway.api.configure import FORMAT_FIELDS, Complaint, Configuration, apply, near_miss, supports_version
+from gigastt.gateway.api.configure import (
+    FORMAT_FIELDS,
+    VERSIONS,
+    Complaint,
+    Configuration,
+    apply,
+    near_miss,
+    supports_version,
+)
 from gigastt.gateway.api.containers import examine
 from gigastt.gateway.api.patience import Patience
 from gigastt.gateway.pool.events import EndReason
@@ -293,7 +301,7 @@ class ClientProtocol:
         if self.state != "open":
             return self._count(now) or [SendError("configure_too_late", "configure must come before the first audio.")]
         if not supports_version(fields):
-            error = SendError("unsupported_protocol_version", "This server speaks protocol version 1.0.")
+            error = SendError("unsupported_protocol_version", f"This server speaks {', '.join(VERSIONS)}.")
             return [error, *self._close(CLOSE_PROTOCOL_ERROR, error.code)]
         self.configuration, complaints = apply(self.configuration, fields)
         wrong = {complaint.field: complaint for complaint in complaints}

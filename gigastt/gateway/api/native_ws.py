@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation as protocol
 from gigastt.gateway.api import wire
+from gigastt.gateway.api.gathering import Gatherer
 from gigastt.gateway.api.intake import Intake
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.admission import Guest
@@ -81,6 +82,7 @@ class LiveConnection:
         self._closed = False  # nothing may be sent any more
         self._close_code = CLOSE_INTERNAL
         self._next_seq = 0
+        self._gatherer = Gatherer()
 
     def wake(self) -> None:
         """Make the reader look up: the server drains, the protocol's deadline has come, or the writer is done."""
@@ -278,6 +280,7 @@ class LiveConnection:
 
     def _open_session(self) -> Intake:
         configuration = self._protocol.configuration
+        self._gatherer.mode = configuration.endpoint_mode
         self._session = Session(
             self._context.pool,
             configuration.options,
@@ -330,10 +333,13 @@ class LiveConnection:
         match event:
             case Partial():
                 lag = self._session.lag_seconds if self._session is not None else 0.0
-                text = wire.partial(event, seq=self._next_seq, lag_seconds=lag, channels=channels)
+                gathered = self._gatherer.partial(event)
+                text = wire.partial(gathered, seq=self._next_seq, lag_seconds=lag, channels=channels)
             case Final():
-                self._next_seq = event.seq + 1
-                text = wire.final(event, channels=channels)
+                if (told := self._gatherer.final(event)) is None:
+                    return
+                self._next_seq = told.seq + 1
+                text = wire.final(told, channels=channels)
             case ProgressEvent():
                 return
             case _:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gigastt.audio.pcm import ENCODINGS
 from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
-from gigastt.gateway.api.configure import CHANNELS, DEFAULT_RATE, PROTOCOL_VERSION
+from gigastt.gateway.api.configure import CHANNELS, DEFAULT_RATE, PROTOCOL_VERSION, VERSIONS
 from gigastt.transcript import Final, Gap, GapCode, Partial, final_fields, gap_fields, partial_fields
 
 LAG_WORTH_TELLING_SECONDS = 1.0
@@ -37,6 +37,7 @@ def ready(*, model: str, session_id: str, max_session_secs: float, idle_timeout_
             "model": model,
             "sample_rate": DEFAULT_RATE,
             "version": PROTOCOL_VERSION,
+            "min_protocol_version": VERSIONS[0],
             "supported_rates": SUPPORTED_RATES,
             "sample_rate_range": SAMPLE_RATE_RANGE,
             "supported_encodings": ENCODINGS,
