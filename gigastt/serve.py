@@ -25,7 +25,6 @@ import uvloop
 from gigastt import __version__
 from gigastt.config import DEMO_MODEL, Limits, Settings, split_address
 from gigastt.errors import DutyFailed, GigasttError, ModelInvalid, ModelMissing
-from gigastt.gateway.api.native_ws import run_live
 from gigastt.gateway.app import create_app, create_metrics_app
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.files.decoder import DecodedFile, Decoder
@@ -96,7 +95,6 @@ async def serve(
         pool=pool,
         decoder=decoder,
         transcribe=FileTranscription(pool),
-        live=run_live,
     )
     server = Server(
         create_app(context),

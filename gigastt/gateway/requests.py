@@ -7,17 +7,27 @@ id, `Vary: Origin` and the headers that the inside has added to its `Exchange`, 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import secrets
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from gigastt.errors import RateLimited, RequestError, ShuttingDown
+from gigastt.errors import (
+    InvalidParameter,
+    PayloadTooLarge,
+    RateLimited,
+    RequestError,
+    RequestTimeout,
+    ShuttingDown,
+)
 from gigastt.gateway.metrics import KNOWN_METHODS, OTHER_METHOD, OTHER_PATH, Metrics
 from gigastt.gateway.responses import ErrorFields, error_fields, send_error
 from gigastt.log import bound_fields, get_logger
@@ -77,6 +87,34 @@ def _fits(name: str, part: str) -> bool:
 def allowed_methods(methods: tuple[str, ...]) -> str:
     """Return the value of `Allow` for a route."""
     return ", ".join((*methods, "OPTIONS"))
+
+
+async def read_json(request: Request, most_bytes: int, seconds: float = 30.0) -> dict[str, Any]:
+    """Read a small JSON object from a body; an empty body is an empty object.
+
+    Raises:
+        InvalidParameter: it is no JSON object.
+        PayloadTooLarge, RequestTimeout: it is longer than that, or has not come in so many seconds.
+        ClientGone: the client hung up.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > most_bytes:
+                    raise PayloadTooLarge(f"The body is over {most_bytes} bytes.")
+    except TimeoutError as exc:
+        raise RequestTimeout("The body came too slowly.") from exc
+    except ClientDisconnect as exc:
+        raise ClientGone from exc
+    try:
+        fields = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as exc:
+        raise InvalidParameter("The body must be a JSON object.") from exc
+    if not isinstance(fields, dict):
+        raise InvalidParameter("The body must be a JSON object.")
+    return fields
 
 
 class RequestMiddleware:

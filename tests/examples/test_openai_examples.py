@@ -43,3 +43,9 @@ def test_javascript_prints_segments(server: ServerProcess, tmp_path: Path) -> No
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     lines = run_example(program, str(script), str(CLIP.path), f"{server.url}/v1").splitlines()
     assert [line.split(maxsplit=1)[1] for line in lines] == ["Расскажи рецепт каши.", "Включи фильм фиксики."]
+
+
+def test_python_transcribes_over_the_realtime_api(server: ServerProcess) -> None:
+    script = str(EXAMPLES / "realtime.py")
+    shown = run_example(sys.executable, script, str(CLIP.path), "--url", f"{server.url}/v1", "--fast")
+    assert shown.splitlines()[-1] == CLIP.reference

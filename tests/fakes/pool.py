@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
-
 from gigastt.config import Limits, Settings
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.metrics import Metrics
@@ -146,20 +144,6 @@ class FakeTranscriber:
             self.closed += 1
 
 
-async def echo_live(websocket: WebSocket, context: AppContext) -> None:
-    """Accept, and answer every frame with its length, until the client leaves."""
-    await websocket.accept()
-    try:
-        while True:
-            message = await websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            payload = message.get("bytes") or (message.get("text") or "").encode()
-            await websocket.send_json({"bytes": len(payload)})
-    except WebSocketDisconnect:
-        return
-
-
 @dataclass
 class Fakes:
     """What stands behind a fake server."""
@@ -169,7 +153,6 @@ class Fakes:
     transcriber: FakeTranscriber = field(
         default_factory=lambda: FakeTranscriber([final("Привет, мир."), final("", 1, "stop", 1.0)])
     )
-    live: Callable[[WebSocket, AppContext], Any] = echo_live
     clock: Callable[[], float] | None = None
 
     def context(self, limits: Limits | None = None, *, demo: bool = False, **settings: Any) -> AppContext:
@@ -181,7 +164,6 @@ class Fakes:
             pool=cast("Pool", self.pool),
             decoder=cast("Decoder", self.decoder),
             transcribe=self.transcriber,
-            live=self.live,
         )
         if self.clock is not None:
             context.clock = self.clock

@@ -26,12 +26,13 @@ class Gatherer:
 
     Attributes:
         mode: `auto` tells every utterance, `assistant` when the speaker ended it, `manual` when the client did.
+        told: finals that have been told.
     """
 
     def __init__(self, mode: EndpointMode = "auto") -> None:
         self.mode: EndpointMode = mode
         self._held: dict[int, list[Final]] = {}
-        self._told = 0
+        self.told = 0
 
     def partial(self, partial: Partial) -> Partial:
         """Return a partial with what is held back before it."""
@@ -49,10 +50,10 @@ class Gatherer:
         if final.reason in _HELD[self.mode] and final.end - held[0].start < MOST_SECONDS:
             return None
         del self._held[final.channel]
-        self._told += 1
-        if len(held) == 1 and final.seq == self._told - 1:
+        self.told += 1
+        if len(held) == 1 and final.seq == self.told - 1:
             return final
-        return replace(_merge(held), reason=_reason(final.reason, _HELD[self.mode]), seq=self._told - 1)
+        return replace(_merge(held), reason=_reason(final.reason, _HELD[self.mode]), seq=self.told - 1)
 
 
 def _merge(finals: Sequence[Final]) -> Final:

@@ -14,12 +14,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from typing import Final as Constant
 
 from gigastt.gateway.api.openai_wire import logprobs_of, text_of
 from gigastt.transcript import Final, Gap, Partial, Word
 
 Fields = dict[str, Any]
 
+MOST_SECONDS: Constant = 600.0  # of an item: all of its text is told again at its end
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 _BUFFER = "input_audio_buffer"
 
@@ -95,7 +97,8 @@ class Items:
         item.told = item.settled
         if item.is_committed:
             return [*told, self._complete(item)] if ends else told
-        if not (ends or self.finds_turns) or not item.is_started:
+        is_long = final.end - item.finals[0].start >= MOST_SECONDS
+        if not (ends or self.finds_turns or is_long) or not item.is_started:
             return told
         if self.finds_turns:
             told.append({"type": f"{_BUFFER}.speech_stopped", "audio_end_ms": _ms(final.end), "item_id": item.id})

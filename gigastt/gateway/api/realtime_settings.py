@@ -14,7 +14,7 @@ from typing import Any
 
 from gigastt.audio.pcm import Encoding
 from gigastt.errors import InvalidParameter
-from gigastt.gateway.api.configure import Configuration
+from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.api.openai_form import is_russian
 from gigastt.transcript import ENDPOINT_SILENCE_MS, Options
 
@@ -26,7 +26,7 @@ _PCM, _ULAW, _ALAW = "audio/pcm", "audio/pcmu", "audio/pcma"
 _ENCODINGS: dict[str, Encoding] = {_PCM: "pcm_s16le", _ULAW: "mulaw", _ALAW: "alaw"}
 _BETA_FORMATS = {"pcm16": _PCM, "g711_ulaw": _ULAW, "g711_alaw": _ALAW}
 _TELEPHONE_RATE, _DEFAULT_RATE = 8_000, 24_000
-_MOST_ECHOED = 4096  # characters of what changes nothing
+_MOST_ECHOED = 1000  # characters of what changes nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,13 @@ def test_a_commit_beside_turn_detection_completes_one_item() -> None:
     assert kinds(items.final(final("Два."))) == [STARTED, DELTA, STOPPED, COMMITTED, ADDED, DONE, COMPLETED]
 
 
+def test_an_item_that_the_client_never_commits_ends_after_ten_minutes() -> None:
+    items = Items()
+    items.finds_turns = False
+    ends = [kinds(items.final(final("слово", start=100.0 * number)))[-1] for number in range(9)]
+    assert ends == [DELTA] * 6 + [COMPLETED] + [DELTA] * 2
+
+
 def test_what_was_cleared_is_not_told() -> None:
     items = Items()
     items.finds_turns = False

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.errors import InvalidParameter
-from gigastt.gateway.api.configure import Configuration
+from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.api.realtime_settings import RealtimeSettings
 from gigastt.transcript import Options
 
