@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gigastt.gateway.access.tokens import Tokens
 
-PREFIX: Final = "ek_"
+SECRET_PREFIX: Final = "ek_"
 _PURPOSE: Final = "client_secret"
 
 
@@ -31,13 +31,13 @@ class ClientSecrets:
         """Return a secret and when it expires, in seconds since 1970; `session` is read back as it is."""
         expires_at = int(self._clock()) + seconds
         payload = json.dumps([expires_at, session], ensure_ascii=False, separators=(",", ":")).encode()
-        return PREFIX + self._tokens.sign(_PURPOSE, payload), expires_at
+        return SECRET_PREFIX + self._tokens.sign(_PURPOSE, payload), expires_at
 
     def read(self, secret: str | None) -> dict[str, Any] | None:
         """Return what a secret's sessions begin with; None for one that is not ours or has expired."""
-        if secret is None or not secret.startswith(PREFIX):
+        if secret is None or not secret.startswith(SECRET_PREFIX):
             return None
-        payload = self._tokens.recognise(_PURPOSE, secret.removeprefix(PREFIX))
+        payload = self._tokens.recognise(_PURPOSE, secret.removeprefix(SECRET_PREFIX))
         if payload is None:
             return None
         expires_at, session = json.loads(payload)

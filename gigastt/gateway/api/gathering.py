@@ -13,7 +13,7 @@ from gigastt.transcript import EndpointReason, Final, Partial
 
 EndpointMode: TypeAlias = Literal["auto", "assistant", "manual"]
 
-MOST_SECONDS = 120.0  # of what is held back: each partial tells all of it again
+MOST_HELD_SECONDS = 120.0  # of what is held back: each partial tells all of it again
 _HELD: dict[EndpointMode, tuple[EndpointReason, ...]] = {
     "auto": (),
     "assistant": ("max_duration",),
@@ -47,7 +47,7 @@ class Gatherer:
         """Return the final to tell, numbered as it is told; None while it is held back."""
         held = self._held.setdefault(final.channel, [])
         held.append(final)
-        if final.reason in _HELD[self.mode] and final.end - held[0].start < MOST_SECONDS:
+        if final.reason in _HELD[self.mode] and final.end - held[0].start < MOST_HELD_SECONDS:
             return None
         del self._held[final.channel]
         self.told += 1

@@ -1,6 +1,6 @@
 """What a client of OpenAI's transcriptions asks for, read from the fields of its form. No I/O.
 
-Lists come as `name[]`, `name`, `name[0]`, one value with commas, or a JSON array. Fields that steer other models
+Lists come as `name[]`, `name`, `name[0]`, one value with commas, or a JSON array. FormFields that steer other models
 (`prompt`, `temperature`, `keywords`, `chunking_strategy`) are checked where they could be a slip, and change nothing
 but the silence that ends an utterance. A field that is not known here is ignored: each such server has its own.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar, cast
 
 from gigastt.errors import InvalidParameter
-from gigastt.gateway.files.forms import Fields
+from gigastt.gateway.files.forms import FormFields
 from gigastt.transcript import ENDPOINT_SILENCE_MS, Options
 
 ResponseFormat: TypeAlias = Literal["json", "text", "srt", "vtt", "verbose_json"]
@@ -43,7 +43,7 @@ class Wish:
     logprobs: bool = False
 
 
-def read_wish(fields: Fields) -> Wish:
+def read_wish(fields: FormFields) -> Wish:
     """Read a form.
 
     Raises:
@@ -68,9 +68,9 @@ def read_wish(fields: Fields) -> Wish:
 
 
 class _Asked:
-    """Fields by their names without brackets; `part` is what stands in the brackets."""
+    """FormFields by their names without brackets; `part` is what stands in the brackets."""
 
-    def __init__(self, fields: Fields) -> None:
+    def __init__(self, fields: FormFields) -> None:
         self._values: dict[tuple[str, str], list[str]] = {}
         for name, value in fields:
             base, _, part = name.partition("[")

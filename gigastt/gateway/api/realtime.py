@@ -9,7 +9,7 @@ import binascii
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from starlette.websockets import WebSocket
 
@@ -31,11 +31,9 @@ from gigastt.gateway.api.dialect import (
     Speech,
 )
 from gigastt.gateway.api.realtime_items import Items
-from gigastt.gateway.api.realtime_settings import RealtimeSettings
+from gigastt.gateway.api.realtime_settings import Fields, RealtimeSettings
 from gigastt.gateway.api.wire import gap_error_fields
 from gigastt.transcript import Final, Gap, Partial
-
-Fields = dict[str, Any]
 
 _BETA_HEADER, _BETA_SUBPROTOCOL = "realtime=v1", "openai-beta.realtime-v1"
 _BETA_UPDATE = "transcription_session.update"

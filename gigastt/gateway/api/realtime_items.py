@@ -13,15 +13,13 @@ import secrets
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from typing import Final as Constant
 
 from gigastt.gateway.api.openai_wire import logprobs_of, text_of
+from gigastt.gateway.api.realtime_settings import Fields
 from gigastt.transcript import Final, Gap, Partial, Word
 
-Fields = dict[str, Any]
-
-MOST_SECONDS: Constant = 600.0  # of an item: all of its text is told again at its end
+MOST_ITEM_SECONDS: Constant = 600.0  # of an item: all of its text is told again at its end
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 _BUFFER = "input_audio_buffer"
 
@@ -97,7 +95,7 @@ class Items:
         item.told = item.settled
         if item.is_committed:
             return [*told, self._complete(item)] if ends else told
-        is_long = final.end - item.finals[0].start >= MOST_SECONDS
+        is_long = final.end - item.finals[0].start >= MOST_ITEM_SECONDS
         if not (ends or self.finds_turns or is_long) or not item.is_started:
             return told
         if self.finds_turns:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gigastt.errors import InvalidParameter
 from gigastt.gateway.access.client_secrets import ClientSecrets
-from gigastt.gateway.api.realtime_settings import RealtimeSettings
+from gigastt.gateway.api.realtime_settings import Fields, RealtimeSettings
 from gigastt.gateway.requests import read_json
 from gigastt.gateway.responses import JSONResponse
-
-Fields = dict[str, Any]
 
 SECONDS: Final = (10, 7_200)  # the least and the most that a secret lasts
 DEFAULT_SECONDS: Final = 600

@@ -20,7 +20,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
 from gigastt.errors import BadRequest, EmptyBody, InvalidAudio, PayloadTooLarge, RequestTimeout
-from gigastt.gateway.files.forms import Fields, UploadForm, form_boundary, may_begin_form
+from gigastt.gateway.files.forms import FormFields, UploadForm, form_boundary, may_begin_form
 from gigastt.gateway.files.shares import Holding, Room
 from gigastt.gateway.files.unpacking import open_unpacker
 from gigastt.gateway.requests import ClientGone, exchange_of
@@ -47,7 +47,7 @@ class Upload:
     ) -> None:
         self.client = client
         self.request_id = request_id
-        self.fields: Fields | None = None
+        self.fields: FormFields | None = None
         self.size = 0
         self._place = held_place
         self._bytes = held_bytes

@@ -18,7 +18,7 @@ MOST_PARTS: Final = 1_000
 MOST_FIELD_BYTES: Final = 64 * 1024  # of all fields together, names included
 FILE_FIELD: Final = "file"  # a part of this name is the file even if it comes without a file name
 
-Fields = tuple[tuple[str, str], ...]  # names and values in the order in which they came; a name may come again
+FormFields = tuple[tuple[str, str], ...]  # names and values in the order in which they came; a name may come again
 
 
 class UploadForm:
@@ -67,7 +67,7 @@ class UploadForm:
         except FormParserError as exc:
             raise InvalidParameter("The body is no well-formed form (multipart/form-data).") from exc
 
-    def finish(self) -> Fields:
+    def finish(self) -> FormFields:
         """Return the fields, once the whole body has been fed.
 
         Raises:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from gigastt.errors import InvalidParameter
-from gigastt.gateway.files.forms import MOST_FIELD_BYTES, MOST_PARTS, Fields, UploadForm, form_boundary
+from gigastt.gateway.files.forms import MOST_FIELD_BYTES, MOST_PARTS, FormFields, UploadForm, form_boundary
 
 FILE = b"RIFF\r\n--bound\0\r\n\r\n--"  # nearly a boundary
 
@@ -23,7 +23,7 @@ def part(name: str, value: bytes, filename: str | None = None) -> bytes:
 BODY = part("model", b"whisper-1") + part("file", FILE, "a.wav") + part("include[]", "да".encode()) + b"--bou--\r\n"
 
 
-def parse(*pieces: bytes) -> tuple[bytes, Fields]:
+def parse(*pieces: bytes) -> tuple[bytes, FormFields]:
     kept = bytearray()
     form = UploadForm(b"bou", kept.extend)
     for piece in pieces:
