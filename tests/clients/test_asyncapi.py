@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any, get_args
 
 from gigastt.audio.pcm import ENCODINGS
@@ -14,6 +16,8 @@ from tests.asyncapi import DOCUMENT, check_message, messages_of
 from tests.clips import load_clips
 from tests.live_client import live_client
 from tests.server import ServerProcess
+
+GATEWAY = Path(__file__).resolve().parent.parent.parent / "gigastt" / "gateway" / "api"
 
 
 def test_every_message_and_field_of_a_client_is_described() -> None:
@@ -29,6 +33,15 @@ def test_every_message_and_field_of_a_client_is_described() -> None:
     assert fields["protocol_version"]["enum"] == list(VERSIONS)
     assert described["final"]["payload"]["properties"]["endpoint_reason"]["enum"] == list(get_args(EndpointReason))
     assert DOCUMENT["info"]["version"] == f"{PROTOCOL_VERSION}.0"
+
+
+def test_every_event_of_the_realtime_dialect_is_described() -> None:
+    source = "".join((GATEWAY / name).read_text(encoding="utf-8") for name in ("realtime.py", "realtime_items.py"))
+    described = messages_of("realtime")
+    heard = set(re.findall(r'case "([a-z_.]+)"|\| "([a-z_.]+)":', source))
+    assert {kind for pair in heard for kind in pair if kind} <= set(described)
+    told = {kind.rpartition(".")[2] for kind in described}
+    assert set(re.findall(r'"type": f"\{_[A-Z]+\}\.([a-z_]+)"', source)) <= told
 
 
 async def test_everything_that_a_session_sends_is_as_described(server: ServerProcess) -> None:
