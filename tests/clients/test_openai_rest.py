@@ -7,10 +7,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.clients.conftest import interpreter, node
-from tests.clips import load_clips
+from tests.clips import Clip, load_clips
 from tests.server import ServerProcess
 
 HERE = Path(__file__).resolve().parent
@@ -23,6 +24,16 @@ def ask(server: ServerProcess, *command: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
+
+
+@pytest.mark.parametrize("clip", load_clips(), ids=lambda clip: clip.path.stem)
+def test_every_clip_has_the_words_of_the_native_answer(server: ServerProcess, clip: Clip) -> None:
+    body = clip.path.read_bytes()
+    native = server.post("/v1/transcribe", body).json()
+    fields = {"model": "whisper-1", "response_format": "verbose_json", "timestamp_granularities[]": "word"}
+    answer = httpx.post(f"{server.url}/v1/audio/transcriptions", data=fields, files={"file": body}, timeout=60).json()
+    assert answer["text"] == native["text"]
+    assert answer["words"] == [{name: word[name] for name in ("word", "start", "end")} for word in native["words"]]
 
 
 def check(answer: dict[str, Any], native: dict[str, Any], server: ServerProcess) -> None:
