@@ -74,6 +74,7 @@ async def main(wanted: argparse.Namespace) -> dict[str, Any]:
             if completed == wanted.items or event.type == "error":
                 break
         sending.cancel()
+    sessions = [event for event in events if event.type.endswith(("session.created", "session.updated"))]
     return {
         "version": openai.__version__,
         "secret": secret,
@@ -84,7 +85,7 @@ async def main(wanted: argparse.Namespace) -> dict[str, Any]:
         "transcripts": [
             [event.item_id, event.transcript] for event in events if event.type.endswith("transcription.completed")
         ],
-        "session": json.loads(events[1].to_json(warnings=False))["session"] if len(events) > 1 else None,
+        "session": json.loads(sessions[-1].to_json(warnings=False))["session"],
     }
 
 

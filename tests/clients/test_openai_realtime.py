@@ -93,6 +93,21 @@ async def test_a_client_of_the_beta(server: ServerProcess, tmp_path: Path) -> No
     assert heard["session"]["input_audio_format"] == "pcm16"
 
 
+@pytest.mark.parametrize("environment", ["newest", "openai-2.15", "openai-1"])
+async def test_a_client_secret_opens_a_session_with_its_settings(
+    raw_audio: Path, environment: str, tmp_path: Path
+) -> None:
+    (tmp_path / "keys").write_text("secret-key-1\n")
+    with ServerProcess("--pool-size", "1", "--api-keys-file", str(tmp_path / "keys")) as server:
+        options = ("--secret", "--key", "secret-key-1", "--rate", "16000", "--turns", "client")
+        heard = await listen(server, raw_audio, *options, environment=environment)
+    check(heard, CLIP.reference)
+    assert heard["secret"]["value"].startswith("ek_")
+    assert heard["secret"]["type"] == "transcription"
+    assert heard["types"][0] == "session.created"
+    assert "session.updated" not in heard["types"]
+
+
 @pytest.mark.parametrize("frame_ms", [20, 1000])
 async def test_a_worker_killed_in_the_middle_is_not_noticed(frame_ms: int) -> None:
     size = 32 * frame_ms
