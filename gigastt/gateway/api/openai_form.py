@@ -169,6 +169,6 @@ def _flag(text: str) -> bool:
 def _response_format(text: str) -> ResponseFormat:
     if text == "diarized_json":
         raise ValueError("this server does not tell speakers apart, so there is no diarized_json")
-    if text not in _FORMATS:
+    if text and text not in _FORMATS:
         raise ValueError(f"expected {', '.join(_FORMATS)}")
-    return cast("ResponseFormat", text)
+    return cast("ResponseFormat", text or "json")

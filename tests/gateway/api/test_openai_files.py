@@ -143,7 +143,7 @@ async def test_the_silence_of_the_chunking_strategy_ends_utterances(fields: dict
     [
         {"language": "ru"},
         {"language": "Russian"},
-        {"language": ""},
+        {"language": "", "response_format": "", "stream": "", "include[]": "", "timestamp_granularities[]": ""},
         {"languages[]": ["en", "ru"]},
         {"prompt": "Имена", "temperature": "0.3", "keywords[]": ["лук"], "user": "x", "stream": "false"},
         {"model": "gpt-4o-transcribe-diarize", "known_speaker_names[]": ["a", "b"]},
