@@ -81,11 +81,13 @@ class _Page:
             yield f"<ul>{self._schema(where, parameter['schema'], parameter.get('description', ''), set())}</ul>"
         if "requestBody" in operation:
             yield f"<h4>Body</h4>{self._content(self._follow(operation['requestBody'])['content'])}"
+        answers: dict[str, list[str]] = {}  # statuses by what they are answered with
         for status, response in operation["responses"].items():
-            found = self._follow(response)
-            yield f"<h4>{escape(status)} <span class=faint>{_prose(found['description'])}</span></h4>"
-            if status == "200":
-                yield self._content(found.get("content", {}))
+            answers.setdefault(json.dumps(response), []).append(status)
+        for text, statuses in answers.items():
+            found = self._follow(json.loads(text))
+            yield f"<h4>{', '.join(statuses)} <span class=faint>{_prose(found['description'])}</span></h4>"
+            yield self._content(found.get("content", {}))
         yield "</details>"
 
     def _content(self, content: Json) -> str:
@@ -101,7 +103,7 @@ class _Page:
         kinds = " or ".join(kind) if isinstance(kind, list) else kind
         text = f"<code>{escape(name)}</code> <span class=faint>{escape(kinds)}"
         text += f" {escape(', '.join(map(str, values)))}</span> {_prose(about or found.get('description', ''))}"
-        parts = {} if reference in above else _parts(found)
+        parts = {} if reference and reference in above else _parts(found)
         inside = "".join(self._schema(part, one, "", above | {reference}) for part, one in parts.items())
         return f"<li>{text}{f'<ul>{inside}</ul>' if inside else ''}</li>"
 

@@ -52,6 +52,8 @@ async def test_both_are_served_without_a_key_and_reach_for_nothing(tmp_path: Pat
     assert page.text == docs_page()
     for path in ROUTES:
         assert f">{path}</code>" in page.text
+    for field in ("compression_ratio", "logprob", "retry_after_ms"):  # deep inside
+        assert f"<code>{field}</code>" in page.text
 
 
 @pytest.mark.parametrize(
