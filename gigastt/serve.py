@@ -208,8 +208,7 @@ class FileTranscription:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def __call__(self, file: DecodedFile, request_id: str, *, partials: bool) -> AsyncGenerator[Event, None]:
-        options = Options(partials=partials)
+    async def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
         async for event in transcribe_segment(self._pool, file.name, file.samples, options, request_id):
             yield event
 

@@ -15,7 +15,7 @@ from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission, Guest
 from gigastt.gateway.pool.events import Event
-from gigastt.transcript import Final, Gap, Word
+from gigastt.transcript import Final, Gap, Options, Word
 
 if TYPE_CHECKING:
     from gigastt.gateway.files.decoder import DecodedFile, Decoder
@@ -127,10 +127,12 @@ class FakeTranscriber:
     def __init__(self, events: Sequence[Event] | Callable[[], AsyncGenerator[Event, None]]) -> None:
         self._events = events
         self.request_ids: list[str] = []
+        self.options = Options()  # of the last file
         self.closed = 0
 
-    async def __call__(self, file: DecodedFile, request_id: str, *, partials: bool) -> AsyncGenerator[Event, None]:
+    async def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
         self.request_ids.append(request_id)
+        self.options = options
         try:
             if callable(self._events):
                 async for event in self._events():

@@ -6,11 +6,20 @@ Texts for people never repeat what the client sent.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from gigastt.gateway.api import wire
 from gigastt.gateway.api.client_messages import MESSAGE_TYPES, SIGNS_OF_LIFE, as_text, message_type, parse
-from gigastt.gateway.api.configure import FORMAT_FIELDS, Complaint, apply, near_miss, supports_version
+from gigastt.gateway.api.configure import (
+    FORMAT_FIELDS,
+    VERSIONS,
+    Complaint,
+    apply,
+    endpoint_mode,
+    near_miss,
+    supports_version,
+)
 from gigastt.gateway.api.conversation import CLOSE_PROTOCOL_ERROR, CLOSE_UNSUPPORTED_DATA
 from gigastt.gateway.api.dialect import (
     Complain,
@@ -28,6 +37,7 @@ from gigastt.gateway.api.dialect import (
     Speech,
     Stop,
 )
+from gigastt.gateway.api.gathering import Gatherer
 from gigastt.transcript import Final, Gap, Partial
 
 
@@ -39,6 +49,7 @@ class NativeDialect(Dialect):
 
     def __init__(self) -> None:
         self._wrong_format: dict[str, Complaint] = {}  # fields without which audio would be noise
+        self._gatherer = Gatherer()
 
     def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:
         """Return what a message asks for; a message in a binary frame is no audio."""
@@ -75,9 +86,10 @@ class NativeDialect(Dialect):
         if before is None:
             return [Complain([Problem("configure_too_late", "configure must come before the first audio.")])]
         if not supports_version(fields):
-            problem = Problem("unsupported_protocol_version", "This server speaks protocol version 1.0.")
+            problem = Problem("unsupported_protocol_version", f"This server speaks {', '.join(VERSIONS)}.")
             return [Refuse(problem, CLOSE_PROTOCOL_ERROR, with_final=False)]
         configuration, complaints = apply(before, fields)
+        self._gatherer.mode = endpoint_mode(fields) or self._gatherer.mode
         wrong = {complaint.field: complaint for complaint in complaints}
         for field in FORMAT_FIELDS:
             if field in wrong:
@@ -95,9 +107,10 @@ class NativeDialect(Dialect):
         """Return the event as JSON."""
         match event:
             case Partial():
-                return [wire.partial(event, moment)]
+                return [wire.partial(self._gatherer.partial(event), replace(moment, seq=self._gatherer.told))]
             case Final():
-                return [wire.final(event, channels=moment.channels)]
+                told = self._gatherer.final(event)
+                return [] if told is None else [wire.final(told, channels=moment.channels)]
             case Gap():
                 return [wire.failure(event, channels=moment.channels)]
 

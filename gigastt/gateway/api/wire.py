@@ -12,7 +12,7 @@ from typing import Any
 
 from gigastt.audio.pcm import ENCODINGS
 from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
-from gigastt.gateway.api.configure import CHANNELS, PROTOCOL_VERSION
+from gigastt.gateway.api.configure import CHANNELS, PROTOCOL_VERSION, VERSIONS
 from gigastt.gateway.api.dialect import DEFAULT_RATE, Moment, Opening
 from gigastt.transcript import Final, Gap, GapCode, Partial, final_fields, gap_fields, partial_fields
 
@@ -38,6 +38,7 @@ def ready(opening: Opening) -> str:
             "model": opening.model,
             "sample_rate": DEFAULT_RATE,
             "version": PROTOCOL_VERSION,
+            "min_protocol_version": VERSIONS[0],
             "supported_rates": SUPPORTED_RATES,
             "sample_rate_range": SAMPLE_RATE_RANGE,
             "supported_encodings": ENCODINGS,

@@ -87,6 +87,16 @@ async def test_preflights_are_answered_without_a_key(tmp_path: Path) -> None:
     assert response.headers["vary"] == "Origin"
 
 
+async def test_a_preflight_allows_the_headers_of_any_library() -> None:
+    async with http_client(Fakes().context()) as client:
+        headers = {"origin": "http://localhost:1", "access-control-request-method": "POST"}
+        asked = "authorization, content-type, x-stainless-lang"
+        response = await client.options(
+            "/v1/audio/transcriptions", headers=headers | {"access-control-request-headers": asked}
+        )
+    assert response.headers["access-control-allow-headers"] == asked
+
+
 async def test_preflights_of_strangers_are_refused() -> None:
     response = await preflight(Fakes().context(), "http://evil.example")
     assert response.status_code == 403

@@ -99,7 +99,8 @@ async def test_ready_says_what_the_server_takes() -> None:
         "type": "ready",
         "model": "gigaam-v3-e2e-rnnt",
         "sample_rate": 48_000,
-        "version": "1.0",
+        "version": "1.2",
+        "min_protocol_version": "1.0",
         "supported_rates": [8_000, 16_000, 24_000, 44_100, 48_000],
         "sample_rate_range": [8_000, 192_000],
         "supported_encodings": ["pcm_s16le", "pcm_f32le", "mulaw", "alaw"],
@@ -136,6 +137,7 @@ async def test_partials_and_finals_have_the_fields_of_the_protocol() -> None:
         "end": 0.08,
         "confidence": 1.0,
         "endpoint_reason": "silence",
+        "speech_final": True,
     }
 
 
