@@ -59,6 +59,7 @@ class Limits:
     max_connections: int = 16_384  # some 40 kB each at most
     max_connections_per_address: int = 0  # 0 = any number: a whole office may stand behind one address
     pool_checkout_timeout_secs: float = 30.0
+    final_latency_ms: float = 500.0  # of 95 % of the finals; places follow from it
     shutdown_drain_secs: float = 30.0
 
 
@@ -72,7 +73,7 @@ class Settings:
     model_dir: Path = field(default_factory=lambda: Path.home() / ".gigastt" / "models")
     precision: Precision = "auto"
     pool_size: int = field(default_factory=default_pool_size)
-    max_sessions: int | None = None  # None = auto, from the capacity the workers measure
+    max_sessions: int | None = None  # None = as many as the workers carry, measured while they run
     bind_all: bool = False
     allow_origin: tuple[str, ...] = ()
     cors_allow_any: bool = False

@@ -63,7 +63,10 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     show_default="physical cores, at most 4",
     help="Inference workers.",
 )
-@setting("--max-sessions", type=CountOrAuto(), default="auto", help="Sessions and uploads at once.")
+@setting("--max-sessions", type=CountOrAuto(), default="auto", help="Live sessions at once.")
+@limit_setting(
+    "--final-latency-ms", click.FloatRange(50, 10_000), "How late 95 % of the finals may be, if places are auto."
+)
 @setting("--bind-all", is_flag=True, aliases=["GIGASTT_ALLOW_BIND_ANY"], help="Allow addresses that others can reach.")
 @setting("--allow-origin", type=Origin(), multiple=True, help="Web origin to allow; repeatable.")
 @setting("--cors-allow-any", is_flag=True, help="Allow every web origin.")

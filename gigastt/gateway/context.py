@@ -70,6 +70,7 @@ class AppContext:
         self.limits = limits
         self.rate_limiter.change(_rate(limits))
         self.connections.change(_caps(limits))
+        self.pool.keep_promise(limits.final_latency_ms)
 
 
 def _rate(limits: Limits) -> Rate:

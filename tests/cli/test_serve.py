@@ -57,6 +57,7 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
         "auto-download": ("true", "1"),
         "pool-size": ("2", "2"),
         "max-sessions": ("7", "7"),
+        "final-latency-ms": ("250", "250"),
         "bind-all": ("true", "true"),
         "allow-origin": ('["https://a.example", "null"]', "https://a.example,null"),
         "cors-allow-any": ("true", "yes"),

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--box", type=int, required=True)
     parser.add_argument("--mode", default="steady")
-    parser.add_argument("--capacity", type=int, default=8)
+    parser.add_argument("--encoder", default="fake.onnx")
     parser.add_argument("--rate", type=float, default=0.01, help="seconds of work for a second of audio")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.mode == "slow":
             return len(sock.recv(1))
         timed = PassRecord("final", 1, 10.0 * options.rate, 10.0, 10.0 * options.rate)
-        _send(sock, [Ready(os.getpid(), 0.01, options.capacity, "fake.onnx", 257, "cpu", [timed])])
+        _send(sock, [Ready(os.getpid(), 0.01, options.encoder, 257, "cpu", [timed])])
         _work(sock, BlackBox(options.box))
     return 0
 

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import ProtocolViolation, WorkerBootFailed
 from gigastt.gateway.metrics import Metrics
+from gigastt.gateway.pool.capacity import CapacityEstimate
 from gigastt.gateway.pool.descriptors import DescriptorReserve
 from gigastt.gateway.pool.lifesigns import Vitals
 from gigastt.gateway.pool.link import Death, WorkerProcess
@@ -51,8 +52,7 @@ class _Slot:
     index: int
     worker: WorkerProcess | None = None
     spawned_at: float = 0.0
-    vitals: Vitals | None = None
-    capacity: int = 0  # 0 while it is not ready
+    vitals: Vitals | None = None  # None while it is not ready
     ever_ready: bool = False
 
 
@@ -62,14 +62,23 @@ class Crew:
     Args:
         size: how many.
         router: is told of every worker that comes and goes.
+        capacity: is told of every pass.
         metrics: of the server.
-        on_change: called when a worker has come or gone.
+        on_change: called when a worker has come or gone, and when passes were told.
     """
 
-    def __init__(self, size: int, router: Router, metrics: Metrics, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        size: int,
+        router: Router,
+        capacity: CapacityEstimate,
+        metrics: Metrics,
+        on_change: Callable[[], None],
+    ) -> None:
         self.model: ModelCard | None = None
         self._command: WorkerCommand
         self._router = router
+        self._capacity = capacity
         self._metrics = metrics
         self._on_change = on_change
         self._slots = [_Slot(index) for index in range(size)]
@@ -112,11 +121,6 @@ class Crew:
         return self._policy.crash_loop(time.monotonic())
 
     @property
-    def capacities(self) -> list[int]:
-        """Live streams that each worker which is ready can carry."""
-        return [slot.capacity for slot in self._slots if slot.capacity]
-
-    @property
     def was_ready(self) -> list[bool]:
         """Of each worker, whether it was ever ready."""
         return [slot.ever_ready for slot in self._slots]
@@ -124,7 +128,7 @@ class Crew:
     @property
     def pids(self) -> list[int]:
         """Process ids of the workers that are ready."""
-        return [slot.worker.pid for slot in self._slots if slot.worker is not None and slot.capacity]
+        return [slot.worker.pid for slot in self._slots if slot.worker is not None and slot.vitals]
 
     # -- replacement
 
@@ -239,7 +243,7 @@ class Crew:
 
     def _bury(self, slot: _Slot, worker: WorkerProcess, touches: Sequence[Touch]) -> None:
         if slot.worker is worker:  # else it was replaced, and its tracks are elsewhere
-            slot.worker, slot.vitals, slot.capacity = None, None, 0
+            slot.worker = slot.vitals = None
             self._remove(worker, touches)
             self._on_change()
         self._reserve.fill()
@@ -264,7 +268,7 @@ class Crew:
         if slot.worker is not worker:
             return
         if isinstance(message, Ready):
-            if slot.capacity:
+            if slot.vitals is not None:
                 raise ProtocolViolation("Expected only one Ready from a worker.")
             self._welcome(slot, worker, message)
             self._on_change()
@@ -281,9 +285,10 @@ class Crew:
         """Give a worker that is ready its place, and work."""
         log.info("worker_ready", worker=worker.index, pid=worker.pid, load_seconds=round(ready.load_seconds, 2))
         now = time.monotonic()
-        slot.worker, slot.capacity, slot.ever_ready = worker, max(1, ready.capacity), True
+        slot.worker, slot.ever_ready = worker, True
         slot.vitals = Vitals(now, ready.passes)
         self.model = ModelCard(ready.encoder, ready.vocab_size, ready.provider)
+        self._capacity.begin(ready.passes)
         self._policy.ready(worker.index, now)
         self._router.add(worker)
         if not self._booted.done() and all(self.was_ready):
@@ -291,10 +296,13 @@ class Crew:
 
     def _record(self, vitals: Vitals, worker: WorkerProcess, stats: Stats) -> None:
         vitals.passes(stats.passes)
+        self._capacity.record(stats.passes, self._router.take_speech())
         self._metrics.worker_memory_bytes.labels(worker=str(worker.index)).set(stats.memory_bytes)
         for record in stats.passes:
             self._metrics.inference_duration_seconds.labels(kind=record.kind).observe(record.seconds)
             self._metrics.batch_size.observe(record.batch)
+        if stats.passes:
+            self._on_change()
 
     # -- watch
 

@@ -113,7 +113,8 @@ class WorkerProcess(asyncio.Protocol):
         # A worker that closed its pipe and lives on is of no use.
         if self._process.returncode is None:
             try:
-                await asyncio.wait_for(self._process.wait(), REAP_SECONDS)
+                async with asyncio.timeout(REAP_SECONDS):  # `wait_for` may lose a cancellation
+                    await self._process.wait()
             except TimeoutError:
                 self.kill("crashed")
         code = await self._process.wait()
@@ -135,7 +136,8 @@ class WorkerProcess(asyncio.Protocol):
         """Close the pipe, which ends the worker; kill it when it takes too long."""
         self._transport.abort()
         try:
-            await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._process.wait()
         except TimeoutError:
             self.kill("closed")
             await self._process.wait()

@@ -15,10 +15,13 @@ from gigastt.config import Settings
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission, Guest
 from gigastt.gateway.pool.binding import Track
+from gigastt.gateway.pool.capacity import CapacityEstimate
 from gigastt.gateway.pool.crew import Crew, ModelCard, WorkerCommand
 from gigastt.gateway.pool.routing import Router, Sink
 
 PoolState: TypeAlias = Literal["initializing", "ready", "crash_loop", "shutting_down"]
+
+UPLOADS_PER_WORKER = 4  # more would not be done sooner
 
 
 class Pool:
@@ -31,7 +34,9 @@ class Pool:
         self._max_sessions = settings.max_sessions
         self._router = Router()
         self._admission = Admission(metrics)
-        self._crew = Crew(settings.pool_size, self._router, metrics, self._resize)
+        self._uploads = Admission(None)
+        self.capacity = CapacityEstimate(settings.limits.final_latency_ms)
+        self._crew = Crew(settings.pool_size, self._router, self.capacity, metrics, self._resize)
         self._running: asyncio.Task[None] | None = None
 
     # -- life
@@ -77,6 +82,7 @@ class Pool:
             return
         self.draining = True
         self._admission.close()
+        self._uploads.close()
         for listener in list(self.drain_listeners):
             listener()
 
@@ -109,12 +115,17 @@ class Pool:
 
     @property
     def workers_ready(self) -> int:
-        return len(self._crew.capacities)
+        return len(self._crew.pids)
 
     @property
     def total(self) -> int:
-        """Sessions that fit."""
+        """Live sessions that fit."""
         return self._admission.capacity
+
+    @property
+    def upload_places(self) -> int:
+        """Uploads that are recognised at once: beside live sessions, which go first in every worker."""
+        return self._uploads.capacity
 
     @property
     def available(self) -> int:
@@ -136,13 +147,17 @@ class Pool:
     # -- sessions
 
     def admit(self, timeout: float, guest: Guest | None = None) -> AbstractAsyncContextManager[None]:
-        """Hold a place for one session, which may be asked to make room for others while it is silent.
+        """Hold a place for one live session, which may be asked to make room for others while it is silent.
 
         Raises:
             CapacityTimeout: there was none in time.
             ShuttingDown: the server is draining.
         """
         return self._admission.admit(timeout, guest)
+
+    def admit_upload(self, timeout: float) -> AbstractAsyncContextManager[None]:
+        """Hold a place for one upload; raises as `admit` does."""
+        return self._uploads.admit(timeout)
 
     def open_track(self, track: Track, sink: Sink) -> None:
         """Have a track recognised."""
@@ -156,8 +171,19 @@ class Pool:
         """Forget a track."""
         self._router.close(track)
 
+    # -- capacity
+
+    def keep_promise(self, final_latency_ms: float) -> None:
+        """Change how late finals may be; places follow."""
+        self.capacity.final_latency_ms = final_latency_ms
+        self._resize()
+
     def _resize(self) -> None:
-        """Tell admission what fits: the places asked for, or the sum of what the workers can carry."""
-        fixed = None if self._max_sessions is None else self._max_sessions * any(self._crew.was_ready)
-        self._admission.resize(sum(self._crew.capacities) if fixed is None else fixed)
-        self.metrics.workers_ready.set(self.workers_ready)
+        """Tell admission what fits: the places asked for, or what the workers carry by what their passes cost."""
+        ready = self.workers_ready
+        fits = self.capacity.places(ready)
+        if self._max_sessions is not None:
+            fits = self._max_sessions * any(self._crew.was_ready)
+        self._admission.resize(fits)
+        self._uploads.resize(UPLOADS_PER_WORKER * ready)
+        self.metrics.workers_ready.set(ready)
