@@ -7,6 +7,7 @@ merging, this module owns names, defaults and the checks that need more than one
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from gigastt.errors import ConfigError
+from gigastt.quota import cpu_quota
 
 Precision: TypeAlias = Literal["auto", "int8", "fp32"]
 
@@ -23,8 +25,9 @@ _ON_PURPOSE = "add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant
 
 
 def default_pool_size() -> int:
-    """Return one worker per physical core, at most four."""
-    return max(1, min(4, _physical_cores()))
+    """Return one worker per physical core, at most four, and no more than a container's processor quota pays for."""
+    quota = cpu_quota()
+    return max(1, min(4, _physical_cores(), math.ceil(quota) if quota is not None else 4))
 
 
 def usable_cpus() -> set[int]:

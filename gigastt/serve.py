@@ -20,7 +20,7 @@ from functools import partial
 
 import uvloop
 
-from gigastt.config import Settings, split_address
+from gigastt.config import Settings, split_address, usable_cpus
 from gigastt.duties import Duties
 from gigastt.gateway.api.native_ws import run_live
 from gigastt.gateway.app import create_app, create_metrics_app
@@ -162,6 +162,10 @@ def warn(context: AppContext) -> None:
     settings = context.settings
     if context.model.demo:
         log.warning("demo_model", message=DEMO_WARNING)
+    cores = len(usable_cpus())
+    if settings.pool_size > cores:
+        message = "Workers share cores: each is slower, and no more streams fit than with one worker a core."
+        log.warning("more_workers_than_cores", workers=settings.pool_size, cores=cores, message=message)
     if settings.cors_allow_any:
         log.warning("cors_allow_any", message="Every web page that a user of this network opens may use the server.")
     if settings.bind_all and settings.api_keys_file is None:

@@ -30,7 +30,7 @@ MOST_STREAMS: Final = 500  # of one server: the gateway takes 0.16 % of its core
 
 # What a pass that was timed at the start stands for, before anybody has spoken.
 _TIMED_SPEECH = 20.0  # seconds of speech: soon outweighed
-_FINAL_OVER_TIMED = 0.7  # of the timed rate: seconds of final passes for a second of speech, looks ahead included
+_FINAL_OVER_TIMED = 1.0  # of the timed rate: seconds of final passes for a second of speech, looks ahead included
 _SPREAD = 4 / 3  # E[S²] / E[S]² of passes over windows of all lengths
 
 

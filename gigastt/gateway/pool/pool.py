@@ -38,6 +38,7 @@ class Pool:
         self.capacity = CapacityEstimate(settings.limits.final_latency_ms)
         self._crew = Crew(settings.pool_size, self._router, self.capacity, metrics, self._resize)
         self._running: asyncio.Task[None] | None = None
+        metrics.workers_configured.set(settings.pool_size)
 
     # -- life
 
@@ -187,3 +188,4 @@ class Pool:
         self._admission.resize(fits)
         self._uploads.resize(UPLOADS_PER_WORKER * ready)
         self.metrics.workers_ready.set(ready)
+        self.metrics.pool_places.set(fits)
