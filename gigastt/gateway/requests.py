@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from gigastt.errors import RateLimited, RequestError, ShuttingDown
+from gigastt.errors import InternalError, RateLimited, RequestError, ShuttingDown
 from gigastt.gateway.metrics import KNOWN_METHODS, OTHER_METHOD, OTHER_PATH, Metrics
 from gigastt.gateway.responses import send_error
 from gigastt.log import bound_fields, get_logger
@@ -41,12 +41,14 @@ class Exchange:
     """One request and what its answer must carry; in `scope["state"]["exchange"]`.
 
     client: whose request it is, for shares of what all clients use: an address, with its API key where keys are asked.
+    address: the client's own, also behind a trusted proxy; None until the policies have looked.
     """
 
     request_id: str
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     subprotocol: str | None = None
     client: Hashable = None
+    address: str | None = None
 
 
 def exchange_of(scope: Scope) -> Exchange:
@@ -77,6 +79,7 @@ class RequestMiddleware:
         scope.setdefault("state", {})["exchange"] = exchange
         path = scope["path"] if scope["path"] in self._routes else OTHER_PATH
         answer = _Answer(send, exchange, self._metrics, scope.get("method", "GET"), path, self._routes.get(path, ()))
+        code: str | None = None
         with bound_fields(request_id=request_id):
             try:
                 await self._app(scope, receive, answer.send)
@@ -85,6 +88,7 @@ class RequestMiddleware:
             except asyncio.CancelledError:  # the server stops; its task ends here, as it was asked to
                 await answer.fail(scope, ShuttingDown())
             except Exception as exc:  # the border of a request
+                code = getattr(exc, "code", InternalError.code)
                 if isinstance(exc, RateLimited):
                     self._metrics.rate_limit_rejections.inc()
                 elif not isinstance(exc, RequestError):
@@ -93,7 +97,11 @@ class RequestMiddleware:
             finally:
                 answer.count()
                 event = log.debug if path in _QUIET else log.info
-                event("request", path=path, status=answer.status, seconds=round(answer.elapsed, 4))
+                seconds = round(answer.elapsed, 4)
+                peer = scope["client"][0] if scope.get("client") else None
+                refusal = {"code": code} if code is not None else {}
+                event("request", method=answer.method, path=path, status=answer.status, seconds=seconds,
+                      client=exchange.address or peer, **refusal)  # fmt: skip
 
 
 class _Answer:
@@ -111,6 +119,7 @@ class _Answer:
         self._send = send
         self._exchange = exchange
         self._metrics = metrics
+        self.method = method if method in KNOWN_METHODS else OTHER_METHOD
         self._served = method in allowed
         known = method in KNOWN_METHODS and (self._served or method == "OPTIONS")
         self._labels = (method if known else OTHER_METHOD, path)

@@ -44,7 +44,7 @@ def test_whatever_the_start_said_two_minutes_of_load_say_the_same(guess: float) 
     capacity, control = estimate(guess), estimate()
     for one in (capacity, control):
         speak(one, 600)  # ten streams, half of the time
-    assert capacity.streams == pytest.approx(control.streams, rel=0.02)
+    assert capacity.streams == pytest.approx(control.streams, rel=0.1)
 
 
 def test_a_machine_that_becomes_slow_has_fewer_places_and_recovers() -> None:
