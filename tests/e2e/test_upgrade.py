@@ -63,6 +63,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one_serving(tmp_path: Path
             server.signal(signal.SIGUSR2)
             wait_for(lambda seen=failures: len(server.logged("upgrade_failed")) > seen)  # type: ignore[misc]
             assert reason in server.logged("upgrade_failed")[-1]["reason"]
+        assert server.logged("encoder_not_optimized")
         assert server.worker_pids() == before
         assert server.post("/v1/transcribe", load_clips()[0].path.read_bytes()).json()["text"]
 
