@@ -24,7 +24,7 @@ from gigastt.ipc.messages import PassRecord
 
 SPEECH_SHARE: Final = 0.5  # of a live stream's time somebody speaks
 LISTENING: Final = 0.002  # seconds of work for a second of audio: features, detector, packets
-MEMORY_SECONDS: Final = 120.0  # of speech: what was measured this long ago counts a third
+FADE_SECONDS: Final = 120.0  # of speech: what was measured this long ago counts a third
 MOST_WORK: Final = 0.8  # of a worker's time for finals: beyond, nobody gets partials
 MOST_STREAMS: Final = 500  # of one server: the gateway takes 0.16 % of its core for each
 
@@ -61,7 +61,7 @@ class CapacityEstimate:
 
     def record(self, passes: Iterable[PassRecord], speech_seconds: float) -> None:
         """Take passes that were run, and how much speech has got its final meanwhile."""
-        fade = math.exp(-speech_seconds / MEMORY_SECONDS)
+        fade = math.exp(-speech_seconds / FADE_SECONDS)
         self._speech = self._speech * fade + speech_seconds
         self._finals *= fade
         self._passes *= fade
