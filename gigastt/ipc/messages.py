@@ -92,15 +92,10 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded and a canary transcript came out.
-
-    capacity: live streams this worker can carry, from passes timed at start.
-    passes: those passes.
-    """
+    """The model is loaded and a canary transcript came out; `passes` were timed then."""
 
     pid: int
     load_seconds: float
-    capacity: int
     encoder: str
     vocab_size: int
     provider: str

@@ -76,7 +76,7 @@ def test_ready_comes_first_and_says_what_is_loaded() -> None:
         assert ready.pid == worker.process.pid
         assert ready.encoder == "v3_e2e_rnnt_encoder"
         assert ready.vocab_size > 100
-        assert ready.capacity >= 1
+        assert all(made.cpu_seconds > 0 for made in ready.passes)
         assert ready.provider == "cpu"
 
 

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
+from gigastt.gateway.pool.sources import LiveSource
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import Final, Progress, StreamId, ToWorker
 from gigastt.log import get_logger
@@ -75,6 +76,7 @@ class Router:
 
     def __init__(self) -> None:
         self.replays = 0
+        self._speech = 0.0  # seconds of live utterances that have got their finals
         self._ids = count(1)
         self._desks: dict[Carrier, _Desk] = {}
         self._seats: dict[Track, _Seat] = {}
@@ -107,6 +109,11 @@ class Router:
         del self._seats[track]
         if track in self._waiting:
             self._waiting.remove(track)
+
+    def take_speech(self) -> float:
+        """Return the seconds of live utterances that have got their finals since the last call."""
+        speech, self._speech = self._speech, 0.0
+        return speech
 
     @property
     def most_lag(self) -> int:
@@ -176,6 +183,8 @@ class Router:
             return
         seat = self._seats[track]
         news = track.receive(message)
+        if isinstance(message, Final) and isinstance(track.source, LiveSource):
+            self._speech += message.final.end - message.final.start
         if track.done:
             self._leave(track, seat)
         elif not track.is_bound:  # flushed
