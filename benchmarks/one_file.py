@@ -40,9 +40,17 @@ CLIPS = Path(__file__).resolve().parent.parent / "tests" / "data"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """seconds: by the clock; digest: of all finals; kills: of workers; others: processors that other programs used."""
+    """One time through the file.
+
+    seconds: by the clock.
+    worker_seconds: of a processor, by each worker that lived to the end.
+    digest: of all finals.
+    kills: of workers.
+    others: processors that other programs used.
+    """
 
     seconds: float
+    worker_seconds: list[float]
     finals: int
     digest: str
     kills: int
@@ -79,7 +87,9 @@ async def measure(settings: Settings, segment: str, samples: int, kill_seconds: 
     digest, finals = hashlib.sha256(), 0
     killed: list[int] = []
     async with open_pool(settings) as pool:
-        busy_before, own_before, began = _busy_seconds(), _own_seconds(pool), time.monotonic()
+        began = time.monotonic()
+        busy_before, before = _busy_seconds(), _worker_seconds(pool)
+        own_before = time.process_time() + sum(before)
         killing = asyncio.create_task(kill_workers(pool, kill_seconds, killed)) if kill_seconds else None
         async for event in transcribe_segment(pool, segment, samples, Options(partials=False)):
             if isinstance(event, Final):
@@ -87,12 +97,16 @@ async def measure(settings: Settings, segment: str, samples: int, kill_seconds: 
                 digest.update(json.dumps(fields, ensure_ascii=False).encode())
                 finals += 1
         seconds = time.monotonic() - began
-        others = (_busy_seconds() - busy_before - (_own_seconds(pool) - own_before)) / seconds
+        worked = _worker_seconds(pool)
+        others = (_busy_seconds() - busy_before - (time.process_time() + sum(worked) - own_before)) / seconds
         if killing is not None:
             killing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await killing
-    return Run(round(seconds, 2), finals, digest.hexdigest()[:16], len(killed), round(others, 2))
+    spent = [round(now - then, 2) for now, then in zip(worked, before, strict=False)]
+    return Run(
+        round(seconds, 2), [] if killed else spent, finals, digest.hexdigest()[:16], len(killed), round(others, 2)
+    )
 
 
 def _busy_seconds() -> float:
@@ -101,14 +115,14 @@ def _busy_seconds() -> float:
     return (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
 
-def _own_seconds(pool: Pool) -> float:
-    """Return what this process and the workers that live have worked; of those killed nothing is known."""
-    total = time.process_time()
+def _worker_seconds(pool: Pool) -> list[float]:
+    """Return what each worker that lives has worked."""
+    worked = []
     for pid in pool.pids:
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return total
+            worked.append((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+    return worked
 
 
 async def compare(options: argparse.Namespace) -> dict[str, object]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gigastt.audio.pcm import Samples
     from gigastt.config import Precision
     from gigastt.speech.recognizer import Recognizer
+    from gigastt.speech.tokens import Hypothesis, Window
 
 _LIVE_SAMPLES = 1600  # 100 ms, as a microphone gives
 _PHONE_RATE = 8_000
@@ -35,7 +36,8 @@ def evaluate(source: Path, live: bool, telephone: bool, model: str, model_dir: P
 
     SOURCE is a folder with manifest.json or manifest.csv, such a list itself (JSON lines too), or a folder with
     talk.txt beside talk.wav. Rates are errors for each word (wer) or character (cer) of the reference: without case and
-    punctuation, and with them (exact). Exit code 1 if a file could not be transcribed; it counts as silence.
+    punctuation, and with them (exact). Files without speech, and those with speech but no word that was believed, are
+    counted. Exit code 1 if a file could not be transcribed; it counts as silence.
     """
     references = read_references(source)
     recognizer = open_recognizer(model, model_dir, precision)
@@ -44,20 +46,22 @@ def evaluate(source: Path, live: bool, telephone: bool, model: str, model_dir: P
     files: list[dict[str, Any]] = []
     for reference in references:
         row: dict[str, Any] = {"file": reference.name}
-        heard = ""
+        heard, counting = "", _Counting(recognizer)
         try:
-            heard = _transcribe(reference, recognizer, live=live, telephone=telephone)
+            heard = _transcribe(reference, counting, live=live, telephone=telephone)
         except (RequestError, OSError) as exc:
             row["error"] = str(exc)
         scores = _scores(reference.text, heard)
         totals = {name: totals.get(name, Score()) + each for name, each in scores.items()}
         pairs = align(normalise(reference.text).split(), normalise(heard).split())
         substitutions.update((p.wanted, p.heard) for p in pairs if p.wanted and p.heard and p.wanted != p.heard)
-        files.append(row | {"reference": reference.text, "heard": heard} | _rates(scores))
+        row |= {"reference": reference.text, "heard": heard, "passes": counting.passes}
+        files.append(row | _rates(scores))
     result = {
         "model": model,
         "files": len(files),
         "failed": sum("error" in row for row in files),
+        "without_speech": sum(not row["passes"] for row in files),
         "without_words": sum(not row["heard"] for row in files),
         "words": totals["wer"].length,
         **_rates(totals),
@@ -66,6 +70,18 @@ def evaluate(source: Path, live: bool, telephone: bool, model: str, model_dir: P
     }
     click.echo(json.dumps(result, ensure_ascii=False, indent=1))
     return 1 if result["failed"] else 0
+
+
+class _Counting:
+    """A recogniser that counts its passes: none means that no speech was found."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self.passes = 0
+        self._recognizer = recognizer
+
+    def transcribe(self, window: Window) -> Hypothesis:
+        self.passes += 1
+        return self._recognizer.transcribe(window)
 
 
 def _scores(wanted: str, heard: str) -> dict[str, Score]:
@@ -82,7 +98,7 @@ def _rates(scores: dict[str, Score]) -> dict[str, float | None]:
     return {name: each.rate for name, each in scores.items()}
 
 
-def _transcribe(reference: Reference, recognizer: Recognizer, *, live: bool, telephone: bool) -> str:
+def _transcribe(reference: Reference, recognizer: _Counting, *, live: bool, telephone: bool) -> str:
     """Return what is heard in a recording.
 
     Raises:
