@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from gigastt.gateway.pool.binding import Span, TrackMessage
-from gigastt.gateway.pool.reading import Finding, Reading
+from gigastt.gateway.pool.reading import FileReading, Portion
 from gigastt.ipc.messages import Cancel, Failed, Recognised, StreamId, ToWorker
 
 IN_HAND = 2
@@ -33,10 +33,10 @@ Worker = TypeVar("Worker", bound=Hand)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class FileNews:
     """What may be told of a file now."""
 
-    reading: Reading
+    reading: FileReading
     news: list[TrackMessage | Span]
 
 
@@ -51,19 +51,19 @@ class Dispatcher(Generic[Worker]):
     def __init__(self, ids: Iterator[int], is_spoken_to: Callable[[Worker], bool]) -> None:
         self._ids = ids
         self._is_spoken_to = is_spoken_to
-        self._hands: dict[Worker, dict[StreamId, tuple[Reading, Finding]]] = {}
-        self._readings: deque[Reading] = deque()  # in the order of their turns
+        self._hands: dict[Worker, dict[StreamId, tuple[FileReading, Portion]]] = {}
+        self._readings: deque[FileReading] = deque()  # in the order of their turns
 
     @property
     def ahead(self) -> int:
         """How many utterances of a file may be found and not be recognised."""
         return AHEAD * max(1, len(self._hands))
 
-    def open(self, reading: Reading) -> None:
+    def open(self, reading: FileReading) -> None:
         """Take a file."""
         self._readings.append(reading)
 
-    def close(self, reading: Reading) -> None:
+    def close(self, reading: FileReading) -> None:
         """Forget a file."""
         self._readings.remove(reading)
         for worker, hand in self._hands.items():
@@ -77,7 +77,7 @@ class Dispatcher(Generic[Worker]):
         self._hands[worker] = {}
         self.dispatch()
 
-    def remove(self, worker: Worker, touched: Iterable[StreamId]) -> list[Result]:
+    def remove(self, worker: Worker, touched: Iterable[StreamId]) -> list[FileNews]:
         """A worker is gone: take back what it had. Dispatch when the results are told.
 
         Args:
@@ -85,19 +85,19 @@ class Dispatcher(Generic[Worker]):
         """
         guilty = set(touched)
         return [
-            Result(reading, reading.give_back(finding, crashed=stream in guilty))
-            for stream, (reading, finding) in self._hands.pop(worker, {}).items()
+            FileNews(reading, reading.give_back(portion, crashed=stream in guilty))
+            for stream, (reading, portion) in self._hands.pop(worker, {}).items()
         ]
 
-    def receive(self, worker: Worker, stream: StreamId, message: TrackMessage) -> Result | None:
+    def receive(self, worker: Worker, stream: StreamId, message: TrackMessage) -> FileNews | None:
         """Take what a worker says of an utterance; None where it has none of that name. Dispatch afterwards."""
         hand = self._hands.get(worker, {})
         if stream not in hand or not isinstance(message, Recognised | Failed):
             return None
-        reading, finding = hand[stream]
+        reading, portion = hand[stream]
         if isinstance(message, Recognised):
             del hand[stream]
-        return Result(reading, reading.accept(finding, message))
+        return FileNews(reading, reading.accept(portion, message))
 
     def dispatch(self) -> None:
         """Hand out what there is to those who have room."""
@@ -110,16 +110,16 @@ class Dispatcher(Generic[Worker]):
                 taken = self._take()
                 if taken is None:
                     return
-                reading, finding = taken
+                reading, portion = taken
                 stream = StreamId(next(self._ids))
                 hand[stream] = taken
-                worker.send(reading.request(finding, stream))
+                worker.send(reading.request(portion, stream))
 
-    def _take(self) -> tuple[Reading, Finding] | None:
+    def _take(self) -> tuple[FileReading, Portion] | None:
         """Return the next utterance of the file whose turn it is."""
         for _ in range(len(self._readings)):
             reading = self._readings[0]
             self._readings.rotate(-1)
-            if (finding := reading.take()) is not None:
-                return reading, finding
+            if (portion := reading.take()) is not None:
+                return reading, portion
         return None

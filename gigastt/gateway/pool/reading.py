@@ -34,12 +34,12 @@ from gigastt.ipc.messages import (
 )
 from gigastt.transcript import Options
 
-FRAME_SAMPLES = SAMPLE_RATE // 100
+_FRAME_SAMPLES = SAMPLE_RATE // 100
 CRASHES = 2  # over one utterance, until it is given up
 
 
 @dataclass(slots=True, eq=False)
-class Finding:
+class Portion:
     """An utterance that was found, or anything else that is told in its turn.
 
     found: the utterance; None where there is nothing to recognise.
@@ -60,7 +60,7 @@ class Finding:
         return self.found.excerpt
 
 
-class Reading(Track):
+class FileReading(Track):
     """The track of a whole file.
 
     ahead: how many utterances may be found and not be recognised.
@@ -70,7 +70,7 @@ class Reading(Track):
         super().__init__(source, options, request_id, channel)
         self.ahead = 1
         self._file = source
-        self._findings: deque[Finding] = deque()
+        self._portions: deque[Portion] = deque()
         self._allowed = 0  # utterances that the stream may find, and has not been told of
 
     # -- the worker that finds
@@ -79,7 +79,7 @@ class Reading(Track):
         opening = super().bind(stream)
         assert isinstance(opening, AttachAudio)
         self._allowed = 0
-        unknown = sum(not finding.is_known for finding in self._findings)
+        unknown = sum(not portion.is_known for portion in self._portions)
         return replace(opening, ahead=self.ahead - unknown)
 
     def outgoing(self) -> ToWorker | None:
@@ -92,65 +92,65 @@ class Reading(Track):
         if isinstance(message, Found):
             self._advance(message)
             self.done = message.excerpt.final.reason == "stop"
-            self._findings.append(Finding(message))
+            self._portions.append(Portion(message))
         elif not isinstance(message, Progress):
-            self._findings.append(Finding(news=super().receive(message), is_known=True))
+            self._portions.append(Portion(news=super().receive(message), is_known=True))
         else:
             news = super().receive(message)
-            return [] if self._findings else news  # what lies before it is not told yet
+            return [] if self._portions else news  # what lies before it is not told yet
         return self._take_known()
 
     def skip(self, guilty: Span) -> list[TrackMessage | Span]:
-        self._findings.append(Finding(news=super().skip(guilty), is_known=True))
+        self._portions.append(Portion(news=super().skip(guilty), is_known=True))
         return self._take_known()
 
     # -- the workers that recognise
 
-    def take(self) -> Finding | None:
+    def take(self) -> Portion | None:
         """Return the next utterance that nobody has, and count it as handed out."""
-        for finding in self._findings:
-            if not (finding.is_known or finding.is_out):
-                finding.is_out = True
-                return finding
+        for portion in self._portions:
+            if not (portion.is_known or portion.is_out):
+                portion.is_out = True
+                return portion
         return None
 
-    def request(self, finding: Finding, stream: StreamId) -> Recognise:
+    def request(self, portion: Portion, stream: StreamId) -> Recognise:
         """Return what asks a worker for it."""
-        return Recognise(stream, self._file.segment, self._file.end, finding.excerpt)
+        return Recognise(stream, self._file.segment, self._file.end, portion.excerpt)
 
-    def accept(self, finding: Finding, message: Recognised | Failed) -> list[TrackMessage | Span]:
+    def accept(self, portion: Portion, message: Recognised | Failed) -> list[TrackMessage | Span]:
         """Take what a worker says of an utterance; return what may be told now."""
         if isinstance(message, Failed):
-            finding.news = [message]
+            portion.news = [message]
             return []
-        return self._decide(finding, message.final)
+        return self._decide(portion, message.final)
 
-    def give_back(self, finding: Finding, *, crashed: bool) -> list[TrackMessage | Span]:
+    def give_back(self, portion: Portion, *, crashed: bool) -> list[TrackMessage | Span]:
         """A worker that had an utterance is gone; return what may be told now, if it is given up.
 
         Args:
             crashed: whether it looked at this utterance when it crashed.
         """
-        finding.is_out = False
-        finding.news = ()
-        finding.crashes += crashed
-        if finding.crashes < CRASHES:
+        portion.is_out = False
+        portion.news = ()
+        portion.crashes += crashed
+        if portion.crashes < CRASHES:
             return []
-        excerpt = finding.excerpt
-        end = min(excerpt.last_frame * FRAME_SAMPLES, self._file.end)
-        finding.news = [Span(excerpt.first_frame * FRAME_SAMPLES, end)]
-        return self._decide(finding, excerpt.final)
+        excerpt = portion.excerpt
+        end = min(excerpt.last_frame * _FRAME_SAMPLES, self._file.end)
+        portion.news = [Span(excerpt.first_frame * _FRAME_SAMPLES, end)]
+        return self._decide(portion, excerpt.final)
 
-    def _decide(self, finding: Finding, final: transcript.Final) -> list[TrackMessage | Span]:
-        found = finding.found
+    def _decide(self, portion: Portion, final: transcript.Final) -> list[TrackMessage | Span]:
+        found = portion.found
         assert found is not None, "only utterances are handed out"
-        finding.news = [*finding.news, Final(found.stream, final, found.consumed, found.committed, b"")]
-        finding.is_known = True
+        portion.news = [*portion.news, Final(found.stream, final, found.consumed, found.committed, b"")]
+        portion.is_known = True
         self._allowed += 1
         return self._take_known()
 
     def _take_known(self) -> list[TrackMessage | Span]:
         news: list[TrackMessage | Span] = []
-        while self._findings and self._findings[0].is_known:
-            news += self._findings.popleft().news
+        while self._portions and self._portions[0].is_known:
+            news += self._portions.popleft().news
         return news

@@ -20,7 +20,7 @@ from typing import Protocol
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
 from gigastt.gateway.pool.dispatch import Dispatcher
-from gigastt.gateway.pool.reading import Reading
+from gigastt.gateway.pool.reading import FileReading
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import Final, Found, Progress, StreamId, ToWorker
 from gigastt.log import get_logger
@@ -90,7 +90,7 @@ class Router:
     def open(self, track: Track, sink: Sink) -> None:
         """Bring a track to a worker, now or when there is one."""
         self._seats[track] = _Seat(sink)
-        if isinstance(track, Reading):
+        if isinstance(track, FileReading):
             self._files.open(track)
         self._place(track)
 
@@ -112,7 +112,7 @@ class Router:
         del self._seats[track]
         if track in self._waiting:
             self._waiting.remove(track)
-        if isinstance(track, Reading):
+        if isinstance(track, FileReading):
             self._files.close(track)
 
     @property
@@ -243,7 +243,7 @@ class Router:
         """Give a track to a worker."""
         seat = self._seats[track]
         stream = StreamId(next(self._ids))
-        if isinstance(track, Reading):
+        if isinstance(track, FileReading):
             track.ahead = self._files.ahead
         seat.desk, seat.stream = desk, stream
         desk.tracks[stream] = track
@@ -278,7 +278,7 @@ class Router:
         return any(
             track.open_utterance or track.uncommitted > MOVE_SAMPLES
             for track in self._tracks_of(carrier)
-            if not isinstance(track, Reading)
+            if not isinstance(track, FileReading)
         )
 
     def _tracks_of(self, carrier: Carrier) -> list[Track]:

@@ -20,7 +20,7 @@ from gigastt.gateway.pool.binding import Span, Track, TrackMessage
 from gigastt.gateway.pool.events import EndReason, Event, ProgressEvent
 from gigastt.gateway.pool.latency import Stopwatch
 from gigastt.gateway.pool.ordering import Sequencer
-from gigastt.gateway.pool.reading import Reading
+from gigastt.gateway.pool.reading import FileReading
 from gigastt.gateway.pool.sources import FileSource, LiveSource
 from gigastt.ipc.messages import Closed, Failed, Final, Found, Partial, Progress, Recognised
 
@@ -75,7 +75,7 @@ class Session:
         self.tracks = [
             Track(LiveSource(), options, request_id, channel)
             if file is None
-            else Reading(file, options, request_id, channel)
+            else FileReading(file, options, request_id, channel)
             for channel in range(channels)
         ]
         for track in self.tracks:
