@@ -71,6 +71,7 @@ class Settings:
     model: str = DEFAULT_MODEL
     model_dir: Path = field(default_factory=lambda: Path.home() / ".gigastt" / "models")
     precision: Precision = "auto"
+    min_confidence: float = 0.0
     pool_size: int = field(default_factory=default_pool_size)
     max_sessions: int | None = None  # None = auto, from the capacity the workers measure
     bind_all: bool = False

@@ -195,6 +195,7 @@ class WorkerCommand:
             decoder=str(model.decoder),
             joint=str(model.joint),
             vocabulary=str(model.vocabulary),
+            min_confidence=self._settings.min_confidence,
             log_level=self._settings.log_level,
             log_format=self._settings.log_format,
         )

@@ -19,6 +19,7 @@ from gigastt.cli.options import (
     ListItem,
     Origin,
     config_option,
+    min_confidence_option,
     model_options,
     setting,
 )
@@ -55,6 +56,7 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
 @setting("--host", default=_DEFAULTS.host, help="Address to listen on.")
 @setting("--port", type=click.IntRange(0, 65_535), default=_DEFAULTS.port, help="Port to listen on; 0: any free one.")
 @model_options
+@min_confidence_option
 @setting("--auto-download", is_flag=True, help="Fetch a missing model at start.")
 @setting(
     "--pool-size",

@@ -12,13 +12,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import click
 
-from gigastt.cli.options import NonEmptyOption, model_options
+from gigastt.cli.options import NonEmptyOption, min_confidence_option, model_options
 from gigastt.cli.progress import ProgressLine
 from gigastt.cli.targets import STANDARD_INPUT, plan_targets, prepare_targets, writing
 from gigastt.errors import RequestError
@@ -51,12 +52,16 @@ _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
     "inputs of the same name keep their folders.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already in --output-dir.")
+@click.option("--dropped", is_flag=True, help="Tell in the JSON what was left out, and why.")
+@min_confidence_option
 @model_options
 def transcribe(
     files: tuple[str, ...],
     form: OutputForm,
     output_dir: Path | None,
     overwrite: bool,
+    dropped: bool,
+    min_confidence: float,
     model: str,
     model_dir: Path,
     precision: Precision,
@@ -72,6 +77,8 @@ def transcribe(
         raise click.UsageError(f"--format {form} of several files needs --output-dir: each becomes a file of its own.")
     if overwrite and output_dir is None:
         raise click.UsageError("--overwrite needs --output-dir: without it nothing is written to files.")
+    if dropped and form != "json":
+        raise click.UsageError("--dropped needs --format json.")
     targets: dict[str, Path] = {}
     if output_dir is not None:
         targets = plan_targets(files, output_dir, _SUFFIXES[form])
@@ -82,7 +89,8 @@ def transcribe(
         try:
             with writing(targets[name], overwrite=overwrite) if targets else nullcontext(sys.stdout) as target:
                 several = len(files) > 1 and not targets
-                failed += not _transcribe_one(name, form, target, recognizer, several=several)
+                how = _How(form, recognizer, min_confidence, tells_dropped=dropped)
+                failed += not _transcribe_one(name, how, target, several=several)
         except BrokenPipeError:
             raise
         except (RequestError, OSError) as exc:
@@ -124,21 +132,37 @@ def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recogn
     return recognizer
 
 
-def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Recognizer, *, several: bool) -> bool:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What is the same for every file."""
+
+    form: OutputForm
+    recognizer: Recognizer
+    min_confidence: float
+    tells_dropped: bool
+
+
+def _transcribe_one(name: str, how: _How, target: TextIO, *, several: bool) -> bool:
     """Write the transcript of one file; return whether all of it could be recognised, and say what could not."""
     from gigastt.cli.output import write_transcript
     from gigastt.transcribe import Recording
 
     with _open_source(name) as source, ProgressLine(sys.stderr, name, _share_read(source)) as progress:
-        recording = Recording(source, recognizer, progress.update)
+        recording = Recording(source, how.recognizer, progress.update, how.min_confidence)
         segments = recording.segments()
         first = list(islice(segments, 1))  # a file that is no audio fails here, before anything is written
-        if several and form == "text":
+        if several and how.form == "text":
             progress.clear()
             target.write(f"==> {name} <==\n")
         shown = _clear_before(chain(first, segments), progress) if target.isatty() else chain(first, segments)
         write_transcript(
-            form, shown, target, lambda: recording.seconds, name if several else None, lambda: recording.gaps
+            how.form,
+            shown,
+            target,
+            lambda: recording.seconds,
+            name if several else None,
+            lambda: recording.gaps,
+            (lambda: recording.dropped) if how.tells_dropped else None,
         )
         progress.clear()
     for gap in recording.gaps:

@@ -185,6 +185,7 @@ _NESTED: dict[str, type] = {
     "final": transcript.Final,
     "gap": transcript.Gap,
     "words": transcript.Word,
+    "dropped": transcript.Word,
     "passes": PassRecord,
 }
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from gigastt.speech.activity import BLOCK_FRAMES, ActivityDetector
 from gigastt.speech.analysis import BLOCK_SAMPLES, Analysis
 from gigastt.speech.commit import Commit, ResumeState
-from gigastt.speech.draft import Draft, is_credible
+from gigastt.speech.draft import Draft, judge
 from gigastt.speech.feature_buffer import put_in_room
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
 from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window, begin_at, words_within
-from gigastt.transcript import ENDPOINT_SILENCE_MS, Final, Options, Partial
+from gigastt.transcript import ENDPOINT_SILENCE_MS, Drop, Final, Options, Partial, Word
 
 PARTIAL_FRAMES = 480  # a partial pass sees about so much, unless it is the speculative final,
 LONGEST_PARTIAL_FRAMES = 800  # and at most so much: passes may be so far apart that new audio alone is longer
@@ -38,6 +38,7 @@ class Utterance:
 
     hypothesis: already known (the speculative final, or nothing to transcribe): no pass is needed.
     is_clear: whether the detector had no doubt that this is speech.
+    drop: `no_speech` where it needs no pass because the detector heard none.
     commit: what the stream may forget once this utterance's final has been delivered.
     """
 
@@ -48,6 +49,7 @@ class Utterance:
     commit: Commit
     hypothesis: Hypothesis | None = None
     is_clear: bool = True
+    drop: Drop = ""
     is_checkpoint: bool = False
 
 
@@ -69,6 +71,7 @@ class Stream:
         detector_factory: makes a fresh activity detector.
         start: absolute sample that will be pushed first; a multiple of 640.
         resume: the bytes of the commit at `start`; empty begins anew there.
+        min_confidence: utterances without a word so sure are left out.
 
     Raises:
         ValueError: an option is out of its range, or `start` and `resume` are not of one commit.
@@ -80,6 +83,7 @@ class Stream:
         detector_factory: Callable[[], ActivityDetector],
         start: int = 0,
         resume: bytes = b"",
+        min_confidence: float = 0.0,
     ) -> None:
         least, most = ENDPOINT_SILENCE_MS
         if not least <= (silence := options.endpoint_silence_ms) <= most:
@@ -89,6 +93,7 @@ class Stream:
         block = start // BLOCK_SAMPLES
         detector = detector_factory()
         self._partials = options.partials
+        self._min_confidence = min_confidence
         self._segmenter = Segmenter(options.endpoint_silence_ms, block)
         self._levels = bytearray()  # of blocks that the segmenter has not taken
         if resume:
@@ -171,8 +176,10 @@ class Stream:
         self._commit = utterance.commit
         end = self.seconds(utterance.last_frame)
         words = words_within(hypothesis, utterance.first_frame, end) if hypothesis else ()
-        if not is_credible(words, is_clear=utterance.is_clear):
-            words = ()
+        dropped: tuple[Word, ...] = ()
+        drop = utterance.drop or judge(words, is_clear=utterance.is_clear, min_confidence=self._min_confidence)
+        if drop:
+            words, dropped = (), words
         return Final(
             text=" ".join(word.text for word in words),
             words=words,
@@ -180,6 +187,8 @@ class Stream:
             end=end,
             confidence=round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0,
             reason=utterance.reason,
+            drop=drop,
+            dropped=dropped,
         )
 
     def next_partial(self) -> Window | None:
@@ -264,10 +273,12 @@ class Stream:
         first, last = cut.first * BLOCK_FRAMES, cut.last * BLOCK_FRAMES
         known = self._speculative
         hypothesis = known[2] if known is not None and known[:2] == (first, last) and not cut.padding else None
+        drop: Drop = ""
         if not cut.activity.is_speech:
             hypothesis = _NOTHING
+            drop = "no_speech" if first < last else ""
         window, is_clear = self._whole(first, last, cut.lead, cut.padding), cut.activity.is_clear
-        self._waiting.append(Utterance(window, first, last, cut.reason, self._snapshot(), hypothesis, is_clear))
+        self._waiting.append(Utterance(window, first, last, cut.reason, self._snapshot(), hypothesis, is_clear, drop))
         self._draft, self._offer, self._speculative = None, None, None
         self._last_offered = last
 

@@ -22,6 +22,7 @@ class WorkerConfig:
     the triplet.
 
     session_config: onnxruntime session config entries for the encoder (weights mapped by all workers).
+    min_confidence: of the surest word, below which an utterance is left out.
     """
 
     model: str
@@ -30,6 +31,7 @@ class WorkerConfig:
     joint: str
     vocabulary: str
     session_config: Mapping[str, str] = field(default_factory=dict)
+    min_confidence: float = 0.0
     log_level: str = "info"
     log_format: str = "auto"
 

@@ -348,6 +348,10 @@ class Engine:
         track.utterance = track.stream.next_final()
         if final is None:  # a checkpoint: it tells the stream where to cut, and the client nothing
             return
+        if final.drop:
+            surest = max((word.confidence for word in final.dropped), default=0.0)
+            span = {"start": final.start, "end": final.end}
+            log.debug("utterance_dropped", stream=track.id, reason=final.drop, surest=surest, **span)
         track.told_consumed = track.stream.consumed
         # The last commit of a stream is at a whole block, which may lie beyond the last sample.
         track.told_committed = min(utterance.commit.offset, track.told_consumed)

@@ -95,7 +95,8 @@ def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
 
     def open_stream(options: Options, start: int, resume: bytes) -> Stream:
         # without partials nobody waits for the next block: a file, as a rule
-        return Stream(options, partial(detector, is_recorded=not options.partials), start, resume)
+        recorded = partial(detector, is_recorded=not options.partials)
+        return Stream(options, recorded, start, resume, config.min_confidence)
 
     run_canary(Engine(recognizer, open_stream, attach))
     timed = time_pass(recognizer, time.perf_counter, time.process_time)

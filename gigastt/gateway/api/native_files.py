@@ -78,7 +78,9 @@ class Uploads:
     async def transcribe(self, request: Request) -> Response:
         """`POST /v1/transcribe`: the whole transcript."""
         with await self.receive_body(request.scope, request.receive) as upload:
-            return JSONResponse(await until_hung_up(request.receive, self._transcribe(upload)))
+            tells_dropped = request.query_params.get("dropped") == "true"
+            work = self._transcribe(upload, tells_dropped=tells_dropped)
+            return JSONResponse(await until_hung_up(request.receive, work))
 
     async def receive_body(self, scope: Scope, receive: Receive) -> Upload:
         """Read a body into memory; raises as `Bodies.receive` does."""
@@ -132,16 +134,20 @@ class Uploads:
         self._decoding.close()
         self._recognising.close()
 
-    async def _transcribe(self, upload: Upload) -> dict[str, Any]:
+    async def _transcribe(self, upload: Upload, *, tells_dropped: bool) -> dict[str, Any]:
         async with self.recognise(upload, partials=False) as recognition:
             finals: list[transcript.Final] = []
             gaps: list[transcript.Gap] = []
+            dropped: list[transcript.Final] = []
             async for event in recognition.events:
                 if isinstance(event, transcript.Final) and event.text:
                     finals.append(event)
+                elif isinstance(event, transcript.Final) and event.drop:
+                    dropped.append(event)
                 elif isinstance(event, transcript.Gap):
                     gaps.append(event)
-            return transcript.transcript_fields(finals, recognition.duration, gaps)
+            told = dropped if tells_dropped else None
+            return transcript.transcript_fields(finals, recognition.duration, gaps, told)
 
 
 async def _tell_first(holes: Sequence[transcript.Gap], events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
