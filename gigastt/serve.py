@@ -192,9 +192,9 @@ class WorkerCommand:
         self._config = WorkerConfig(
             model=model.name,
             encoder=str(plan.encoder),
-            decoder=str(model.decoder),
-            joint=str(model.joint),
             vocabulary=str(model.vocabulary),
+            decoder=str(model.decoder) if model.decoder else None,
+            joint=str(model.joint) if model.joint else None,
             min_confidence=self._settings.min_confidence,
             log_level=self._settings.log_level,
             log_format=self._settings.log_format,

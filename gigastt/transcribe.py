@@ -18,7 +18,7 @@ from gigastt.config import Precision
 from gigastt.models.prepacked import plan_load
 from gigastt.models.store import ModelFiles, resolve
 from gigastt.speech import recording as pump
-from gigastt.speech.model import TripletFiles
+from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.tokens import SAMPLE_RATE, Samples
 from gigastt.transcript import Final, Gap
@@ -85,5 +85,5 @@ def load_recognizer(model: str, model_dir: Path, precision: Precision = "auto") 
         ModelInvalid: its files break their contract.
     """
     files = resolve(model, model_dir, precision)
-    triplet = TripletFiles(plan_load(files.encoder).encoder, files.decoder, files.joint, files.vocabulary)
-    return files, Recognizer.load(triplet)
+    paths = recogniser_files(plan_load(files.encoder).encoder, files.decoder, files.joint, files.vocabulary)
+    return files, Recognizer.load(paths)

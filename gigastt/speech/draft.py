@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gigastt.speech.tokens import SUBSAMPLING, WORD_START, Hypothesis, SearchState, Token, group_words
+from gigastt.speech.tokens import SUBSAMPLING, Hypothesis, SearchState, Token, begins_word, group_words
 from gigastt.transcript import Drop, Partial, Word
 
 SETTLED_FRAMES = 80  # a word that ends so long before the audio does may become stable
@@ -125,7 +125,8 @@ class Draft:
         for token, state in zip(hypothesis.tokens, hypothesis.states, strict=True):
             if token.frame < self.searched_to:
                 continue
-            if token.piece.startswith(WORD_START) or not (words or self._stable):
+            before = words[-1].tokens[-1] if words else self._stable[-1] if self._stable else None
+            if begins_word(token, before):
                 words.append(_Heard((token,), state, end))
             elif words:
                 words[-1] = _Heard((*words[-1].tokens, token), state, end)

@@ -23,7 +23,7 @@ from gigastt.ipc.messages import AttachAudio, Closed, OpenStream, Ready, ToGatew
 from gigastt.ipc.packets import encode_packet
 from gigastt.log import bind_fields, configure, get_logger
 from gigastt.speech.activity import ActivityDetector, ActivityModel
-from gigastt.speech.model import TripletFiles
+from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import Samples
@@ -89,7 +89,8 @@ def run_worker(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> int:
 def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
     """Load the model, run the canary, and say that the worker is ready."""
     begun = time.monotonic()
-    files = TripletFiles(Path(config.encoder), Path(config.decoder), Path(config.joint), Path(config.vocabulary))
+    decoder, joint = (Path(path) if path else None for path in (config.decoder, config.joint))
+    files = recogniser_files(Path(config.encoder), decoder, joint, Path(config.vocabulary))
     recognizer = Recognizer.load(files, session_config=config.session_config)
     detector = partial(ActivityDetector, ActivityModel.load())
 

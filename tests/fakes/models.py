@@ -22,7 +22,7 @@ REPOSITORY = "someone/small-model"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 SIZES = {ENCODER_FP32: 400_000, ENCODER_INT8: 100_000, DECODER: 30_000, JOINT: 20_000, VOCABULARY: 500}
 
-NO_PREPARATION = Preparation(lambda source, target, tell: [], lambda encoder: [])
+NO_PREPARATION = Preparation(lambda source, target, names, tell: [], lambda encoder, names: [])
 
 
 def make_contents(seed: int = 1) -> dict[str, bytes]:
