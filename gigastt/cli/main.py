@@ -33,6 +33,7 @@ COMMANDS = {
     "doctor": "Say what is wrong here and how to mend it.",
     "bench": "Measure the recogniser's speed on a file.",
     "health": "Ask a running server whether it is well.",
+    "reload": "Have a running server replace its workers.",
 }
 _ALIASES = {"quantize": "optimize"}
 

@@ -70,7 +70,13 @@ def create_app(context: AppContext) -> Starlette:
         trusted=parse_networks(settings.trusted_proxy),
     )
     metrics = context.metrics if settings.metrics and settings.metrics_listen is None else None
-    ops = Operations(context.model, context.pool, metrics, lambda: context.preparing() if context.preparing else None)
+    ops = Operations(
+        lambda: context.model,
+        lambda: context.installed,
+        context.pool,
+        metrics,
+        lambda: context.preparing() if context.preparing else None,
+    )
     uploads = Uploads(lambda: context.limits, context.pool, context.decoder, context.transcribe, context.metrics)
 
     async def run_session(websocket: WebSocket) -> None:

@@ -1,14 +1,15 @@
 """The context: the parts of one server, from which `app.create_app` gives each route those that it needs.
 
 Built once by the composition root; lives on the event loop. `limits` may change while the server runs
-(`change_limits`), and `preparing` is set while the model is fetched; everything else stays.
+(`change_limits`), `preparing` is set while the model is fetched, and `model` and `settings` change with an upgrade of
+the workers; everything else stays.
 """
 
 from __future__ import annotations
 
 import resource
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -35,7 +36,7 @@ class FileTranscriber(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What clients are told about the model before any worker has loaded it."""
+    """What clients are told about the model, also before any worker has loaded it."""
 
     name: str
     title: str
@@ -54,6 +55,7 @@ class AppContext:
     transcribe: FileTranscriber
     live: Callable[[WebSocket, AppContext], Awaitable[None]]
     clock: Callable[[], float] = time.monotonic
+    installed: Sequence[str] = ()  # names of the models whose files are here
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
     limits: Limits = field(init=False)
     rate_limiter: RateLimiter = field(init=False)

@@ -78,7 +78,8 @@ class Metrics:
             "session_lag_seconds", "Audio sent to a worker but not yet analysed, of the session furthest behind."
         )
         # Workers
-        self.worker_restarts = self._counter("worker_restarts", "Workers replaced.", "reason")
+        self.worker_restarts = self._counter("worker_restarts", "Workers started anew after a death.", "reason")
+        self.worker_replacements = self._counter("worker_replacements", "Workers replaced on purpose, in an upgrade.")
         self.worker_memory_bytes = self._gauge("worker_memory_bytes", "Resident memory of a worker.", "worker")
         self.workers_ready = self._gauge("workers_ready", "Workers with a loaded model.")
         self.replays = self._counter("replays", "Sessions moved to another worker after theirs died.")

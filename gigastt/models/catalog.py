@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gigastt.config import DEFAULT_MODEL, DEMO_MODEL
+from gigastt.config import AUTO_MODEL, DEFAULT_MODEL, DEMO_MODEL
 from gigastt.errors import ConfigError
 
 Form: TypeAlias = Literal["optimized", "int8", "fp32"]
@@ -179,7 +179,7 @@ def find(name: str) -> CatalogEntry:
         raise ConfigError("The demonstration model comes with the program and needs no download: use `--model demo`.")
     entry = CATALOG.get(name)
     if entry is None:
-        names = ", ".join([*CATALOG, DEMO_MODEL])
+        names = ", ".join([*CATALOG, DEMO_MODEL, AUTO_MODEL])
         raise ConfigError(f"Expected a model name out of {names}, but got {name!r}.")
     return entry
 

@@ -17,7 +17,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gigastt.config import DEFAULT_MODEL, DEMO_MODEL, Precision
+from gigastt.config import AUTO_MODEL, DEFAULT_MODEL, DEMO_MODEL, Precision
 from gigastt.errors import ModelInvalid, ModelMissing
 from gigastt.models.catalog import CATALOG, DEMO_TITLE, FileNames, Form, find, names_of
 from gigastt.models.seals import SEALS_FILE, Seals, sha256_of
@@ -71,13 +71,19 @@ def resolve(model: str, model_dir: Path, precision: Precision = "auto") -> Model
     """Return a complete set of files of a model.
 
     `auto` and `int8` take the optimised encoder if there is one, then the published int8 one; `auto` then
-    takes the fp32 one. The demonstration model is fp32.
+    takes the fp32 one. The demonstration model is fp32. The model `auto` is the default one where it is, else the
+    demonstration model.
 
     Raises:
         ConfigError: no model has that name.
         ModelMissing: there is no complete set; the message says what is missing and names the ways on.
         ModelInvalid: a file that we fetched or made has changed since.
     """
+    if model == AUTO_MODEL:
+        try:
+            return resolve(DEFAULT_MODEL, model_dir, precision)
+        except ModelMissing:
+            return resolve(DEMO_MODEL, model_dir)
     title = DEMO_TITLE if model == DEMO_MODEL else find(model).title
     names = names_of(model)
     folders = (_DEMO_FOLDER,) if model == DEMO_MODEL else (model_dir / model, model_dir)

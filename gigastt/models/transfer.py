@@ -125,8 +125,9 @@ class Transfer:
             self._empty(part)
         part.unlink()
         raise DownloadFailed(
-            f"What {self.hub.endpoint} sends as {wanted.name} is not that file: expected {_kind_of(wanted.digest)} {wanted.digest}, "
-            f"but got {digest}. It was thrown away. Try again, or another `--mirror`."
+            f"What {self.hub.endpoint} sends as {wanted.name} is not that file: expected "
+            f"{_kind_of(wanted.digest)} {wanted.digest}, but got {digest}. "
+            "It was thrown away. Try again, or another `--mirror`."
         )
 
     def _receive(self, wanted: Wanted, part: Path) -> None:

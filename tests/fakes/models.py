@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
 from gigastt.config import DEFAULT_MODEL
 from gigastt.models.catalog import (
@@ -29,6 +30,11 @@ def make_contents(seed: int = 1) -> dict[str, bytes]:
     """The files' contents, by name; the same for the same seed."""
     source = random.Random(seed)
     return {name: source.randbytes(size) for name, size in SIZES.items()}
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    """A folder's files under the default model's names; of the int8 encoder there is nothing."""
+    return {name: (folder / name).read_bytes() if name != ENCODER_INT8 else b"" for name in SIZES}
 
 
 def make_entry(contents: Mapping[str, bytes]) -> CatalogEntry:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 class FakeCard:
     encoder: str = "fake.onnx"
     vocab_size: int = 257
+    provider: str = "cpu"
 
 
 class FakePool:
@@ -42,6 +43,13 @@ class FakePool:
         self._admission = Admission(Metrics())
         self._admission.resize(4)
         self.drain_listeners: set[Callable[[], None]] = set()
+        self.replacements = 0
+        self.replacement_error: Exception | None = None
+
+    async def replace_workers(self, worker_command: Callable[[int], list[str]]) -> None:
+        if self.replacement_error is not None:
+            raise self.replacement_error
+        self.replacements += 1
 
     @property
     def total(self) -> int:

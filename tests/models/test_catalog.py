@@ -38,7 +38,7 @@ def test_names_tell_the_head() -> None:
 
 
 def test_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"gigaam-v3-e2e-rnnt, .*, demo, but got 'whisper'"):
+    with pytest.raises(ConfigError, match=r"gigaam-v3-e2e-rnnt, .*, demo, auto, but got 'whisper'"):
         find("whisper")
 
 

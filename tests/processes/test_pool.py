@@ -34,8 +34,8 @@ def command(*extra: str) -> list[str]:
 @asynccontextmanager
 async def pool_of(workers: int, *extra: str, max_sessions: int | None = None) -> AsyncIterator[Pool]:
     settings = Settings(pool_size=workers, max_sessions=max_sessions, model_dir=Path("none"))
-    pool = Pool(settings, lambda fd: [*command(*extra), "--fd", str(fd)], Metrics())
-    await pool.start()
+    pool = Pool(settings, Metrics())
+    await pool.start(lambda fd: [*command(*extra), "--fd", str(fd)])
     try:
         async with asyncio.timeout(120):
             await pool.wait_ready()

@@ -64,6 +64,7 @@ class WorkerProcess(asyncio.Protocol):
         self._stat = -1  # /proc/PID/stat, open: it can be read when no descriptor is free
         self._transport: asyncio.Transport
         self._process: asyncio.subprocess.Process
+        self._is_started = False
 
     async def start(self, command: Callable[[int], list[str]]) -> None:
         """Start the process; its messages may come before this returns.
@@ -81,7 +82,9 @@ class WorkerProcess(asyncio.Protocol):
             process, ours = await spawn_child(lambda fd: [*command(fd), "--box", str(box)], inherit=(box,))
         finally:
             os.close(box)
-        self._process = process
+        self._process, self._is_started = process, True
+        if self._kill_reason is not None:
+            process.kill()
         with contextlib.suppress(OSError):
             self._stat = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         loop = asyncio.get_running_loop()
@@ -97,8 +100,10 @@ class WorkerProcess(asyncio.Protocol):
             self._transport.write(encode_packet(encode_message(message)))
 
     def kill(self, reason: str) -> None:
-        """End the process at once; `wait` reports the reason."""
-        if self._process.returncode is None:
+        """End the process at once, or as soon as it is started; `wait` reports the reason."""
+        if not self._is_started:
+            self._kill_reason = reason
+        elif self._process.returncode is None:
             self._kill_reason = self._kill_reason or reason
             self._process.kill()
 
