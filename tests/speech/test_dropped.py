@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gigastt.optimize.words import load_clips as prompts
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.recording import transcribe
 from gigastt.speech.tokens import SAMPLE_RATE
@@ -28,6 +29,12 @@ def test_no_utterance_of_speech_is_dropped(recognizer: Recognizer, condition: st
         finals += list(transcribe(recognizer, [CONDITIONS[condition](samples_of(clip))]))
     assert [final.drop for final in finals if final.drop] == []
     assert sum(bool(final.words) for final in finals) >= len(load_clips())
+
+
+def test_no_utterance_of_a_person_whom_the_model_does_not_know_is_dropped(recognizer: Recognizer) -> None:
+    finals = [final for prompt in prompts() for final in transcribe(recognizer, [prompt.samples])]
+    assert [final.drop for final in finals if final.drop] == []
+    assert sum(bool(final.words) for final in finals) >= 44
 
 
 def test_what_is_dropped_is_kept_beside_the_transcript(recognizer: Recognizer) -> None:
