@@ -96,7 +96,11 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     )
     metrics = context.metrics if settings.metrics and settings.metrics_listen is None else None
     ops = Operations(
-        lambda: context.model, context.pool, metrics, lambda: context.preparing() if context.preparing else None
+        lambda: context.model,
+        lambda: context.installed,
+        context.pool,
+        metrics,
+        lambda: context.preparing() if context.preparing else None,
     )
     realtime_secrets = RealtimeSecrets(client_secrets)
     uploads = Uploads(lambda: context.limits, context.pool, context.decoder, context.transcribe, context.metrics)

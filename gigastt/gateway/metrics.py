@@ -67,6 +67,11 @@ class Metrics:
         self.audio_samples_lost = self._counter(
             "audio_samples_lost", "Samples (16 kHz) declared lost to a client; 0 is the promise."
         )
+        self.utterances_dropped = self._counter(
+            "utterances_dropped",
+            "Utterances left out because the detector doubted them, or by --min-confidence.",
+            "reason",
+        )
         self.first_partial_seconds = self._histogram(
             "first_partial_seconds", "From the first audio of an utterance to its first partial.", _LATENCY_BUCKETS
         )
