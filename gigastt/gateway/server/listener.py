@@ -17,7 +17,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from types import FrameType
 
 import uvicorn
@@ -81,6 +81,7 @@ class Server(uvicorn.Server):
         deadlines: Deadlines = _DEADLINES,
         connections: Connections | None = None,
         event: str = "listening",
+        events: Mapping[int, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Build a server.
@@ -94,6 +95,7 @@ class Server(uvicorn.Server):
             deadlines: of slow and silent peers.
             connections: counts and limits them; None: any number may be open.
             event: the log event, with host and port, when the server listens.
+            events: others, by the port of a listener.
             clock: tells when signals come, in seconds.
         """
         config = ConnectionConfig(
@@ -120,6 +122,7 @@ class Server(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._handle_signals = handle_signals
         self._event = event
+        self._events = events or {}
         self._clock = clock
         self._draining: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
@@ -162,7 +165,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
-            log.info(self._event, host=host, port=port)
+            log.info(self._events.get(port, self._event), host=host, port=port)
 
     async def main_loop(self) -> None:
         """Wait for the end, and keep the date of answers; uvicorn's own loop wakes ten times a second."""
