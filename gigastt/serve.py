@@ -116,6 +116,7 @@ async def serve(
             await stack.enter_async_context(duties)
             duties.start("workers", keep_workers(context, workers, model, ready))
             duties.start("loop_lag", watch_loop_lag(metrics))
+            duties.start("history", context.history.run())
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
             await server.serve(listeners)

@@ -28,8 +28,10 @@ from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.ops import Operations, metrics_response
+from gigastt.gateway.pages import PAGES, Pages
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of
 from gigastt.gateway.responses import error_response
+from gigastt.gateway.status import Status
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -38,9 +40,12 @@ _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
 ROUTES: Final[Routes] = {
+    **dict.fromkeys(PAGES, ("GET", "HEAD")),
     "/health": ("GET", "HEAD"),
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
+    "/v1/page": ("GET", "HEAD"),
+    "/v1/status": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
     **_METRICS_ROUTES,
@@ -58,6 +63,7 @@ def create_app(context: AppContext) -> Starlette:
     """
     settings = context.settings
     loopback = is_loopback(settings.host)
+    pages = Pages()
     policies = Middleware(
         PolicyMiddleware,
         routes=ROUTES,
@@ -68,9 +74,11 @@ def create_app(context: AppContext) -> Starlette:
         origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any),
         keys=ApiKeys.load(settings.api_keys_file) if settings.api_keys_file else None,
         trusted=parse_networks(settings.trusted_proxy),
+        open_paths=pages.addresses | {"/v1/page"},
     )
     metrics = context.metrics if settings.metrics and settings.metrics_listen is None else None
     ops = Operations(context.model, context.pool, metrics, lambda: context.preparing() if context.preparing else None)
+    status = Status(context, keys=settings.api_keys_file is not None)
     uploads = Uploads(lambda: context.limits, context.pool, context.decoder, context.transcribe, context.metrics)
 
     async def run_session(websocket: WebSocket) -> None:
@@ -90,7 +98,10 @@ def create_app(context: AppContext) -> Starlette:
             Route("/health", ops.health),
             Route("/ready", ops.ready),
             Route("/v1/models", ops.models),
+            Route("/v1/page", status.page),
+            Route("/v1/status", status.status),
             Route("/metrics", ops.metrics),
+            *(Route(address, pages.answer) for address in pages.addresses),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
             *(Route(path, _refuse_plain_request) for path in (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH)),
@@ -120,7 +131,7 @@ def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inne
         if exc.status_code == 404:
             return error_response(_not_found())
         if exc.status_code == 405:
-            allowed = allowed_methods(routes[request.url.path])
+            allowed = allowed_methods(routes.get(request.url.path, ("GET", "HEAD")))  # else a file of the page
             refusal = MethodNotAllowed(f"This address takes {allowed}, not {request.method}.")
             return error_response(refusal, {"allow": allowed})
         return error_response(InternalError("The request cannot be answered."))
@@ -147,6 +158,6 @@ async def _refuse_unknown_address(scope: Scope, receive: Receive, send: Send) ->
 
 def _not_found() -> NotFound:
     return NotFound(
-        "There is nothing at this address. POST /v1/transcribe takes a file, GET /v1/ws is a WebSocket for live audio; "
-        "docs/protocol.md of gigastt has every route."
+        "There is nothing at this address. GET / is a page for people, POST /v1/transcribe takes a file, "
+        "GET /v1/ws is a WebSocket for live audio; docs/protocol.md of gigastt has every route."
     )

@@ -18,6 +18,7 @@ from gigastt.config import Limits, Settings
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.files.decoder import DecodedFile, Decoder
+from gigastt.gateway.history import History
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
@@ -58,10 +59,12 @@ class AppContext:
     limits: Limits = field(init=False)
     rate_limiter: RateLimiter = field(init=False)
     connections: Connections = field(init=False)
+    history: History = field(init=False)
 
     def __post_init__(self) -> None:
         self.limits = self.settings.limits
         self.rate_limiter = RateLimiter(_rate(self.limits))
+        self.history = History(self.pool, self.metrics)
         self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
 
     def change_limits(self, limits: Limits) -> None:

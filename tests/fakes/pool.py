@@ -56,6 +56,10 @@ class FakePool:
         return self._admission.available
 
     @property
+    def waiters(self) -> int:
+        return self._admission.waiters
+
+    @property
     def saturation(self) -> float:
         return self._admission.saturation
 

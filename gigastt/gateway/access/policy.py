@@ -7,7 +7,7 @@ Plain ASGI, in the task of the request, inside `RequestMiddleware`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import nullcontext
 
 from starlette.datastructures import Headers
@@ -18,7 +18,7 @@ from gigastt.errors import HostDenied, OriginDenied, RateLimited, Unauthorized
 from gigastt.gateway.access.addresses import Network, client_address, rate_key
 from gigastt.gateway.access.hosts import HostPolicy
 from gigastt.gateway.access.keys import ApiKeys, bearer_token, choose_subprotocol, subprotocol_token
-from gigastt.gateway.access.origins import OriginPolicy, cors_headers, preflight_headers
+from gigastt.gateway.access.origins import OriginPolicy, cors_headers, is_own_page, preflight_headers
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.requests import Routes, allowed_methods, exchange_of
 from gigastt.gateway.responses import send_response
@@ -36,6 +36,9 @@ class PolicyMiddleware:
     """Let a request pass, or refuse it.
 
     The rate is checked early, so that a client who is refused for another reason cannot ask for ever.
+
+    Args:
+        open_paths: paths that ask for no key: the page has to be there before anybody can sign in on it.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class PolicyMiddleware:
         origins: OriginPolicy,
         keys: ApiKeys | None,
         trusted: tuple[Network, ...],
+        open_paths: Container[str] = (),
     ) -> None:
         self._app = app
         self._routes = routes
@@ -60,6 +64,7 @@ class PolicyMiddleware:
         self._origins = origins
         self._keys = keys
         self._trusted = trusted
+        self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -68,7 +73,7 @@ class PolicyMiddleware:
         exchange = exchange_of(scope)
         headers = Headers(scope=scope)
         origins = headers.getlist("origin")
-        origin_allowed = self._origins.allows(origins)
+        origin_allowed = self._origins.allows(origins) or is_own_page(origins, headers.getlist("host"))
         if origins and origin_allowed:
             exchange.headers.extend(cors_headers(origins[0]))
         if scope["path"] in _PROBES:
@@ -99,7 +104,7 @@ class PolicyMiddleware:
             await send_response(scope, send, self._options(path, headers))
             return
         exchange = exchange_of(scope)
-        if path not in _PROBES and self._keys is not None:
+        if self._keys is not None and path not in _PROBES and path not in self._open_paths:
             token = _check_key(self._keys, scope, headers)
             exchange.client = (exchange.client, hash(token))
         if scope["type"] == "websocket":
