@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 DEPLOY := .venv-deploy
+CLIENTS := .venv-clients
+CLIENT_PYTHONS := openai-2.15 openai-1 pipecat livekit schemathesis
+NODE_CLIENTS := tests/clients/javascript
 JOBS ?= auto
 MODEL ?= gigastt/models/demo
 CLIPS ?= tests/data
@@ -14,7 +17,7 @@ PROJECT_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-ch
 UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --quiet
 
-.PHONY: help serve test unit lowest lint lint-deploy deploy-tools format types imports bench lock clean
+.PHONY: help serve test unit lowest lint lint-deploy deploy-tools clients format types imports bench lock clean
 
 help:
 	@echo "make serve    install, then serve the demo model on 127.0.0.1:9876"
@@ -23,8 +26,9 @@ help:
 	@echo "make lowest   the quick tests with the lowest versions that pyproject.toml allows"
 	@echo "make lint | format | types | imports"
 	@echo "make lint-deploy   what is in deploy/, by the tools that read it (Linux on x86-64)"
+	@echo "make clients  other people's clients, in the versions that the tests try, into $(CLIENTS) and node_modules"
 	@echo "make bench    measure the demo model, or MODEL=DIR; prints JSON (see benchmarks/README.md)"
-	@echo "make lock     write the lock files anew (needs uv)"
+	@echo "make lock     write the lock files anew (needs uv and npm)"
 	@echo "make clean    remove $(VENV) and every cache"
 
 $(BIN)/python:
@@ -68,6 +72,17 @@ $(DEPLOY)/.installed: tests/deploy/requirements.txt tests/deploy/unpack_tools.py
 
 deploy-tools: $(DEPLOY)/.installed
 
+$(CLIENTS)/%/.installed: tests/clients/%.txt
+	$(PYTHON) -m venv $(CLIENTS)/$*
+	$(CLIENTS)/$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(NODE_CLIENTS)/node_modules/.installed: $(NODE_CLIENTS)/package-lock.json
+	npm --prefix $(NODE_CLIENTS) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+clients: $(CLIENT_PYTHONS:%=$(CLIENTS)/%/.installed) $(NODE_CLIENTS)/node_modules/.installed
+
 lint-deploy: $(DEPLOY)/.installed $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not e2e" tests/deploy
 
@@ -95,8 +110,11 @@ lock:
 	$(UV_COMPILE) --group build -c requirements.lock -o requirements-build.lock
 	$(UV_COMPILE) pyproject.toml --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock
 	$(UV_COMPILE) pyproject.toml --group dev --resolution lowest-direct -o requirements-lowest.lock
+	for client in $(CLIENT_PYTHONS); do \
+		$(UV_COMPILE) --no-annotate tests/clients/$$client.in -o tests/clients/$$client.txt; done
+	npm --prefix $(NODE_CLIENTS) install --package-lock-only --omit-lockfile-registry-resolved=true
 	$(UV_COMPILE) --no-deps --no-annotate tests/deploy/requirements.in -o tests/deploy/requirements.txt
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(DEPLOY) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) $(LOWEST) $(DEPLOY) $(CLIENTS) $(NODE_CLIENTS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,8 +1,8 @@
 """The gateway's processor time: `python -m benchmarks.gateway [--streams 20] [--cores 0,1,2]`.
 
-Microphones send frames at their pace, phases spread, speech half of the time, to three servers in turns, each alone
-on its core: the real one (its worker on another core), a WebSocket server of the same connection class that only
-receives, and a socket that only receives. The last two are the floor: what the machine asks for the frames
+Microphones send frames at their pace, phases spread, speech half of the time, to servers in turns, each alone on its
+core: the real one (its worker on another core), in each protocol, a WebSocket server of the same connection class that
+only receives, and a socket that only receives. The last two are the floor: what the machine asks for the frames
 themselves. Prints one JSON object with the share of a core that each took.
 """
 
@@ -21,9 +21,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import uvloop
 from starlette.types import Receive, Scope, Send
@@ -34,7 +35,35 @@ from benchmarks.playlist import SAMPLE_RATE, load_clips, make_playlist
 from benchmarks.server_process import free_port, serve
 from gigastt.gateway.server.listener import Server, bind
 
-CONTENDERS = ("gigastt", "websocket_receiver", "socket_receiver")
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a microphone speaks: its address, its first message, and its audio."""
+
+    path: str
+    first: dict[str, Any]
+    frame: Callable[[bytes], Frame]
+
+
+def _in_base64(pcm: bytes) -> Frame:
+    event = {"type": "input_audio_buffer.append", "audio": base64.b64encode(pcm).decode()}
+    return Frame(Opcode.TEXT, json.dumps(event).encode())
+
+
+_FORMAT = {"format": {"type": "audio/pcm", "rate": SAMPLE_RATE}}
+PROTOCOLS = {
+    "gigastt": Protocol(
+        "/v1/ws",
+        {"type": "configure", "sample_rate": SAMPLE_RATE},
+        lambda pcm: Frame(Opcode.BINARY, pcm),
+    ),
+    "realtime": Protocol(
+        "/v1/realtime",
+        {"type": "session.update", "session": {"type": "transcription", "audio": {"input": _FORMAT}}},
+        _in_base64,
+    ),
+}
+CONTENDERS = (*PROTOCOLS, "websocket_receiver", "socket_receiver")
 _WARM_UP_SECONDS = 2.0
 _START_SECONDS = 20.0
 
@@ -93,7 +122,7 @@ def receiver(kind: str, core: int) -> Iterator[tuple[int, int]]:
 @contextlib.contextmanager
 def contender(name: str, options: argparse.Namespace, core: int, worker_core: int) -> Iterator[tuple[int, int]]:
     """Run a contender; yield its port and the process id that is measured."""
-    if name != "gigastt":
+    if name not in PROTOCOLS:
         with receiver(name, core) as running:
             yield running
         return
@@ -109,7 +138,7 @@ def contender(name: str, options: argparse.Namespace, core: int, worker_core: in
 # -- the microphones
 
 
-def make_frames(options: argparse.Namespace) -> list[list[bytes]]:
+def make_frames(options: argparse.Namespace, protocol: Protocol) -> list[list[bytes]]:
     """Return what each stream sends, ready for its socket."""
     clips, seconds = load_clips(options.clips), options.seconds + _WARM_UP_SECONDS
     size = 2 * SAMPLE_RATE * options.chunk_ms // 1000
@@ -118,32 +147,31 @@ def make_frames(options: argparse.Namespace) -> list[list[bytes]]:
         samples = make_playlist(clips, seconds, options.seed + number).samples[: int(seconds * SAMPLE_RATE)]
         pcm = samples.astype("<i2").tobytes()
         pieces = (pcm[at : at + size] for at in range(0, len(pcm) - size + 1, size))
-        streams.append([Frame(Opcode.BINARY, piece).serialize(mask=True) for piece in pieces])
+        streams.append([protocol.frame(piece).serialize(mask=True) for piece in pieces])
     return streams
 
 
-def connect(port: int) -> socket.socket:
+def connect(port: int, protocol: Protocol) -> socket.socket:
     """Open a session."""
     client = socket.create_connection(("127.0.0.1", port))
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     key = base64.b64encode(secrets.token_bytes(16)).decode()
     client.sendall(
-        f"GET /v1/ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"GET {protocol.path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
     )
     answer = b""
     while b"\r\n\r\n" not in answer:
         answer += client.recv(4096)
-    configure = json.dumps({"type": "configure", "sample_rate": SAMPLE_RATE}).encode()
-    client.sendall(Frame(Opcode.TEXT, configure).serialize(mask=True))
+    client.sendall(Frame(Opcode.TEXT, json.dumps(protocol.first).encode()).serialize(mask=True))
     client.setblocking(False)
     return client
 
 
-def play(port: int, pid: int, streams: Sequence[Sequence[bytes]], chunk_seconds: float) -> float:
+def play(port: int, pid: int, protocol: Protocol, streams: Sequence[Sequence[bytes]], chunk_seconds: float) -> float:
     """Send every stream at its pace; return the share of a core that the process took."""
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(connect(port)) for _ in streams]
+        clients = [stack.enter_context(connect(port, protocol)) for _ in streams]
         polled = stack.enter_context(select.epoll())
         for client in clients:
             polled.register(client, select.EPOLLIN)
@@ -195,12 +223,15 @@ def main() -> None:
         return
     client_core, worker_core, core = (int(text) for text in options.cores.split(","))
     os.sched_setaffinity(0, {client_core})
-    streams = make_frames(options)
+    streams = {name: make_frames(options, protocol) for name, protocol in PROTOCOLS.items()}
+    native = next(iter(PROTOCOLS))
     shares: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     for _ in range(options.rounds):
         for name in CONTENDERS:
             with contender(name, options, core, worker_core) as (port, pid):
-                shares[name].append(round(play(port, pid, streams, options.chunk_ms / 1000), 5))
+                spoken = name if name in PROTOCOLS else native
+                share = play(port, pid, PROTOCOLS[spoken], streams[spoken], options.chunk_ms / 1000)
+                shares[name].append(round(share, 5))
                 print(f"{name}: {shares[name][-1]}", file=sys.stderr)
     result = {name: {"median": statistics.median(values), "all": values} for name, values in shares.items()}
     settings = {"streams": options.streams, "chunk_ms": options.chunk_ms, "seconds": options.seconds}

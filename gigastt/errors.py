@@ -19,7 +19,7 @@ into the log through `raise … from exc`.
     └── RequestError                   what a client is answered
         ├── EmptyBody, InvalidAudio, AudioTooLong, PayloadTooLarge, InvalidParameter
         ├── Unauthorized, OriginDenied, HostDenied, RateLimited
-        ├── NotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired
+        ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired
         ├── BadRequest, RequestTimeout, HeadersTooLarge
         └── CapacityTimeout, ShuttingDown, InternalError
 """
@@ -91,11 +91,12 @@ class PortUnavailable(GigasttError):
 
 
 class RequestError(GigasttError):
-    """What a client is answered; transient ones carry `retry_after_ms`."""
+    """What a client is answered; transient ones carry `retry_after_ms`, those about one field its name in `param`."""
 
-    def __init__(self, message: str, *, retry_after_ms: int | None = None) -> None:
+    def __init__(self, message: str, *, retry_after_ms: int | None = None, param: str | None = None) -> None:
         super().__init__(message)
         self.retry_after_ms = retry_after_ms
+        self.param = param
 
 
 class EmptyBody(RequestError):
@@ -120,6 +121,11 @@ class OriginDenied(RequestError):
 
 class NotFound(RequestError):
     code = "not_found"
+    status = 404
+
+
+class ModelNotFound(RequestError):
+    code = "model_not_found"
     status = 404
 
 

@@ -102,6 +102,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         library.handlers = []
         library.propagate = True
         library.setLevel(logging.NOTSET)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every form that a client breaks
     logging.captureWarnings(True)
     _log_failures()
     return console and terminal

@@ -25,7 +25,6 @@ import uvloop
 from gigastt import __version__
 from gigastt.config import DEMO_MODEL, Limits, Settings, split_address
 from gigastt.errors import DutyFailed, GigasttError, ModelInvalid, ModelMissing
-from gigastt.gateway.api.native_ws import run_live
 from gigastt.gateway.app import create_app, create_metrics_app
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.files.decoder import DecodedFile, Decoder
@@ -96,7 +95,6 @@ async def serve(
         pool=pool,
         decoder=decoder,
         transcribe=FileTranscription(pool),
-        live=run_live,
     )
     server = Server(
         create_app(context),
@@ -211,8 +209,7 @@ class FileTranscription:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def __call__(self, file: DecodedFile, request_id: str, *, partials: bool) -> AsyncGenerator[Event, None]:
-        options = Options(partials=partials)
+    async def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
         async for event in transcribe_segment(self._pool, file.name, file.samples, options, request_id):
             yield event
 

@@ -49,6 +49,8 @@ class Final:
 
     reason: why it ended.
     channel, seq: of a session, which numbers its finals over all its channels; both from 0. A worker knows neither.
+    tokens: what the text is made of, as numbers in the model's vocabulary.
+    speech: how sure the detector was that this is speech, 0 to 1.
     """
 
     text: str
@@ -59,6 +61,8 @@ class Final:
     reason: EndpointReason
     channel: int = 0
     seq: int = 0
+    tokens: tuple[int, ...] = ()
+    speech: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ def final_fields(final: Final) -> dict[str, Any]:
         "end": final.end,
         "confidence": final.confidence,
         "endpoint_reason": final.reason,
+        "speech_final": final.reason != "max_duration",
     }
 
 

@@ -27,6 +27,8 @@ _SLOW = (
     "deploy/test_monitoring",
     "processes",
     "gateway/api/test_native_ws",
+    "gateway/api/test_realtime.py",
+    "gateway/api/test_realtime_secrets.py",
     "gateway/files/test_decoder.py",
     "gateway/server/test_caps_server.py",
     "gateway/server/test_connections.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,3 +25,11 @@ def require_shared(relative: str) -> Path:
     if not path.exists():
         do_without(f"needs ../shared/{relative}, which is not on this machine")
     return path
+
+
+def require_program(name: str) -> str:
+    """Return a program's path, or do without."""
+    found = shutil.which(name)
+    if found is None:
+        do_without(f"needs {name}, which is not installed here")
+    return found

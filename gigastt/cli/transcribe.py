@@ -25,12 +25,12 @@ from gigastt.errors import RequestError
 from gigastt.processes import use_one_thread
 
 if TYPE_CHECKING:
-    from gigastt.cli.output import OutputForm
     from gigastt.config import Precision
+    from gigastt.rendering import TranscriptForm
     from gigastt.speech.recognizer import Recognizer
     from gigastt.transcript import Final
 
-_SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
+_SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "md": ".md"}
 
 
 @click.command()
@@ -38,10 +38,10 @@ _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "srt", "vtt"]),
+    type=click.Choice(list(_SUFFIXES)),
     default="text",
     show_default=True,
-    help="A line a segment, one JSON object a file, or captions.",
+    help="A line a segment, one JSON object a file, captions, or Markdown with times.",
 )
 @click.option(
     "--output-dir",
@@ -54,7 +54,7 @@ _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 @model_options
 def transcribe(
     files: tuple[str, ...],
-    form: OutputForm,
+    form: TranscriptForm,
     output_dir: Path | None,
     overwrite: bool,
     model: str,
@@ -124,9 +124,9 @@ def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recogn
     return recognizer
 
 
-def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Recognizer, *, several: bool) -> bool:
+def _transcribe_one(name: str, form: TranscriptForm, target: TextIO, recognizer: Recognizer, *, several: bool) -> bool:
     """Write the transcript of one file; return whether all of it could be recognised, and say what could not."""
-    from gigastt.cli.output import write_transcript
+    from gigastt.rendering import render_transcript
     from gigastt.transcribe import Recording
 
     with _open_source(name) as source, ProgressLine(sys.stderr, name, _share_read(source)) as progress:
@@ -137,9 +137,10 @@ def _transcribe_one(name: str, form: OutputForm, target: TextIO, recognizer: Rec
             progress.clear()
             target.write(f"==> {name} <==\n")
         shown = _clear_before(chain(first, segments), progress) if target.isatty() else chain(first, segments)
-        write_transcript(
-            form, shown, target, lambda: recording.seconds, name if several else None, lambda: recording.gaps
-        )
+        named = name if several else None
+        for piece in render_transcript(form, shown, lambda: recording.seconds, named, lambda: recording.gaps):
+            target.write(piece)
+            target.flush()
         progress.clear()
     for gap in recording.gaps:
         click.echo(f"gigastt: {name}: {gap.start:.2f} to {gap.end:.2f} s: {GAPS[gap.code]}", err=True)

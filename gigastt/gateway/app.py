@@ -6,6 +6,7 @@ create_metrics_app(context)  the listener of --metrics-listen: /metrics and noth
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -20,42 +21,65 @@ from starlette.websockets import WebSocket
 from gigastt.config import is_loopback, split_address
 from gigastt.errors import InternalError, MethodNotAllowed, NotFound, UpgradeRequired
 from gigastt.gateway.access.addresses import parse_networks
+from gigastt.gateway.access.client_secrets import ClientSecrets
 from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import PolicyMiddleware, check_host
+from gigastt.gateway.api import openai_wire
+from gigastt.gateway.api.description import serve_docs, serve_openapi
+from gigastt.gateway.api.native import NativeDialect
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.api.native_sse import TranscriptStream
+from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
+from gigastt.gateway.api.realtime import realtime_of
+from gigastt.gateway.api.realtime_secrets import RealtimeSecrets
+from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.ops import Operations, metrics_response
 from gigastt.gateway.pages import PAGES, Pages
-from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of
-from gigastt.gateway.responses import error_response
+from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
+from gigastt.gateway.responses import ErrorFields, error_fields
 from gigastt.gateway.status import Status
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
 
+NATIVE: Final[Endpoint] = speak(lambda _: NativeDialect())
+
 _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
+_REALTIME_PATH: Final = "/v1/realtime"
+_WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH)
+_ASSET_PATH: Final = "/web/{digest}/{name}"
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
 ROUTES: Final[Routes] = {
-    **dict.fromkeys(PAGES, ("GET", "HEAD")),
+    **dict.fromkeys((*PAGES, _ASSET_PATH), ("GET", "HEAD")),
     "/health": ("GET", "HEAD"),
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
+    "/v1/models/{id}": ("GET", "HEAD"),
     "/v1/page": ("GET", "HEAD"),
     "/v1/status": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
+    "/v1/audio/transcriptions": ("POST",),
+    "/v1/audio/translations": ("POST",),
+    "/openapi.json": ("GET", "HEAD"),
+    "/docs": ("GET", "HEAD"),
     **_METRICS_ROUTES,
+    "/v1/realtime/client_secrets": ("POST",),
+    "/v1/realtime/transcription_sessions": ("POST",),
+    _REALTIME_PATH: ("GET",),
     _WEBSOCKET_PATH: ("GET",),
     _DEPRECATED_WEBSOCKET_PATH: ("GET",),
 }
 
+_OPENAI_PATHS: Final = ("/v1/audio/", "/v1/models/", _REALTIME_PATH)  # errors there have OpenAI's shape
 
-def create_app(context: AppContext) -> Starlette:
-    """Build the server's application.
+
+def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
+    """Build the server's application; `native` serves `/v1/ws`.
 
     Raises:
         ConfigError: the file of API keys is wrong.
@@ -64,6 +88,7 @@ def create_app(context: AppContext) -> Starlette:
     settings = context.settings
     loopback = is_loopback(settings.host)
     pages = Pages()
+    client_secrets = ClientSecrets(context.tokens)
     policies = Middleware(
         PolicyMiddleware,
         routes=ROUTES,
@@ -73,23 +98,24 @@ def create_app(context: AppContext) -> Starlette:
         hosts=HostPolicy(settings.allowed_host, loopback_bind=loopback, names=own_names()),
         origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any),
         keys=ApiKeys.load(settings.api_keys_file) if settings.api_keys_file else None,
+        client_secrets=client_secrets,
         trusted=parse_networks(settings.trusted_proxy),
-        open_paths=pages.addresses | {"/v1/page"},
     )
     metrics = context.metrics if settings.metrics and settings.metrics_listen is None else None
     ops = Operations(context.model, context.pool, metrics, lambda: context.preparing() if context.preparing else None)
     status = Status(context, keys=settings.api_keys_file is not None)
+    realtime_secrets = RealtimeSecrets(client_secrets)
     uploads = Uploads(lambda: context.limits, context.pool, context.decoder, context.transcribe, context.metrics)
 
-    async def run_session(websocket: WebSocket) -> None:
+    async def run(endpoint: Endpoint, websocket: WebSocket) -> None:
         with context.metrics.ws_active_connections.track_inprogress():
-            await context.live(websocket, context)
+            await endpoint(websocket, context)
 
     async def run_deprecated_session(websocket: WebSocket) -> None:
         link = f'<{_WEBSOCKET_PATH}>; rel="successor-version"'
         exchange_of(websocket.scope).headers.extend([(b"deprecation", b"true"), (b"link", link.encode("ascii"))])
         log.warning("deprecated_route", path=_DEPRECATED_WEBSOCKET_PATH, successor=_WEBSOCKET_PATH)
-        await run_session(websocket)
+        await run(native, websocket)
 
     return _build(
         context,
@@ -101,11 +127,19 @@ def create_app(context: AppContext) -> Starlette:
             Route("/v1/page", status.page),
             Route("/v1/status", status.status),
             Route("/metrics", ops.metrics),
-            *(Route(address, pages.answer) for address in pages.addresses),
+            *(Route(path, pages.answer) for path in (*PAGES, _ASSET_PATH)),
+            Route("/openapi.json", serve_openapi),
+            Route("/docs", serve_docs),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
-            *(Route(path, _refuse_plain_request) for path in (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH)),
-            WebSocketRoute(_WEBSOCKET_PATH, run_session),
+            Route("/v1/models/{id}", Models(context.model.name).retrieve),
+            Route("/v1/audio/transcriptions", Transcriptions(uploads), methods=["POST"]),
+            Route("/v1/audio/translations", refuse_translation, methods=["POST"]),
+            *(Route(path, _refuse_plain_request) for path in _WEBSOCKET_PATHS),
+            WebSocketRoute(_WEBSOCKET_PATH, partial(run, native)),
+            WebSocketRoute(_REALTIME_PATH, partial(run, speak(partial(realtime_of, client_secrets)))),
+            Route("/v1/realtime/client_secrets", realtime_secrets.create, methods=["POST"]),
+            Route("/v1/realtime/transcription_sessions", realtime_secrets.create_as_in_beta, methods=["POST"]),
             WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),
         ],
         [policies],
@@ -126,25 +160,30 @@ def create_metrics_app(context: AppContext) -> Starlette:
 
 
 def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inner: list[Middleware]) -> Starlette:
-    async def answer_http_error(request: Request, exc: Exception) -> Response:
+    async def raise_http_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
         if exc.status_code == 404:
-            return error_response(_not_found())
-        if exc.status_code == 405:
-            allowed = allowed_methods(routes.get(request.url.path, ("GET", "HEAD")))  # else a file of the page
-            refusal = MethodNotAllowed(f"This address takes {allowed}, not {request.method}.")
-            return error_response(refusal, {"allow": allowed})
-        return error_response(InternalError("The request cannot be answered."))
+            raise _not_found()
+        route = find_route(routes, request.url.path)
+        if exc.status_code == 405 and route is not None:
+            allowed = allowed_methods(routes[route])
+            exchange_of(request.scope).headers.append((b"allow", allowed.encode("ascii")))
+            raise MethodNotAllowed(f"This address takes {allowed}, not {request.method}.")
+        raise InternalError("The request cannot be answered.")
 
-    outer = Middleware(RequestMiddleware, metrics=context.metrics, routes=routes)
+    outer = Middleware(RequestMiddleware, metrics=context.metrics, routes=routes, error_forms=_error_form)
     app = Starlette(
         routes=endpoints,
         middleware=[outer, *inner],
-        exception_handlers={HTTPException: answer_http_error},
+        exception_handlers={HTTPException: raise_http_error},
     )
     app.router.redirect_slashes = False
     app.router.default = _refuse_unknown_address
     return app
+
+
+def _error_form(path: str) -> ErrorFields:
+    return openai_wire.openai_error_fields if path.startswith(_OPENAI_PATHS) else error_fields
 
 
 async def _refuse_plain_request(request: Request) -> Response:

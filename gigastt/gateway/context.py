@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
-
-from starlette.websockets import WebSocket
 
 from gigastt.config import Limits, Settings
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.rate_limit import RateLimiter
+from gigastt.gateway.access.tokens import Tokens
 from gigastt.gateway.files.decoder import DecodedFile, Decoder
 from gigastt.gateway.history import History
 from gigastt.gateway.metrics import Metrics
@@ -24,12 +23,13 @@ from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.rate import Rate
 from gigastt.gateway.server.caps import Caps, Connections, most_connections
+from gigastt.transcript import Options
 
 
 class FileTranscriber(Protocol):
     """How a decoded file is recognised."""
 
-    def __call__(self, file: DecodedFile, request_id: str, *, partials: bool) -> AsyncGenerator[Event, None]:
+    def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
         """Yield finals and progress, and partials if asked to; the last final has the reason `stop`."""
         ...
 
@@ -53,19 +53,20 @@ class AppContext:
     pool: Pool
     decoder: Decoder
     transcribe: FileTranscriber
-    live: Callable[[WebSocket, AppContext], Awaitable[None]]
     clock: Callable[[], float] = time.monotonic
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
     limits: Limits = field(init=False)
     rate_limiter: RateLimiter = field(init=False)
     connections: Connections = field(init=False)
     history: History = field(init=False)
+    tokens: Tokens = field(init=False)
 
     def __post_init__(self) -> None:
         self.limits = self.settings.limits
         self.rate_limiter = RateLimiter(_rate(self.limits))
         self.history = History(self.pool, self.metrics)
         self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
+        self.tokens = Tokens()
 
     def change_limits(self, limits: Limits) -> None:
         """Apply other limits to new requests and new sessions."""

@@ -69,7 +69,8 @@ class Operations:
     async def models(self, request: Request) -> Response:
         """`GET /v1/models`: one object that is a model and, for clients of other servers, a list of one."""
         model = self._describe_model()
-        return JSONResponse({**model, "object": "list", "data": [{**model, "object": "model", "owned_by": "gigastt"}]})
+        entry = {**model, "object": "model", "created": 0, "owned_by": "gigastt"}
+        return JSONResponse({**model, "object": "list", "data": [entry]})
 
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`."""

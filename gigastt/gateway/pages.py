@@ -21,6 +21,8 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gigastt.errors import NotFound
+
 FOLDER: Final = Path(__file__).resolve().parent / "web"
 PAGES: Final[Mapping[str, str]] = {"/": "index.html", "/captions": "captions.html", "/status": "status.html"}
 
@@ -51,7 +53,7 @@ _SECURITY: Final[Mapping[str, str]] = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
-    "permissions-policy": "microphone=(self), display-capture=(self), screen-wake-lock=(self), camera=(), geolocation=()",
+    "permissions-policy": "microphone=(self), display-capture=(self), screen-wake-lock=(self), camera=()",
 }
 
 
@@ -78,14 +80,15 @@ class Pages:
         for name, content in contents.items():
             self._files[prefix + name] = _file(content, Path(name).suffix, "public, max-age=31536000, immutable")
 
-    @property
-    def addresses(self) -> frozenset[str]:
-        """The paths of everything that is here."""
-        return frozenset(self._files)
-
     async def answer(self, request: Request) -> Response:
-        """Answer one of `addresses`."""
-        file = self._files[request.url.path]
+        """Answer a page, or a file that it loads.
+
+        Raises:
+            NotFound: the file is of another version, or of none.
+        """
+        file = self._files.get(request.url.path)
+        if file is None:
+            raise NotFound("This is another version of the page now: load it again.")
         if file.headers["etag"] in _entity_tags(request.headers):
             return Response(None, 304, file.headers)
         if "gzip" in request.headers.get("accept-encoding", ""):

@@ -7,24 +7,35 @@ id, `Vary: Origin` and the headers that the inside has added to its `Exchange`, 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import secrets
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from gigastt.errors import RateLimited, RequestError, ShuttingDown
+from gigastt.errors import (
+    InvalidParameter,
+    PayloadTooLarge,
+    RateLimited,
+    RequestError,
+    RequestTimeout,
+    ShuttingDown,
+)
 from gigastt.gateway.metrics import KNOWN_METHODS, OTHER_METHOD, OTHER_PATH, Metrics
-from gigastt.gateway.responses import public_error, send_error
+from gigastt.gateway.responses import ErrorFields, error_fields, public_error, send_error
 from gigastt.log import bound_fields, get_logger
 
 log = get_logger(__name__)
 
-Routes = Mapping[str, tuple[str, ...]]  # a path and its methods
+Routes = Mapping[str, tuple[str, ...]]  # a path, perhaps with a `{name}` for any one part of it, and its methods
+ErrorForms = Callable[[str], ErrorFields]  # from a path to the shape of errors there
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _QUIET = ("/health", "/ready", "/metrics")
@@ -41,12 +52,14 @@ class Exchange:
     """One request and what its answer must carry; in `scope["state"]["exchange"]`.
 
     client: whose request it is, for shares of what all clients use: an address, with its API key where keys are asked.
+    error_fields: renders its error, in the shape of the protocol that its path speaks.
     """
 
     request_id: str
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     subprotocol: str | None = None
     client: Hashable = None
+    error_fields: ErrorFields = error_fields
 
 
 def exchange_of(scope: Scope) -> Exchange:
@@ -55,18 +68,65 @@ def exchange_of(scope: Scope) -> Exchange:
     return exchange
 
 
+def find_route(routes: Routes, path: str) -> str | None:
+    """Return the route of a path as `routes` names it."""
+    if path in routes:
+        return path
+    parts = path.split("/")
+    for route in routes:
+        names = route.split("/")
+        if "{" in route and len(names) == len(parts) and all(map(_fits, names, parts)):
+            return route
+    return None
+
+
+def _fits(name: str, part: str) -> bool:
+    return name == part or (name.startswith("{") and part != "")
+
+
 def allowed_methods(methods: tuple[str, ...]) -> str:
     """Return the value of `Allow` for a route."""
     return ", ".join((*methods, "OPTIONS"))
 
 
+async def read_json(request: Request, most_bytes: int, seconds: float = 30.0) -> dict[str, Any]:
+    """Read a small JSON object from a body; an empty body is an empty object.
+
+    Raises:
+        InvalidParameter: it is no JSON object.
+        PayloadTooLarge, RequestTimeout: it is longer than that, or has not come in so many seconds.
+        ClientGone: the client hung up.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > most_bytes:
+                    raise PayloadTooLarge(f"The body is over {most_bytes} bytes.")
+    except TimeoutError as exc:
+        raise RequestTimeout("The body came too slowly.") from exc
+    except ClientDisconnect as exc:
+        raise ClientGone from exc
+    try:
+        fields = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as exc:
+        raise InvalidParameter("The body must be a JSON object.") from exc
+    if not isinstance(fields, dict):
+        raise InvalidParameter("The body must be a JSON object.")
+    return fields
+
+
 class RequestMiddleware:
     """Give a request its id, count it, log it, and turn whatever it raises into an answer."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, routes: Routes) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, routes: Routes, error_forms: ErrorForms = lambda path: error_fields
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._routes = routes
+        self._error_forms = error_forms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -74,8 +134,9 @@ class RequestMiddleware:
             return
         request_id = _request_id(Headers(scope=scope).getlist("x-request-id"))
         exchange = Exchange(request_id, [(b"x-request-id", request_id.encode("ascii")), (b"vary", b"Origin")])
+        exchange.error_fields = self._error_forms(scope["path"])
         scope.setdefault("state", {})["exchange"] = exchange
-        path = scope["path"] if scope["path"] in self._routes else OTHER_PATH
+        path = find_route(self._routes, scope["path"]) or OTHER_PATH
         answer = _Answer(send, exchange, self._metrics, scope.get("method", "GET"), path, self._routes.get(path, ()))
         with bound_fields(request_id=request_id):
             try:
@@ -147,7 +208,7 @@ class _Answer:
         A stream of events has told its client by itself, and is ended here when the server stops.
         """
         if not self._started:
-            await send_error(scope, self.send, exc)
+            await send_error(scope, self.send, exc, self._exchange.error_fields)
         elif scope["type"] == "websocket" and not self._ended:
             await self.send({"type": "websocket.close", "code": getattr(exc, "close_code", None) or 1011})
         elif not self._ended and isinstance(exc, ShuttingDown):

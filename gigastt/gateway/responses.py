@@ -2,16 +2,17 @@
 
     {"error": "text for people", "code": "exact_code", "retry_after_ms": 1000}
 
-`retry_after_ms` and its header `Retry-After` are on everything transient. An error that is not meant for clients
-becomes `internal`, so that nothing of the server's inside gets out. Runs on the event loop.
+Paths that speak another server's protocol have that one's shape: `ErrorFields`. `retry_after_ms` and its header
+`Retry-After` are on everything transient. An error that is not meant for clients becomes `internal`, so that nothing of
+the server's inside gets out. Runs on the event loop.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
 
 from starlette import responses
 from starlette.responses import Response
@@ -23,6 +24,8 @@ from gigastt.errors import (
     Unauthorized,
     UpgradeRequired,
 )
+
+ErrorFields: TypeAlias = Callable[[RequestError], Mapping[str, Any]]  # renders an error as the body of an answer
 
 _DEFAULT_RETRY_AFTER_MS: Final = 1_000
 _TRANSIENT_STATUSES: Final = (429, 503)
@@ -64,9 +67,9 @@ def error_fields(exc: RequestError) -> dict[str, str | int]:
     return fields
 
 
-def error_response(exc: RequestError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def error_response(exc: RequestError, fields: ErrorFields = error_fields) -> JSONResponse:
     """Return an error as a response, with the headers that belong to it."""
-    headers = dict(headers or {})
+    headers: dict[str, str] = {}
     retry = _retry_after_ms(exc)
     if retry is not None:
         headers["retry-after"] = str(max(1, math.ceil(retry / 1000)))
@@ -75,7 +78,7 @@ def error_response(exc: RequestError, headers: Mapping[str, str] | None = None) 
     if isinstance(exc, UpgradeRequired):
         headers["upgrade"] = "websocket"
         headers["connection"] = "upgrade"
-    return JSONResponse(error_fields(exc), exc.status, headers)
+    return JSONResponse(fields(exc), exc.status, headers)
 
 
 async def send_response(scope: Scope, send: Send, response: Response) -> None:
@@ -93,6 +96,6 @@ async def send_response(scope: Scope, send: Send, response: Response) -> None:
     await send({"type": f"{prefix}http.response.body", "body": bytes(response.body), "more_body": False})
 
 
-async def send_error(scope: Scope, send: Send, exc: Exception) -> None:
+async def send_error(scope: Scope, send: Send, exc: Exception, fields: ErrorFields = error_fields) -> None:
     """Answer with an error."""
-    await send_response(scope, send, error_response(public_error(exc)))
+    await send_response(scope, send, error_response(public_error(exc), fields))

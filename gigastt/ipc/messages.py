@@ -239,10 +239,11 @@ def _build(cls: type, values: list[Any]) -> Any:
         raise ProtocolViolation(f"Expected {len(hints)} fields in {cls.__name__}.")
     for index, (name, accepted) in enumerate(hints.items()):
         value = values[index]
-        if name in _NESTED and accepted in (list, tuple):
-            if not isinstance(value, list):
+        if accepted in (list, tuple):
+            nested = _NESTED.get(name)
+            if not isinstance(value, list) or not (nested or all(type(item) is int for item in value)):
                 raise ProtocolViolation(f"Expected a list in {cls.__name__}.{name}.")
-            values[index] = accepted(_build(_NESTED[name], item) for item in value)
+            values[index] = accepted(_build(nested, item) for item in value) if nested else accepted(value)
         elif name in _NESTED:
             values[index] = _build(_NESTED[name], value)
         elif not isinstance(value, accepted) or isinstance(value, bool) is not (accepted is bool):
@@ -269,7 +270,7 @@ _HINTS: dict[type, dict[str, Any]] = {
 # The types that the values of a field nearly always have; None where there is more to look at.
 _EXACT: dict[type, list[type | None]] = {
     cls: [
-        None if name in _NESTED else accepted[0] if isinstance(accepted, tuple) else accepted
+        None if name in _NESTED or accepted is tuple else accepted[0] if isinstance(accepted, tuple) else accepted
         for name, accepted in hints.items()
     ]
     for cls, hints in _HINTS.items()

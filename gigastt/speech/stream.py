@@ -38,6 +38,7 @@ class Utterance:
 
     hypothesis: already known (the speculative final, or nothing to transcribe): no pass is needed.
     is_clear: whether the detector had no doubt that this is speech.
+    speech: how sure it was, 0 to 1.
     commit: what the stream may forget once this utterance's final has been delivered.
     """
 
@@ -49,6 +50,7 @@ class Utterance:
     hypothesis: Hypothesis | None = None
     is_clear: bool = True
     is_checkpoint: bool = False
+    speech: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,8 @@ class Stream:
             end=end,
             confidence=round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0,
             reason=utterance.reason,
+            tokens=tuple(token.id for token in hypothesis.tokens) if hypothesis and words else (),
+            speech=round(utterance.speech, 4),
         )
 
     def next_partial(self) -> Window | None:
@@ -266,8 +270,11 @@ class Stream:
         hypothesis = known[2] if known is not None and known[:2] == (first, last) and not cut.padding else None
         if not cut.activity.is_speech:
             hypothesis = _NOTHING
-        window, is_clear = self._whole(first, last, cut.lead, cut.padding), cut.activity.is_clear
-        self._waiting.append(Utterance(window, first, last, cut.reason, self._snapshot(), hypothesis, is_clear))
+        window, activity = self._whole(first, last, cut.lead, cut.padding), cut.activity
+        commit = self._snapshot()
+        self._waiting.append(
+            Utterance(window, first, last, cut.reason, commit, hypothesis, activity.is_clear, speech=activity.mean)
+        )
         self._draft, self._offer, self._speculative = None, None, None
         self._last_offered = last
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import pytest
 
 from tests.clips import load_clips
 from tests.server import ServerProcess
-from tests.shared import do_without
+from tests.shared import do_without, require_program
 
 pytestmark = pytest.mark.e2e
 
@@ -28,14 +27,6 @@ NODE_VERSION = (20, 10)
 def server() -> Iterator[ServerProcess]:
     with ServerProcess("--pool-size", "1") as running:
         yield running
-
-
-def require_program(name: str) -> str:
-    """Return a program's path; skip where it is not installed, and fail in CI."""
-    found = shutil.which(name)
-    if found is None:
-        do_without(f"needs {name}, which is not installed here")
-    return found
 
 
 def require_node() -> str:

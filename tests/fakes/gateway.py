@@ -10,7 +10,9 @@ from typing import Any
 
 import httpx
 from starlette.types import ASGIApp
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from gigastt.gateway.api.websocket import Endpoint
 from gigastt.gateway.app import create_app
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.server.listener import Server, bind
@@ -19,9 +21,23 @@ from tests.waiting import wait_until
 LOCAL = "http://127.0.0.1:9876"
 
 
+async def echo(websocket: WebSocket, context: AppContext) -> None:
+    """Accept, and answer every frame with its length, until the client leaves."""
+    await websocket.accept()
+    try:
+        while True:
+            message = await websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            payload = message.get("bytes") or (message.get("text") or "").encode()
+            await websocket.send_json({"bytes": len(payload)})
+    except WebSocketDisconnect:
+        return
+
+
 def http_client(context: AppContext, peer: str = "127.0.0.1", base_url: str = LOCAL) -> httpx.AsyncClient:
     """Return a client that calls the application in memory, as if from `peer`."""
-    transport = httpx.ASGITransport(create_app(context), client=(peer, 5000))
+    transport = httpx.ASGITransport(create_app(context, echo), client=(peer, 5000))
     return httpx.AsyncClient(transport=transport, base_url=base_url)
 
 
@@ -44,12 +60,12 @@ class Running:
 
 @asynccontextmanager
 async def serving(
-    context: AppContext, app: Callable[[AppContext], ASGIApp] = create_app, **server: Any
+    context: AppContext, app: Callable[[AppContext], ASGIApp] | None = None, native: Endpoint = echo, **server: Any
 ) -> AsyncIterator[Running]:
-    """Serve a context on a free port, without touching the process's signals."""
+    """Serve a context on a free port, without touching the process's signals; `native` stands behind `/v1/ws`."""
     [listener] = bind("127.0.0.1", 0)
     running = Server(
-        app(context),
+        app(context) if app is not None else create_app(context, native),
         max_frame_bytes=context.limits.ws_frame_max_bytes,
         begin_drain=context.pool.begin_drain,
         drain_seconds=lambda: context.limits.shutdown_drain_secs,

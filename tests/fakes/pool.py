@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
-
 from gigastt.config import Limits, Settings
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission, Guest
 from gigastt.gateway.pool.events import Event
-from gigastt.transcript import Final, Gap, Word
+from gigastt.transcript import Final, Gap, Options, Word
 
 if TYPE_CHECKING:
     from gigastt.gateway.files.decoder import DecodedFile, Decoder
@@ -133,10 +131,12 @@ class FakeTranscriber:
     def __init__(self, events: Sequence[Event] | Callable[[], AsyncGenerator[Event, None]]) -> None:
         self._events = events
         self.request_ids: list[str] = []
+        self.options = Options()  # of the last file
         self.closed = 0
 
-    async def __call__(self, file: DecodedFile, request_id: str, *, partials: bool) -> AsyncGenerator[Event, None]:
+    async def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
         self.request_ids.append(request_id)
+        self.options = options
         try:
             if callable(self._events):
                 async for event in self._events():
@@ -148,20 +148,6 @@ class FakeTranscriber:
             self.closed += 1
 
 
-async def echo_live(websocket: WebSocket, context: AppContext) -> None:
-    """Accept, and answer every frame with its length, until the client leaves."""
-    await websocket.accept()
-    try:
-        while True:
-            message = await websocket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            payload = message.get("bytes") or (message.get("text") or "").encode()
-            await websocket.send_json({"bytes": len(payload)})
-    except WebSocketDisconnect:
-        return
-
-
 @dataclass
 class Fakes:
     """What stands behind a fake server."""
@@ -171,7 +157,6 @@ class Fakes:
     transcriber: FakeTranscriber = field(
         default_factory=lambda: FakeTranscriber([final("Привет, мир."), final("", 1, "stop", 1.0)])
     )
-    live: Callable[[WebSocket, AppContext], Any] = echo_live
     clock: Callable[[], float] | None = None
 
     def context(self, limits: Limits | None = None, *, demo: bool = False, **settings: Any) -> AppContext:
@@ -183,7 +168,6 @@ class Fakes:
             pool=cast("Pool", self.pool),
             decoder=cast("Decoder", self.decoder),
             transcribe=self.transcriber,
-            live=self.live,
         )
         if self.clock is not None:
             context.clock = self.clock

@@ -35,7 +35,8 @@ def assert_error(response: httpx.Response, status: int, code: str) -> dict[str, 
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/web/0/app.js", 404, "not_found"),
+        ("POST", "/", 405, "method_not_allowed"),
         ("GET", "/nothing", 404, "not_found"),
         ("GET", "/health/", 404, "not_found"),
         ("POST", "/health", 405, "method_not_allowed"),

@@ -1,6 +1,6 @@
 """A fuzzer of WebSocket frames: hostile clients of a real server, drawn from a seed, over raw sockets.
 
-python -m tests.hostile.frame_fuzzer 500000
+python -m tests.hostile.frame_fuzzer 500000 [SEED [/v1/realtime]]
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import uvloop
 
 from gigastt.config import Limits
-from gigastt.gateway.api.native_ws import run_live
+from gigastt.gateway.app import NATIVE
 from gigastt.gateway.server.deadlines import Deadlines
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
@@ -41,17 +41,44 @@ BROKEN_UPGRADES = (
 QUICK = Deadlines(head=1.0, body=1.0, linger=0.2, unread=1.0, ping=0.3)
 MOST_FRAMES = 30  # of one connection
 AT_ONCE = 32
-_TEXTS = (
-    b'{"type":"configure","sample_rate":16000}',
-    b'{"type":"configure","sample_rate":16000.5,"channels":2}',
-    b'{"type":"stop"}',
-    b'{"type":"flush"}',
-    b"{}",
-    b"[" * 2_000,
-    b"\xff\xfe\xfd",
-    "слово".encode()[:3],
-    b"\xef\xbb\xbf{}",
-    b"",
+_ODD_TEXTS = (b"{}", b"[" * 2_000, b"\xff\xfe\xfd", "слово".encode()[:3], b"\xef\xbb\xbf{}", b"", b'{"type":[]}')
+_SOURCES = ("null", "[]", '{"format":"x"}', '{"format":{"type":"audio/pcmu"}}', '{"turn_detection":null}')
+
+
+@dataclass(frozen=True)
+class Target:
+    """An address, and the texts that its clients send, right and wrong."""
+
+    path: str
+    texts: tuple[bytes, ...]
+
+
+NATIVE_TARGET = Target(
+    "/v1/ws",
+    (
+        b'{"type":"configure","sample_rate":16000}',
+        b'{"type":"configure","sample_rate":16000.5,"channels":2}',
+        b'{"type":"stop"}',
+        b'{"type":"flush"}',
+        *_ODD_TEXTS,
+    ),
+)
+REALTIME_TARGET = Target(
+    "/v1/realtime",
+    (
+        *(
+            b'{"type":"input_audio_buffer.append","audio":"%s"}' % audio
+            for audio in (b"", b"AAAA" * 400, b"A", b"///+")
+        ),
+        b'{"type":"input_audio_buffer.append","audio":7}',
+        b'{"type":"input_audio_buffer.commit","event_id":"e"}',
+        b'{"type":"input_audio_buffer.clear","event_id":[]}',
+        b'{"type":"session.update"}',
+        *(f'{{"type":"session.update","session":{{"audio":{{"input":{each}}}}}}}'.encode() for each in _SOURCES),
+        b'{"type":"transcription_session.update","session":{"input_audio_format":"g711_alaw","include":7}}',
+        b'{"type":"response.create"}',
+        *_ODD_TEXTS,
+    ),
 )
 
 
@@ -78,7 +105,7 @@ class _Faults(logging.Handler):
             self._faults.append(f"{record.name}: {record.getMessage()} {trace}")
 
 
-def draw_frame(rng: random.Random, *, valid: bool) -> bytes:
+def draw_frame(rng: random.Random, texts: Sequence[bytes], *, valid: bool) -> bytes:
     """Draw a frame; a valid one keeps the rules of framing, though not of order."""
     opcode = rng.choice((0, 1, 1, 2, 2, 2, 2, 8, 9, 9, 10))
     fin = rng.random() < 0.8
@@ -95,7 +122,7 @@ def draw_frame(rng: random.Random, *, valid: bool) -> bytes:
         payload = rng.randbytes(rng.choice((0, 0, 4, 125, 126 if not valid else 5)))
         fin = fin or valid
     elif opcode == 1 or rng.random() < 0.1:
-        payload = rng.choice(_TEXTS)
+        payload = rng.choice(texts)
     else:
         payload = rng.randbytes(rng.choice((0, 0, 1, 2, 31, 160, 320, 640, 3_200, 9_600)))
     return encode_frame(opcode, payload, rng, fin=fin, reserved=reserved, masked=masked, lies=not valid)
@@ -129,13 +156,14 @@ def encode_frame(
     return head + mask + (int.from_bytes(payload) ^ int.from_bytes(whole)).to_bytes(len(payload))
 
 
-async def attack(running: Running, rng: random.Random, findings: Findings) -> None:
+async def attack(running: Running, target: Target, rng: random.Random, findings: Findings) -> None:
     """Be one hostile client, and see the connection end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
     findings.connections += 1
     try:
         opened = rng.random() < 0.95
-        writer.write(UPGRADE if opened else rng.choice(BROKEN_UPGRADES))
+        upgrade = UPGRADE if opened else rng.choice(BROKEN_UPGRADES)
+        writer.write(upgrade.replace(b"/v1/ws", target.path.encode()))
         async with asyncio.timeout(20):
             head = await reader.readuntil(b"\r\n\r\n")
         if (b" 101 " in head) != opened:
@@ -143,7 +171,7 @@ async def attack(running: Running, rng: random.Random, findings: Findings) -> No
         count = rng.randint(1, MOST_FRAMES)
         findings.frames += count
         valid = rng.random() < 0.5
-        stream = b"".join(draw_frame(rng, valid=valid or rng.random() < 0.9) for _ in range(count))
+        stream = b"".join(draw_frame(rng, target.texts, valid=valid or rng.random() < 0.9) for _ in range(count))
         if rng.random() < 0.05:
             findings.frames += 1_030
             stream += encode_frame(2, b"", rng, fin=False) + encode_frame(0, b"", rng, fin=False) * 1_026
@@ -203,7 +231,12 @@ def _watching(findings: Findings) -> Any:
         logging.getLogger().removeHandler(handler)
 
 
-async def fuzz(frames: int, seed: int, progress: Callable[[Findings], None] = lambda _: None) -> Findings:
+async def fuzz(
+    frames: int,
+    seed: int,
+    target: Target = NATIVE_TARGET,
+    progress: Callable[[Findings], None] = lambda _: None,
+) -> Findings:
     """Send at least so many frames over as many connections as that takes.
 
     Raises:
@@ -211,11 +244,11 @@ async def fuzz(frames: int, seed: int, progress: Callable[[Findings], None] = la
     """
     findings = Findings()
     pool = MemoryPool(automatic=True, sessions=1_000)
-    context = Fakes(pool=cast("FakePool", pool), live=run_live).context(Limits(ws_frame_max_bytes=20_000))
+    context = Fakes(pool=cast("FakePool", pool)).context(Limits(ws_frame_max_bytes=20_000))
     with _watching(findings):
-        async with serving(context, deadlines=QUICK) as running:
+        async with serving(context, native=NATIVE, deadlines=QUICK) as running:
             async for begun in _seeds(frames, seed, findings):
-                await asyncio.gather(*(attack(running, random.Random(each), findings) for each in begun))
+                await asyncio.gather(*(attack(running, target, random.Random(each), findings) for each in begun))
                 progress(findings)
             state = running.server.server_state
             await wait_until(lambda: not state.tasks and not state.connections, timeout=20)
@@ -232,6 +265,8 @@ async def _seeds(frames: int, seed: int, findings: Findings) -> AsyncIterator[li
 def main() -> None:
     frames = int(sys.argv[1])
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    path = sys.argv[3] if len(sys.argv) > 3 else NATIVE_TARGET.path
+    target = next(each for each in (NATIVE_TARGET, REALTIME_TARGET) if each.path == path)
     began = time.monotonic()
     shown = [0]
 
@@ -241,7 +276,7 @@ def main() -> None:
             print(findings.frames, len(findings.faults), file=sys.stderr)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        findings = runner.run(fuzz(frames, seed, progress))
+        findings = runner.run(fuzz(frames, seed, target, progress))
     seconds = round(time.monotonic() - began, 1)
     print(
         json.dumps(

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from benchmarks.hostile.peer import BINARY, PING, PONG, TEXT, Target, frame
-from gigastt.gateway.api.native_ws import run_live
+from gigastt.gateway.app import NATIVE
 from tests.fakes.gateway import serving
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.pool import FakePool, Fakes
@@ -42,8 +42,8 @@ def flood(unit: bytes) -> bytes:
     ],
 )
 async def test_small_frames_leave_the_loop_to_others(unit: bytes) -> None:
-    fakes = Fakes(pool=cast("FakePool", MemoryPool(automatic=True)), live=run_live)
-    async with serving(fakes.context()) as running:
+    fakes = Fakes(pool=cast("FakePool", MemoryPool(automatic=True)))
+    async with serving(fakes.context(), native=NATIVE) as running:
         handshake = Target(running.port, WAIT_SECONDS).head(*HANDSHAKE)
         with LoopWatch() as watch:
             await asyncio.to_thread(flood_websocket, running.port, handshake, flood(unit), WAIT_SECONDS)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
-from tests.hostile.frame_fuzzer import fuzz
+from tests.hostile.frame_fuzzer import REALTIME_TARGET, fuzz
 
 FRAMES = 4_000
 
@@ -18,5 +18,12 @@ FRAMES = 4_000
 def test_fuzzed_frames_bring_no_traceback(new_loop: Callable[[], asyncio.AbstractEventLoop], seed: int) -> None:
     with asyncio.Runner(loop_factory=new_loop) as runner:
         findings = runner.run(fuzz(FRAMES, seed))
+    assert findings.faults == []
+    assert {1000, 1002, 1007} <= set(findings.closed_with)
+
+
+def test_fuzzed_frames_of_realtime_bring_no_traceback() -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        findings = runner.run(fuzz(FRAMES, 3, REALTIME_TARGET))
     assert findings.faults == []
     assert {1000, 1002, 1007} <= set(findings.closed_with)

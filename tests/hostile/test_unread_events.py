@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-from gigastt.gateway.api.native_sse import encode_block, event_fields
+from gigastt.gateway.api.native_sse import NativeEvents
 from gigastt.gateway.server.deadlines import Deadlines
 from tests.fakes.gateway import serving
 from tests.fakes.pool import Fakes, FakeTranscriber, final
@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 RECEIVE_BYTES = 4_096
 REQUEST = b"POST /v1/transcribe/stream HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nabcd"
 EVENT = final("слово " * 5)
-EVENT_BYTES = len(encode_block(event_fields(EVENT, 1.0)))
+EVENT_BYTES = len(NativeEvents(1.0).event(EVENT))
 
 
 def small_socket(port: int) -> socket.socket:

@@ -17,7 +17,8 @@ import websockets
 from websockets.frames import Frame, Opcode
 
 from gigastt.config import Limits
-from gigastt.gateway.api.native_ws import LiveConnection, run_live
+from gigastt.gateway.api.shell import Shell
+from gigastt.gateway.app import NATIVE
 from gigastt.gateway.pool.session import Session
 from gigastt.gateway.server.deadlines import Deadlines
 from gigastt.gateway.server.ws_patience import Allowance
@@ -40,8 +41,8 @@ async def live_server(
     pool: MemoryPool | None = None, limits: Limits | None = None, **options: Any
 ) -> AsyncIterator[Running]:
     options.setdefault("deadlines", Deadlines(linger=0.2))
-    fakes = Fakes(pool=cast("FakePool", pool or MemoryPool(automatic=True)), live=run_live)
-    async with serving(fakes.context(limits), **options) as running:
+    fakes = Fakes(pool=cast("FakePool", pool or MemoryPool(automatic=True)))
+    async with serving(fakes.context(limits), native=NATIVE, **options) as running:
         yield running
 
 
@@ -243,7 +244,7 @@ async def _live_and_end(running: Running, end: str, held: list[weakref.ref[Any]]
     async with upgraded(running) as client:
         client.write(frame(CONFIGURE) + frame(speech([1, 2]).tobytes()))
         await wait_until(lambda: _of_type(Session))
-        for kind in (WebSocketConnection, LiveConnection, Session):
+        for kind in (WebSocketConnection, Shell, Session):
             held.extend(weakref.ref(each) for each in _of_type(kind))
         held.extend(weakref.ref(task) for task in running.server.server_state.tasks)
         match end:

@@ -1,9 +1,10 @@
 """API keys, for a server that asks for one.
 
 The file has one key a line; blank lines and lines that begin with `#` are skipped. A key is presented as
-`Authorization: Bearer KEY`, or, by a page that opens a WebSocket and cannot set headers, as the subprotocol
-`gigastt.bearer.KEY`; never in a URL, which ends up in logs. Only SHA-256 digests are kept, and every one is
-compared, in constant time. Keys are never logged, and no error repeats one.
+`Authorization: Bearer KEY`, or, by a page that opens a WebSocket and cannot set headers, as a subprotocol:
+`gigastt.bearer.KEY`, or `openai-insecure-api-key.KEY` of OpenAI's API; never in a URL, which ends up in logs.
+Only SHA-256 digests are kept, and every one is compared, in constant time. Keys are never logged, and no error repeats
+one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from gigastt.errors import ConfigError
 
 SUBPROTOCOL = "gigastt.v1"
 BEARER_SUBPROTOCOL_PREFIX = "gigastt.bearer."
+_OPENAI_SUBPROTOCOL, _OPENAI_PREFIX = "realtime", "openai-insecure-api-key."
+_PREFIXES = (BEARER_SUBPROTOCOL_PREFIX, _OPENAI_PREFIX)
 
 _KEY = re.compile(r"[A-Za-z0-9._~+/=-]{8,512}")  # what RFC 6750 lets a bearer token hold
 
@@ -70,18 +73,25 @@ def bearer_token(authorizations: Sequence[str]) -> str | None:
 def subprotocol_token(offered: Sequence[str]) -> str | None:
     """Return the key among the subprotocols that a WebSocket client offers."""
     for protocol in offered:
-        if protocol.startswith(BEARER_SUBPROTOCOL_PREFIX):
-            return protocol.removeprefix(BEARER_SUBPROTOCOL_PREFIX)
+        for prefix in _PREFIXES:
+            if protocol.startswith(prefix):
+                return protocol.removeprefix(prefix)
     return None
+
+
+def presented_token(authorizations: Sequence[str], offered: Sequence[str]) -> str | None:
+    """Return the key of a request: of its `Authorization` headers, or of the subprotocols of a WebSocket."""
+    return bearer_token(authorizations) or subprotocol_token(offered)
 
 
 def choose_subprotocol(offered: Sequence[str]) -> str | None:
     """Return the offered subprotocol to answer with: a browser hangs up when it offered some and got none.
 
-    `gigastt.v1` where it was offered, so that the key is not sent back; else the key's own.
+    `gigastt.v1` or `realtime` where it was offered, so that the key is not sent back; else the key's own.
     """
-    if SUBPROTOCOL in offered:
-        return SUBPROTOCOL
+    for protocol in (SUBPROTOCOL, _OPENAI_SUBPROTOCOL):
+        if protocol in offered:
+            return protocol
     return next((protocol for protocol in offered if protocol.startswith(BEARER_SUBPROTOCOL_PREFIX)), None)
 
 

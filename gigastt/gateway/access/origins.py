@@ -13,6 +13,7 @@ from collections.abc import Sequence
 # `http://localhost:80@evil.example` begin like a loopback name too.
 _LOOPBACK = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{0,5})?(?:/.*)?", re.IGNORECASE)
 _ALLOWED_HEADERS = "authorization, content-type, x-request-id"
+_HEADER_NAMES = re.compile(r"[A-Za-z0-9_, -]{1,1000}")
 _EXPOSED_HEADERS = "retry-after, x-request-id"
 _PREFLIGHT_SECONDS = "600"
 
@@ -41,8 +42,8 @@ class OriginPolicy:
 def is_own_page(origins: Sequence[str], hosts: Sequence[str]) -> bool:
     """Tell whether a page of this very server asks: its origin names the host and port that `Host` does.
 
-    `Host` must be checked as well, or a name that is pointed at this machine would make any page its own. The scheme may
-    differ: a proxy may have ended TLS.
+    `Host` must be checked as well, or a name that is pointed at this machine would make any page its own. The scheme
+    may differ: a proxy may have ended TLS.
     """
     if len(origins) != 1 or len(hosts) != 1:
         return False
@@ -58,10 +59,15 @@ def cors_headers(origin: str) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def preflight_headers(methods: str) -> dict[str, str]:
-    """Return the headers of the answer to a preflight; `methods` as in `Allow`."""
+def preflight_headers(methods: str, asked: str = "") -> dict[str, str]:
+    """Return the headers of the answer to a preflight of an allowed origin.
+
+    Args:
+        methods: as in `Allow`.
+        asked: the headers that the page wants to send; all of them, for libraries have names of their own.
+    """
     return {
         "access-control-allow-methods": methods,
-        "access-control-allow-headers": _ALLOWED_HEADERS,
+        "access-control-allow-headers": asked if _HEADER_NAMES.fullmatch(asked) else _ALLOWED_HEADERS,
         "access-control-max-age": _PREFLIGHT_SECONDS,
     }

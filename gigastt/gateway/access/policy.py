@@ -7,7 +7,7 @@ Plain ASGI, in the task of the request, inside `RequestMiddleware`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from contextlib import nullcontext
 
 from starlette.datastructures import Headers
@@ -16,11 +16,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gigastt.errors import HostDenied, OriginDenied, RateLimited, Unauthorized
 from gigastt.gateway.access.addresses import Network, client_address, rate_key
+from gigastt.gateway.access.client_secrets import ClientSecrets
 from gigastt.gateway.access.hosts import HostPolicy
-from gigastt.gateway.access.keys import ApiKeys, bearer_token, choose_subprotocol, subprotocol_token
+from gigastt.gateway.access.keys import ApiKeys, choose_subprotocol, presented_token
 from gigastt.gateway.access.origins import OriginPolicy, cors_headers, is_own_page, preflight_headers
 from gigastt.gateway.access.rate_limit import RateLimiter
-from gigastt.gateway.requests import Routes, allowed_methods, exchange_of
+from gigastt.gateway.requests import Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import send_response
 from gigastt.gateway.server.caps import PLACE, Connections, Place
 from gigastt.log import get_logger
@@ -28,6 +29,9 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 _PROBES = ("/health", "/ready")  # exempt from every policy: load balancers call them by address, name or no name
+_PUBLIC = ("/", "/captions", "/status", "/web/{digest}/{name}", "/v1/page", "/docs", "/openapi.json")  # need no key: a
+# browser that opens them has none to send
+_OPENED_BY_SECRETS = "/v1/realtime"
 _ROOT = "/"  # has no route, but HAProxy's plain check asks it for its options
 _MOST_SHOWN = 100  # characters
 
@@ -36,9 +40,6 @@ class PolicyMiddleware:
     """Let a request pass, or refuse it.
 
     The rate is checked early, so that a client who is refused for another reason cannot ask for ever.
-
-    Args:
-        open_paths: paths that ask for no key: the page has to be there before anybody can sign in on it.
     """
 
     def __init__(
@@ -52,8 +53,8 @@ class PolicyMiddleware:
         hosts: HostPolicy,
         origins: OriginPolicy,
         keys: ApiKeys | None,
+        client_secrets: ClientSecrets,
         trusted: tuple[Network, ...],
-        open_paths: Container[str] = (),
     ) -> None:
         self._app = app
         self._routes = routes
@@ -63,8 +64,8 @@ class PolicyMiddleware:
         self._hosts = hosts
         self._origins = origins
         self._keys = keys
+        self._client_secrets = client_secrets
         self._trusted = trusted
-        self._open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -73,7 +74,7 @@ class PolicyMiddleware:
         exchange = exchange_of(scope)
         headers = Headers(scope=scope)
         origins = headers.getlist("origin")
-        origin_allowed = self._origins.allows(origins) or is_own_page(origins, headers.getlist("host"))
+        origin_allowed = self._origins.allows(origins)
         if origins and origin_allowed:
             exchange.headers.extend(cors_headers(origins[0]))
         if scope["path"] in _PROBES:
@@ -90,7 +91,7 @@ class PolicyMiddleware:
             if wait > 0:
                 raise RateLimited("Too many requests from this address.", retry_after_ms=max(1, round(wait * 1000)))
             check_host(self._hosts, scope)
-            if not origin_allowed:
+            if not origin_allowed and not is_own_page(origins, headers.getlist("host")):
                 log.info("origin_denied", origin=_shown(origins))
                 raise OriginDenied(
                     f"Pages of the origin {_shown(origins)} may not use the server. Its operator can allow them: "
@@ -100,21 +101,37 @@ class PolicyMiddleware:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         path: str = scope["path"]
-        if scope["type"] == "http" and scope["method"] == "OPTIONS" and (path in self._routes or path == _ROOT):
-            await send_response(scope, send, self._options(path, headers))
-            return
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            route = find_route(self._routes, path)
+            if route is not None or path == _ROOT:
+                await send_response(scope, send, self._options(self._routes.get(route or path, ()), headers))
+                return
         exchange = exchange_of(scope)
-        if self._keys is not None and path not in _PROBES and path not in self._open_paths:
-            token = _check_key(self._keys, scope, headers)
+        if self._keys is not None and path not in _PROBES and find_route(self._routes, path) not in _PUBLIC:
+            token = self._check_key(self._keys, scope, headers)
             exchange.client = (exchange.client, hash(token))
         if scope["type"] == "websocket":
             exchange.subprotocol = choose_subprotocol(scope.get("subprotocols", []))
         await self._app(scope, receive, send)
 
-    def _options(self, path: str, headers: Headers) -> Response:
-        methods = allowed_methods(self._routes.get(path, ()))
+    def _check_key(self, keys: ApiKeys, scope: Scope, headers: Headers) -> str | None:
+        """Return the key of a request, or the client secret of one that opens a Realtime session.
+
+        Raises:
+            Unauthorized: it has neither.
+        """
+        opens_socket = scope["type"] == "websocket"
+        token = presented_token(headers.getlist("authorization"), scope.get("subprotocols", []) if opens_socket else [])
+        may_open = opens_socket and scope["path"] == _OPENED_BY_SECRETS
+        if not keys.accepts(token) and not (may_open and self._client_secrets.read(token) is not None):
+            raise Unauthorized("The server asks for an API key: Authorization: Bearer KEY.")
+        return token
+
+    def _options(self, route_methods: tuple[str, ...], headers: Headers) -> Response:
+        methods = allowed_methods(route_methods)
         preflight = "access-control-request-method" in headers
-        return Response(None, 204, {"allow": methods, **(preflight_headers(methods) if preflight else {})})
+        asked = headers.get("access-control-request-headers", "")
+        return Response(None, 204, {"allow": methods, **(preflight_headers(methods, asked) if preflight else {})})
 
 
 def check_host(hosts: HostPolicy, scope: Scope) -> None:
@@ -134,15 +151,6 @@ def check_host(hosts: HostPolicy, scope: Scope) -> None:
     raise HostDenied(
         f"The server does not answer to the name {_shown(names)}. Its operator can add it: --allowed-host NAME."
     )
-
-
-def _check_key(keys: ApiKeys, scope: Scope, headers: Headers) -> str | None:
-    token = bearer_token(headers.getlist("authorization"))
-    if token is None and scope["type"] == "websocket":
-        token = subprotocol_token(scope.get("subprotocols", []))
-    if not keys.accepts(token):
-        raise Unauthorized("The server asks for an API key: Authorization: Bearer KEY.")
-    return token
 
 
 def _shown(values: list[str]) -> str:

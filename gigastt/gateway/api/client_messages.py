@@ -15,9 +15,9 @@ MOST_TEXT_CHARACTERS = 64 * 1024  # a longer text frame is garbage without being
 MOST_BINARY_MESSAGE_BYTES = 4096  # of JSON in a binary frame
 
 
-def parse(text: str) -> dict[str, Any] | None:
-    """Return a JSON object; None for everything that is none."""
-    if len(text) > MOST_TEXT_CHARACTERS:
+def parse(text: str, most: int = MOST_TEXT_CHARACTERS) -> dict[str, Any] | None:
+    """Return a JSON object of `most` characters; None for everything that is none."""
+    if len(text) > most:
         return None
     try:
         fields = json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse_constant)

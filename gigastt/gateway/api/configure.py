@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args
 
-from gigastt.audio.pcm import ENCODINGS, Encoding, sample_bytes
+from gigastt.audio.pcm import ENCODINGS, Encoding
 from gigastt.audio.resample import SAMPLE_RATE_RANGE
-from gigastt.transcript import ENDPOINT_SILENCE_MS, Options
+from gigastt.gateway.api.dialect import Configuration
+from gigastt.gateway.api.gathering import EndpointMode
+from gigastt.transcript import ENDPOINT_SILENCE_MS
 
-PROTOCOL_VERSION = "1.0"
-DEFAULT_RATE = 48_000
+PROTOCOL_VERSION = "1.2"
+VERSIONS = ("1.0", "1.1", PROTOCOL_VERSION)  # each adds fields to the one before
 CHANNELS = (1, 2)
 
 FORMAT_FIELDS = ("sample_rate", "encoding", "channels")  # without them right, audio is noise
@@ -26,27 +28,16 @@ FIELDS = (
     "type",
     *FORMAT_FIELDS,
     "endpoint_silence_ms",
+    "min_silence_ms",
+    "endpoint_mode",
     "partials",
     "diarization",
     "protocol_version",
+    *("punctuation", "itn", "commit_policy"),  # of the original server; they change nothing here
 )
 _LONGEST_NAME = 40  # a longer one is no slip of a finger, and comparing takes time
+_MODES: dict[str, EndpointMode] = {mode: mode for mode in get_args(EndpointMode)}
 _WHOLE = re.compile(r"[0-9]{1,9}(\.0{1,9})?", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """What the client sends and what it wants to see."""
-
-    sample_rate: int = DEFAULT_RATE
-    encoding: Encoding = "pcm_s16le"
-    channels: int = 1
-    options: Options = field(default_factory=Options)
-
-    @property
-    def bytes_per_second(self) -> int:
-        """How many bytes a second of its audio takes."""
-        return self.sample_rate * self.channels * sample_bytes(self.encoding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +50,14 @@ class Complaint:
 
 
 def supports_version(fields: Mapping[str, Any]) -> bool:
-    """Whether the protocol version a client asks for is ours; asking for none is fine."""
+    """Whether the protocol version a client asks for is one of ours; asking for none is fine."""
     version = fields.get("protocol_version")
-    return version is None or version == PROTOCOL_VERSION or _whole(version) == 1
+    return version is None or str(version) in VERSIONS or _whole(version) == 1
+
+
+def endpoint_mode(fields: Mapping[str, Any]) -> EndpointMode | None:
+    """Return which utterances a client wants to be told; None where it does not say, or not rightly."""
+    return _MODES.get(_name(fields.get("endpoint_mode")))
 
 
 def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configuration, list[Complaint]]:
@@ -93,11 +89,15 @@ def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configurati
         complain("channels", "1 or 2")
 
     least, most = ENDPOINT_SILENCE_MS
-    silence = _whole(fields.get("endpoint_silence_ms"))
-    if silence is not None and least <= silence <= most:
-        options = replace(options, endpoint_silence_ms=silence)
-    else:
-        complain("endpoint_silence_ms", f"a whole number from {least} to {most}")
+    for name in ("min_silence_ms", "endpoint_silence_ms"):  # two names of one thing
+        silence = _whole(fields.get(name))
+        if silence is not None and least <= silence <= most:
+            options = replace(options, endpoint_silence_ms=silence)
+        else:
+            complain(name, f"a whole number from {least} to {most}")
+
+    if endpoint_mode(fields) is None:
+        complain("endpoint_mode", f"one of {', '.join(_MODES)}", "invalid_endpoint_mode")
 
     if (partials := _flag(fields.get("partials"))) is not None:
         options = replace(options, partials=partials)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from gigastt.gateway.api.configure import Configuration
+from gigastt.gateway.api.dialect import Configuration
 
 MOST_HEADER_BYTES = 4096  # of a WAV file, up to its samples
 _MARKS = (

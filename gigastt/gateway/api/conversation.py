@@ -1,27 +1,38 @@
-"""The client protocol of `/v1/ws`: a state machine without I/O.
+"""The conversation with one live client, in any dialect: a state machine without I/O.
 
-Frames and the passing of time go in, effects come out; `live` carries them out. No clock (`now` is an argument, in
+Messages and the passing of time go in, effects come out; `shell` carries them out. No clock (`now` is an argument, in
 seconds of any monotonic clock), no socket, no audio but its first bytes.
 
     waiting ──admitted──→ open ──first audio──→ streaming ──stop, idle, cap, drain──→ finishing ──last final──→ closed
-       │                   │                         └──── garbage, too large a frame, no PCM ────┘               │
-       └─ no capacity ─────┴─ wrong version ──────────────────────────────────────────────────────────────────────┘
+       │                   │                         └──── garbage, too large, no PCM ───────┘                    │
+       └─ no capacity ─────┴─ refused by the dialect ─────────────────────────────────────────────────────────────┘
 
 Everything a client can do wrong either is answered and the session goes on, or ends it with a last final and a close
-code; the table is in `docs/protocol.md`. Texts for people never repeat what the client sent, and what is said to no end
-but information is said once.
+code; the table is in `docs/protocol.md`. What is said to no end but information is said once.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from gigastt.errors import CapacityTimeout, RequestError
-from gigastt.gateway.api.client_messages import MESSAGE_TYPES, SIGNS_OF_LIFE, as_text, message_type, parse
-from gigastt.gateway.api.configure import FORMAT_FIELDS, Complaint, Configuration, apply, near_miss, supports_version
 from gigastt.gateway.api.containers import examine
+from gigastt.gateway.api.dialect import (
+    Complain,
+    Configure,
+    Dialect,
+    EndUtterance,
+    Message,
+    Problem,
+    Refuse,
+    Reply,
+    Request,
+    Speech,
+    Stop,
+)
 from gigastt.gateway.api.patience import Patience
 from gigastt.gateway.pool.events import EndReason
 
@@ -66,7 +77,7 @@ class FeedAudio:
 
 
 @dataclass(frozen=True, slots=True)
-class Finish:
+class FinishSession:
     """Take no more audio; when the last final has been sent, close with `close_code`."""
 
     reason: EndReason
@@ -79,11 +90,6 @@ class Flush:
 
 
 @dataclass(frozen=True, slots=True)
-class SendPong:
-    """Answer a client's ping."""
-
-
-@dataclass(frozen=True, slots=True)
 class Close:
     """Close at once, without a last final: there was no audio."""
 
@@ -93,20 +99,23 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class IgnoredText:
-    """A text frame meant nothing; its length may be logged, never its content."""
+    """A message meant nothing; its length may be logged, never its content."""
 
     characters: int
 
 
-Effect: TypeAlias = SendReady | SendError | SendPong | FeedAudio | Flush | Finish | Close | IgnoredText
+Effect: TypeAlias = SendReady | SendError | Reply | FeedAudio | Flush | FinishSession | Close | IgnoredText
 
 
-class ClientProtocol:
-    """One client's session, from its upgrade to its close."""
+class Conversation:
+    """One client's session, from its connection to its close."""
 
-    def __init__(self, *, idle_timeout_secs: float, max_session_secs: float, max_frame_bytes: int, now: float) -> None:
+    def __init__(
+        self, dialect: Dialect, *, idle_timeout_secs: float, max_session_secs: float, max_frame_bytes: int, now: float
+    ) -> None:
         """Begin in `waiting`. For the two times, 0 means no limit."""
-        self.configuration = Configuration()
+        self._dialect = dialect
+        self.configuration = dialect.configuration
         self.state: State = "waiting"
         self._idle_secs = idle_timeout_secs or math.inf
         self._max_secs = max_session_secs or math.inf
@@ -116,8 +125,7 @@ class ClientProtocol:
         self._feeding = False
         self._empty_frames = Patience(MOST_EMPTY_FRAMES, EMPTY_FRAMES_PER_SECOND)
         self._garbage_frames = Patience(MOST_GARBAGE_FRAMES, GARBAGE_FRAMES_PER_SECOND)
-        self._told: set[SendError] = set()
-        self._wrong_format: dict[str, Complaint] = {}  # fields without which audio would be noise
+        self._told: set[Problem] = set()
         self._head: bytes | None = b""  # of the audio, until it is known what it is
         self._unsettled = False  # audio has come since the last pause was noticed,
         self._unflushed = False  # or since the last flush
@@ -137,28 +145,26 @@ class ClientProtocol:
         code = error.close_code or (CLOSE_TRY_LATER if isinstance(error, CapacityTimeout) else CLOSE_GOING_AWAY)
         return [SendError(error.code, str(error), error.retry_after_ms), *self._close(code, error.code)]
 
-    # -- frames
+    # -- messages
 
-    def receive_bytes(self, data: bytes, now: float) -> list[Effect]:
-        """Take a binary frame."""
-        if not self._hears(now):
+    def receive(self, message: Message, now: float) -> list[Effect]:
+        """Take a message."""
+        self._heard = now
+        if self.state not in ("open", "streaming"):
             return []
-        if len(data) > self._max_frame_bytes:
+        if len(message) > self._max_frame_bytes:
             return self._finish("error", CLOSE_TOO_LARGE)
-        if not data:
+        if message == b"":
             return [] if self._empty_frames.bear(now) else self._end_of_patience()
-        if (text := as_text(data)) is not None:
-            return self.receive_text(text, now)
-        if self._wrong_format:
-            complaint = next(iter(self._wrong_format.values()))
-            error = SendError(complaint.code, f"{complaint.message} Audio of an unknown format cannot be recognised.")
-            return [error, *self._finish("error", CLOSE_UNSUPPORTED_DATA)]
-        self._begin_streaming()
-        return [FeedAudio(data)] if self._head is None else self._examine(self._head + data)
+        effects: list[Effect] = []
+        for request in self._dialect.hear(message, self.configuration if self.state == "open" else None):
+            if self.state in ("open", "streaming"):
+                effects += self._carry_out(request, now)
+        return effects
 
     @property
     def takes_audio(self) -> bool:
-        """Whether audio of a size that the connection lets through may be fed without asking `receive_bytes`."""
+        """Whether audio of a size that the connection lets through may be fed without asking `receive`."""
         return self.state == "streaming" and self._head is None
 
     def audio_taken(self, size: int, now: float) -> float:
@@ -175,40 +181,11 @@ class ClientProtocol:
         self._garbage_frames.forgive()
         return seconds
 
-    def receive_text(self, text: str, now: float) -> list[Effect]:
-        """Take a text frame."""
-        if not self._hears(now):
-            return []
-        if len(text) > self._max_frame_bytes:
-            return self._finish("error", CLOSE_TOO_LARGE)
-        fields = parse(text)
-        if fields is None:
-            return self._garbage(text, "A text frame must be a JSON object with a type.", now)
-        kind = message_type(fields)
-        match kind:
-            case "stop":
-                return self._finish("stop", CLOSE_NORMAL)
-            case "configure":
-                return self._configure(fields, now)
-            case "flush":
-                return self._flush(now)
-            case "ping":
-                return [SendPong()]
-        if kind in SIGNS_OF_LIFE:
-            return []
-        near = near_miss(kind, MESSAGE_TYPES)
-        hint = f"Was {near} meant?" if near is not None else f"It is one of {', '.join(MESSAGE_TYPES)}."
-        return self._garbage(text, f"The type of this message is not known. {hint}", now)
-
     def input_ended(self, close_code: int) -> list[Effect]:
         """No more comes of the client, but it can be told something: what is pending, and why it is closed."""
         if self.state == "streaming":
             return self._finish("stop", close_code)
         return self._close(close_code, "") if self.state == "open" else []
-
-    def gone(self) -> None:
-        """The client hung up."""
-        self.state = "closed"
 
     # -- time
 
@@ -265,10 +242,28 @@ class ClientProtocol:
 
     # -- inside
 
-    def _hears(self, now: float) -> bool:
-        """Note that a frame came; return whether it still matters."""
-        self._heard = now
-        return self.state in ("open", "streaming")
+    def _carry_out(self, request: Request, now: float) -> list[Effect]:
+        match request:
+            case Speech(data):
+                self._begin_streaming()
+                return [FeedAudio(data)] if self._head is None else self._examine(self._head + data)
+            case Configure(configuration):
+                self.configuration = configuration
+                return []
+            case EndUtterance():
+                return self._flush(now)
+            case Stop():
+                return self._finish("stop", CLOSE_NORMAL)
+            case Reply():
+                return [request]
+            case Complain(problems, characters):
+                ignored: list[Effect] = [] if characters is None else [IgnoredText(characters)]
+                return ignored + (self._count(now) or self._tell(problems))
+            case Refuse(problem, close_code, with_final):
+                error = SendError(problem.code, problem.message)
+                if with_final or self.state == "streaming":
+                    return [error, *self._finish("error", close_code)]
+                return [error, *self._close(close_code, error.code)]
 
     def _begin_streaming(self) -> None:
         self._feeding = True
@@ -289,25 +284,6 @@ class ClientProtocol:
         self._feeding = len(head) > beginning.skip
         return [FeedAudio(head[beginning.skip :])] if self._feeding else []
 
-    def _configure(self, fields: dict[str, Any], now: float) -> list[Effect]:
-        if self.state != "open":
-            return self._count(now) or [SendError("configure_too_late", "configure must come before the first audio.")]
-        if not supports_version(fields):
-            error = SendError("unsupported_protocol_version", "This server speaks protocol version 1.0.")
-            return [error, *self._close(CLOSE_PROTOCOL_ERROR, error.code)]
-        self.configuration, complaints = apply(self.configuration, fields)
-        wrong = {complaint.field: complaint for complaint in complaints}
-        for field in FORMAT_FIELDS:
-            if field in wrong:
-                self._wrong_format[field] = wrong[field]
-            elif fields.get(field) is not None:
-                self._wrong_format.pop(field, None)
-        effects: list[Effect] = []
-        for complaint in complaints:
-            error = SendError(complaint.code, complaint.message)
-            effects += [error] if complaint.field else self._say_once(error)
-        return (self._count(now) if complaints else []) or effects
-
     def _flush(self, now: float) -> list[Effect]:
         """End the utterance; a client that has sent nothing since it last asked for that means nothing by it."""
         if not self._unflushed and (ends := self._count(now)):
@@ -318,7 +294,7 @@ class ClientProtocol:
     def _finish(self, reason: EndReason, close_code: int) -> list[Effect]:
         effects = self._release_head()
         self.state = "finishing"
-        return [*effects, Finish(reason, close_code)]
+        return [*effects, FinishSession(reason, close_code)]
 
     def _release_head(self) -> list[Effect]:
         """Feed what was held back of the audio: nothing follows that could tell what else it is."""
@@ -328,18 +304,17 @@ class ClientProtocol:
         self._head, self._feeding = None, True
         return [FeedAudio(head)]
 
-    def _garbage(self, text: str, message: str, now: float) -> list[Effect]:
-        ends = self._count(now)
-        return [IgnoredText(len(text)), *(ends or self._say_once(SendError("invalid_message", message)))]
-
-    def _say_once(self, error: SendError) -> list[Effect]:
-        if error in self._told:
-            return []
-        self._told.add(error)
-        return [error]
+    def _tell(self, problems: Sequence[Problem]) -> list[Effect]:
+        told: list[Effect] = []
+        for problem in problems:
+            if not problem.once or problem not in self._told:
+                told.append(SendError(problem.code, problem.message))
+            if problem.once:
+                self._told.add(problem)
+        return told
 
     def _count(self, now: float) -> list[Effect]:
-        """Count a frame that means nothing; return how the session ends if there are too many."""
+        """Count a message that means nothing; return how the session ends if there are too many."""
         return [] if self._garbage_frames.bear(now) else self._end_of_patience()
 
     def _end_of_patience(self) -> list[Effect]:

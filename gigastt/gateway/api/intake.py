@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from gigastt.audio.pcm import SAMPLE_RATE, PcmDecoder, to_bytes
 from gigastt.audio.resample import Resampler
-from gigastt.gateway.api.configure import Configuration
+from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.pool.flow import Pace
 from gigastt.gateway.pool.session import Session
 

@@ -1,6 +1,6 @@
 """Uploads: a whole file in the body of one request, its transcript in one answer.
 
-    body, counted → a turn to be decoded → shared segment, counted → a turn, and a place in the pool → workers → JSON
+    body, counted → a turn to be decoded → shared segment, counted → a turn, and a place in the pool → workers → answer
 
 Runs in the task of its request. However it ends (answer, error, the client hangs up, the server stops), the body,
 the segment, the turns and the place are given back. The body is bytes of unknown kind: its content decides, not its
@@ -24,6 +24,7 @@ from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.config import Limits
 from gigastt.errors import CapacityTimeout
+from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.context import FileTranscriber
 from gigastt.gateway.files.bodies import Bodies, Upload
 from gigastt.gateway.files.decoder import Decoder
@@ -35,6 +36,7 @@ from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.requests import ClientGone
 from gigastt.gateway.responses import JSONResponse
 from gigastt.log import get_logger
+from gigastt.rendering import MEDIA_TYPES, TranscriptForm, render_transcript
 
 log = get_logger(__name__)
 
@@ -53,8 +55,17 @@ class Recognition:
     events: AsyncGenerator[Event, None]
 
 
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said in a file: its utterances that have words, its length in seconds, and its spans without words."""
+
+    finals: Sequence[transcript.Final]
+    duration: float
+    gaps: Sequence[transcript.Gap]
+
+
 class Uploads:
-    """`POST /v1/transcribe`, and what it shares with `sse`."""
+    """`POST /v1/transcribe`, and what all routes that take a file share."""
 
     def __init__(
         self,
@@ -76,16 +87,27 @@ class Uploads:
         pool.drain_listeners.add(self._begin_drain)
 
     async def transcribe(self, request: Request) -> Response:
-        """`POST /v1/transcribe`: the whole transcript."""
+        """`POST /v1/transcribe`: the whole transcript, in the form that the client asks for."""
+        form = choose_form(request.query_params.getlist("format"), request.headers.get("accept", ""))
         with await self.receive_body(request.scope, request.receive) as upload:
-            return JSONResponse(await until_hung_up(request.receive, self._transcribe(upload)))
+            heard = await self.transcribe_whole(upload, request.receive, transcript.Options(partials=False))
+        return render_answer(form, heard)
+
+    async def transcribe_whole(self, upload: Upload, receive: Receive, options: transcript.Options) -> Transcript:
+        """Recognise an upload to its end.
+
+        Raises:
+            ClientGone: the client hung up.
+            RequestError: as `recognise` does.
+        """
+        return await until_hung_up(receive, self._transcribe(upload, options))
 
     async def receive_body(self, scope: Scope, receive: Receive) -> Upload:
         """Read a body into memory; raises as `Bodies.receive` does."""
         return await self._bodies.receive(scope, receive)
 
     @asynccontextmanager
-    async def recognise(self, upload: Upload, *, partials: bool) -> AsyncIterator[Recognition]:
+    async def recognise(self, upload: Upload, options: transcript.Options) -> AsyncIterator[Recognition]:
         """Decode, wait for a place, and recognise; give everything back at the end.
 
         Raises:
@@ -107,9 +129,7 @@ class Uploads:
             await stack.enter_async_context(self._turn(self._recognising, upload, patience))
             async with patience.waiting() as left:
                 await stack.enter_async_context(self._pool.admit(left, Guest(upload.client)))
-            recognised = await stack.enter_async_context(
-                aclosing(self._recognise(file, upload.request_id, partials=partials))
-            )
+            recognised = await stack.enter_async_context(aclosing(self._recognise(file, upload.request_id, options)))
             events = await stack.enter_async_context(aclosing(_tell_first(file.holes, recognised)))
             yield Recognition(file.seconds, events)
 
@@ -132,8 +152,8 @@ class Uploads:
         self._decoding.close()
         self._recognising.close()
 
-    async def _transcribe(self, upload: Upload) -> dict[str, Any]:
-        async with self.recognise(upload, partials=False) as recognition:
+    async def _transcribe(self, upload: Upload, options: transcript.Options) -> Transcript:
+        async with self.recognise(upload, options) as recognition:
             finals: list[transcript.Final] = []
             gaps: list[transcript.Gap] = []
             async for event in recognition.events:
@@ -141,7 +161,16 @@ class Uploads:
                     finals.append(event)
                 elif isinstance(event, transcript.Gap):
                     gaps.append(event)
-            return transcript.transcript_fields(finals, recognition.duration, gaps)
+            return Transcript(finals, recognition.duration, gaps)
+
+
+def render_answer(form: TranscriptForm, heard: Transcript) -> Response:
+    """Return a transcript as a response."""
+    if form == "json":
+        return JSONResponse(transcript.transcript_fields(heard.finals, heard.duration, heard.gaps))
+    text = "".join(render_transcript(form, heard.finals, lambda: heard.duration))
+    headers = {"content-type": f"{MEDIA_TYPES[form]}; charset=utf-8", "cache-control": "no-store"}
+    return Response(text, headers=headers)
 
 
 async def _tell_first(holes: Sequence[transcript.Gap], events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from gigastt.audio.pcm import ENCODINGS
 from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
-from gigastt.gateway.api.configure import CHANNELS, DEFAULT_RATE, PROTOCOL_VERSION
+from gigastt.gateway.api.configure import CHANNELS, PROTOCOL_VERSION, VERSIONS
+from gigastt.gateway.api.dialect import DEFAULT_RATE, Moment, Opening
 from gigastt.transcript import Final, Gap, GapCode, Partial, final_fields, gap_fields, partial_fields
 
 LAG_WORTH_TELLING_SECONDS = 1.0
@@ -29,22 +30,23 @@ def gap_error_fields(gap: Gap) -> dict[str, Any]:
     return {"type": "error", "message": _TEXTS[gap.code], **gap_fields(gap)}
 
 
-def ready(*, model: str, session_id: str, max_session_secs: float, idle_timeout_secs: float) -> str:
+def ready(opening: Opening) -> str:
     """Return the first message of a session."""
     return _encode(
         {
             "type": "ready",
-            "model": model,
+            "model": opening.model,
             "sample_rate": DEFAULT_RATE,
             "version": PROTOCOL_VERSION,
+            "min_protocol_version": VERSIONS[0],
             "supported_rates": SUPPORTED_RATES,
             "sample_rate_range": SAMPLE_RATE_RANGE,
             "supported_encodings": ENCODINGS,
             "max_channels": max(CHANNELS),
             "diarization": False,
-            "session_id": session_id,
-            "max_session_secs": _whole(max_session_secs),
-            "idle_timeout_secs": _whole(idle_timeout_secs),
+            "session_id": opening.session_id,
+            "max_session_secs": _whole(opening.max_session_secs),
+            "idle_timeout_secs": _whole(opening.idle_timeout_secs),
         }
     )
 
@@ -62,12 +64,12 @@ def error(code: str, message: str, retry_after_ms: int | None = None) -> str:
     return _encode(fields)
 
 
-def partial(event: Partial, *, seq: int, lag_seconds: float, channels: int) -> str:
-    """Return a partial. `seq` is the number its final will have."""
-    fields = {**partial_fields(event), "seq": seq}
-    if lag_seconds > LAG_WORTH_TELLING_SECONDS:
-        fields["lag_ms"] = round(lag_seconds * 1000)
-    return _encode(_with_channel(fields, event.channel, channels))
+def partial(event: Partial, moment: Moment) -> str:
+    """Return a partial; its `seq` is the number its final will have."""
+    fields = {**partial_fields(event), "seq": moment.seq}
+    if moment.lag_seconds > LAG_WORTH_TELLING_SECONDS:
+        fields["lag_ms"] = round(moment.lag_seconds * 1000)
+    return _encode(_with_channel(fields, event.channel, moment.channels))
 
 
 def final(event: Final, *, channels: int) -> str:

@@ -1,6 +1,7 @@
 """Bodies: a whole file in the body of one request, until a decoder has read it.
 
-    request ─► a few kilobytes in the gateway's own memory ─► more: a file in anonymous memory ─► handed to a decoder
+    request ─► unpacked (gzip, zstd) ─► the file of a form ─► a few kilobytes in the gateway's own memory
+            ─► more: a file in anonymous memory ─► handed to a decoder
 
 Bytes and files are counted, in all and for each client, and so is the time that a body takes. Used by `uploads` in the
 task of its request.
@@ -19,7 +20,9 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
 from gigastt.errors import BadRequest, EmptyBody, InvalidAudio, PayloadTooLarge, RequestTimeout
+from gigastt.gateway.files.forms import FormFields, UploadForm, form_boundary, may_begin_form
 from gigastt.gateway.files.shares import Holding, Room
+from gigastt.gateway.files.unpacking import open_unpacker
 from gigastt.gateway.requests import ClientGone, exchange_of
 
 MOST_BYTES_WITHOUT_FILE: Final = 8 * 1024
@@ -36,6 +39,7 @@ class Upload:
     Attributes:
         client: whose it is, for shares.
         request_id: its request's.
+        fields: those beside the file in a form; None where the body is the file itself.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Upload:
     ) -> None:
         self.client = client
         self.request_id = request_id
+        self.fields: FormFields | None = None
         self.size = 0
         self._place = held_place
         self._bytes = held_bytes
@@ -117,12 +122,13 @@ class Bodies:
         self._grace = grace
 
     async def receive(self, scope: Scope, receive: Receive) -> Upload:
-        """Read a body, no further than the limit.
+        """Read a body, no further than the limit, which holds as well for what is unpacked from it.
 
         Raises:
             PayloadTooLarge: it is longer, or says so beforehand.
             EmptyBody: there is nothing in it.
-            InvalidAudio: it is a file wrapped or packed in something else.
+            InvalidAudio: it is a file wrapped or packed in something that is not unpacked.
+            InvalidParameter: it is a broken form, or one without a file.
             RequestTimeout: it comes too slowly.
             CapacityTimeout: bodies of this client, or of all, fill the room.
             ClientGone: the client hung up.
@@ -130,7 +136,6 @@ class Bodies:
         headers = Headers(scope=scope)
         if _announced_length(headers) > self._limit():
             raise _too_large(self._limit())
-        refuse_encoding(headers)
         exchange = exchange_of(scope)
         client = exchange.client
         place = self.uploads.hold(client)
@@ -149,24 +154,74 @@ class Bodies:
         clock = asyncio.get_running_loop().time
         first_deadline = clock() + self._grace
         mark = LEAST_BYTES
+        received = 0
+        contents = _Contents(upload, headers, self._limit())
         async with asyncio.timeout_at(first_deadline) as deadline:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientGone
                 piece: bytes = message.get("body", b"")
-                if upload.size + len(piece) > self._limit():
+                received += len(piece)
+                if received > self._limit():
                     raise _too_large(self._limit())
-                if not upload.size:
-                    refuse_wrapping(piece, headers)
-                upload.append(piece)
+                await contents.feed(piece)
                 if not message.get("more_body", False):
                     break
-                if upload.size >= mark:
-                    mark = upload.size + LEAST_BYTES
+                if received >= mark:
+                    mark = received + LEAST_BYTES
                     deadline.reschedule(max(first_deadline, clock() + LEAST_SECONDS))
-        if not upload.size:
-            raise EmptyBody(f"The request has no body. {_HOW}")
+        contents.finish()
+
+
+class _Contents:
+    """What a body holds: unpacked, taken out of a form, and appended to its upload.
+
+    A body is a form if its headers say so and its first byte agrees; else it is the file, whatever its type.
+    """
+
+    def __init__(self, upload: Upload, headers: Headers, limit: int) -> None:
+        self._upload = upload
+        self._limit = limit
+        self._unpacker = open_unpacker(headers)
+        self._boundary = form_boundary(headers)
+        self._form: UploadForm | None = None
+        self._begun = False
+
+    async def feed(self, piece: bytes) -> None:
+        """Take the next bytes; other tasks have their turn between slices of what is unpacked from them."""
+        if self._unpacker is None:
+            self._take(piece)
+            return
+        for made in self._unpacker.unpack(piece):
+            self._take(made)
+            await asyncio.sleep(0)
+
+    def finish(self) -> None:
+        """Check that all has come."""
+        if self._unpacker is not None:
+            self._unpacker.finish()
+        if self._form is not None:
+            self._upload.fields = self._form.finish()
+        if not self._upload.size:
+            raise EmptyBody(f"The {'file in the form is empty' if self._form else 'request has no body'}. {_HOW}")
+
+    def _take(self, piece: bytes) -> None:
+        if piece and not self._begun:
+            self._begun = True
+            if self._boundary is not None and may_begin_form(piece):
+                self._form = UploadForm(self._boundary, self._keep)
+        if self._form is not None:
+            self._form.feed(piece)
+        else:
+            self._keep(piece)
+
+    def _keep(self, piece: bytes) -> None:
+        if self._upload.size + len(piece) > self._limit:
+            raise _too_large(self._limit)
+        if not self._upload.size:
+            refuse_wrapping(piece)
+        self._upload.append(piece)
 
 
 def most_files() -> int:
@@ -179,25 +234,12 @@ def most_files() -> int:
     return 1 << 20 if descriptors < 0 else max(1, (descriptors - descriptors * 3 // 4) // 8)
 
 
-def refuse_encoding(headers: Headers) -> None:
-    """Refuse a body that says of itself that it is compressed.
+def refuse_wrapping(beginning: bytes) -> None:
+    """Refuse a file that is plainly no audio but may hold it, by its first bytes.
 
     Raises:
-        InvalidAudio: it does.
+        InvalidAudio: it is an archive or text; the message says what to send.
     """
-    encoding = headers.get("content-encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
-        raise InvalidAudio(f"A body with Content-Encoding is not unpacked. {_HOW}")
-
-
-def refuse_wrapping(beginning: bytes, headers: Headers) -> None:
-    """Refuse a body that is plainly no audio file but may hold one, by its first bytes.
-
-    Raises:
-        InvalidAudio: it is a form, an archive or text; the message says what to send.
-    """
-    if beginning.startswith(b"--") and headers.get("content-type", "").lower().startswith("multipart/"):
-        raise InvalidAudio(f"This is a form (multipart/form-data), not an audio file. {_HOW}")
     if beginning.startswith((b"\x1f\x8b", b"PK\x03\x04")):
         raise InvalidAudio(f"This is a compressed file, not an audio file. {_HOW}")
     if beginning[:64].lstrip().startswith((b"{", b"[", b"data:")):

@@ -21,6 +21,7 @@ TINY_BYTES: Final = 32  # 2 ms of the leanest audio there is (8 kHz, 8 bits, two
 FRAMES: Final = Rate(per_minute=60 * 1_000, burst=2_000)
 TINY_FRAMES: Final = Rate(per_minute=60 * 500, burst=2_000)
 TEXTS: Final = Rate(per_minute=60 * 20, burst=300)
+SHORT_TEXT_BYTES: Final = 128  # a longer text may be audio in base64: 10 ms of 8 kHz and 8 bits in JSON are 150
 CONTROLS: Final = Rate(per_minute=60 * 50, burst=2_000)
 
 # A pong waits behind the audio that was sent ahead: for a client on this machine the systems' buffers hold 4.5 MB.
@@ -35,7 +36,7 @@ Verdict: TypeAlias = Literal["patient", "silent", "unread"]
 class Allowance:
     """How fast a peer may send: four token buckets.
 
-    Too many pings or texts close the connection; audio only has to wait, whatever it is cut into.
+    Too many pings or short texts close the connection; audio only has to wait, whatever it is cut into or written as.
     """
 
     __slots__ = ("_controls", "_frames", "_texts", "_tiny", "wait_until")
@@ -49,7 +50,7 @@ class Allowance:
         wait = 0.0
         if frame.opcode in CTRL_OPCODES:
             self._controls, wait = take_token(CONTROLS, self._controls, now)
-        elif frame.opcode is Opcode.TEXT:
+        elif frame.opcode is Opcode.TEXT and len(frame.data) < SHORT_TEXT_BYTES:
             self._texts, wait = take_token(TEXTS, self._texts, now)
         elif len(frame.data) < TINY_BYTES:
             self._tiny = max(self._tiny, now) + TINY_FRAMES.interval

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigastt.gateway.api.configure import Configuration
 from gigastt.gateway.api.containers import MOST_HEADER_BYTES, Beginning, examine
+from gigastt.gateway.api.dialect import Configuration
 
 OPTIONS = Configuration(sample_rate=16_000)
 UNDECIDED = Beginning(is_decided=False)

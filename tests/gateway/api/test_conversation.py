@@ -1,4 +1,4 @@
-"""The client protocol: every row of its table, and random clients."""
+"""The conversation in the native dialect: every row of its table, and random clients."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.errors import CapacityTimeout, ShuttingDown
-from gigastt.gateway.api.configure import Configuration
 from gigastt.gateway.api.conversation import (
     MOST_EMPTY_FRAMES,
     MOST_GARBAGE_FRAMES,
     PAUSE_GRACE_SECONDS,
-    ClientProtocol,
     Close,
+    Conversation,
     Effect,
     FeedAudio,
-    Finish,
+    FinishSession,
     Flush,
     IgnoredText,
     SendError,
-    SendPong,
     SendReady,
 )
+from gigastt.gateway.api.dialect import Configuration, Reply
+from gigastt.gateway.api.native import NativeDialect
 from gigastt.transcript import Options
 
 FRAME = 512 * 1024
 
 
-def protocol(*, idle: float = 300.0, cap: float = 3600.0, admitted: bool = True) -> ClientProtocol:
-    client = ClientProtocol(idle_timeout_secs=idle, max_session_secs=cap, max_frame_bytes=FRAME, now=0.0)
+def protocol(*, idle: float = 300.0, cap: float = 3600.0, admitted: bool = True) -> Conversation:
+    client = Conversation(NativeDialect(), idle_timeout_secs=idle, max_session_secs=cap, max_frame_bytes=FRAME, now=0.0)
     if admitted:
         assert client.admitted(0.0) == [SendReady()]
     return client
 
 
-def configure(client: ClientProtocol, **fields: Any) -> list[Effect]:
-    return client.receive_text(json.dumps({"type": "configure", **fields}), 0.0)
+def configure(client: Conversation, **fields: Any) -> list[Effect]:
+    return client.receive(json.dumps({"type": "configure", **fields}), 0.0)
 
 
 def codes(effects: list[Effect]) -> list[str | int]:
@@ -52,20 +52,20 @@ def codes(effects: list[Effect]) -> list[str | int]:
                 found.append(effect.code)
             case Close():
                 found.append(effect.code)
-            case Finish():
+            case FinishSession():
                 found += [effect.reason, effect.close_code]
     return found
 
 
 def test_audio_is_fed_as_it_came() -> None:
-    assert protocol().receive_bytes(b"\x01\x02\x03", 0.0) == [FeedAudio(b"\x01\x02\x03")]
+    assert protocol().receive(b"\x01\x02\x03", 0.0) == [FeedAudio(b"\x01\x02\x03")]
 
 
 def test_stop_finishes_and_closes_normally() -> None:
     client = protocol()
-    assert client.receive_text('{"type":"stop"}', 0.0) == [Finish("stop", 1000)]
-    assert client.receive_text('{"type":"stop"}', 0.0) == []
-    assert client.receive_bytes(b"late", 0.0) == []
+    assert client.receive('{"type":"stop"}', 0.0) == [FinishSession("stop", 1000)]
+    assert client.receive('{"type":"stop"}', 0.0) == []
+    assert client.receive(b"late", 0.0) == []
     assert client.deadline == math.inf
 
 
@@ -105,7 +105,7 @@ def test_a_wrong_field_is_reported_and_changes_nothing(fields: dict[str, Any], c
     client = protocol()
     configure(client, sample_rate=16_000)
     text = json.dumps({"type": "configure", **fields}).replace("Infinity", "1e400")
-    assert codes(client.receive_text(text, 0.0)) == [code]
+    assert codes(client.receive(text, 0.0)) == [code]
     assert client.configuration == Configuration(sample_rate=16_000)
     assert client.state == "open"
 
@@ -137,8 +137,8 @@ def test_audio_in_a_format_that_was_refused_is_not_recognised(wrong: dict[str, A
     client = protocol()
     [code] = codes(configure(client, **wrong))
     assert configure(client, partials=True) == []
-    assert codes(client.receive_bytes(bytes(640), 0.0)) == [code, "error", 1003]
-    assert client.receive_bytes(bytes(640), 0.0) == []
+    assert codes(client.receive(bytes(640), 0.0)) == [code, "error", 1003]
+    assert client.receive(bytes(640), 0.0) == []
 
 
 def test_a_format_that_is_put_right_is_recognised() -> None:
@@ -146,7 +146,7 @@ def test_a_format_that_is_put_right_is_recognised() -> None:
     configure(client, sample_rate=7, channels=9)
     configure(client, sample_rate=16_000)
     configure(client, channels=2)
-    assert client.receive_bytes(b"\1\1\1\1", 0.0) == [FeedAudio(b"\1\1\1\1")]
+    assert client.receive(b"\1\1\1\1", 0.0) == [FeedAudio(b"\1\1\1\1")]
 
 
 @pytest.mark.parametrize(
@@ -192,28 +192,28 @@ def test_right_fields_beside_a_wrong_one_take_effect() -> None:
 def test_another_protocol_version_is_refused(version: Any) -> None:
     client = protocol()
     assert codes(configure(client, protocol_version=version)) == ["unsupported_protocol_version", 1002]
-    assert client.receive_bytes(b"audio", 0.0) == []
+    assert client.receive(b"audio", 0.0) == []
 
 
 def test_configure_after_audio_is_too_late_and_the_session_goes_on() -> None:
     client = protocol()
-    client.receive_bytes(b"audio", 0.0)
+    client.receive(b"audio", 0.0)
     assert codes(configure(client, sample_rate=8000)) == ["configure_too_late"]
     assert client.configuration == Configuration()
-    assert client.receive_bytes(b"more", 0.0) == [FeedAudio(b"more")]
+    assert client.receive(b"more", 0.0) == [FeedAudio(b"more")]
 
 
 def test_empty_frames_are_not_audio_yet() -> None:
     client = protocol()
-    client.receive_bytes(b"", 0.0)
+    client.receive(b"", 0.0)
     assert configure(client, sample_rate=8000) == []
 
 
 def test_empty_frames_without_end_close_the_session() -> None:
     client = protocol()
     for _ in range(MOST_EMPTY_FRAMES):
-        assert client.receive_bytes(b"", 0.0) == []
-    assert codes(client.receive_bytes(b"", 0.0)) == ["policy_violation", "error", 1008]
+        assert client.receive(b"", 0.0) == []
+    assert codes(client.receive(b"", 0.0)) == ["policy_violation", "error", 1008]
 
 
 GARBAGE = [
@@ -239,48 +239,48 @@ GARBAGE = [
 @pytest.mark.parametrize("text", GARBAGE, ids=lambda text: repr(text[:20]))
 def test_other_text_is_told_once_and_the_session_goes_on(text: str) -> None:
     client = protocol()
-    ignored, error = client.receive_text(text, 0.0)
+    ignored, error = client.receive(text, 0.0)
     assert ignored == IgnoredText(len(text))
     assert codes([error]) == ["invalid_message"]
-    assert client.receive_text(text, 0.0) == [IgnoredText(len(text))]
+    assert client.receive(text, 0.0) == [IgnoredText(len(text))]
     assert client.state == "open"
 
 
 def test_a_type_that_is_nearly_right_is_named() -> None:
-    _, error = protocol().receive_text('{"type":"configuration"}', 0.0)
+    _, error = protocol().receive('{"type":"configuration"}', 0.0)
     assert error == SendError("invalid_message", "The type of this message is not known. Was configure meant?")
 
 
 @pytest.mark.parametrize("text", ['\ufeff{"type":"stop"}', '{"type":"Stop"}', ' {"type": "STOP "}'])
 def test_a_mark_and_capitals_do_not_hide_what_is_meant(text: str) -> None:
-    assert protocol().receive_text(text, 0.0) == [Finish("stop", 1000)]
+    assert protocol().receive(text, 0.0) == [FinishSession("stop", 1000)]
 
 
 def test_a_message_in_a_binary_frame_is_no_audio() -> None:
     client = protocol()
-    assert client.receive_bytes(b'{"type":"configure","sample_rate":8000}', 0.0) == []
+    assert client.receive(b'{"type":"configure","sample_rate":8000}', 0.0) == []
     assert client.configuration.sample_rate == 8_000
-    assert client.receive_bytes(b"\xef\xbb\xbf{}", 0.0) == [FeedAudio(b"\xef\xbb\xbf{}")]
-    assert client.receive_bytes(b'{"type":"stop"}', 0.0) == [Finish("stop", 1000)]
+    assert client.receive(b"\xef\xbb\xbf{}", 0.0) == [FeedAudio(b"\xef\xbb\xbf{}")]
+    assert client.receive(b'{"type":"stop"}', 0.0) == [FinishSession("stop", 1000)]
 
 
 def test_garbage_without_end_closes_the_session_with_its_last_final() -> None:
     client = protocol()
     for number in range(MOST_GARBAGE_FRAMES):
-        assert not ends(client.receive_text(GARBAGE[number % 10], 0.0))
-    assert codes(client.receive_text("hello", 0.0))[-3:] == ["policy_violation", "error", 1008]
+        assert not ends(client.receive(GARBAGE[number % 10], 0.0))
+    assert codes(client.receive("hello", 0.0))[-3:] == ["policy_violation", "error", 1008]
 
 
 def ends(effects: list[Effect]) -> bool:
-    return any(isinstance(effect, Finish | Close) for effect in effects)
+    return any(isinstance(effect, FinishSession | Close) for effect in effects)
 
 
 @pytest.mark.parametrize("text", ['{"type":"KeepAlive"}', '{"type":"keepalive"}', '{"type":"ping"}', '{"type":"pong"}'])
 def test_signs_of_life_are_never_counted(text: str) -> None:
     client = protocol(idle=10)
     for number in range(3 * MOST_GARBAGE_FRAMES):
-        effects = client.receive_text(text, number)
-        assert effects == ([SendPong()] if "ping" in text else [])
+        effects = client.receive(text, number)
+        assert effects == ([Reply(['{"type":"pong"}'])] if "ping" in text else [])
         assert client.tick(number) == []
     assert client.deadline == 3 * MOST_GARBAGE_FRAMES - 1 + 10
 
@@ -288,25 +288,23 @@ def test_signs_of_life_are_never_counted(text: str) -> None:
 @pytest.mark.parametrize("frame", ["?", b""])
 def test_time_forgives(frame: str | bytes) -> None:
     client = protocol()
-    receive = client.receive_text if isinstance(frame, str) else client.receive_bytes
     for second in range(5 * MOST_EMPTY_FRAMES):
-        assert not ends(receive(frame, second))  # type: ignore[arg-type]
+        assert not ends(client.receive(frame, second))
 
 
 @pytest.mark.parametrize("frame", ["?", b""])
 def test_audio_forgives(frame: str | bytes) -> None:
     client = protocol()
-    receive = client.receive_text if isinstance(frame, str) else client.receive_bytes
     for number in range(2 * MOST_EMPTY_FRAMES):
-        assert not ends(receive(frame, 0.0))  # type: ignore[arg-type]
+        assert not ends(client.receive(frame, 0.0))
         if number % 50 == 0:
-            client.receive_bytes(b"\1\1", 0.0)
+            client.receive(b"\1\1", 0.0)
             client.audio_taken(2, 0.0)
 
 
 def test_a_configuration_that_comes_too_late_again_and_again_is_garbage() -> None:
     client = protocol()
-    client.receive_bytes(b"audio", 0.0)
+    client.receive(b"audio", 0.0)
     for _ in range(MOST_GARBAGE_FRAMES):
         assert codes(configure(client, sample_rate=8_000)) == ["configure_too_late"]
     assert codes(configure(client, sample_rate=8_000)) == ["policy_violation", "error", 1008]
@@ -314,25 +312,25 @@ def test_a_configuration_that_comes_too_late_again_and_again_is_garbage() -> Non
 
 def test_flush_ends_the_utterance_and_not_the_session() -> None:
     client = protocol()
-    client.receive_bytes(b"audio", 0.0)
+    client.receive(b"audio", 0.0)
     client.audio_taken(5, 0.0)
-    assert client.receive_text('{"type":"flush"}', 0.0) == [Flush()]
+    assert client.receive('{"type":"flush"}', 0.0) == [Flush()]
     assert client.pause_at == math.inf
-    assert client.receive_bytes(b"more", 0.0) == [FeedAudio(b"more")]
+    assert client.receive(b"more", 0.0) == [FeedAudio(b"more")]
 
 
 def test_flushes_of_nothing_without_end_are_garbage() -> None:
     client = protocol()
     for _ in range(MOST_GARBAGE_FRAMES):
-        assert client.receive_text('{"type":"flush"}', 0.0) == [Flush()]
-    assert codes(client.receive_text('{"type":"flush"}', 0.0)) == ["policy_violation", "error", 1008]
+        assert client.receive('{"type":"flush"}', 0.0) == [Flush()]
+    assert codes(client.receive('{"type":"flush"}', 0.0)) == ["policy_violation", "error", 1008]
 
 
 def test_a_pause_is_noticed_once_when_the_endpoint_silence_has_passed() -> None:
     client = protocol()
     configure(client, sample_rate=16_000, endpoint_silence_ms=800)
     assert client.pause_at == math.inf
-    client.receive_bytes(bytes(3_200), 5.0)
+    client.receive(bytes(3_200), 5.0)
     assert client.pause_at == math.inf  # while the audio waits for room
     client.audio_taken(3_200, 6.0)
     assert client.pause_at == pytest.approx(6.8 + PAUSE_GRACE_SECONDS)
@@ -340,7 +338,7 @@ def test_a_pause_is_noticed_once_when_the_endpoint_silence_has_passed() -> None:
     assert client.notice_pause(7.3)
     assert not client.notice_pause(8.0)
     assert client.pause_at == math.inf
-    client.receive_bytes(bytes(3_200), 9.0)
+    client.receive(bytes(3_200), 9.0)
     client.audio_taken(3_200, 9.0)
     assert client.notice_pause(11.0)
 
@@ -350,33 +348,33 @@ def test_the_time_between_long_frames_is_no_pause() -> None:
     configure(client, sample_rate=16_000)
     for second in range(5):
         assert not client.notice_pause(second)
-        client.receive_bytes(bytes(32_000), second)
+        client.receive(bytes(32_000), second)
         client.audio_taken(32_000, second)
     assert client.notice_pause(5.5)
 
 
 def test_a_container_is_named_and_ends_the_session_with_its_final() -> None:
     client = protocol()
-    effects = client.receive_bytes(b"\x1a\x45\xdf\xa3" + bytes(100), 0.0)
+    effects = client.receive(b"\x1a\x45\xdf\xa3" + bytes(100), 0.0)
     assert codes(effects) == ["container_not_pcm", "error", 1003]
     assert isinstance(effects[0], SendError)
     assert "POST /v1/transcribe" in effects[0].message
-    assert client.receive_bytes(b"more", 0.0) == []
+    assert client.receive(b"more", 0.0) == []
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 1000])
 def test_a_container_is_known_however_its_bytes_are_cut(size: int) -> None:
     client, data = protocol(), b"OggS" + bytes(100)
-    effects = [e for at in range(0, len(data), size) for e in client.receive_bytes(data[at : at + size], 0.0)]
+    effects = [e for at in range(0, len(data), size) for e in client.receive(data[at : at + size], 0.0)]
     assert codes(effects) == ["container_not_pcm", "error", 1003]
 
 
 @pytest.mark.parametrize("message", ["stop", "flush"])
 def test_what_was_held_back_of_the_audio_is_fed_before_its_end(message: str) -> None:
     client = protocol()
-    assert client.receive_bytes(b"Og", 0.0) == []
+    assert client.receive(b"Og", 0.0) == []
     assert codes(configure(client)) == ["configure_too_late"]
-    effects = client.receive_text(json.dumps({"type": message}), 0.0)
+    effects = client.receive(json.dumps({"type": message}), 0.0)
     assert effects[0] == FeedAudio(b"Og")
     assert len(effects) == 2
 
@@ -384,13 +382,13 @@ def test_what_was_held_back_of_the_audio_is_fed_before_its_end(message: str) -> 
 @pytest.mark.parametrize("size", [FRAME, FRAME + 1])
 def test_a_frame_over_the_limit_is_too_large(size: int) -> None:
     expected = [] if size == FRAME else ["error", 1009]
-    assert codes(protocol().receive_bytes(bytes(size), 0.0)) == expected
-    assert codes(protocol().receive_text("x" * size, 0.0))[-2:] == (expected or ["invalid_message"])
+    assert codes(protocol().receive(bytes(size), 0.0)) == expected
+    assert codes(protocol().receive("x" * size, 0.0))[-2:] == (expected or ["invalid_message"])
 
 
 def test_idle_client_gets_its_final_and_is_closed() -> None:
     client = protocol(idle=10)
-    client.receive_bytes(b"audio", 5.0)
+    client.receive(b"audio", 5.0)
     client.audio_taken(5, 6.0)
     assert client.deadline == 16.0
     assert client.tick(15.9) == []
@@ -400,7 +398,7 @@ def test_idle_client_gets_its_final_and_is_closed() -> None:
 
 def test_a_client_whose_audio_waits_for_room_is_not_idle() -> None:
     client = protocol(idle=10)
-    client.receive_bytes(b"audio", 5.0)
+    client.receive(b"audio", 5.0)
     assert client.tick(1_000.0) == []
     client.audio_taken(5, 1_000.0)
     assert client.tick(1_009.0) == []
@@ -410,7 +408,7 @@ def test_a_client_whose_audio_waits_for_room_is_not_idle() -> None:
 def test_a_silent_session_makes_room_with_a_last_final_and_one_whose_audio_waits_does_not() -> None:
     assert protocol(admitted=False).make_room() == []
     client = protocol()
-    client.receive_bytes(b"audio", 5.0)
+    client.receive(b"audio", 5.0)
     assert client.make_room() == []
     client.audio_taken(5, 6.0)
     assert codes(client.make_room()) == ["idle_timeout", "timeout", 1001]
@@ -419,7 +417,7 @@ def test_a_silent_session_makes_room_with_a_last_final_and_one_whose_audio_waits
 
 def test_the_longest_session_ends_with_its_final_even_amid_audio() -> None:
     client = protocol(cap=60)
-    client.receive_bytes(b"audio", 59.0)
+    client.receive(b"audio", 59.0)
     assert codes(client.tick(60.0)) == ["max_session_duration_exceeded", "timeout", 1008]
 
 
@@ -438,14 +436,14 @@ def test_the_session_begins_when_it_is_admitted() -> None:
 
 def test_drain_gives_the_last_final() -> None:
     client = protocol()
-    client.receive_bytes(b"audio", 0.0)
-    assert client.drain() == [Finish("shutdown", 1001)]
+    client.receive(b"audio", 0.0)
+    assert client.drain() == [FinishSession("shutdown", 1001)]
     assert client.drain() == []
 
 
 def test_drain_after_stop_changes_nothing() -> None:
     client = protocol()
-    client.receive_text('{"type":"stop"}', 0.0)
+    client.receive('{"type":"stop"}', 0.0)
     assert client.drain() == []
 
 
@@ -487,15 +485,13 @@ def test_any_client_ends_at_most_once_and_keeps_valid_options(frames: list[bytes
     fed: list[bytes] = []
     for frame in frames:
         match frame:
-            case bytes():
-                effects = client.receive_bytes(frame, now)
-            case str():
-                effects = client.receive_text(frame, now)
-            case _:
+            case float():
                 now += frame
                 effects = client.tick(now)
+            case _:
+                effects = client.receive(frame, now)
         assert not (ends and effects)
-        ends += sum(isinstance(effect, Finish | Close) for effect in effects)
+        ends += sum(isinstance(effect, FinishSession | Close) for effect in effects)
         for effect in effects:
             if isinstance(effect, FeedAudio):
                 fed.append(effect.data)
@@ -507,5 +503,5 @@ def test_any_client_ends_at_most_once_and_keeps_valid_options(frames: list[bytes
     assert configuration.channels in (1, 2)
     assert 200 <= configuration.options.endpoint_silence_ms <= 5000
     if not ends:
-        held = [effect.data for effect in client.receive_text('{"type":"stop"}', now) if isinstance(effect, FeedAudio)]
+        held = [effect.data for effect in client.receive('{"type":"stop"}', now) if isinstance(effect, FeedAudio)]
         assert b"".join(fed + held) == b"".join(frame for frame in frames if isinstance(frame, bytes))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gigastt.errors import CapacityTimeout
-from gigastt.gateway.api.native_sse import with_pauses
+from gigastt.gateway.api.event_stream import with_pauses
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.transcript import Gap, Partial

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from gigastt.config import Limits
 from gigastt.gateway.api.conversation import MOST_EMPTY_FRAMES
-from gigastt.gateway.api.native_ws import run_live
+from gigastt.gateway.app import NATIVE
 from gigastt.gateway.context import AppContext
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
@@ -24,12 +24,12 @@ from tests.waiting import wait_until
 
 
 def memory_context(pool: MemoryPool, limits: Limits | None = None) -> AppContext:
-    return Fakes(pool=cast("FakePool", pool), live=run_live).context(limits)
+    return Fakes(pool=cast("FakePool", pool)).context(limits)
 
 
 @asynccontextmanager
 async def server(pool: MemoryPool, limits: Limits | None = None) -> AsyncIterator[Running]:
-    async with serving(memory_context(pool, limits)) as running:
+    async with serving(memory_context(pool, limits), native=NATIVE) as running:
         yield running
 
 
@@ -99,7 +99,8 @@ async def test_ready_says_what_the_server_takes() -> None:
         "type": "ready",
         "model": "gigaam-v3-e2e-rnnt",
         "sample_rate": 48_000,
-        "version": "1.0",
+        "version": "1.2",
+        "min_protocol_version": "1.0",
         "supported_rates": [8_000, 16_000, 24_000, 44_100, 48_000],
         "sample_rate_range": [8_000, 192_000],
         "supported_encodings": ["pcm_s16le", "pcm_f32le", "mulaw", "alaw"],
@@ -136,6 +137,7 @@ async def test_partials_and_finals_have_the_fields_of_the_protocol() -> None:
         "end": 0.08,
         "confidence": 1.0,
         "endpoint_reason": "silence",
+        "speech_final": True,
     }
 
 
@@ -361,7 +363,7 @@ async def test_audio_waits_for_a_worker_and_nothing_is_dropped() -> None:
 async def test_metrics_tell_of_audio_and_latency() -> None:
     pool = MemoryPool(automatic=True)
     context = memory_context(pool)
-    async with serving(context) as running, client(running) as connected:
+    async with serving(context, native=NATIVE) as running, client(running) as connected:
         await connected.receive("ready")
         await connected.configure(sample_rate=16_000)
         await connected.speak(*[1] * 25)

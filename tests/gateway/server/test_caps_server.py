@@ -161,8 +161,8 @@ async def test_a_session_that_crashes_frees_its_place() -> None:
         raise LookupError
 
     limits = Limits(max_connections_per_address=1)
-    context = Fakes(live=crash).context(limits, trusted_proxy=("127.0.0.0/8",))
-    async with serving(context) as running:
+    context = Fakes().context(limits, trusted_proxy=("127.0.0.0/8",))
+    async with serving(context, native=crash) as running:
         for _ in range(3):
             async with websockets.connect(f"{running.ws}/v1/ws") as session:
                 await session.wait_closed()

@@ -228,8 +228,7 @@ async def shout(websocket: WebSocket, context: AppContext) -> None:
 
 
 async def test_a_websocket_client_that_does_not_read_is_dropped() -> None:
-    fakes = Fakes(live=shout)
-    async with serving(fakes.context(), deadlines=QUICK) as running, connect_raw(running) as client:
+    async with serving(Fakes().context(), native=shout, deadlines=QUICK) as running, connect_raw(running) as client:
         client.write(UPGRADE + "\r\n")
         await wait_until(lambda: running.server.server_state.tasks)
         await wait_until(lambda: not running.server.server_state.tasks)

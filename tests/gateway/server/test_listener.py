@@ -73,8 +73,11 @@ async def say_goodbye(websocket: WebSocket, context: AppContext) -> None:
 
 
 async def test_the_first_signal_drains_and_sessions_say_their_last_word() -> None:
-    fakes = Fakes(live=say_goodbye)
-    async with serving(fakes.context()) as running, httpx.AsyncClient(base_url=running.http) as http:
+    fakes = Fakes()
+    async with (
+        serving(fakes.context(), native=say_goodbye) as running,
+        httpx.AsyncClient(base_url=running.http) as http,
+    ):
         sessions = [await websockets.connect(f"{running.ws}/v1/ws") for _ in range(5)]
         await wait_until(lambda: len(running.server.server_state.tasks) == 5)
         running.server.handle_exit(signal.SIGTERM, None)
@@ -96,7 +99,7 @@ async def never_end(websocket: WebSocket, context: AppContext) -> None:
 
 
 async def test_a_drain_takes_no_longer_than_it_may() -> None:
-    async with serving(Fakes(live=never_end).context(Limits(shutdown_drain_secs=0.1))) as running:
+    async with serving(Fakes().context(Limits(shutdown_drain_secs=0.1)), native=never_end) as running:
         session = await websockets.connect(f"{running.ws}/v1/ws")
         running.server.handle_exit(signal.SIGTERM, None)
         await session.wait_closed()
@@ -106,8 +109,8 @@ async def test_a_drain_takes_no_longer_than_it_may() -> None:
 
 async def test_the_second_signal_stops_at_once_unless_it_is_an_echo_of_the_first() -> None:
     times = iter([10.0, 10.002, 10.9, 11.0])
-    context = Fakes(live=never_end).context(Limits(shutdown_drain_secs=600))
-    async with serving(context, clock=lambda: next(times)) as running:
+    context = Fakes().context(Limits(shutdown_drain_secs=600))
+    async with serving(context, native=never_end, clock=lambda: next(times)) as running:
         session = await websockets.connect(f"{running.ws}/v1/ws")
         for _ in range(3):
             running.server.handle_exit(signal.SIGINT, None)

@@ -112,7 +112,7 @@ async def never_end(websocket: WebSocket, context: AppContext) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_session_is_closed_as_going_away(way: str, caplog: pytest.LogCaptureFixture) -> None:
-    async with serving(Fakes(live=never_end).context(Limits(shutdown_drain_secs=0.1))) as running:
+    async with serving(Fakes().context(Limits(shutdown_drain_secs=0.1)), native=never_end) as running:
         session = await websockets.connect(f"{running.ws}/v1/ws")
         end(running, way)
         await session.wait_closed()

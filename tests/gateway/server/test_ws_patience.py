@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from websockets.frames import Frame, Opcode
 
 from gigastt.gateway.server.deadlines import Deadlines
-from gigastt.gateway.server.ws_patience import LOOKS, MOST_BEFORE_PONG_BYTES, Reading, Verdict
+from gigastt.gateway.server.ws_patience import (
+    LOOKS,
+    MOST_BEFORE_PONG_BYTES,
+    SHORT_TEXT_BYTES,
+    Allowance,
+    Reading,
+    Verdict,
+)
 
 DEADLINES = Deadlines(ping=20.0, pong=6.0)
 
@@ -62,3 +70,12 @@ def test_holding_for_half_of_the_time_doubles_it() -> None:
 
 def test_a_loop_that_is_late_is_not_the_fault_of_the_peer() -> None:
     assert looked_at(pinged(), 3200, 100, late=2.0) == ("unread", 18.0)
+
+
+def test_long_texts_may_be_audio_and_only_wait_while_short_ones_are_counted() -> None:
+    long, short = (Frame(Opcode.TEXT, b"x" * size) for size in (SHORT_TEXT_BYTES, SHORT_TEXT_BYTES - 1))
+    allowance = Allowance()
+    assert all(allowance.take(long, 0.0) for _ in range(3_000))
+    assert allowance.wait_until > 0
+    allowance = Allowance()
+    assert not all(allowance.take(short, 0.0) for _ in range(400))

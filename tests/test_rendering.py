@@ -1,14 +1,13 @@
-"""Tests of the transcript outputs."""
+"""Transcripts as text, JSON, captions and Markdown."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 
 import pytest
 
-from gigastt.cli.output import OutputForm, write_transcript
+from gigastt.rendering import TranscriptForm, render_transcript
 from gigastt.transcript import Final, Word
 
 HELLO = Final(
@@ -17,26 +16,29 @@ HELLO = Final(
 BYE = Final("Пока.", (Word("Пока.", 2.0, 2.4, 0.9),), 2.0, 2.4, 0.9, "stop")
 
 
-def render(form: OutputForm, file: str | None = None) -> str:
-    stream = io.StringIO()
-    write_transcript(form, [HELLO, BYE], stream, lambda: 3.0, file)
-    return stream.getvalue()
+def render(form: TranscriptForm, file: str | None = None) -> str:
+    return "".join(render_transcript(form, [HELLO, BYE], lambda: 3.0, file))
 
 
 def test_text_is_a_line_a_segment() -> None:
     assert render("text") == "Привет, мир.\nПока.\n"
 
 
-@pytest.mark.parametrize("form", ["text", "srt", "vtt"])
-def test_a_segment_is_written_before_the_next_one_comes(form: OutputForm) -> None:
-    stream = io.StringIO()
+@pytest.mark.parametrize("form", ["text", "srt", "vtt", "md"])
+def test_a_segment_is_written_before_the_next_one_comes(form: TranscriptForm) -> None:
+    written: list[str] = []
 
     def segments() -> Iterator[Final]:
         yield HELLO
-        assert "Привет, мир.\n" in stream.getvalue()
+        assert "Привет, мир.\n" in "".join(written)
         yield BYE
 
-    write_transcript(form, segments(), stream, lambda: 3.0)
+    for piece in render_transcript(form, segments(), lambda: 3.0):
+        written.append(piece)
+
+
+def test_markdown_is_a_paragraph_a_segment_with_its_time() -> None:
+    assert render("md") == "**[00:00:00]** Привет, мир.\n\n**[00:00:02]** Пока.\n\n"
 
 
 def test_json_has_text_words_duration_and_segments() -> None:
@@ -63,8 +65,6 @@ def test_vtt_has_its_header() -> None:
 
 
 def test_a_silent_file_gives_empty_text_and_an_empty_object() -> None:
-    stream = io.StringIO()
-    write_transcript("text", [], stream, lambda: 5.0)
-    assert stream.getvalue() == ""
-    write_transcript("json", [], stream, lambda: 5.0)
-    assert json.loads(stream.getvalue()) == {"text": "", "words": [], "duration": 5.0, "segments": []}
+    assert list(render_transcript("text", [], lambda: 5.0)) == []
+    [line] = render_transcript("json", [], lambda: 5.0)
+    assert json.loads(line) == {"text": "", "words": [], "duration": 5.0, "segments": []}

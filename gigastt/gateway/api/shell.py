@@ -1,9 +1,9 @@
-"""Live: the shell of `/v1/ws` around the client protocol.
+"""The shell around a conversation: it carries out, over any transport, in any dialect, what the conversation decides.
 
-Two tasks a session: one reads frames and carries out what the protocol says; one, from the first audio on, writes
-what the session has to tell. Nothing is decided here but deadlines: every send has one, and a client that does not
-read is dropped. An idle client has no state in any worker. A chunk of audio costs no task and no timer: while the
-reader waits for a frame, the connection hands audio that needs no waiting straight to the session.
+Two tasks a session: one reads messages; one, from the first audio on, writes what the session has to tell. Nothing is
+decided here but deadlines: every send has one, and a client that does not read is dropped. An idle client has no state
+in any worker. A chunk of audio costs no task and no timer: while the reader waits for a message, the connection hands
+audio that needs no waiting straight to the session.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-
-from starlette.types import Message
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from dataclasses import dataclass
+from typing import Protocol
 
 from gigastt.errors import RequestError
-from gigastt.gateway.api import conversation as protocol
-from gigastt.gateway.api import wire
+from gigastt.gateway.api import conversation
+from gigastt.gateway.api.dialect import Dialect, Message, Moment, Opening, Reply
 from gigastt.gateway.api.intake import Intake
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.pool.session import Session
-from gigastt.gateway.requests import exchange_of
-from gigastt.gateway.server.ws_protocol import INPUT_ENDED, TAKER
+from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.log import get_logger
-from gigastt.transcript import Final, Partial
+from gigastt.transcript import Final
 
 log = get_logger(__name__)
 
@@ -40,42 +39,71 @@ class SlowConsumer(Exception):
     """The client does not read what it is sent."""
 
 
-async def run_live(websocket: WebSocket, context: AppContext) -> None:
-    """Run one client's session, from before its upgrade is accepted to its close."""
-    connection = LiveConnection(websocket, context)
+@dataclass(frozen=True, slots=True)
+class InputEnded:
+    """The client sends no more but can be told something; close with `close_code` after it."""
+
+    close_code: int
+
+
+class Transport(Protocol):
+    """A connection that carries whole messages both ways. `ClientGone` from any method: the client hung up."""
+
+    async def receive(self) -> Message | InputEnded:
+        """Wait for the client's next message."""
+        ...
+
+    async def send(self, message: Message) -> None:
+        """Send a message; wait while the client does not read."""
+        ...
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close with a code of WebSocket, or as the transport says it; nothing may follow."""
+        ...
+
+    def hand_over(self, take: Callable[[bytes], bool]) -> None:
+        """Offer binary messages to `take` before they are queued for `receive`; it returns whether it took one."""
+        ...
+
+
+async def converse(transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange) -> None:
+    """Serve one client from its admission to its close. Raises ClientGone if it hung up before."""
+    shell = Shell(transport, dialect, context, exchange)
     listeners = context.pool.drain_listeners
-    listeners.add(connection.wake)
+    listeners.add(shell.wake)
     try:
-        await connection.run()
+        await shell.run()
     finally:
-        listeners.discard(connection.wake)
+        listeners.discard(shell.wake)
 
 
-class LiveConnection:
+class Shell:
     """One client."""
 
-    def __init__(self, websocket: WebSocket, context: AppContext) -> None:
+    def __init__(self, transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange) -> None:
         limits = context.limits
-        self._websocket = websocket
+        self._transport = transport
+        self._dialect = dialect
         self._context = context
         self._limits = limits
         self._loop = asyncio.get_running_loop()
-        self._exchange = exchange_of(websocket.scope)
-        self._protocol = protocol.ClientProtocol(
+        self._exchange = exchange
+        self._conversation = conversation.Conversation(
+            dialect,
             idle_timeout_secs=limits.idle_timeout_secs,
             max_session_secs=limits.max_session_secs,
             max_frame_bytes=limits.ws_frame_max_bytes,
             now=self._loop.time(),
         )
-        self._guest = Guest(self._exchange.client, self._ask_to_leave)
+        self._guest = Guest(exchange.client, self._ask_to_leave)
         self._must_leave = False
-        self._early: Message | None = None  # a frame that came while the client waited for a place
+        self._early: Message | InputEnded | None = None  # what came while the client waited for a place
         self._session: Session | None = None
         self._intake: Intake | None = None
         self._tasks: asyncio.TaskGroup
         self._scope: asyncio.Timeout | None = None  # what the reader waits in, so that it can be woken
         self._woken = False
-        self._listening = False  # the reader waits for a frame, and has dealt with all before it
+        self._listening = False  # the reader waits for a message, and has dealt with all before it
         self._alarm: asyncio.TimerHandle | None = None
         self._over = False
         self._closed = False  # nothing may be sent any more
@@ -83,7 +111,7 @@ class LiveConnection:
         self._next_seq = 0
 
     def wake(self) -> None:
-        """Make the reader look up: the server drains, the protocol's deadline has come, or the writer is done."""
+        """Make the reader look up: the server drains, the conversation's deadline has come, or the writer is done."""
         self._woken = True
         if self._scope is not None:
             self._scope.reschedule(self._loop.time())
@@ -92,19 +120,16 @@ class LiveConnection:
     async def run(self) -> None:
         """Admit the client, serve it, and clean up."""
         try:
-            await self._websocket.accept(subprotocol=self._exchange.subprotocol)
             async with AsyncExitStack() as stack:
                 if await self._enter(stack):
                     async with asyncio.TaskGroup() as self._tasks:
                         await self._serve()
-        except WebSocketDisconnect:
-            pass
         except SlowConsumer:
             await self._evict()
 
     async def _serve(self) -> None:
         began = self._loop.time()
-        log.info("session_opened")
+        log.info("session_opened", protocol=self._dialect.name)
         try:
             # In a task of its own: here every frame would come up through the frames of all middleware.
             await self._tasks.create_task(self._read())
@@ -123,16 +148,15 @@ class LiveConnection:
         admission = asyncio.ensure_future(
             stack.enter_async_context(pool.admit(self._limits.pool_checkout_timeout_secs, self._guest))
         )
-        first = asyncio.ensure_future(self._websocket.receive())
+        first = asyncio.ensure_future(self._transport.receive())
         try:
             await asyncio.wait({admission, first}, return_when=asyncio.FIRST_COMPLETED)
-            if not admission.done() and first.result()["type"] != "websocket.disconnect":
-                await asyncio.wait({admission})
             if not admission.done():
-                return False
+                first.result()
+                await asyncio.wait({admission})
             admission.result()
         except RequestError as error:
-            await self._perform(self._protocol.refused(error))
+            await self._perform(self._conversation.refused(error))
             return False
         finally:
             for task in (admission, first):
@@ -144,7 +168,7 @@ class LiveConnection:
 
     def _ask_to_leave(self) -> bool:
         """Make room for others, unless audio is on its way; return whether the session will."""
-        if self._over or not self._protocol.may_make_room:
+        if self._over or not self._conversation.may_make_room:
             return False
         self._must_leave = True
         self.wake()
@@ -153,29 +177,30 @@ class LiveConnection:
     # -- reading
 
     async def _read(self) -> None:
-        """Carry out what the protocol says until the session is over."""
+        """Carry out what the conversation decides until the session is over."""
         try:
-            await self._perform(self._protocol.admitted(self._loop.time()))
+            await self._perform(self._conversation.admitted(self._loop.time()))
             self._set_alarm()
-            if (set_taker := self._websocket.scope["state"].get(TAKER)) is not None:
-                set_taker(self._take_at_once)
+            if self._dialect.frames_are_audio:
+                self._transport.hand_over(self._take_at_once)
             while not self._over:
                 await self._perform(await self._receive())
-        except WebSocketDisconnect:
+        except ClientGone:
             self._over = True
         except SlowConsumer:
             await self._evict()
 
-    async def _receive(self) -> list[protocol.Effect]:
-        """Take frames and feed their audio, until the protocol wants anything else done or somebody calls `wake`."""
+    async def _receive(self) -> list[conversation.Effect]:
+        """Take messages and feed their audio, until anything else is to be done or somebody calls `wake`."""
         try:
             async with asyncio.timeout(None) as self._scope:
                 while not self._woken and not self._over:
-                    message = self._early or await self._next_message()
+                    message = await self._next_message() if self._early is None else self._early
                     self._early = None
                     match self._take(message):
-                        case [protocol.FeedAudio(data)]:
+                        case [conversation.FeedAudio(data)]:
                             await self._feed(data)
+                            await self._answer_audio()
                         case []:
                             pass
                         case effects:
@@ -186,36 +211,29 @@ class LiveConnection:
             self._scope = None
         self._woken = False
         if self._context.pool.draining:
-            return self._protocol.drain()
-        return self._protocol.make_room() if self._must_leave else self._protocol.tick(self._loop.time())
+            return self._conversation.drain()
+        return self._conversation.make_room() if self._must_leave else self._conversation.tick(self._loop.time())
 
-    async def _next_message(self) -> Message:
+    async def _next_message(self) -> Message | InputEnded:
         self._listening = True
         try:
-            return await self._websocket.receive()
+            return await self._transport.receive()
         finally:
             self._listening = False
 
     def _take_at_once(self, data: bytes) -> bool:
         """Feed audio in the place of the reader, where nothing has to be waited for; return whether that was so."""
-        if not data or not self._listening or self._intake is None or not self._protocol.takes_audio:
+        if not data or not self._listening or self._intake is None or not self._conversation.takes_audio:
             return False
         if not self._intake.feed_at_once(data, self._loop.time()):
             return False
         self._audio_taken(len(data))
         return True
 
-    def _take(self, message: Message) -> list[protocol.Effect]:
-        now = self._loop.time()
-        if message["type"] == "websocket.disconnect":
-            self._protocol.gone()
-            self._over = True
-            return []
-        if (close_code := message.get(INPUT_ENDED)) is not None:
-            return self._protocol.input_ended(close_code)
-        if (text := message.get("text")) is not None:
-            return self._protocol.receive_text(text, now)
-        return self._protocol.receive_bytes(message.get("bytes") or b"", now)
+    def _take(self, message: Message | InputEnded) -> list[conversation.Effect]:
+        if isinstance(message, InputEnded):
+            return self._conversation.input_ended(message.close_code)
+        return self._conversation.receive(message, self._loop.time())
 
     async def _feed(self, data: bytes) -> None:
         intake = self._intake or self._open_session()
@@ -224,13 +242,17 @@ class LiveConnection:
         finally:
             self._audio_taken(len(data))
 
+    async def _answer_audio(self) -> None:
+        if not self._dialect.frames_are_audio:
+            await self._send(self._dialect.heard())
+
     def _audio_taken(self, size: int) -> None:
-        self._guest.heard(self._protocol.audio_taken(size, self._loop.time()))
-        if self._alarm is None or self._protocol.pause_at < self._alarm.when():
+        self._guest.heard(self._conversation.audio_taken(size, self._loop.time()))
+        if self._alarm is None or self._conversation.pause_at < self._alarm.when():
             self._set_alarm()
 
     def _set_alarm(self) -> None:
-        """Wake the reader at the protocol's deadline, and notice pauses.
+        """Wake the reader at the conversation's deadline, and notice pauses.
 
         Every frame puts both off, but only here are they looked at.
         """
@@ -238,46 +260,44 @@ class LiveConnection:
             self._alarm.cancel()
             self._alarm = None
         now = self._loop.time()
-        if self._protocol.notice_pause(now) and self._session is not None:
+        if self._conversation.notice_pause(now) and self._session is not None:
             self._session.preview()
-        deadline = self._protocol.deadline
+        deadline = self._conversation.deadline
         if deadline <= now:
             self.wake()
-        elif (next_at := min(deadline, self._protocol.pause_at)) < math.inf:
+        elif (next_at := min(deadline, self._conversation.pause_at)) < math.inf:
             self._alarm = self._loop.call_at(next_at, self._set_alarm)
 
     # -- effects
 
-    async def _perform(self, effects: list[protocol.Effect]) -> None:
+    async def _perform(self, effects: list[conversation.Effect]) -> None:
         for effect in effects:
             match effect:
-                case protocol.SendReady():
-                    await self._send(
-                        wire.ready(
-                            model=self._context.model.name,
-                            session_id=uuid.uuid4().hex,
-                            max_session_secs=self._limits.max_session_secs,
-                            idle_timeout_secs=self._limits.idle_timeout_secs,
-                        )
+                case conversation.SendReady():
+                    limits = self._limits
+                    opening = Opening(
+                        self._context.model.name, uuid.uuid4().hex, limits.max_session_secs, limits.idle_timeout_secs
                     )
-                case protocol.SendError():
-                    await self._send(wire.error(effect.code, effect.message, effect.retry_after_ms))
-                case protocol.SendPong():
-                    await self._send(wire.pong())
-                case protocol.FeedAudio():
+                    await self._send(self._dialect.open(opening))
+                case conversation.SendError():
+                    await self._send(self._dialect.fail(effect.code, effect.message, effect.retry_after_ms))
+                case Reply():
+                    await self._send(effect.messages)
+                case conversation.FeedAudio():
                     await self._feed(effect.data)
-                case protocol.Flush():
+                    await self._answer_audio()
+                case conversation.Flush():
                     await self._flush()
-                case protocol.Finish():
+                case conversation.FinishSession():
                     await self._finish(effect)
-                case protocol.Close():
+                case conversation.Close():
                     self._over = True
                     await self._close(effect.code, effect.reason)
-                case protocol.IgnoredText():
+                case conversation.IgnoredText():
                     log.debug("text_ignored", characters=effect.characters)
 
     def _open_session(self) -> Intake:
-        configuration = self._protocol.configuration
+        configuration = self._conversation.configuration
         self._session = Session(
             self._context.pool,
             configuration.options,
@@ -291,17 +311,18 @@ class LiveConnection:
 
     async def _flush(self) -> None:
         if self._session is None or self._intake is None:
-            for channel in range(self._protocol.configuration.channels):
+            for channel in range(self._conversation.configuration.channels):
                 await self._tell(Final("", (), 0.0, 0.0, 0.0, "flush", channel, self._next_seq))
             return
         await self._intake.flush()
         self._session.flush()
 
-    async def _finish(self, effect: protocol.Finish) -> None:
+    async def _finish(self, effect: conversation.FinishSession) -> None:
         self._close_code = effect.close_code
         if self._session is None or self._intake is None:
             # Without audio there is nothing to ask a worker, and nothing to wait for.
             await self._tell(Final("", (), 0.0, 0.0, 0.0, effect.reason, 0, self._next_seq))
+            await self._send(self._dialect.end())
             self._over = True
             await self._close(effect.close_code, effect.reason)
             return
@@ -316,8 +337,9 @@ class LiveConnection:
             async for event in session.events():
                 await self._tell(event)
             if not self._over:
+                await self._send(self._dialect.end())
                 await self._close(self._close_code, "")
-        except WebSocketDisconnect:
+        except ClientGone:
             pass
         except SlowConsumer:
             await self._evict()
@@ -326,38 +348,34 @@ class LiveConnection:
             self.wake()
 
     async def _tell(self, event: Event) -> None:
-        channels = self._protocol.configuration.channels
-        match event:
-            case Partial():
-                lag = self._session.lag_seconds if self._session is not None else 0.0
-                text = wire.partial(event, seq=self._next_seq, lag_seconds=lag, channels=channels)
-            case Final():
-                self._next_seq = event.seq + 1
-                text = wire.final(event, channels=channels)
-            case ProgressEvent():
-                return
-            case _:
-                text = wire.failure(event, channels=channels)
-        await self._send(text)
-
-    async def _send(self, text: str) -> None:
-        if self._closed or self._over:  # by the other task, or the client; what is unsaid stays so
+        if isinstance(event, ProgressEvent):
             return
-        try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await self._websocket.send_text(text)
-        except TimeoutError as exc:
-            raise SlowConsumer from exc
+        if isinstance(event, Final):
+            self._next_seq = event.seq + 1
+        lag = self._session.lag_seconds if self._session is not None else 0.0
+        await self._send(
+            self._dialect.tell(event, Moment(self._next_seq, lag, self._conversation.configuration.channels))
+        )
+
+    async def _send(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            if self._closed or self._over:  # by the other task, or the client; what is unsaid stays so
+                return
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await self._transport.send(message)
+            except TimeoutError as exc:
+                raise SlowConsumer from exc
 
     async def _close(self, code: int, reason: str) -> None:
         self._closed = True
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                await self._websocket.close(code, reason)
-        except (TimeoutError, RuntimeError, WebSocketDisconnect):  # it does not read, or is gone already
+                await self._transport.close(code, reason)
+        except (TimeoutError, ClientGone):  # it does not read, or is gone already
             pass
 
     async def _evict(self) -> None:
         self._over = True
         log.warning("slow_consumer")
-        await self._close(protocol.CLOSE_POLICY, "slow_consumer")
+        await self._close(conversation.CLOSE_POLICY, "slow_consumer")

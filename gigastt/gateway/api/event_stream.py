@@ -1,0 +1,115 @@
+"""Event streams: the transcript of an upload as server-sent events, in whichever protocol's events.
+
+The answer begins when words are being recognised: what fails before that is an ordinary HTTP error. A comment is sent
+whenever nothing was for a while. Runs in the task of its request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Protocol
+
+from starlette.types import Receive, Send
+
+from gigastt.errors import RequestError, ShuttingDown
+from gigastt.gateway.api.native_files import Recognition, Uploads, until_hung_up
+from gigastt.gateway.files.bodies import Upload
+from gigastt.gateway.pool.events import Event
+from gigastt.gateway.responses import encode_json, public_error
+from gigastt.log import get_logger
+from gigastt.transcript import Options
+
+log = get_logger(__name__)
+
+QUIET_SECONDS = 5.0  # also how long a client that has gone stays unnoticed, when there is nothing else to send it
+_COMMENT = b": nothing new\n\n"
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold events back
+]
+
+
+class EventWriter(Protocol):
+    """How one stream's events are written; each returns whole blocks, perhaps none."""
+
+    def event(self, event: Event) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+    def failure(self, exc: RequestError) -> bytes: ...
+
+
+async def answer_with_events(
+    uploads: Uploads,
+    upload: Upload,
+    receive: Receive,
+    send: Send,
+    options: Options,
+    writer: Callable[[float], EventWriter],
+) -> None:
+    """Recognise an upload and answer with its events; `writer` is given the length of the audio in seconds."""
+    await until_hung_up(receive, _answer(uploads, upload, send, options, writer))
+
+
+async def _answer(
+    uploads: Uploads, upload: Upload, send: Send, options: Options, writer: Callable[[float], EventWriter]
+) -> None:
+    async with uploads.recognise(upload, options) as recognition:
+        write = writer(recognition.duration)
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        try:
+            await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
+            async with aclosing(_blocks(recognition, write)) as blocks:
+                async for block in blocks:
+                    if block:
+                        await send({"type": "http.response.body", "body": block, "more_body": True})
+        except asyncio.CancelledError:  # the server stops; or the client has gone, and this goes nowhere
+            await send({"type": "http.response.body", "body": write.failure(ShuttingDown()), "more_body": True})
+            raise
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _blocks(recognition: Recognition, write: EventWriter) -> AsyncGenerator[bytes, None]:
+    """Yield events and comments, and once, last, the end or the failure."""
+    try:
+        async with aclosing(with_pauses(recognition.events, QUIET_SECONDS)) as events:
+            async for event in events:
+                yield _COMMENT if event is None else write.event(event)
+    except Exception as exc:  # the answer has begun: the error becomes its last event
+        if not isinstance(exc, RequestError):
+            log.exception("transcription_failed")
+        yield write.failure(public_error(exc))
+        return
+    yield write.end()
+
+
+def encode_block(fields: object) -> bytes:
+    """Return one event as it crosses the wire; JSON has no line breaks."""
+    return b"data: " + encode_json(fields) + b"\n\n"
+
+
+async def with_pauses(events: AsyncGenerator[Event, None], seconds: float) -> AsyncGenerator[Event | None, None]:
+    """Yield events, and None whenever none has come for so many seconds."""
+    pending = asyncio.ensure_future(_next(events))
+    try:
+        while True:
+            done, _ = await asyncio.wait({pending}, timeout=seconds)
+            if not done:
+                yield None
+                continue
+            event = pending.result()
+            if event is None:
+                return
+            yield event
+            pending = asyncio.ensure_future(_next(events))
+    finally:
+        pending.cancel()
+        await asyncio.gather(pending, return_exceptions=True)
+
+
+async def _next(events: AsyncGenerator[Event, None]) -> Event | None:
+    """Return the next event, None at the end (a task cannot raise StopAsyncIteration)."""
+    return await anext(events, None)

@@ -1,0 +1,174 @@
+"""What a client of OpenAI's transcriptions asks for, read from the fields of its form. No I/O.
+
+Lists come as `name[]`, `name`, `name[0]`, one value with commas, or a JSON array. FormFields that steer other models
+(`prompt`, `temperature`, `keywords`, `chunking_strategy`) are checked where they could be a slip, and change nothing
+but the silence that ends an utterance. A field that is not known here is ignored: each such server has its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, TypeVar, cast
+
+from gigastt.errors import InvalidParameter
+from gigastt.gateway.files.forms import FormFields
+from gigastt.transcript import ENDPOINT_SILENCE_MS, Options
+
+ResponseFormat: TypeAlias = Literal["json", "text", "srt", "vtt", "verbose_json"]
+Value = TypeVar("Value")
+
+_FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
+_STREAMABLE = ("json", "text")
+_RUSSIAN = ("ru", "rus", "russian", "ru-ru", "ru_ru", "русский")
+_ANY_LANGUAGE = ("", "auto", "null", "none")
+_YES, _NO = ("true", "1"), ("false", "0", "", "null", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to answer with.
+
+    options: how the audio is cut into utterances.
+    words, segments: which of them `verbose_json` tells.
+    logprobs: whether `json` and the events of a stream tell how probable each word is.
+    """
+
+    options: Options
+    form: ResponseFormat = "json"
+    stream: bool = False
+    words: bool = False
+    segments: bool = True
+    logprobs: bool = False
+
+
+def read_wish(fields: FormFields) -> Wish:
+    """Read a form.
+
+    Raises:
+        InvalidParameter: a field is wrong, or asks for what there is not; `param` names it.
+    """
+    asked = _Asked(fields)
+    _check_language(asked)
+    asked.one("temperature", _temperature, 0.0)
+    stream = asked.one("stream", _flag, False)
+    form: ResponseFormat = asked.one("response_format", _response_format, "json")
+    if stream and form not in _STREAMABLE:
+        raise InvalidParameter(f"A stream cannot be {form}: ask for json.", param="response_format")
+    granularities = asked.among("timestamp_granularities", ("word", "segment"))
+    return Wish(
+        _options(asked),
+        form=form,
+        stream=stream,
+        words="word" in granularities,
+        segments="segment" in granularities or not granularities,
+        logprobs="logprobs" in asked.among("include", ("logprobs",)),
+    )
+
+
+class _Asked:
+    """FormFields by their names without brackets; `part` is what stands in the brackets."""
+
+    def __init__(self, fields: FormFields) -> None:
+        self._values: dict[tuple[str, str], list[str]] = {}
+        for name, value in fields:
+            base, _, part = name.partition("[")
+            part = part.rstrip("]")
+            self._values.setdefault((base, "" if part.isdigit() else part), []).append(value.strip())
+
+    def one(self, name: str, read: Callable[[str], Value], default: Value, part: str = "") -> Value:
+        """Return a field's value, the last one if it came more than once."""
+        values = self._values.get((name, part))
+        if values is None:
+            return default
+        try:
+            return read(values[-1])
+        except ValueError as exc:
+            raise InvalidParameter(f"{name}: {exc}.", param=name) from exc
+
+    def many(self, name: str) -> list[str]:
+        """Return all values of a list."""
+        return [item for value in self._values.get((name, ""), []) for item in _items(value)]
+
+    def among(self, name: str, known: Iterable[str]) -> set[str]:
+        """Return the values of a list whose items are known."""
+        values = {value.lower() for value in self.many(name)}
+        for value in values:
+            if value not in known:
+                raise InvalidParameter(f"{name}: expected {' or '.join(known)}, not {value[:40]!a}.", param=name)
+        return values
+
+
+def _items(value: str) -> list[str]:
+    if value.startswith("["):
+        try:
+            return [item for item in json.loads(value) if isinstance(item, str)]
+        except (ValueError, RecursionError):
+            return [value]
+    return [item for part in value.split(",") if (item := part.strip())]
+
+
+def _check_language(asked: _Asked) -> None:
+    languages = [asked.one("language", str.lower, ""), *map(str.lower, asked.many("languages"))]
+    named = [language for language in languages if language not in _ANY_LANGUAGE]
+    if named and not any(map(is_russian, named)):
+        param = "languages" if languages[0] in _ANY_LANGUAGE else "language"
+        raise InvalidParameter(f"This server transcribes Russian (ru) only, not {named[0][:40]!a}.", param=param)
+
+
+def is_russian(language: str) -> bool:
+    """Tell whether a client names Russian, in one of the ways that there are."""
+    return language.lower() in _RUSSIAN
+
+
+def _options(asked: _Asked) -> Options:
+    """Return how utterances are cut; `chunking_strategy` comes in brackets or as JSON."""
+    silence = asked.one("chunking_strategy", _silence_of_json, None)
+    silence = asked.one("chunking_strategy", _silence, silence, "silence_duration_ms")
+    options = Options(partials=False)
+    return options if silence is None else replace(options, endpoint_silence_ms=silence)
+
+
+def _silence_of_json(text: str) -> int | None:
+    if text in ("auto", "") or not text.startswith("{"):
+        return None
+    strategy = cast("dict[str, object]", json.loads(text))
+    silence = strategy.get("silence_duration_ms")
+    return None if silence is None else _silence(str(silence))
+
+
+def _silence(text: str) -> int:
+    least, most = ENDPOINT_SILENCE_MS
+    return max(least, min(most, round(_number(text))))
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not abs(number) < 1e9:
+        raise ValueError("expected a number")
+    return number
+
+
+def _temperature(text: str) -> float:
+    number = _number(text or "0")
+    if not 0 <= number <= 1:
+        raise ValueError("expected a number from 0 to 1")
+    return number
+
+
+def _flag(text: str) -> bool:
+    if text.lower() in _YES + _NO:
+        return text.lower() in _YES
+    raise ValueError("expected true or false")
+
+
+def _response_format(text: str) -> ResponseFormat:
+    if text == "diarized_json":
+        raise ValueError("this server does not tell speakers apart, so there is no diarized_json")
+    if text and text not in _FORMATS:
+        raise ValueError(f"expected {', '.join(_FORMATS)}")
+    return cast("ResponseFormat", text or "json")

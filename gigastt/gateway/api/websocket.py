@@ -1,0 +1,69 @@
+"""WebSockets as a transport of conversations."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from gigastt.gateway.api.dialect import Dialect, Message
+from gigastt.gateway.api.shell import InputEnded, converse
+from gigastt.gateway.context import AppContext
+from gigastt.gateway.requests import ClientGone, exchange_of
+from gigastt.gateway.server.ws_protocol import INPUT_ENDED, TAKER
+
+Endpoint: TypeAlias = Callable[[WebSocket, AppContext], Awaitable[None]]
+
+
+def speak(dialect_of: Callable[[WebSocket], Dialect]) -> Endpoint:
+    """Return an endpoint that serves each WebSocket in the dialect made for it.
+
+    `dialect_of` sees the request before it is accepted; a RequestError from it refuses the upgrade.
+    """
+
+    async def serve(websocket: WebSocket, context: AppContext) -> None:
+        dialect, exchange = dialect_of(websocket), exchange_of(websocket.scope)
+        await websocket.accept(subprotocol=exchange.subprotocol)
+        await converse(WebSocketTransport(websocket), dialect, context, exchange)
+
+    return serve
+
+
+class WebSocketTransport:
+    """One accepted WebSocket."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+
+    async def receive(self) -> Message | InputEnded:
+        """Wait for the next message."""
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise ClientGone
+        if (close_code := message.get(INPUT_ENDED)) is not None:
+            return InputEnded(close_code)
+        text: str | None = message.get("text")
+        return text if text is not None else message.get("bytes") or b""
+
+    async def send(self, message: Message) -> None:
+        """Send a text or binary message."""
+        try:
+            if isinstance(message, str):
+                await self._websocket.send_text(message)
+            else:
+                await self._websocket.send_bytes(message)
+        except WebSocketDisconnect as exc:
+            raise ClientGone from exc
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close with a code."""
+        try:
+            await self._websocket.close(code, reason)
+        except (RuntimeError, WebSocketDisconnect) as exc:  # it is closed already
+            raise ClientGone from exc
+
+    def hand_over(self, take: Callable[[bytes], bool]) -> None:
+        """Let the connection offer what arrives in one whole binary frame to `take` first."""
+        if (set_taker := self._websocket.scope["state"].get(TAKER)) is not None:
+            set_taker(take)
