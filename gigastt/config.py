@@ -7,6 +7,7 @@ merging, this module owns names, defaults and the checks that need more than one
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from gigastt.errors import ConfigError
+from gigastt.quota import cpu_quota
 
 Precision: TypeAlias = Literal["auto", "int8", "fp32"]
 
@@ -23,8 +25,9 @@ _ON_PURPOSE = "add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant
 
 
 def default_pool_size() -> int:
-    """Return one worker per physical core, at most four."""
-    return max(1, min(4, _physical_cores()))
+    """Return one worker per physical core, at most four, and no more than a container's processor quota pays for."""
+    quota = cpu_quota()
+    return max(1, min(4, _physical_cores(), math.ceil(quota) if quota is not None else 4))
 
 
 def usable_cpus() -> set[int]:
@@ -59,6 +62,7 @@ class Limits:
     max_connections: int = 16_384  # some 40 kB each at most
     max_connections_per_address: int = 0  # 0 = any number: a whole office may stand behind one address
     pool_checkout_timeout_secs: float = 30.0
+    final_latency_ms: float = 500.0  # of 95 % of the finals; places follow from it
     shutdown_drain_secs: float = 30.0
 
 
@@ -72,7 +76,7 @@ class Settings:
     model_dir: Path = field(default_factory=lambda: Path.home() / ".gigastt" / "models")
     precision: Precision = "auto"
     pool_size: int = field(default_factory=default_pool_size)
-    max_sessions: int | None = None  # None = auto, from the capacity the workers measure
+    max_sessions: int | None = None  # None = as many as the workers carry, measured while they run
     bind_all: bool = False
     allow_origin: tuple[str, ...] = ()
     cors_allow_any: bool = False

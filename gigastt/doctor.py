@@ -118,6 +118,8 @@ def check_model(model: str, model_dir: Path, precision: Precision = "auto") -> I
     size = sum(path.stat().st_size for path in files.paths)
     where = "in the package" if files.demo else f"in {files.directory}"
     yield Finding("model", "ok", f"{files.name}, {files.form} encoder, {in_mib(size)} {where}")
+    if files.form == "fp32" and not files.demo:
+        yield Finding("encoder", "warning", "fp32 runs a third as fast as it could here", "Run `gigastt optimize`.")
     if files.demo:
         yield Finding("model", "warning", "the demo model knows synthetic voices only", "Use it to try things out.")
     yield check_digests(files)

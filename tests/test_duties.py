@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from gigastt.duties import Duties
 from gigastt.errors import DutyFailed, GigasttError, WorkerBootFailed
 from gigastt.log import fields_of
-from gigastt.serve import Duties
 
 
 async def for_ever() -> None:

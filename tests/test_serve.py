@@ -1,4 +1,4 @@
-"""The composition root: what it does when its parts fail, and when limits are read again."""
+"""The composition root: what it does when its parts fail."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gigastt.config import DEMO_MODEL, Limits, Settings
-from gigastt.errors import ConfigError, DutyFailed, ModelInvalid, ModelMissing
-from gigastt.gateway.app import create_app
-from gigastt.gateway.server.listener import Server, bind
+from gigastt.config import DEMO_MODEL, Settings
+from gigastt.errors import DutyFailed, ModelInvalid, ModelMissing
+from gigastt.gateway.server.listener import bind
 from gigastt.log import fields_of
+from gigastt.model_loading import find_model
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.store import ModelFiles, resolve
-from gigastt.serve import find_model, reload_limits, serve
-from tests.fakes.pool import Fakes
+from gigastt.serve import serve
 from tests.server import ServerProcess, run_program
 
 
@@ -56,32 +55,13 @@ def test_files_of_a_copied_directory_are_read_once_with_a_word_in_the_log(
     assert [(e["event"], e["files"], e["for_good"]) for e in events] == [("model_read_again", (JOINT,), True)]
 
 
-async def test_limits_are_read_again() -> None:
-    context = Fakes().context()
-    server = Server(create_app(context), max_frame_bytes=1000)
-    reload_limits(context, server, lambda: Limits(ws_frame_max_bytes=2000, rate_limit_per_minute=5))
-    assert context.limits.rate_limit_per_minute == 5
-    assert server.config.ws_max_size == 2000
-
-
-async def test_limits_stay_when_they_cannot_be_read() -> None:
-    def fail() -> Limits:
-        raise ConfigError("limits.toml: not a number")
-
-    context = Fakes().context(Limits(idle_timeout_secs=7))
-    server = Server(create_app(context), max_frame_bytes=1000)
-    reload_limits(context, server, fail)
-    assert context.limits.idle_timeout_secs == 7
-    assert server.config.ws_max_size == 1000
-
-
 def serve_until_it_fails(model: ModelFiles, metrics_listeners: list[socket.socket]) -> DutyFailed:
     """Run a server of which a part fails; return what it ends with."""
     settings = Settings(model=DEMO_MODEL, pool_size=1)
 
     async def run() -> None:
         async with asyncio.timeout(30):
-            await serve(settings, model, bind("127.0.0.1", 0), metrics_listeners, Limits, lambda url, demo: None)
+            await serve(settings, model, bind("127.0.0.1", 0), metrics_listeners, Settings, lambda url, demo: None)
 
     with pytest.raises(DutyFailed) as failed:
         asyncio.run(run())

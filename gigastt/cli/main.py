@@ -32,9 +32,11 @@ COMMANDS = {
     "quantize": "The same as optimize.",
     "doctor": "Say what is wrong here and how to mend it.",
     "bench": "Measure the recogniser's speed on a file.",
+    "eval": "Measure the recogniser's errors on recordings whose texts are known.",
     "health": "Ask a running server whether it is well.",
+    "reload": "Have a running server replace its workers.",
 }
-_ALIASES = {"quantize": "optimize"}
+_ALIASES = {"quantize": "optimize", "eval": "evaluate"}
 
 
 class LazyGroup(click.Group):

@@ -33,7 +33,7 @@ _DEMO_CLIP = "tests/data/espeak_03.wav"  # of a checkout
 
 
 class RereadableCommand(click.Command):
-    """A command that remembers its arguments, so that SIGHUP can parse them again over a changed file."""
+    """A command that remembers its arguments, so that they can be parsed again over a changed file."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -60,10 +60,13 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     "--pool-size",
     type=click.IntRange(1, 256),
     default=_DEFAULTS.pool_size,
-    show_default="physical cores, at most 4",
+    show_default="physical cores, at most 4 and a CPU quota",
     help="Inference workers.",
 )
-@setting("--max-sessions", type=CountOrAuto(), default="auto", help="Sessions and uploads at once.")
+@setting("--max-sessions", type=CountOrAuto(), default="auto", help="Live sessions at once.")
+@limit_setting(
+    "--final-latency-ms", click.FloatRange(50, 10_000), "How late 95 % of the finals may be, if places are auto."
+)
 @setting("--bind-all", is_flag=True, aliases=["GIGASTT_ALLOW_BIND_ANY"], help="Allow addresses that others can reach.")
 @setting("--allow-origin", type=Origin(), multiple=True, help="Web origin to allow; repeatable.")
 @setting("--cors-allow-any", is_flag=True, help="Allow every web origin.")
@@ -108,8 +111,8 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
     has_readers = log.configure(settings.log_level, settings.log_format)
     for sentence in ctx.obj or ():
         log.get_logger(__name__).warning("not_a_setting", message=sentence)
-    read_limits = limits_reader(ctx.meta[_ARGUMENTS])
-    return run(settings, read_limits, greet) if has_readers else run(settings, read_limits)
+    read_settings = settings_reader(ctx.meta[_ARGUMENTS])
+    return run(settings, read_settings, greet) if has_readers else run(settings, read_settings)
 
 
 def greet(url: str, demo: bool) -> None:
@@ -143,17 +146,17 @@ def build_settings(values: dict[str, Any]) -> Settings:
     return settings
 
 
-def limits_reader(arguments: Sequence[str]) -> Callable[[], Limits]:
-    """Return the function for SIGHUP: it parses the same arguments over the environment and the file as they are now.
+def settings_reader(arguments: Sequence[str]) -> Callable[[], Settings]:
+    """Return the function that parses the same arguments again, over the environment and the file as they are then.
 
-    It raises ConfigError if the file is no longer good; the old limits then stay.
+    It raises ConfigError if the file is no longer good; what was set then stays.
     """
 
-    def read_limits() -> Limits:
+    def read_settings() -> Settings:
         try:
             with serve.make_context("serve", list(arguments)) as context:
-                return build_settings(dict(context.params)).limits
+                return build_settings(dict(context.params))
         except click.ClickException as exc:
             raise ConfigError(exc.format_message()) from exc
 
-    return read_limits
+    return read_settings

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -77,8 +77,15 @@ def prepare_targets(targets: Mapping[str, Path], *, overwrite: bool) -> None:
 
 
 @contextmanager
-def writing(target: Path, *, overwrite: bool) -> Iterator[TextIO]:
+def writing(
+    target: Path, *, overwrite: bool, before_naming: Callable[[Path], None] = lambda unfinished: None
+) -> Iterator[TextIO]:
     """Yield a file to write; it gets its name when it is complete, and is gone if it never is.
+
+    Args:
+        target: the name.
+        overwrite: whether a file of that name may be replaced.
+        before_naming: is called with the complete file's path.
 
     Raises:
         FileExistsError: another file has got the name meanwhile.
@@ -88,6 +95,7 @@ def writing(target: Path, *, overwrite: bool) -> Iterator[TextIO]:
         try:
             yield file
             file.close()
+            before_naming(unfinished)
             if overwrite:
                 unfinished.replace(target)
             else:

@@ -10,14 +10,16 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import click
 
+from gigastt.cli.archive import Manifest, find_files, mirror_targets, open_manifest
 from gigastt.cli.options import NonEmptyOption, model_options
 from gigastt.cli.progress import ProgressLine
 from gigastt.cli.targets import STANDARD_INPUT, plan_targets, prepare_targets, writing
@@ -51,12 +53,26 @@ _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "md"
     "inputs of the same name keep their folders.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already in --output-dir.")
+@click.option(
+    "--recursive",
+    is_flag=True,
+    help="Take the files of folders, at any depth. Their transcripts keep the folders and the whole name "
+    "(a/talk.wav becomes a/talk.wav.txt).",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on where a run with the same --output-dir stopped: what it has done, by its list there (.gigastt.jsonl), "
+    "is not done again. A transcript that is not in the list is not replaced.",
+)
 @model_options
 def transcribe(
     files: tuple[str, ...],
     form: TranscriptForm,
     output_dir: Path | None,
     overwrite: bool,
+    recursive: bool,
+    resume: bool,
     model: str,
     model_dir: Path,
     precision: Precision,
@@ -68,14 +84,22 @@ def transcribe(
 
     Exit code 1 if a file, or a part of one, could not be transcribed; the others are still done.
     """
+    names, files = files, tuple(find_files(files, output_dir)) if recursive else files
     if form in ("srt", "vtt") and len(files) > 1 and output_dir is None:
         raise click.UsageError(f"--format {form} of several files needs --output-dir: each becomes a file of its own.")
     if overwrite and output_dir is None:
         raise click.UsageError("--overwrite needs --output-dir: without it nothing is written to files.")
+    if resume and (output_dir is None or overwrite or STANDARD_INPUT in files):
+        raise click.UsageError("--resume needs --output-dir and files, and goes without --overwrite.")
     targets: dict[str, Path] = {}
-    if output_dir is not None:
+    if output_dir is not None and recursive:
+        targets = mirror_targets(files, names, output_dir, _SUFFIXES[form])
+    elif output_dir is not None:
         targets = plan_targets(files, output_dir, _SUFFIXES[form])
-        prepare_targets(targets, overwrite=overwrite)
+    if resume and output_dir is not None:
+        with open_manifest(output_dir) as manifest:
+            return _resume(targets, form, manifest, lambda: open_recognizer(model, model_dir, precision))
+    prepare_targets(targets, overwrite=overwrite)
     recognizer = open_recognizer(model, model_dir, precision)
     failed = 0
     for name in files:
@@ -88,6 +112,35 @@ def transcribe(
         except (RequestError, OSError) as exc:
             failed += 1
             click.echo(f"gigastt: {name}: {_reason(exc, name)}", err=True)
+    return 1 if failed else 0
+
+
+def _resume(
+    targets: Mapping[str, Path], form: TranscriptForm, manifest: Manifest, load: Callable[[], Recognizer]
+) -> int:
+    """Transcribe the files that the list does not have; return the exit code."""
+    recognizer: Recognizer | None = None
+    failed = done = 0
+    for number, (name, target) in enumerate(targets.items(), 1):
+        source = Path(name)
+        try:
+            if manifest.is_done(source, target):
+                done += 1
+                continue
+            recognizer = recognizer or load()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            manifest.remove_unfinished(target)
+            record = partial(manifest.record, source, target)
+            with writing(target, overwrite=target.exists(), before_naming=record) as file:
+                whole = _transcribe_one(name, form, file, recognizer, of_all=f"[{number}/{len(targets)}] ")
+            failed += not whole
+            done += 1
+        except (RequestError, OSError) as exc:
+            failed += 1
+            reason = _reason(exc, name)
+            manifest.record_error(target, reason)
+            click.echo(f"gigastt: {name}: {reason}", err=True)
+    click.echo(f"gigastt: {done} of {len(targets)} files are done, {failed} with an error.", err=True)
     return 1 if failed else 0
 
 
@@ -124,12 +177,19 @@ def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recogn
     return recognizer
 
 
-def _transcribe_one(name: str, form: TranscriptForm, target: TextIO, recognizer: Recognizer, *, several: bool) -> bool:
-    """Write the transcript of one file; return whether all of it could be recognised, and say what could not."""
+def _transcribe_one(
+    name: str, form: TranscriptForm, target: TextIO, recognizer: Recognizer, *, several: bool = False, of_all: str = ""
+) -> bool:
+    """Write the transcript of one file; return whether all of it could be recognised, and say what could not.
+
+    Args:
+        several: whether other files' transcripts go to the same target.
+        of_all: what the progress line says before the name.
+    """
     from gigastt.rendering import render_transcript
     from gigastt.transcribe import Recording
 
-    with _open_source(name) as source, ProgressLine(sys.stderr, name, _share_read(source)) as progress:
+    with _open_source(name) as source, ProgressLine(sys.stderr, of_all + name, _share_read(source)) as progress:
         recording = Recording(source, recognizer, progress.update)
         segments = recording.segments()
         first = list(islice(segments, 1))  # a file that is no audio fails here, before anything is written

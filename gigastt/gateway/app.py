@@ -102,8 +102,9 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         trusted=parse_networks(settings.trusted_proxy),
     )
     metrics = context.metrics if settings.metrics and settings.metrics_listen is None else None
-    ops = Operations(context.model, context.pool, metrics, lambda: context.preparing() if context.preparing else None)
-    status = Status(context, keys=settings.api_keys_file is not None)
+    ops = Operations(
+        lambda: context.model, context.pool, metrics, lambda: context.preparing() if context.preparing else None
+    )
     realtime_secrets = RealtimeSecrets(client_secrets)
     uploads = Uploads(lambda: context.limits, context.pool, context.decoder, context.transcribe, context.metrics)
 

@@ -1,7 +1,8 @@
 """The context: the parts of one server, from which `app.create_app` gives each route those that it needs.
 
 Built once by the composition root; lives on the event loop. `limits` may change while the server runs
-(`change_limits`), and `preparing` is set while the model is fetched; everything else stays.
+(`change_limits`), `preparing` is set while the model is fetched, and `model` and `settings` change with an upgrade of
+the workers; everything else stays.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class FileTranscriber(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What clients are told about the model before any worker has loaded it."""
+    """What clients are told about the model, also before any worker has loaded it."""
 
     name: str
     title: str
@@ -73,6 +74,7 @@ class AppContext:
         self.limits = limits
         self.rate_limiter.change(_rate(limits))
         self.connections.change(_caps(limits))
+        self.pool.keep_promise(limits.final_latency_ms)
 
 
 def _rate(limits: Limits) -> Rate:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from gigastt.audio.pcm import SAMPLE_RATE
 
@@ -20,6 +20,8 @@ KNOWN_METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 OTHER_METHOD = "OTHER"
 OTHER_PATH = "other"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+DEATHS = ("killed", "crashed", "stalled", "stopped", "violation", "boot_timeout", "spawn")
 
 _REQUEST_BUCKETS = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0)
 _PASS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
@@ -36,6 +38,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # process_cpu_seconds_total, process_open_fds, ...
         # HTTP
         self.http_requests = self._counter(
             "http_requests", "Requests answered, WebSocket upgrades included.", "method", "path", "status"
@@ -52,6 +55,7 @@ class Metrics:
         )
         # The pool
         self.pool_available = self._gauge("pool_available", "Sessions that could begin now.")
+        self.pool_places = self._gauge("pool_places", "Live sessions that fit, taken or not.")
         self.pool_waiters = self._gauge("pool_waiters", "Clients waiting for capacity.")
         self.pool_saturation_ratio = self._gauge("pool_saturation_ratio", "Share of the capacity in use, 0 to 1.")
         self.pool_checkout_duration_seconds = self._histogram(
@@ -78,8 +82,12 @@ class Metrics:
             "session_lag_seconds", "Audio sent to a worker but not yet analysed, of the session furthest behind."
         )
         # Workers
-        self.worker_restarts = self._counter("worker_restarts", "Workers replaced.", "reason")
+        self.worker_restarts = self._counter("worker_restarts", "Workers started anew after a death.", "reason")
+        for reason in DEATHS:  # from the start, so that the first one is seen to happen
+            self.worker_restarts.labels(reason=reason)
+        self.worker_replacements = self._counter("worker_replacements", "Workers replaced on purpose, in an upgrade.")
         self.worker_memory_bytes = self._gauge("worker_memory_bytes", "Resident memory of a worker.", "worker")
+        self.workers_configured = self._gauge("workers_configured", "Workers that there are meant to be.")
         self.workers_ready = self._gauge("workers_ready", "Workers with a loaded model.")
         self.replays = self._counter("replays", "Sessions moved to another worker after theirs died.")
         self.build_info = self._gauge("build_info", "Always 1; the labels tell.", "version", "model", "provider")

@@ -39,12 +39,13 @@ class Operations:
     """The routes that say how the server is.
 
     Args:
+        model: the model that is served, which may change.
         metrics: None if they are not shown here.
         preparing: how far the download of the model is, in words; None when none is running.
     """
 
     def __init__(
-        self, model: ServedModel, pool: Pool, metrics: Metrics | None, preparing: Callable[[], str | None]
+        self, model: Callable[[], ServedModel], pool: Pool, metrics: Metrics | None, preparing: Callable[[], str | None]
     ) -> None:
         self._model = model
         self._pool = pool
@@ -53,7 +54,7 @@ class Operations:
 
     async def health(self, request: Request) -> Response:
         """`GET /health`."""
-        return JSONResponse({"status": "ok", "model": self._model.name, "version": __version__})
+        return JSONResponse({"status": "ok", "model": self._model().name, "version": __version__})
 
     async def ready(self, request: Request) -> Response:
         """`GET /ready`."""
@@ -80,10 +81,10 @@ class Operations:
 
     def _describe_model(self) -> dict[str, Any]:
         """Return the model as clients see it; the fields that only a worker knows are null until one is ready."""
-        pool, card = self._pool, self._pool.model
+        pool, card, served = self._pool, self._pool.model, self._model()
         model: dict[str, Any] = {
-            "id": self._model.name,
-            "name": self._model.title,
+            "id": served.name,
+            "name": served.title,
             "version": __version__,
             "encoder": card.encoder if card else None,
             "vocab_size": card.vocab_size if card else None,
@@ -95,7 +96,7 @@ class Operations:
             "supported_rates": list(SUPPORTED_RATES),
             "diarization": False,
         }
-        if self._model.demo:
+        if served.demo:
             model |= {"demo": True, "warning": DEMO_WARNING}
         return model
 

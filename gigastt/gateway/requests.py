@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from gigastt.errors import (
+    InternalError,
     InvalidParameter,
     PayloadTooLarge,
     RateLimited,
@@ -53,6 +54,7 @@ class Exchange:
 
     client: whose request it is, for shares of what all clients use: an address, with its API key where keys are asked.
     error_fields: renders its error, in the shape of the protocol that its path speaks.
+    address: the client's own, also behind a trusted proxy; None until the policies have looked.
     """
 
     request_id: str
@@ -60,6 +62,7 @@ class Exchange:
     subprotocol: str | None = None
     client: Hashable = None
     error_fields: ErrorFields = error_fields
+    address: str | None = None
 
 
 def exchange_of(scope: Scope) -> Exchange:
@@ -138,6 +141,7 @@ class RequestMiddleware:
         scope.setdefault("state", {})["exchange"] = exchange
         path = find_route(self._routes, scope["path"]) or OTHER_PATH
         answer = _Answer(send, exchange, self._metrics, scope.get("method", "GET"), path, self._routes.get(path, ()))
+        code: str | None = None
         with bound_fields(request_id=request_id):
             try:
                 await self._app(scope, receive, answer.send)
@@ -146,6 +150,7 @@ class RequestMiddleware:
             except asyncio.CancelledError:  # the server stops; its task ends here, as it was asked to
                 await answer.fail(scope, ShuttingDown())
             except Exception as exc:  # the border of a request
+                code = getattr(exc, "code", InternalError.code)
                 if isinstance(exc, RateLimited):
                     self._metrics.rate_limit_rejections.inc()
                 elif not isinstance(exc, RequestError):
@@ -155,7 +160,11 @@ class RequestMiddleware:
             finally:
                 answer.count()
                 event = log.debug if path in _QUIET else log.info
-                event("request", path=path, status=answer.status, seconds=round(answer.elapsed, 4))
+                seconds = round(answer.elapsed, 4)
+                peer = scope["client"][0] if scope.get("client") else None
+                refusal = {"code": code} if code is not None else {}
+                event("request", method=answer.method, path=path, status=answer.status, seconds=seconds,
+                      client=exchange.address or peer, **refusal)  # fmt: skip
 
 
 class _Answer:
@@ -173,6 +182,7 @@ class _Answer:
         self._send = send
         self._exchange = exchange
         self._metrics = metrics
+        self.method = method if method in KNOWN_METHODS else OTHER_METHOD
         self._served = method in allowed
         known = method in KNOWN_METHODS and (self._served or method == "OPTIONS")
         self._labels = (method if known else OTHER_METHOD, path)

@@ -1,7 +1,9 @@
 """Messages: what a packet means, typed on both sides.
 
-To the worker: `OpenStream`, `Audio`, `AttachAudio`, `Preview`, `Finish`, `Cancel`.
-To the gateway: `Ready`, `Progress`, `Partial`, `Final`, `Failed`, `Closed`, `Stats`.
+To the worker: `OpenStream`, `Audio`, `AttachAudio`, `Proceed`, `Recognise`, `Preview`, `Finish`, `Cancel`.
+To the gateway: `Ready`, `Progress`, `Partial`, `Final`, `Found`, `Recognised`, `Failed`, `Closed`, `Stats`.
+
+A file's stream finds utterances (`Found`), which any worker may recognise (`Recognise`, answered by `Recognised`).
 
 A body is the msgpack array `[kind, field, …]` in the order of the dataclass's fields. Decoding names the
 side that reads, so a message that goes the wrong way fails. `stream` is a fresh integer for each binding
@@ -52,7 +54,10 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class AttachAudio:
-    """Begin a file stream over the first `samples` of a shared segment, from `start`; needs no `Finish`."""
+    """Begin a file stream over the first `samples` of a shared segment, from `start`; needs no `Finish`.
+
+    ahead: how many utterances may be found before `Proceed` allows one more.
+    """
 
     stream: StreamId
     segment: str
@@ -61,6 +66,42 @@ class AttachAudio:
     resume: bytes
     options: transcript.Options
     request_id: str
+    ahead: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """One more utterance of a file stream may be found."""
+
+    stream: StreamId
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """One utterance of a file, on its way from the worker that found it to the one that recognises it.
+
+    first_frame, last_frame: where it lies, in feature frames; the last one is not part of it.
+    lead, padding: frames of its room that are put before and behind it.
+    is_clear: whether the detector had no doubt that this is speech.
+    final: what is told of it, without its words.
+    """
+
+    first_frame: int
+    last_frame: int
+    lead: int
+    padding: int
+    is_clear: bool
+    final: transcript.Final
+
+
+@dataclass(frozen=True, slots=True)
+class Recognise:
+    """Find the words of one utterance in the first `samples` of a shared segment; `stream` names this request."""
+
+    stream: StreamId
+    segment: str
+    samples: int
+    excerpt: Excerpt
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +133,10 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded and a canary transcript came out.
-
-    capacity: live streams this worker can carry, from passes timed at start.
-    passes: those passes.
-    """
+    """The model is loaded and a canary transcript came out; `passes` were timed then."""
 
     pid: int
     load_seconds: float
-    capacity: int
     encoder: str
     vocab_size: int
     provider: str
@@ -134,6 +170,25 @@ class Final:
     consumed: int
     committed: int
     resume: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file stream has found an utterance; the commit is the one that its final will make."""
+
+    stream: StreamId
+    excerpt: Excerpt
+    consumed: int
+    committed: int
+    resume: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """The answer to `Recognise`; behind `Failed` it has no words."""
+
+    stream: StreamId
+    final: transcript.Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +227,18 @@ class Stats:
     passes: list[PassRecord]
 
 
-ToWorker: TypeAlias = OpenStream | Audio | AttachAudio | Preview | Finish | Cancel
-ToGateway: TypeAlias = Ready | Progress | Partial | Final | Failed | Closed | Stats
+ToWorker: TypeAlias = OpenStream | Audio | AttachAudio | Proceed | Recognise | Preview | Finish | Cancel
+ToGateway: TypeAlias = Ready | Progress | Partial | Final | Found | Recognised | Failed | Closed | Stats
 
-_TO_WORKER: tuple[type, ...] = (OpenStream, Audio, AttachAudio, Preview, Finish, Cancel)
-_TO_GATEWAY: tuple[type, ...] = (Ready, Progress, Partial, Final, Failed, Closed, Stats)
+_TO_WORKER: tuple[type, ...] = (OpenStream, Audio, AttachAudio, Proceed, Recognise, Preview, Finish, Cancel)
+_TO_GATEWAY: tuple[type, ...] = (Ready, Progress, Partial, Final, Found, Recognised, Failed, Closed, Stats)
 _CLASSES: dict[int, type] = dict(enumerate(_TO_WORKER + _TO_GATEWAY))
 _KINDS: dict[type, int] = {kind: number for number, kind in _CLASSES.items()}
 _NESTED: dict[str, type] = {
     "options": transcript.Options,
     "partial": transcript.Partial,
     "final": transcript.Final,
+    "excerpt": Excerpt,
     "gap": transcript.Gap,
     "words": transcript.Word,
     "passes": PassRecord,

@@ -28,6 +28,8 @@ def transcribe(
     chunks: Iterable[Samples],
     options: Options | None = None,
     on_failure: Callable[[Gap], None] = lambda gap: None,
+    *,
+    is_live: bool = False,
 ) -> Iterator[Final]:
     """Transcribe a recording and yield every utterance's final, in order.
 
@@ -39,9 +41,10 @@ def transcribe(
         chunks: the recording, int16 at 16 kHz, in pieces of any size.
         options: how to segment it.
         on_failure: is told each span that could not be recognised.
+        is_live: analyse it as a live stream is analysed, which somebody waits for.
     """
     model = ActivityModel.load()
-    stream = Stream(options or Options(partials=False), lambda: ActivityDetector(model, is_recorded=True))
+    stream = Stream(options or Options(partials=False), lambda: ActivityDetector(model, is_recorded=not is_live))
     for chunk in chunks:
         for begin in range(0, len(chunk), PIECE_SAMPLES):
             stream.push(chunk[begin : begin + PIECE_SAMPLES])

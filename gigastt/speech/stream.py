@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from gigastt.speech.activity import BLOCK_FRAMES, ActivityDetector
 from gigastt.speech.analysis import BLOCK_SAMPLES, Analysis
 from gigastt.speech.commit import Commit, ResumeState
-from gigastt.speech.draft import Draft, is_credible
+from gigastt.speech.draft import Draft
+from gigastt.speech.excerpts import add_words
 from gigastt.speech.feature_buffer import put_in_room
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
-from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window, begin_at, words_within
+from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window, begin_at
 from gigastt.transcript import ENDPOINT_SILENCE_MS, Final, Options, Partial
 
 PARTIAL_FRAMES = 480  # a partial pass sees about so much, unless it is the speculative final,
@@ -171,20 +172,9 @@ class Stream:
             self._accept_check(utterance, hypothesis)
             return None
         self._commit = utterance.commit
-        end = self.seconds(utterance.last_frame)
-        words = words_within(hypothesis, utterance.first_frame, end) if hypothesis else ()
-        if not is_credible(words, is_clear=utterance.is_clear):
-            words = ()
-        return Final(
-            text=" ".join(word.text for word in words),
-            words=words,
-            start=self.seconds(utterance.first_frame),
-            end=end,
-            confidence=round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0,
-            reason=utterance.reason,
-            tokens=tuple(token.id for token in hypothesis.tokens) if hypothesis and words else (),
-            speech=round(utterance.speech, 4),
-        )
+        start, end = self.seconds(utterance.first_frame), self.seconds(utterance.last_frame)
+        wordless = Final("", (), start, end, 0.0, utterance.reason, speech=round(utterance.speech, 4))
+        return add_words(wordless, hypothesis, utterance.first_frame, is_clear=utterance.is_clear)
 
     def next_partial(self) -> Window | None:
         """Return the growing utterance as far as it may be transcribed now; None when nothing is new."""

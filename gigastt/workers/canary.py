@@ -1,7 +1,7 @@
 """The canary: a short built-in sound through the whole pipeline, before a worker says that it is ready.
 
-It shows that the model's files work together on this machine and warms them up; how long a second pass then takes
-says how many live streams the worker can carry. Runs once, on the worker's main thread.
+It shows that the model's files work together on this machine and warms them up; how long further passes then take is a
+first guess at what live streams will cost. Runs once, on the worker's main thread.
 """
 
 from __future__ import annotations
@@ -18,13 +18,8 @@ from gigastt.speech.tokens import SAMPLE_RATE, Samples, Window
 from gigastt.transcript import Options
 from gigastt.workers.engine import Engine
 
-SHORT_SECONDS = 2.0
-LONG_OVER_SHORT = 2.2  # t(5 s) / t(2 s): measured 2.2 with the optimised encoder, 2.0 with fp32
-TARGET_LOAD = 0.75  # of the worker's time: queues grow without bound as it nears 1
-SPEECH_SHARE = 0.5  # of a live stream's time somebody speaks
-PARTIALS_PER_SECOND = 1.0
-FINALS_PER_SECOND = 1 / 4  # of speech: an utterance of four seconds, encoded with its margins
-LISTENING_SECONDS = 0.002  # features, detector and packets of one second of audio
+SOUND_SECONDS = 2.0
+TIMED_PASSES = 2
 
 _CANARY = StreamId(0)  # the gateway counts from one
 
@@ -44,7 +39,7 @@ def run_canary(engine: Engine) -> None:
     Raises:
         ModelInvalid: the model refused it, or the engine did not bring it to an end.
     """
-    sound = make_sound(SHORT_SECONDS)
+    sound = make_sound(SOUND_SECONDS)
     engine.handle(OpenStream(_CANARY, 0, b"", Options(), "canary"))
     engine.handle(Audio(_CANARY, np.concatenate([sound, np.zeros(SAMPLE_RATE, np.int16)]).astype("<i2").tobytes()))
     engine.handle(Finish(_CANARY))
@@ -56,24 +51,14 @@ def run_canary(engine: Engine) -> None:
         raise ModelInvalid("The model gave no transcript of the built-in test sound.")
 
 
-def time_pass(recognizer: Transcriber, clock: Callable[[], float], cpu_clock: Callable[[], float]) -> PassRecord:
-    """Time a pass of a warm recogniser over the sound, by the clock and by the processor time of this process."""
-    window = Window(log_mel(make_sound(SHORT_SECONDS)), first_frame=0)
-    begun, cpu_begun = clock(), cpu_clock()
-    recognizer.transcribe(window)
-    return PassRecord("final", 1, clock() - begun, SHORT_SECONDS, cpu_clock() - cpu_begun)
-
-
-def capacity_of(short_pass: float) -> int:
-    """Return the live streams that fit into a worker, from the seconds that a pass over 2 s of audio takes.
-
-    While somebody speaks, a second of a live stream costs one partial, which sees a short window, and its part
-    of a final, which sees a long one:
-
-        load of a stream  = SPEECH_SHARE × (PARTIALS_PER_SECOND × t(2 s) + FINALS_PER_SECOND × t(5 s))
-                            + LISTENING_SECONDS
-        streams that fit  = TARGET_LOAD / load of a stream, at least one
-    """
-    final = LONG_OVER_SHORT * short_pass
-    load = SPEECH_SHARE * (PARTIALS_PER_SECOND * short_pass + FINALS_PER_SECOND * final) + LISTENING_SECONDS
-    return max(1, int(TARGET_LOAD / load))
+def time_passes(
+    recognizer: Transcriber, clock: Callable[[], float], cpu_clock: Callable[[], float]
+) -> list[PassRecord]:
+    """Time passes of a warm recogniser over the sound, by the clock and by the processor time of this process."""
+    window = Window(log_mel(make_sound(SOUND_SECONDS)), first_frame=0)
+    passes = []
+    for _ in range(TIMED_PASSES):
+        begun, cpu_begun = clock(), cpu_clock()
+        recognizer.transcribe(window)
+        passes.append(PassRecord("final", 1, clock() - begun, SOUND_SECONDS, cpu_clock() - cpu_begun))
+    return passes

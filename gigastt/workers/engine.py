@@ -26,6 +26,8 @@ from gigastt.ipc.messages import (
     Partial,
     PassRecord,
     Preview,
+    Proceed,
+    Recognise,
     StreamId,
     ToGateway,
     ToWorker,
@@ -33,8 +35,9 @@ from gigastt.ipc.messages import (
 from gigastt.log import get_logger
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.stream import Stream
-from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window
+from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Window
 from gigastt.transcript import Gap, Options
+from gigastt.workers.file_work import AttachFunction, FileWork, TouchFunction
 from gigastt.workers.previews import run_preview
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
 from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, Track, take_offers
@@ -42,8 +45,6 @@ from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack,
 log = get_logger(__name__)
 
 OpenFunction = Callable[[Options, int, bytes], Stream]
-AttachFunction = Callable[[str, int], Samples]
-TouchFunction = Callable[[Sequence[Touch]], None]
 
 
 class Engine:
@@ -69,12 +70,18 @@ class Engine:
         self._touch = touch
         self._scheduler = Scheduler()
         self._live: dict[StreamId, LiveTrack] = {}
-        self._files: dict[StreamId, FileTrack] = {}
         self._finals: deque[LiveTrack] = deque()  # in the order in which their utterances ended
         self._outbox: list[ToGateway] = []
         self._touched: dict[StreamId, Track] = {}  # that have made progress since messages were collected
         self._untold: dict[StreamId, Track] = {}  # that have made progress of which the gateway does not know
         self._record: tuple[Turn, Sequence[Window]] | None = None
+        self._files = FileWork(
+            recognizer,
+            attach,
+            touch,
+            lambda message: self._outbox.append(message),
+            lambda window: self._note_pass(Turn.FILE, [window]),
+        )
 
     @property
     def streams(self) -> int:
@@ -107,13 +114,17 @@ class Engine:
                     self._feed_live(live)
             case AttachAudio():
                 self._attach_file(message)
+            case Proceed(stream=stream):
+                self._files.proceed(stream)
+            case Recognise():
+                self._files.request(message)
             case Cancel(stream=stream):
                 self._forget(stream)
         self._touch(())
 
     def wait_seconds(self, now: float) -> float | None:
         """Return how long there is nothing to do: 0 when there is work, None until the next message."""
-        if self._finals or self._files:
+        if self._finals or self._files.is_waiting:
             return 0.0
         wanting = list(self._wanting())
         if any(track.urgent for track in wanting):
@@ -139,7 +150,9 @@ class Engine:
         """Run at most one encoder pass, or analyse a few seconds of one file; return what came of it."""
         self._record = None
         partials = self._due(now)
-        turn = self._scheduler.next_turn(finals=bool(self._finals), partials=bool(partials), files=bool(self._files))
+        turn = self._scheduler.next_turn(
+            finals=bool(self._finals), partials=bool(partials), files=self._files.is_waiting
+        )
         if turn is Turn.FINAL:
             track = self._take_final()
             if not self._is_gone(track):
@@ -147,16 +160,18 @@ class Engine:
                 if track.looking:
                     self._look_ahead(track, now)
                 elif track.utterance is not None:
-                    self._run_final(track, turn)
+                    self._run_final(track)
                 elif track.preview:
                     self._run_preview(track)
                 self._feed_live(track)
-            self._read_ahead()
+            self._note_reading(self._files.read_ahead())
         elif turn is Turn.PARTIAL:
             self._run_partials(choose_batch(take_offers(partials)), now)
-            self._read_ahead()
+            self._note_reading(self._files.read_ahead())
         elif turn is Turn.FILE:
-            self._step_file()
+            self._note_reading(self._files.step())
+            if self._record is None:
+                self._scheduler.record_reading()
         self._touch(())
         return self.collect()
 
@@ -189,10 +204,10 @@ class Engine:
             return
         opened = self._open(message.stream, message.start, message.resume, message.options)
         if opened is not None:
-            start = message.start
-            self._files[message.stream] = FileTrack(
-                message.stream, opened, told_consumed=start, told_committed=start, samples=samples, position=start
-            )
+            start, ahead = message.start, message.ahead
+            track = FileTrack(message.stream, opened, samples=samples, position=start, ahead=ahead, left=ahead)
+            track.told_consumed = track.told_committed = start
+            self._files.open(track)
 
     def _refuse(self, stream: StreamId, start: int, cause: Exception) -> None:
         log.error("stream_refused", stream=stream, cause=repr(cause))
@@ -201,12 +216,17 @@ class Engine:
 
     def _forget(self, stream: StreamId) -> None:
         self._live.pop(stream, None)
-        self._files.pop(stream, None)
+        self._files.forget(stream)
         self._touched.pop(stream, None)
         self._untold.pop(stream, None)
 
-    def _is_gone(self, track: Track) -> bool:
-        return self._live.get(track.id) is not track and self._files.get(track.id) is not track
+    def _is_gone(self, track: LiveTrack) -> bool:
+        return self._live.get(track.id) is not track
+
+    def _note_reading(self, track: FileTrack | None) -> None:
+        """Tell the gateway how far a file is that was read, in time."""
+        if track is not None and not track.stream.done:
+            self._touched[track.id] = track
 
     # -- live work
 
@@ -290,46 +310,19 @@ class Engine:
         if windows:
             self._note_pass(Turn.FINAL, windows)
 
-    # -- finals and files
+    # -- finals
 
-    def _step_file(self) -> None:
-        """Run the pass of the file whose turn it is, or go on reading it; files take turns by passes."""
-        stream, track = next(iter(self._files.items()))
-        self._read_file(track)
-        if track.utterance is None:
-            self._scheduler.record_reading()
-        else:
-            self._run_final(track, Turn.FILE)
-            self._files[stream] = self._files.pop(stream)
-        self._close_if_done(track)
-
-    def _read_ahead(self) -> None:
-        """Read some of the next file beside a live pass, so that its own turn is not spent on reading."""
-        track = next(iter(self._files.values()), None)
-        if track is not None:
-            self._read_file(track)
-            self._close_if_done(track)
-
-    def _read_file(self, track: FileTrack) -> None:
-        """Analyse a file's next seconds, unless an utterance is waiting."""
-        self._touch([track.touch()])
-        if track.utterance is None:
-            track.feed()
-            self._touched[track.id] = track
-        while self._accept_known(track):
-            pass
-
-    def _accept_known(self, track: Track) -> bool:
+    def _accept_known(self, track: LiveTrack) -> bool:
         """Accept the waiting utterance if its words are known without a pass; return whether they were."""
         if track.utterance is None or track.utterance.hypothesis is None:
             return False
         self._accept(track, track.utterance.hypothesis)
         return True
 
-    def _run_final(self, track: Track, turn: Turn) -> None:
+    def _run_final(self, track: LiveTrack) -> None:
         utterance = track.utterance
         assert utterance is not None, "a track is lined up only with an utterance"
-        self._note_pass(turn, [utterance.window])
+        self._note_pass(Turn.FINAL, [utterance.window])
         self._touch([track.touch(utterance.window)])
         hypothesis: Hypothesis | None = None
         try:
@@ -341,7 +334,7 @@ class Engine:
                 self._outbox.append(Failed(track.id, Gap("inference_error", begin, end)))
         self._accept(track, hypothesis)
 
-    def _accept(self, track: Track, hypothesis: Hypothesis | None) -> None:
+    def _accept(self, track: LiveTrack, hypothesis: Hypothesis | None) -> None:
         utterance = track.utterance
         assert utterance is not None, "only a waiting utterance can be accepted"
         final = track.stream.accept_final(utterance, hypothesis)
@@ -353,10 +346,9 @@ class Engine:
         track.told_committed = min(utterance.commit.offset, track.told_consumed)
         resume = utterance.commit.resume
         self._outbox.append(Final(track.id, final, track.told_consumed, track.told_committed, resume))
-        if isinstance(track, LiveTrack):
-            track.failed = False
+        track.failed = False
 
-    def _close_if_done(self, track: Track) -> None:
+    def _close_if_done(self, track: LiveTrack) -> None:
         if track.stream.done and not self._is_gone(track):
             self._outbox.append(Closed(track.id))
             self._forget(track.id)

@@ -29,7 +29,7 @@ from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import Samples
 from gigastt.transcript import Options
 from gigastt.workers.allocator import return_free_memory
-from gigastt.workers.canary import capacity_of, run_canary, time_pass
+from gigastt.workers.canary import run_canary, time_passes
 from gigastt.workers.config import WorkerConfig
 from gigastt.workers.engine import Engine
 from gigastt.workers.heartbeat import Heartbeat, read_memory
@@ -98,14 +98,13 @@ def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
         return Stream(options, partial(detector, is_recorded=not options.partials), start, resume)
 
     run_canary(Engine(recognizer, open_stream, attach))
-    timed = time_pass(recognizer, time.perf_counter, time.process_time)
-    capacity = capacity_of(timed.seconds)
+    timed = time_passes(recognizer, time.perf_counter, time.process_time)
     return_free_memory()
     seconds = time.monotonic() - begun
     pieces = len(recognizer.vocabulary.pieces)
-    ready = Ready(os.getpid(), seconds, capacity, recognizer.encoder_name, pieces, PROVIDER, [timed])
+    ready = Ready(os.getpid(), seconds, recognizer.encoder_name, pieces, PROVIDER, timed)
     _send(sock, [ready])
-    log.info("worker_ready", model=config.model, load_seconds=round(seconds, 3), capacity=capacity)
+    log.info("worker_ready", model=config.model, load_seconds=round(seconds, 3))
     return Engine(recognizer, open_stream, attach, box.write)
 
 

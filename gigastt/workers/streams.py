@@ -166,15 +166,29 @@ class LiveTrack(Track):
 
 @dataclass(slots=True, eq=False)
 class FileTrack(Track):
-    """A track that reads a shared segment.
+    """A track that reads a shared segment and finds its utterances; one that waits here is a checkpoint.
 
     samples: the whole file, int16 [samples]; a view of shared memory.
+    ahead: how many utterances may be found and not be recognised.
+    left: how many more may be found now.
     position: the next sample to read.
     """
 
     samples: Samples = field(kw_only=True)
+    ahead: int = field(kw_only=True)
+    left: int = field(kw_only=True)
     position: int = 0
     finished: bool = False
+
+    @property
+    def may_read(self) -> bool:
+        """Whether it may go on."""
+        return self.left > 0
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether workers may soon have nothing of this file to recognise."""
+        return 2 * self.left > self.ahead
 
     @property
     def coming(self) -> int:

@@ -11,7 +11,7 @@ import pytest
 from gigastt.cli.environment import PREFIX, check_environment, is_service_link
 from gigastt.cli.main import cli, run
 from gigastt.cli.options import NonEmptyOption
-from gigastt.cli.serve import build_settings, limits_reader, serve
+from gigastt.cli.serve import build_settings, serve, settings_reader
 from gigastt.errors import ConfigError
 from tests.server import ServerProcess, clean_environment
 
@@ -86,11 +86,11 @@ def test_keys_that_become_empty_in_the_file_do_not_open_a_running_server(tmp_pat
     config, keys = tmp_path / "gigastt.toml", tmp_path / "keys"
     keys.write_text("secret-key\n", encoding="utf-8")
     config.write_text(f'api-keys-file = "{keys}"\n', encoding="utf-8")
-    read_limits = limits_reader(["--config", str(config)])
-    read_limits()
+    read_settings = settings_reader(["--config", str(config)])
+    read_settings()
     config.write_text('api-keys-file = ""\n', encoding="utf-8")
     with pytest.raises(ConfigError, match="--api-keys-file"):
-        read_limits()
+        read_settings()
 
 
 @pytest.mark.parametrize("command", ["optimize", "transcribe"])

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from gigastt.cli.main import run
-from gigastt.cli.serve import build_settings, limits_reader, serve
+from gigastt.cli.serve import build_settings, serve, settings_reader
 from gigastt.config import Limits, Settings
 from gigastt.errors import ConfigError
 
@@ -57,6 +57,7 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
         "auto-download": ("true", "1"),
         "pool-size": ("2", "2"),
         "max-sessions": ("7", "7"),
+        "final-latency-ms": ("250", "250"),
         "bind-all": ("true", "true"),
         "allow-origin": ('["https://a.example", "null"]', "https://a.example,null"),
         "cors-allow-any": ("true", "yes"),
@@ -172,21 +173,21 @@ def test_permission_to_bind_may_come_from_the_environment(variable: str, monkeyp
     assert settings("--host", "0.0.0.0").bind_all
 
 
-def test_reading_limits_again_sees_the_changed_file(tmp_path: Path) -> None:
+def test_reading_settings_again_sees_the_changed_file(tmp_path: Path) -> None:
     config = write(tmp_path, "rate-limit-burst = 3\nidle-timeout-secs = 9\n")
-    read_limits = limits_reader(["--config", config, "--idle-timeout-secs", "20"])
-    assert read_limits() == Limits(rate_limit_burst=3, idle_timeout_secs=20.0)
+    read_settings = settings_reader(["--config", config, "--idle-timeout-secs", "20"])
+    assert read_settings().limits == Limits(rate_limit_burst=3, idle_timeout_secs=20.0)
     write(tmp_path, "rate-limit-burst = 5\nidle-timeout-secs = 10\n")
-    assert read_limits() == Limits(rate_limit_burst=5, idle_timeout_secs=20.0)
+    assert read_settings().limits == Limits(rate_limit_burst=5, idle_timeout_secs=20.0)
 
 
 @pytest.mark.parametrize("text", ["rate-limit-burst = 0\n", "unknown = 1\n", "not toml"])
-def test_reading_limits_from_a_bad_file_is_a_config_error(text: str, tmp_path: Path) -> None:
+def test_reading_settings_from_a_bad_file_is_a_config_error(text: str, tmp_path: Path) -> None:
     config = write(tmp_path, "rate-limit-burst = 3\n")
-    read_limits = limits_reader(["--config", config])
+    read_settings = settings_reader(["--config", config])
     write(tmp_path, text)
     with pytest.raises(ConfigError):
-        read_limits()
+        read_settings()
 
 
 def test_settings_hold_every_limit_option() -> None:

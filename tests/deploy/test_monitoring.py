@@ -82,7 +82,7 @@ def test_every_query_is_about_metrics_that_exist(queries: list[str]) -> None:
 
 def test_the_dashboard_shows_every_metric() -> None:
     shown = set(re.findall(r"\bgigastt_\w+", " ".join(dashboard_queries())))
-    families = {family.name for family in Metrics().registry.collect()}
+    families = {family.name for family in Metrics().registry.collect() if family.name.startswith("gigastt_")}
     assert [name for name in sorted(families) if not any(sample.startswith(name) for sample in shown)] == []
 
 

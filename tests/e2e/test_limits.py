@@ -52,12 +52,8 @@ async def test_waiting_for_a_place_ends_with_retry_after(narrow_server: ServerPr
             await second.wait_closed()
         assert [message["code"] for message in second.messages] == ["timeout"]
         assert second.messages[0]["retry_after_ms"] > 0
-        response = narrow_server.post("/v1/transcribe", CLIP.path.read_bytes())
-        assert response.status_code == 503
-        assert response.json()["code"] == "timeout"
-        assert response.json()["retry_after_ms"] > 0
-        assert int(response.headers["retry-after"]) >= 1
-    await wait_until(lambda: narrow_server.post("/v1/transcribe", CLIP.path.read_bytes()).status_code == 200)
+        upload = narrow_server.post("/v1/transcribe", CLIP.path.read_bytes())
+        assert upload.status_code == 200  # it has a place of another kind
 
 
 async def test_an_oversized_frame_closes_with_1009_and_the_server_goes_on(narrow_server: ServerProcess) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -12,11 +13,16 @@ from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import (
     AttachAudio,
     Audio,
+    Failed,
     Final,
     Finish,
+    Found,
     OpenStream,
     Partial,
     PassRecord,
+    Proceed,
+    Recognise,
+    Recognised,
     StreamId,
     ToGateway,
 )
@@ -45,6 +51,9 @@ class Bench:
         self.messages: list[ToGateway] = []
         self.passes: list[PassRecord] = []
         self.now = 0.0
+        self._attached: dict[StreamId, AttachAudio] = {}
+        self._asked: dict[StreamId, Found] = {}
+        self._queue: list[ToGateway] = []  # behind an utterance that is not recognised yet
 
     def open(
         self, number: int, *, partials: bool = True, alone: bool = False, start: int = 0, resume: bytes = b""
@@ -67,15 +76,16 @@ class Bench:
         stream = StreamId(number)
         self.segments[f"segment-{number}"] = samples
         message = AttachAudio(
-            stream, f"segment-{number}", len(samples) if count is None else count, 0, b"", Options(), "request"
+            stream, f"segment-{number}", len(samples) if count is None else count, 0, b"", Options(), "request", ahead=4
         )
+        self._attached[stream] = message
         self.engine.handle(message)
-        self.messages += self.engine.collect()
+        self._take(self.engine.collect())
         return stream
 
     def step(self, seconds: float = 0.01) -> PassRecord | None:
         """Run one step that takes `seconds`; return the record of its pass, if it ran one."""
-        self.messages += self.engine.step(self.now)
+        self._take(self.engine.step(self.now))
         self.now += seconds
         record = self.engine.account(seconds, seconds)
         if record is not None:
@@ -104,6 +114,28 @@ class Bench:
 
     def partial_texts(self, stream: StreamId) -> list[str]:
         return [message.partial.text for message in self.sent(Partial, stream)]
+
+    def _take(self, messages: Sequence[ToGateway]) -> None:
+        """Note messages; have the engine recognise what it found in a file, as a gateway with one worker does."""
+        for message in messages:
+            if isinstance(message, Found):
+                file = self._attached[message.stream]
+                request = StreamId(10_000 + len(self._asked))
+                self._asked[request] = message
+                self._queue.append(message)
+                self.engine.handle(Recognise(request, file.segment, file.samples, message.excerpt))
+            elif isinstance(message, Recognised):
+                found = self._asked[message.stream]
+                final = Final(found.stream, message.final, found.consumed, found.committed, found.resume)
+                self._queue[self._queue.index(found)] = final
+                self.engine.handle(Proceed(found.stream))
+            elif isinstance(message, Failed) and message.stream in self._asked:
+                found = self._asked[message.stream]
+                self._queue.insert(self._queue.index(found), replace(message, stream=found.stream))
+            else:
+                self._queue.append(message)
+        while self._queue and not isinstance(self._queue[0], Found):
+            self.messages.append(self._queue.pop(0))
 
     def _touch(self, touches: Sequence[Touch]) -> None:
         self.named = touches

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class FakeCard:
     encoder: str = "fake.onnx"
     vocab_size: int = 257
+    provider: str = "cpu"
 
 
 class FakePool:
@@ -40,6 +41,26 @@ class FakePool:
         self._admission = Admission(Metrics())
         self._admission.resize(4)
         self.drain_listeners: set[Callable[[], None]] = set()
+        self.uploads = Admission(None)
+        self.uploads.resize(4)
+        self.promise_ms = 500.0
+        self.replacements = 0
+        self.replacement_error: Exception | None = None
+
+    @property
+    def upload_places(self) -> int:
+        return self.uploads.capacity
+
+    def admit_upload(self, timeout: float) -> AbstractAsyncContextManager[None]:
+        return self.uploads.admit(timeout)
+
+    def keep_promise(self, final_latency_ms: float) -> None:
+        self.promise_ms = final_latency_ms
+
+    async def replace_workers(self, worker_command: Callable[[int], list[str]]) -> None:
+        if self.replacement_error is not None:
+            raise self.replacement_error
+        self.replacements += 1
 
     @property
     def total(self) -> int:
@@ -75,6 +96,7 @@ class FakePool:
     def begin_drain(self) -> None:
         self.state = "shutting_down"
         self._admission.close()
+        self.uploads.close()
         for listener in list(self.drain_listeners):
             listener()
 

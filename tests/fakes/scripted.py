@@ -8,7 +8,7 @@ alone, starts at any commit, and reports partials, progress and finals through t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,10 +21,15 @@ from gigastt.ipc.messages import (
     Audio,
     Cancel,
     Closed,
+    Excerpt,
     Finish,
+    Found,
     OpenStream,
     Preview,
+    Proceed,
     Progress,
+    Recognise,
+    Recognised,
     StreamId,
     ToGateway,
     ToWorker,
@@ -35,6 +40,7 @@ BLOCK = 640
 BLOCK_SECONDS = BLOCK / 16_000
 LONGEST = 250
 POISON = 666
+SOUR = 667  # as poison, but only where an utterance of a file is recognised
 
 
 class Poisoned(Exception):
@@ -139,6 +145,8 @@ class FakeRecognizer:
                 return [Touch(message.stream, start, start + (held + len(message.pcm)) // 2)]
             case AttachAudio():
                 return [Touch(message.stream, message.start, min(message.samples, message.start + 5 * 16_000))]
+            case Recognise():
+                return [Touch(message.stream, *_span(message))]
         return []
 
     def handle(self, message: ToWorker) -> list[ToGateway]:
@@ -171,4 +179,32 @@ class FakeRecognizer:
                     samples = segment.map(message.samples)[message.start :]
                 file = _Stream(message.stream, message.start, False, self._poison)
                 file.position = file.committed = message.start
-                return [*file.push(samples.tobytes()), *file.finish()]
+                told = [*file.push(samples.tobytes()), *file.finish()]
+                return [_without_words(item) if isinstance(item, messages.Final) else item for item in told]
+            case Proceed():
+                return []
+            case Recognise():
+                first, last = _span(message)
+                with SharedSegment.attach(message.segment) as segment:
+                    excerpt = segment.map(message.samples)[first:last]
+                if SOUR in excerpt:
+                    raise Poisoned
+                heard = _Stream(message.stream, first, False, self._poison, position=first)
+                heard.push(excerpt.tobytes())
+                words = tuple(heard.words)
+                final = replace(message.excerpt.final, text=" ".join(word.text for word in words), words=words)
+                return [Recognised(message.stream, final)]
+
+
+def _span(message: Recognise) -> tuple[int, int]:
+    return message.excerpt.first_frame * 160, message.excerpt.last_frame * 160
+
+
+def _without_words(message: messages.Final) -> ToGateway:
+    """Return what a worker says of an utterance in a file that another may recognise."""
+    final = message.final
+    if not final.words:
+        return message
+    first, last = (round(seconds * 100) for seconds in (final.start, final.end))
+    excerpt = Excerpt(first, last, 0, 0, True, replace(final, text="", words=()))
+    return Found(message.stream, excerpt, message.consumed, message.committed, message.resume)

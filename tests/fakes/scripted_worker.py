@@ -4,7 +4,7 @@
 
 Some values in the audio make it misbehave as a whole process would: 666 crashes it, 777 spins for ever, 778 sleeps
 for ever, 779 closes its pipe and lives on, 780 sends rubbish. 781 makes it compute for two seconds, 782 makes it wait
-for two. The mode `broken` ends it before it is ready.
+for two. The mode `broken` ends it before it is ready; `slow` never gets ready.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--box", type=int, required=True)
     parser.add_argument("--mode", default="steady")
-    parser.add_argument("--capacity", type=int, default=8)
+    parser.add_argument("--encoder", default="fake.onnx")
     parser.add_argument("--rate", type=float, default=0.01, help="seconds of work for a second of audio")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -43,8 +43,10 @@ def main(arguments: Sequence[str]) -> int:
         print("the model is broken", file=sys.stderr)
         return 3
     with socket.socket(fileno=options.fd) as sock:
+        if options.mode == "slow":
+            return len(sock.recv(1))
         timed = PassRecord("final", 1, 10.0 * options.rate, 10.0, 10.0 * options.rate)
-        _send(sock, [Ready(os.getpid(), 0.01, options.capacity, "fake.onnx", 257, "cpu", [timed])])
+        _send(sock, [Ready(os.getpid(), 0.01, options.encoder, 257, "cpu", [timed])])
         _work(sock, BlackBox(options.box))
     return 0
 

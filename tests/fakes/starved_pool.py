@@ -29,8 +29,8 @@ _DESCRIPTORS = 128
 async def starve(kills: int) -> int:
     settings = Settings(pool_size=1, model_dir=Path("none"))
     command = [sys.executable, "-m", "tests.fakes.scripted_worker"]
-    pool = Pool(settings, lambda fd: [*command, "--fd", str(fd)], Metrics())
-    await pool.start()
+    pool = Pool(settings, Metrics())
+    await pool.start(lambda fd: [*command, "--fd", str(fd)])
     await pool.wait_ready()
     taken: list[int] = []
     for number in range(kills):

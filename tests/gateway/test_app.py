@@ -11,6 +11,7 @@ import pytest
 from gigastt import __version__
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.metrics import KNOWN_METHODS
+from gigastt.log import fields_of
 from tests.fakes.gateway import http_client
 from tests.fakes.pool import Fakes
 
@@ -234,3 +235,13 @@ CONTRACT = json.loads(
     "worker_memory_bytes", "workers_ready", "replays_total", "rate_limit_rejections_total",
     "event_loop_lag_seconds", "build_info"]"""
 )
+
+
+async def test_the_access_line_has_who_asked_for_what_and_why_it_was_refused(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    context = Fakes().context(trusted_proxy=("127.0.0.0/8",))
+    async with http_client(context) as client:
+        await client.get("/nowhere", headers={"x-forwarded-for": "203.0.113.7"})
+    [line] = [fields for fields in map(fields_of, caplog.records) if fields["event"] == "request"]
+    told = {name: line[name] for name in ("method", "path", "status", "client", "code")}
+    assert told == {"method": "GET", "path": "other", "status": 404, "client": "203.0.113.7", "code": "not_found"}

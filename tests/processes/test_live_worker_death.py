@@ -43,8 +43,8 @@ def clips() -> dict[str, Samples]:
 @asynccontextmanager
 async def demo_pool(workers: int) -> AsyncIterator[Pool]:
     settings = Settings(model=DEMO_MODEL, pool_size=workers, max_sessions=64)
-    pool = Pool(settings, demo_config().command, Metrics())
-    await pool.start()
+    pool = Pool(settings, Metrics())
+    await pool.start(demo_config().command)
     try:
         async with asyncio.timeout(300):
             await pool.wait_ready()

@@ -37,13 +37,14 @@ class Breaking:
         return [*command(), "--fd", str(descriptor)]
 
 
-def breaking_pool(at: int) -> Pool:
-    return Pool(Settings(pool_size=1, model_dir=Path("none")), Breaking(at), Metrics())
+async def start_breaking_pool(at: int) -> Pool:
+    pool = Pool(Settings(pool_size=1, model_dir=Path("none")), Metrics())
+    await pool.start(Breaking(at))
+    return pool
 
 
 async def test_a_pool_that_fails_at_the_start_says_so_to_all_who_wait() -> None:
-    pool = breaking_pool(at=1)
-    await pool.start()
+    pool = await start_breaking_pool(at=1)
     async with asyncio.timeout(20):
         for waiting in (pool.wait_ready(), pool.watch()):
             with pytest.raises(ExceptionGroup) as caught:
@@ -53,8 +54,7 @@ async def test_a_pool_that_fails_at_the_start_says_so_to_all_who_wait() -> None:
 
 
 async def test_a_pool_that_fails_later_says_so_and_leaves_no_worker() -> None:
-    pool = breaking_pool(at=2)
-    await pool.start()
+    pool = await start_breaking_pool(at=2)
     async with asyncio.timeout(20):
         await pool.wait_ready()
         watching = asyncio.create_task(pool.watch())

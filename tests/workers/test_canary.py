@@ -1,4 +1,4 @@
-"""The canary goes through the whole pipeline; capacity follows from what passes take."""
+"""The canary goes through the whole pipeline, and its passes are timed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from gigastt.errors import InferenceError, ModelInvalid
 from gigastt.speech.tokens import Hypothesis, Window
-from gigastt.workers.canary import capacity_of, make_sound, run_canary, time_pass
+from gigastt.workers.canary import SOUND_SECONDS, TIMED_PASSES, make_sound, run_canary, time_passes
 from gigastt.workers.engine import Engine
 from tests.fakes.engine_bench import Bench, open_stream
 from tests.fakes.recognizer import FakeRecognizer
@@ -47,22 +47,11 @@ def test_the_sound_is_loud_and_does_not_clip() -> None:
     assert 5_000 < np.abs(sound.astype(int)).max() < 32_767
 
 
-@pytest.mark.parametrize(
-    ("seconds", "capacity"),
-    [
-        (0.053, 17),  # GigaAM's shapes, optimised, on one core
-        (0.181, 5),  # the same as exported
-        (0.005, 127),  # the demonstration model
-        (3.0, 1),  # too slow for even one, which it then carries with fewer partials
-    ],
-)
-def test_capacity_follows_from_a_pass(seconds: float, capacity: int) -> None:
-    assert capacity_of(seconds) == capacity
+def test_passes_are_timed_by_the_clocks_given() -> None:
+    ticks, work = itertools.count(0.0, 0.05), itertools.count(0.0, 0.03)
 
+    passes = time_passes(FakeRecognizer(), lambda: next(ticks), lambda: next(work))
 
-def test_capacity_is_measured_by_the_clock_given() -> None:
-    ticks = itertools.count(0.0, 0.05)
-
-    passed = time_pass(FakeRecognizer(), lambda: next(ticks), lambda: 0.0)
-    assert passed.seconds == pytest.approx(0.05)
-    assert passed.audio_seconds == 2.0
+    assert [made.seconds for made in passes] == pytest.approx([0.05] * TIMED_PASSES)
+    assert [made.cpu_seconds for made in passes] == pytest.approx([0.03] * TIMED_PASSES)
+    assert {made.audio_seconds for made in passes} == {SOUND_SECONDS}

@@ -84,8 +84,10 @@ class PolicyMiddleware:
         if place is not None and place.refusal is not None:
             raise place.refusal()
         client = scope.get("client")
-        key = rate_key(client_address(client[0] if client else None, headers.getlist("x-forwarded-for"), self._trusted))
-        exchange.client = key
+        peer = client[0] if client else None
+        address = client_address(peer, headers.getlist("x-forwarded-for"), self._trusted)
+        key = rate_key(address)
+        exchange.client, exchange.address = key, str(address)
         with self._connections.carrying(key) if place is not None and place.shared else nullcontext():
             wait = self._rate_limiter.take(key, self._clock())
             if wait > 0:

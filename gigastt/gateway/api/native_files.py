@@ -4,15 +4,15 @@
 
 Runs in the task of its request. However it ends (answer, error, the client hangs up, the server stops), the body,
 the segment, the turns and the place are given back. The body is bytes of unknown kind: its content decides, not its
-`Content-Type`. A place, which live sessions need as well, is held only while words are being recognised; uploads leave
-some of them to live sessions, and each client leaves some of all to the others.
+`Content-Type`. Uploads have places of their own beside those of live sessions, held only while words are being
+recognised; each client leaves some of them to the others.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -30,7 +30,6 @@ from gigastt.gateway.files.bodies import Bodies, Upload
 from gigastt.gateway.files.decoder import Decoder
 from gigastt.gateway.files.shares import Patience, Room, Slots
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.requests import ClientGone
@@ -83,7 +82,7 @@ class Uploads:
         self._bodies = Bodies(lambda: limits().body_limit_bytes)
         self._segments = Room(lambda: _longest_segment(limits().max_audio_secs), "shared memory")
         self._decoding = Slots(lambda: DECODERS, lambda: _DECODERS_OF_CLIENT)
-        self._recognising = Slots(self._places, lambda: -(-self._places() // 2))
+        self._recognising = Slots(lambda: pool.upload_places, lambda: -(-pool.upload_places // 2))
         pool.drain_listeners.add(self._begin_drain)
 
     async def transcribe(self, request: Request) -> Response:
@@ -128,25 +127,27 @@ class Uploads:
             upload.close()
             await stack.enter_async_context(self._turn(self._recognising, upload, patience))
             async with patience.waiting() as left:
-                await stack.enter_async_context(self._pool.admit(left, Guest(upload.client)))
+                await stack.enter_async_context(self._counted(self._pool.admit_upload(left)))
             recognised = await stack.enter_async_context(aclosing(self._recognise(file, upload.request_id, options)))
             events = await stack.enter_async_context(aclosing(_tell_first(file.holes, recognised)))
             yield Recognition(file.seconds, events)
 
     @asynccontextmanager
     async def _turn(self, slots: Slots, upload: Upload, patience: Patience) -> AsyncIterator[None]:
-        """Hold a slot; count it where there was none in time."""
+        """Hold a slot of the client's share."""
+        async with self._counted(slots.hold(upload.client, patience)):
+            yield
+
+    @asynccontextmanager
+    async def _counted(self, place: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
+        """Hold a place; count it where there was none in time."""
         async with AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(slots.hold(upload.client, patience))
+                await stack.enter_async_context(place)
             except CapacityTimeout:
                 self._metrics.pool_timeouts.inc()
                 raise
             yield
-
-    def _places(self) -> int:
-        """Count the places that uploads may take: a quarter is left to live sessions."""
-        return self._pool.total * 3 // 4
 
     def _begin_drain(self) -> None:
         self._decoding.close()

@@ -78,9 +78,14 @@ class _Waiter:
 
 
 class Admission:
-    """The places for sessions."""
+    """The places for sessions.
 
-    def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        metrics: show these places; None for those that are not shown.
+        clock: in seconds.
+    """
+
+    def __init__(self, metrics: Metrics | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._metrics = metrics
         self._clock = clock
         self._capacity = 0
@@ -148,7 +153,8 @@ class Admission:
         try:
             await self._acquire(timeout, guest)
             admitted = self._clock()
-            self._metrics.pool_checkout_duration_seconds.observe(admitted - began)
+            if self._metrics is not None:
+                self._metrics.pool_checkout_duration_seconds.observe(admitted - began)
             guest.entered()
             try:
                 yield
@@ -181,7 +187,8 @@ class Admission:
             return
         retry_after_ms = self.retry_after_ms
         self._withdraw(waiter)
-        self._metrics.pool_timeouts.inc()
+        if self._metrics is not None:
+            self._metrics.pool_timeouts.inc()
         raise CapacityTimeout("The server is busy: no capacity became free in time.", retry_after_ms=retry_after_ms)
 
     def _withdraw(self, waiter: _Waiter) -> None:
@@ -254,6 +261,8 @@ class Admission:
                 return
 
     def _report(self) -> None:
+        if self._metrics is None:
+            return
         self._metrics.pool_available.set(self.available)
         self._metrics.pool_waiters.set(self.waiters)
         self._metrics.pool_saturation_ratio.set(self.saturation)

@@ -15,6 +15,7 @@ before and what comes after are two recordings, with the times of one.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -30,15 +31,17 @@ from gigastt.ipc.messages import (
     Failed,
     Final,
     Finish,
+    Found,
     OpenStream,
     Partial,
     Preview,
     Progress,
+    Recognised,
     StreamId,
     ToWorker,
 )
 
-TrackMessage: TypeAlias = Progress | Partial | Final | Failed | Closed
+TrackMessage: TypeAlias = Progress | Partial | Final | Found | Recognised | Failed | Closed
 
 # 20 ms: smaller pieces wait for more, or a client that sends single bytes would make a packet of each sample.
 LEAST_PACKET_SAMPLES = SAMPLE_RATE // 50
@@ -170,7 +173,7 @@ class Track:
         """Where the worker's stream ends: at a flush, or with the samples so far."""
         return self._flushes[0] if self._flushes else self.source.end
 
-    def receive(self, message: TrackMessage) -> list[TrackMessage]:
+    def receive(self, message: TrackMessage) -> Sequence[TrackMessage | Span]:
         """Take a message of the current binding; return what is news for the session.
 
         Raises:
@@ -195,6 +198,8 @@ class Track:
                 return self._refused(message.stream)
             case Failed():
                 pass
+            case Found() | Recognised():
+                raise ProtocolViolation("Expected utterances to be found in files only.")
         return [message]
 
     def release(self) -> ToWorker | None:
@@ -218,12 +223,17 @@ class Track:
         end = max(min(before.end, touched.end), self.committed + START_STEP)
         return Span(self.committed, self.source.lost_until(min(end, self._stream_end)))
 
-    def skip(self, guilty: Span) -> None:
-        """Give up audio that kills workers; the next binding begins behind it and knows nothing of it."""
+    def skip(self, guilty: Span) -> Sequence[TrackMessage | Span]:
+        """Give up audio that kills workers; the next binding begins behind it and knows nothing of it.
+
+        Returns:
+            What is news for the session.
+        """
         assert self._stream is None
         self.committed = self.consumed = self.source.skip(guilty.end)
         self._resume, self._fatal = b"", None
         self._end_utterance()
+        return [guilty]
 
     # -- messages
 
@@ -234,7 +244,7 @@ class Track:
         self.committed = self.consumed = self.source.skip(start)
         self._fatal = None
 
-    def _advance(self, news: Progress | Final) -> None:
+    def _advance(self, news: Progress | Final | Found) -> None:
         limit = self.source.end if isinstance(self.source, FileSource) else self._sent
         if not (self.committed <= news.committed <= news.consumed and self.consumed <= news.consumed <= limit):
             raise ProtocolViolation(
@@ -244,7 +254,7 @@ class Track:
         self.consumed = news.consumed
         self._analysed = max(self._analysed, news.consumed)
         # A worker repeats a commit in its progress without the state that belongs to it.
-        if isinstance(news, Final) or news.committed > self.committed:
+        if not isinstance(news, Progress) or news.committed > self.committed:
             self._resume = news.resume
         if news.committed > self.committed:
             self.committed = news.committed

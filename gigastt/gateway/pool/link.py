@@ -64,6 +64,7 @@ class WorkerProcess(asyncio.Protocol):
         self._stat = -1  # /proc/PID/stat, open: it can be read when no descriptor is free
         self._transport: asyncio.Transport
         self._process: asyncio.subprocess.Process
+        self._is_started = False
 
     async def start(self, command: Callable[[int], list[str]]) -> None:
         """Start the process; its messages may come before this returns.
@@ -81,7 +82,9 @@ class WorkerProcess(asyncio.Protocol):
             process, ours = await spawn_child(lambda fd: [*command(fd), "--box", str(box)], inherit=(box,))
         finally:
             os.close(box)
-        self._process = process
+        self._process, self._is_started = process, True
+        if self._kill_reason is not None:
+            process.kill()
         with contextlib.suppress(OSError):
             self._stat = os.open(f"/proc/{self.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         loop = asyncio.get_running_loop()
@@ -97,8 +100,10 @@ class WorkerProcess(asyncio.Protocol):
             self._transport.write(encode_packet(encode_message(message)))
 
     def kill(self, reason: str) -> None:
-        """End the process at once; `wait` reports the reason."""
-        if self._process.returncode is None:
+        """End the process at once, or as soon as it is started; `wait` reports the reason."""
+        if not self._is_started:
+            self._kill_reason = reason
+        elif self._process.returncode is None:
             self._kill_reason = self._kill_reason or reason
             self._process.kill()
 
@@ -108,7 +113,8 @@ class WorkerProcess(asyncio.Protocol):
         # A worker that closed its pipe and lives on is of no use.
         if self._process.returncode is None:
             try:
-                await asyncio.wait_for(self._process.wait(), REAP_SECONDS)
+                async with asyncio.timeout(REAP_SECONDS):  # `wait_for` may lose a cancellation
+                    await self._process.wait()
             except TimeoutError:
                 self.kill("crashed")
         code = await self._process.wait()
@@ -130,7 +136,8 @@ class WorkerProcess(asyncio.Protocol):
         """Close the pipe, which ends the worker; kill it when it takes too long."""
         self._transport.abort()
         try:
-            await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._process.wait()
         except TimeoutError:
             self.kill("closed")
             await self._process.wait()

@@ -12,15 +12,18 @@ workers finds its balance again; one that has moved stays for a while.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
+from gigastt.gateway.pool.dispatch import Dispatcher
+from gigastt.gateway.pool.reading import FileReading
+from gigastt.gateway.pool.sources import LiveSource
 from gigastt.ipc.blackbox import Touch
-from gigastt.ipc.messages import Final, Progress, StreamId, ToWorker
+from gigastt.ipc.messages import Final, Found, Progress, StreamId, ToWorker
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -75,10 +78,12 @@ class Router:
 
     def __init__(self) -> None:
         self.replays = 0
+        self._speech = 0.0  # seconds of live utterances that have got their finals
         self._ids = count(1)
         self._desks: dict[Carrier, _Desk] = {}
         self._seats: dict[Track, _Seat] = {}
         self._waiting: deque[Track] = deque()  # for any worker
+        self._files = Dispatcher[Carrier](self._ids, self._is_spoken_to)
         self._busiest: _Desk | None = None  # both None while the load is even
         self._idlest: _Desk | None = None
 
@@ -87,6 +92,8 @@ class Router:
     def open(self, track: Track, sink: Sink) -> None:
         """Bring a track to a worker, now or when there is one."""
         self._seats[track] = _Seat(sink)
+        if isinstance(track, FileReading):
+            self._files.open(track)
         self._place(track)
 
     def pump(self, track: Track) -> None:
@@ -107,6 +114,13 @@ class Router:
         del self._seats[track]
         if track in self._waiting:
             self._waiting.remove(track)
+        if isinstance(track, FileReading):
+            self._files.close(track)
+
+    def take_speech(self) -> float:
+        """Return the seconds of live utterances that have got their finals since the last call."""
+        speech, self._speech = self._speech, 0.0
+        return speech
 
     @property
     def most_lag(self) -> int:
@@ -122,6 +136,7 @@ class Router:
     def add(self, carrier: Carrier) -> None:
         """A worker is ready."""
         self._desks[carrier] = _Desk(carrier)
+        self._files.add(carrier)
         waiting, self._waiting = self._waiting, deque()
         for track in waiting:
             self._place(track)
@@ -150,19 +165,21 @@ class Router:
         # 2. Skip that.
         for track, span in guilty.items():
             log.error("audio_skipped", request_id=track.request_id, start=span.start, end=span.end)
-            track.skip(span)
-            if (listening := self._seats.get(track)) is not None:  # a sink that was told may have closed others
-                listening.sink.receive(track, span)
+            self._tell(track, track.skip(span))
+        for result in self._files.remove(carrier, touched):
+            self._tell(result.reading, result.news)
         # 3. Go on elsewhere, with those tracks that nobody has closed meanwhile.
         for track in tracks:
             self.replays += 1
             if track in self._seats:
                 self._place(track)
+        self._files.dispatch()
 
     def writable(self, carrier: Carrier) -> None:
         """A worker's pipe takes messages again."""
         for track in self._tracks_of(carrier):
             self.pump(track)
+        self._files.dispatch()
 
     def receive(self, carrier: Carrier, stream: StreamId, message: TrackMessage) -> None:
         """Take a message about a stream; those of old bindings are unknown and dropped.
@@ -173,9 +190,12 @@ class Router:
         desk = self._desks.get(carrier)
         track = desk.tracks.get(stream) if desk is not None else None
         if desk is None or track is None:
+            self._receive_utterance(carrier, stream, message)
             return
         seat = self._seats[track]
         news = track.receive(message)
+        if isinstance(message, Final) and isinstance(track.source, LiveSource):
+            self._speech += message.final.end - message.final.start
         if track.done:
             self._leave(track, seat)
         elif not track.is_bound:  # flushed
@@ -188,8 +208,21 @@ class Router:
                 seat.moved_at = track.committed
                 self.balance()
             self.pump(track)
+        self._tell(track, news)
+        if isinstance(message, Found):
+            self._files.dispatch()
+
+    def _receive_utterance(self, carrier: Carrier, stream: StreamId, message: TrackMessage) -> None:
+        result = self._files.receive(carrier, stream, message)
+        if result is not None:
+            self._files.dispatch()
+            self.pump(result.reading)
+            self._tell(result.reading, result.news)
+
+    def _tell(self, track: Track, news: Sequence[TrackMessage | Span]) -> None:
         for item in news:
-            seat.sink.receive(track, item)
+            if (seat := self._seats.get(track)) is not None:  # a sink that was told may have closed this or others
+                seat.sink.receive(track, item)
 
     def balance(self) -> None:
         """Compare the workers' loads; call this a few times a second.
@@ -197,6 +230,7 @@ class Router:
         While they are uneven, tracks of the busiest worker move to the idlest, each when it is heard of: a worker that
         hangs keeps the track over which it does. Weighing looks at every track, which is too much for every message.
         """
+        self._files.dispatch()  # those who were spoken to may have become silent
         loads = {desk: desk.load for desk in self._desks.values()}
         self._busiest = max(loads, key=loads.__getitem__, default=None)
         self._idlest = min(loads, key=loads.__getitem__, default=None)
@@ -218,6 +252,8 @@ class Router:
         """Give a track to a worker."""
         seat = self._seats[track]
         stream = StreamId(next(self._ids))
+        if isinstance(track, FileReading):
+            track.ahead = self._files.ahead
         seat.desk, seat.stream = desk, stream
         desk.tracks[stream] = track
         desk.carrier.send(track.bind(stream))
@@ -245,6 +281,14 @@ class Router:
             return False
         moved_at = self._seats[track].moved_at
         return moved_at is None or track.committed - moved_at >= STAY_SAMPLES
+
+    def _is_spoken_to(self, carrier: Carrier) -> bool:
+        """Whether somebody speaks in a live track of a worker, or is not yet told what was said."""
+        return any(
+            track.open_utterance or track.uncommitted > MOVE_SAMPLES
+            for track in self._tracks_of(carrier)
+            if not isinstance(track, FileReading)
+        )
 
     def _tracks_of(self, carrier: Carrier) -> list[Track]:
         desk = self._desks.get(carrier)

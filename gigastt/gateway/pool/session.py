@@ -20,8 +20,9 @@ from gigastt.gateway.pool.binding import Span, Track, TrackMessage
 from gigastt.gateway.pool.events import EndReason, Event, ProgressEvent
 from gigastt.gateway.pool.latency import Stopwatch
 from gigastt.gateway.pool.ordering import Sequencer
+from gigastt.gateway.pool.reading import FileReading
 from gigastt.gateway.pool.sources import FileSource, LiveSource
-from gigastt.ipc.messages import Closed, Failed, Final, Partial, Progress
+from gigastt.ipc.messages import Closed, Failed, Final, Found, Partial, Progress, Recognised
 
 
 class TrackCarrier(Protocol):
@@ -71,7 +72,12 @@ class Session:
         self._cancelled = False
         if file is not None:
             pool.metrics.accepted_samples += file.end
-        self.tracks = [Track(file or LiveSource(), options, request_id, channel) for channel in range(channels)]
+        self.tracks = [
+            Track(LiveSource(), options, request_id, channel)
+            if file is None
+            else FileReading(file, options, request_id, channel)
+            for channel in range(channels)
+        ]
         for track in self.tracks:
             pool.open_track(track, self)
 
@@ -174,7 +180,7 @@ class Session:
                 self._fail(replace(news.gap, channel=channel))
             case Span():
                 self._fail(transcript.Gap("segment_failed", news.start / SAMPLE_RATE, news.end / SAMPLE_RATE, channel))
-            case Closed():
+            case Found() | Recognised() | Closed():
                 pass
         self._room.set()
         if self._sequencer.waits or not isinstance(news, Progress):

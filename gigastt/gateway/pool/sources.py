@@ -56,11 +56,11 @@ class FileSource:
     """Samples of a whole file in a shared segment, which the worker reads itself."""
 
     def __init__(self, segment: str, samples: int) -> None:
-        self._segment = segment
+        self.segment = segment
         self.end = samples
 
     def open(self, stream: StreamId, start: int, resume: bytes, options: Options, request_id: str) -> ToWorker:
-        return AttachAudio(stream, self._segment, self.end, start, resume, options, request_id)
+        return AttachAudio(stream, self.segment, self.end, start, resume, options, request_id)
 
     def trim(self, committed: int) -> None:
         """Nothing to do: the segment lives as long as the upload."""

@@ -10,17 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gigastt.audio.pcm import SAMPLE_RATE
-from gigastt.audio.shared import SharedSegment
-from gigastt.gateway.pool.events import Event, ProgressEvent
+from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.flow import CREDIT_SAMPLES
-from gigastt.gateway.pool.session import Session, transcribe_segment
-from gigastt.gateway.pool.sources import START_STEP
+from gigastt.gateway.pool.session import Session
 from gigastt.ipc.messages import Audio
 from gigastt.transcript import Final, Gap, Options, Partial
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import BLOCK, BLOCK_SECONDS, POISON, speech, transcript
-from tests.waiting import wait_until
 
 scripts = st.lists(st.integers(0, 9), max_size=80)
 
@@ -281,56 +277,6 @@ async def test_partials_that_nobody_has_read_give_way_to_newer_ones() -> None:
     player.session.finish()
     await player.finals()
     assert len([event for event in player.events if isinstance(event, Partial)]) == 1
-
-
-async def test_an_upload_survives_the_death_of_its_worker() -> None:
-    script = [1, 2, 0, 3, 0, 4]
-    pool = MemoryPool(workers=2)
-    with SharedSegment.create() as segment:
-        segment.append(speech(script))
-        try:
-            events: list[Event] = []
-
-            async def read() -> None:
-                async for event in transcribe_segment(pool, segment.name, len(script) * BLOCK, Options()):
-                    events.append(event)
-
-            reading = asyncio.create_task(read())
-            await wait_until(lambda: pool.router.tracks)
-            pool.step(next(worker for worker in pool.workers if worker.inbox), answers=1)
-            await wait_until(lambda: events)
-            pool.run()
-            await asyncio.wait_for(reading, 60)
-        finally:
-            segment.unlink()
-    finals = [event for event in events if isinstance(event, Final)]
-    assert texts(finals) == transcript(script)
-    assert finals[-1].reason == "stop"
-    assert any(isinstance(event, ProgressEvent) for event in events)
-    assert pool.router.tracks == 0
-    assert pool.metrics.accepted_samples == len(script) * BLOCK
-
-
-async def test_poison_in_an_upload_is_skipped_and_the_rest_comes_out() -> None:
-    script = [1, 0, POISON] + [0] * 200 + [2]
-    pool = MemoryPool(workers=2)
-    with SharedSegment.create() as segment:
-        segment.append(speech(script))
-        try:
-            reading = asyncio.create_task(_collect(pool, segment.name, len(script) * BLOCK))
-            await wait_until(lambda: pool.router.tracks)
-            pool.run()
-            events = await asyncio.wait_for(reading, 60)
-        finally:
-            segment.unlink()
-    finals = [event for event in events if isinstance(event, Final)]
-    assert texts(finals)[-1] == ["w2"]
-    [failed] = [event for event in events if isinstance(event, Gap) and event.code == "segment_failed"]
-    assert failed.end * SAMPLE_RATE % START_STEP == 0  # a file goes on at a step, and all before it is declared
-
-
-async def _collect(pool: MemoryPool, name: str, samples: int) -> list[Event]:
-    return [event async for event in transcribe_segment(pool, name, samples, Options())]
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,0 +1,125 @@
+"""Dispatch: which worker recognises which utterance of which file.
+
+Owned by the router, on the event loop; awaits nothing and has no clock. Each worker has at most two utterances in hand,
+so that it never waits for the next one, and a worker that is busy with live speech takes as many as it gets done. Files
+take turns. While somebody speaks to a worker, it gets none that another could take.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from gigastt.gateway.pool.binding import Span, TrackMessage
+from gigastt.gateway.pool.reading import FileReading, Portion
+from gigastt.ipc.messages import Cancel, Failed, Recognised, StreamId, ToWorker
+
+IN_HAND = 2
+AHEAD = 2 * IN_HAND  # utterances of a file, for each worker, that are found before they are recognised
+
+
+class Hand(Protocol):
+    """A worker, as far as it is handed utterances."""
+
+    @property
+    def writable(self) -> bool: ...
+
+    def send(self, message: ToWorker) -> None: ...
+
+
+Worker = TypeVar("Worker", bound=Hand)
+
+
+@dataclass(frozen=True, slots=True)
+class FileNews:
+    """What may be told of a file now."""
+
+    reading: FileReading
+    news: list[TrackMessage | Span]
+
+
+class Dispatcher(Generic[Worker]):
+    """The utterances that workers have in hand.
+
+    Args:
+        ids: names for what is sent to workers, shared with other senders.
+        is_spoken_to: whether somebody speaks to a worker now.
+    """
+
+    def __init__(self, ids: Iterator[int], is_spoken_to: Callable[[Worker], bool]) -> None:
+        self._ids = ids
+        self._is_spoken_to = is_spoken_to
+        self._hands: dict[Worker, dict[StreamId, tuple[FileReading, Portion]]] = {}
+        self._readings: deque[FileReading] = deque()  # in the order of their turns
+
+    @property
+    def ahead(self) -> int:
+        """How many utterances of a file may be found and not be recognised."""
+        return AHEAD * max(1, len(self._hands))
+
+    def open(self, reading: FileReading) -> None:
+        """Take a file."""
+        self._readings.append(reading)
+
+    def close(self, reading: FileReading) -> None:
+        """Forget a file."""
+        self._readings.remove(reading)
+        for worker, hand in self._hands.items():
+            for stream in [stream for stream, (whose, _) in hand.items() if whose is reading]:
+                worker.send(Cancel(stream))
+                del hand[stream]
+        self.dispatch()
+
+    def add(self, worker: Worker) -> None:
+        """A worker is ready."""
+        self._hands[worker] = {}
+        self.dispatch()
+
+    def remove(self, worker: Worker, touched: Iterable[StreamId]) -> list[FileNews]:
+        """A worker is gone: take back what it had. Dispatch when the results are told.
+
+        Args:
+            touched: what it was looking at when it crashed.
+        """
+        guilty = set(touched)
+        return [
+            FileNews(reading, reading.give_back(portion, crashed=stream in guilty))
+            for stream, (reading, portion) in self._hands.pop(worker, {}).items()
+        ]
+
+    def receive(self, worker: Worker, stream: StreamId, message: TrackMessage) -> FileNews | None:
+        """Take what a worker says of an utterance; None where it has none of that name. Dispatch afterwards."""
+        hand = self._hands.get(worker, {})
+        if stream not in hand or not isinstance(message, Recognised | Failed):
+            return None
+        reading, portion = hand[stream]
+        if isinstance(message, Recognised):
+            del hand[stream]
+        return FileNews(reading, reading.accept(portion, message))
+
+    def dispatch(self) -> None:
+        """Hand out what there is to those who have room."""
+        if not self._readings:
+            return
+        quiet = [worker for worker in self._hands if not self._is_spoken_to(worker)]
+        for worker in sorted(quiet or self._hands, key=lambda worker: len(self._hands[worker])):
+            hand = self._hands[worker]
+            while len(hand) < IN_HAND and worker.writable:
+                taken = self._take()
+                if taken is None:
+                    return
+                reading, portion = taken
+                stream = StreamId(next(self._ids))
+                hand[stream] = taken
+                worker.send(reading.request(portion, stream))
+
+    def _take(self) -> tuple[FileReading, Portion] | None:
+        """Return the next utterance of the file whose turn it is."""
+        for _ in range(len(self._readings)):
+            reading = self._readings[0]
+            self._readings.rotate(-1)
+            if (portion := reading.take()) is not None:
+                return reading, portion
+        return None

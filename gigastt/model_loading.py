@@ -1,0 +1,113 @@
+"""Model loading: finds or fetches the model's files, starts the workers with them, and replaces those while they serve.
+
+On the event loop of the server, between the settings, the files and the pool.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from gigastt import __version__
+from gigastt.config import DEMO_MODEL, Settings
+from gigastt.errors import ModelInvalid, ModelMissing
+from gigastt.gateway.context import AppContext, ServedModel
+from gigastt.log import get_logger
+from gigastt.models.catalog import find
+from gigastt.models.fetch import FetchRequest, fetch_in_child
+from gigastt.models.prepacked import prepare_load
+from gigastt.models.stages import DownloadProgress
+from gigastt.models.store import ModelFiles, resolve
+from gigastt.workers.config import WorkerConfig
+
+log = get_logger(__name__)
+
+
+def find_model(settings: Settings) -> ModelFiles | None:
+    """Return the model's files; None when they are missing or damaged and may be fetched.
+
+    Raises:
+        ModelMissing, ModelInvalid: they are missing or wrong.
+    """
+    try:
+        files = resolve(settings.model, settings.model_dir, settings.precision)
+    except (ModelMissing, ModelInvalid) as exc:
+        if not settings.auto_download or settings.model == DEMO_MODEL:
+            raise
+        if isinstance(exc, ModelInvalid):
+            log.warning("model_invalid", reason=str(exc), message="It is fetched again.")
+        return None
+    if files.read_again:
+        message = "Sizes or times differ from when they were checked, so they were read whole; the content is right."
+        log.warning("model_read_again", files=files.read_again, for_good=files.sealed_again, message=message)
+    return files
+
+
+def describe(settings: Settings, model: ModelFiles | None) -> ServedModel:
+    """Return what clients are told about the model."""
+    if model is None:
+        return ServedModel(settings.model, find(settings.model).title)
+    return ServedModel(model.name, model.title, demo=model.demo)
+
+
+async def fetch_model(context: AppContext) -> ModelFiles:
+    """Fetch the model in a process of its own; `/ready` tells how far it is."""
+    settings = context.settings
+    progress = DownloadProgress()
+    context.preparing = progress.describe
+    log.info("fetching_model", model=settings.model)
+    request = FetchRequest(settings.model, str(settings.model_dir), settings.precision, settings.log_format)
+    await fetch_in_child(request.command(), progress)
+    context.preparing = None
+    return resolve(settings.model, settings.model_dir, settings.precision)
+
+
+async def load(context: AppContext, model: ModelFiles) -> None:
+    """Start the workers with a model, and wait until each is ready.
+
+    Raises:
+        WorkerBootFailed: they end before they are ready.
+    """
+    await context.pool.start(await plan_workers(context.settings, model))
+    await context.pool.wait_ready()
+    announce(context, model)
+
+
+async def change_model(context: AppContext, settings: Settings, model: ModelFiles) -> None:
+    """Have workers with this model and these settings take the place of those that run; no session loses a word.
+
+    One worker more than usual is in memory meanwhile. Where the first cannot load it, everything stays as it is.
+
+    Raises:
+        WorkerBootFailed: a new worker did not get ready.
+    """
+    await context.pool.replace_workers(await plan_workers(settings, model))
+    context.model = describe(settings, model)
+    announce(context, model)
+
+
+async def plan_workers(settings: Settings, model: ModelFiles) -> Callable[[int], list[str]]:
+    """Choose the form in which a model is loaded; return the command of a worker, by its inherited descriptor."""
+    began = time.monotonic()
+    plan = await prepare_load(model.encoder)
+    seconds = round(time.monotonic() - began, 1)
+    log.info("encoder_chosen", form=model.form, file=str(plan.encoder), shared=plan.prepacked, seconds=seconds)
+    if model.form == "fp32" and not model.demo:
+        message = "`gigastt optimize` makes this encoder some three times as fast."
+        log.warning("encoder_not_optimized", message=message)
+    return WorkerConfig(
+        model=model.name,
+        encoder=str(plan.encoder),
+        decoder=str(model.decoder),
+        joint=str(model.joint),
+        vocabulary=str(model.vocabulary),
+        log_level=settings.log_level,
+        log_format=settings.log_format,
+    ).command
+
+
+def announce(context: AppContext, model: ModelFiles) -> None:
+    """Show in the metrics which model the workers have."""
+    card = context.pool.model
+    context.metrics.build_info.clear()
+    context.metrics.build_info.labels(__version__, model.name, card.provider if card else "").set(1)

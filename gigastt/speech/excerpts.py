@@ -1,0 +1,49 @@
+"""One utterance by itself: its window from the samples of a file, and its final from a hypothesis.
+
+The functions that streams use as well, so that an utterance has the same words whoever recognises it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gigastt.speech.draft import is_credible
+from gigastt.speech.feature_buffer import put_in_room
+from gigastt.speech.features import log_mel
+from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES, Hypothesis, Samples, Window, words_within
+from gigastt.transcript import Final
+
+
+def read_window(samples: Samples, first_frame: int, last_frame: int, lead: int = 0, padding: int = 0) -> Window:
+    """Return the window of an utterance, bit for bit as a stream that was pushed the samples would.
+
+    Args:
+        samples: the whole file, int16 at 16 kHz; silence follows it.
+        first_frame, last_frame: where the utterance lies, in feature frames.
+        lead, padding: frames of its room to put before and behind it.
+    """
+    count = (last_frame - first_frame - 1) * FRAME_SAMPLES + WINDOW_SAMPLES
+    excerpt = samples[first_frame * FRAME_SAMPLES : first_frame * FRAME_SAMPLES + count]
+    if len(excerpt) < count:
+        excerpt = np.concatenate((excerpt, np.zeros(count - len(excerpt), np.int16)))
+    return Window(put_in_room(log_mel(excerpt), lead, padding), first_frame - lead)
+
+
+def add_words(final: Final, hypothesis: Hypothesis | None, first_frame: int, *, is_clear: bool) -> Final:
+    """Return a final with the words of a hypothesis; None, or words that nobody would believe, leave it empty.
+
+    Args:
+        final: the utterance's, without words.
+        hypothesis: of its window.
+        first_frame: where the utterance begins.
+        is_clear: whether the detector had no doubt that this is speech.
+    """
+    words = words_within(hypothesis, first_frame, final.end) if hypothesis else ()
+    if not is_credible(words, is_clear=is_clear):
+        words = ()
+    confidence = round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0
+    tokens = tuple(token.id for token in hypothesis.tokens) if hypothesis and words else ()
+    text = " ".join(word.text for word in words)
+    return replace(final, text=text, words=words, confidence=confidence, tokens=tokens)

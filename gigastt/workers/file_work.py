@@ -1,0 +1,185 @@
+"""Files in a worker: streams that find the utterances of files, and utterances of any file that await their pass.
+
+Owned by the engine, on the worker's main thread. A file's stream reads ahead of the passes, as far as the gateway lets
+it; its utterances come back one by one, to this worker or to others. A checkpoint needs a pass of its own before the
+stream can go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from gigastt.errors import InferenceError
+from gigastt.ipc.blackbox import Touch
+from gigastt.ipc.messages import (
+    Closed,
+    Excerpt,
+    Failed,
+    Final,
+    Found,
+    Recognise,
+    Recognised,
+    StreamId,
+    ToGateway,
+)
+from gigastt.log import get_logger
+from gigastt.speech.excerpts import add_words, read_window
+from gigastt.speech.recognizer import Transcriber
+from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Samples, Window
+from gigastt.transcript import Gap
+from gigastt.workers.streams import FileTrack
+
+log = get_logger(__name__)
+
+AttachFunction: TypeAlias = Callable[[str, int], Samples]
+TouchFunction: TypeAlias = Callable[[Sequence[Touch]], None]
+
+
+class FileWork:
+    """The files of one worker, in turns.
+
+    Args:
+        recognizer: transcribes windows.
+        attach: maps the first samples of a named shared segment.
+        touch: told which audio is looked at from now on.
+        send: takes messages to the gateway.
+        note_pass: told of each window before its pass.
+    """
+
+    def __init__(
+        self,
+        recognizer: Transcriber,
+        attach: AttachFunction,
+        touch: TouchFunction,
+        send: Callable[[ToGateway], None],
+        note_pass: Callable[[Window], None],
+    ) -> None:
+        self._recognizer = recognizer
+        self._attach = attach
+        self._touch = touch
+        self._send = send
+        self._note_pass = note_pass
+        self._tracks: dict[StreamId, FileTrack] = {}
+        self._requests: dict[StreamId, Recognise] = {}  # in the order in which they came
+
+    def __len__(self) -> int:
+        """Count the streams, and the utterances that await their pass."""
+        return len(self._tracks) + len(self._requests)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self._requests) or any(track.may_read for track in self._tracks.values())
+
+    def open(self, track: FileTrack) -> None:
+        """Take a file's stream."""
+        self._tracks[track.id] = track
+
+    def proceed(self, stream: StreamId) -> None:
+        """Let a stream find one more utterance."""
+        if (track := self._tracks.get(stream)) is not None:
+            track.left += 1
+
+    def request(self, message: Recognise) -> None:
+        """Take an utterance to recognise."""
+        self._requests[message.stream] = message
+
+    def forget(self, stream: StreamId) -> None:
+        """Forget a stream or an utterance."""
+        self._tracks.pop(stream, None)
+        self._requests.pop(stream, None)
+
+    def read_ahead(self) -> FileTrack | None:
+        """Read some of the next file beside a live pass, so that its own turn is not spent on reading."""
+        track = next((track for track in self._tracks.values() if track.may_read), None)
+        if track is not None:
+            self._read(track)
+        return track
+
+    def step(self) -> FileTrack | None:
+        """Run one pass, or read a few seconds of one file, which is returned.
+
+        Files whose utterances may soon be used up come first, then utterances, then other files; files take turns.
+        """
+        tracks = [track for track in self._tracks.values() if track.may_read]
+        track = next((track for track in tracks if track.is_urgent), None)
+        if track is None and self._requests:
+            self._recognise(self._requests.pop(next(iter(self._requests))))
+            return None
+        track = track or next(iter(tracks), None)
+        if track is not None:
+            self._tracks[track.id] = self._tracks.pop(track.id)
+            self._read(track)
+            if track.utterance is not None and track.id in self._tracks:
+                self._check(track)
+        return track
+
+    # -- finding
+
+    def _read(self, track: FileTrack) -> None:
+        """Analyse a file's next seconds, unless a checkpoint is waiting, and pass on what they complete."""
+        self._touch([track.touch()])
+        if track.utterance is None:
+            track.feed()
+        self._pass_on(track)
+
+    def _check(self, track: FileTrack) -> None:
+        """Run the pass of a checkpoint, which decides where the stream goes on."""
+        checkpoint = track.utterance
+        assert checkpoint is not None, "only a checkpoint waits"
+        self._note_pass(checkpoint.window)
+        self._touch([track.touch(checkpoint.window)])
+        track.stream.accept_final(checkpoint, self._transcribe(track.id, checkpoint.window))
+        track.utterance = track.stream.next_final()
+        self._pass_on(track)
+
+    def _pass_on(self, track: FileTrack) -> None:
+        """Tell of the utterances that are complete; those without a sound in them are finals already."""
+        stream = track.stream
+        while (utterance := track.utterance) is not None and not utterance.is_checkpoint:
+            final = stream.accept_final(utterance, utterance.hypothesis)
+            assert final is not None, "it is no checkpoint"
+            track.told_consumed = stream.consumed
+            # The last commit of a stream is at a whole block, which may lie beyond the last sample.
+            track.told_committed = min(utterance.commit.offset, track.told_consumed)
+            told = track.told_consumed, track.told_committed, utterance.commit.resume
+            if utterance.hypothesis is not None:
+                self._send(Final(track.id, final, *told))
+            else:
+                window, first, last = utterance.window, utterance.first_frame, utterance.last_frame
+                lead = first - window.first_frame
+                padding = len(window.features) - lead - (last - first)
+                self._send(Found(track.id, Excerpt(first, last, lead, padding, utterance.is_clear, final), *told))
+                track.left -= 1
+            track.utterance = stream.next_final()
+        if stream.done:
+            self._send(Closed(track.id))
+            self.forget(track.id)
+
+    # -- recognising
+
+    def _recognise(self, request: Recognise) -> None:
+        excerpt, stream = request.excerpt, request.stream
+        first, last = excerpt.first_frame - excerpt.lead, excerpt.last_frame + excerpt.padding
+        self._touch([Touch(stream, first * FRAME_SAMPLES, last * FRAME_SAMPLES)])
+        hypothesis: Hypothesis | None = None
+        try:
+            samples = self._attach(request.segment, request.samples)
+        except (OSError, ValueError) as exc:
+            log.error("stream_refused", stream=stream, cause=repr(exc))
+        else:
+            window = read_window(samples, excerpt.first_frame, excerpt.last_frame, excerpt.lead, excerpt.padding)
+            self._note_pass(window)
+            hypothesis = self._transcribe(stream, window)
+        if hypothesis is None:
+            self._send(Failed(stream, Gap("inference_error", excerpt.final.start, excerpt.final.end)))
+        final = add_words(excerpt.final, hypothesis, excerpt.first_frame, is_clear=excerpt.is_clear)
+        self._send(Recognised(stream, final))
+
+    def _transcribe(self, stream: StreamId, window: Window) -> Hypothesis | None:
+        try:
+            return self._recognizer.transcribe(window)
+        except InferenceError as exc:
+            log.warning("final_failed", stream=stream, cause=str(exc))
+            return None

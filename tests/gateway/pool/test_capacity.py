@@ -1,0 +1,80 @@
+"""Places follow what passes cost."""
+
+from __future__ import annotations
+
+import pytest
+
+from gigastt.gateway.pool.capacity import MOST_STREAMS, CapacityEstimate
+from gigastt.ipc.messages import PassRecord
+
+# Of the benchmark model with the optimised encoder, on one core of Zen 4: seconds of a pass over two seconds.
+TWO_SECONDS = 0.081
+
+
+def timed(seconds: float, cpu_seconds: float | None = None) -> PassRecord:
+    return PassRecord("final", 1, seconds, 2.0, seconds if cpu_seconds is None else cpu_seconds)
+
+
+def estimate(seconds: float = TWO_SECONDS, promise_ms: float = 500) -> CapacityEstimate:
+    capacity = CapacityEstimate(promise_ms)
+    capacity.begin([timed(seconds)])
+    return capacity
+
+
+def speak(capacity: CapacityEstimate, seconds: int, slowness: float = 1.0) -> None:
+    """Have people speak for so long: utterances of four seconds, a pass ahead of each end, a partial a second."""
+    for _ in range(seconds // 4):
+        final = PassRecord("final", 1, slowness * 0.17, 4.6, slowness * 0.17)
+        partial = PassRecord("partial", 1, slowness * 0.09, 2.3, slowness * 0.09)
+        capacity.record([partial, partial, partial, partial, final], 4.0)
+
+
+def test_nothing_fits_before_anything_is_known() -> None:
+    assert CapacityEstimate(500).places(4) == 0
+
+
+def test_a_machine_that_is_busy_at_the_start_is_not_taken_for_a_slow_one() -> None:
+    busy = CapacityEstimate(500)
+    busy.begin([timed(5 * TWO_SECONDS, cpu_seconds=TWO_SECONDS), timed(9.0, cpu_seconds=1.3 * TWO_SECONDS)])
+    assert busy.streams == estimate().streams
+
+
+@pytest.mark.parametrize("guess", [TWO_SECONDS / 8, TWO_SECONDS, 8 * TWO_SECONDS])
+def test_whatever_the_start_said_two_minutes_of_load_say_the_same(guess: float) -> None:
+    capacity, control = estimate(guess), estimate()
+    for one in (capacity, control):
+        speak(one, 600)  # ten streams, half of the time
+    assert capacity.streams == pytest.approx(control.streams, rel=0.1)
+
+
+def test_a_machine_that_becomes_slow_has_fewer_places_and_recovers() -> None:
+    capacity = estimate()
+    speak(capacity, 400)
+    quick = capacity.places(4)
+    speak(capacity, 600, slowness=2.0)
+    slow = capacity.places(4)
+    assert slow < 0.6 * quick
+    speak(capacity, 600)
+    assert capacity.places(4) == pytest.approx(quick, rel=0.05)
+
+
+def test_a_stricter_promise_has_fewer_places() -> None:
+    streams = [estimate(promise_ms=promise).streams for promise in (200, 500, 1000)]
+    assert streams == sorted(streams)
+    assert streams[0] < 0.8 * streams[1] < 0.8 * streams[2]
+
+
+def test_a_machine_too_slow_for_the_promise_still_has_a_place_for_each_worker() -> None:
+    assert estimate(seconds=3.0).places(2) == 2
+
+
+def test_passes_of_uploads_change_nothing() -> None:
+    capacity = estimate()
+    speak(capacity, 100)
+    before = capacity.streams
+    capacity.record([PassRecord("file", 1, 0.8, 20.0, 0.8)] * 50, 0.0)
+    assert capacity.streams == before
+
+
+def test_the_gateway_has_a_bound_of_its_own() -> None:
+    assert estimate(seconds=0.001).places(64) == MOST_STREAMS
