@@ -20,7 +20,7 @@ UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes
 .PHONY: help serve test unit lowest lint lint-deploy deploy-tools clients format types imports bench lock clean
 
 help:
-	@echo "make serve    install, then serve the demo model on 127.0.0.1:9876"
+	@echo "make serve    install, then serve on 127.0.0.1:9876: the demo model until the real one is here"
 	@echo "make test     lint, types, import rules and every test"
 	@echo "make unit     the quick tests: no servers, workers, downloads or minutes of audio"
 	@echo "make lowest   the quick tests with the lowest versions that pyproject.toml allows"
@@ -46,7 +46,7 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	@touch $@
 
 serve: $(VENV)/.installed
-	$(BIN)/gigastt serve --model demo --host 127.0.0.1 --port 9876
+	$(BIN)/gigastt serve --model auto --host 127.0.0.1 --port 9876
 
 test: lint types imports
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile

@@ -21,6 +21,7 @@ Precision: TypeAlias = Literal["auto", "int8", "fp32"]
 
 DEFAULT_MODEL = "gigaam-v3-e2e-rnnt"
 DEMO_MODEL = "demo"
+AUTO_MODEL = "auto"  # the default one where it is installed, else the demo model
 _ON_PURPOSE = "add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant."
 
 
@@ -75,6 +76,7 @@ class Settings:
     model: str = DEFAULT_MODEL
     model_dir: Path = field(default_factory=lambda: Path.home() / ".gigastt" / "models")
     precision: Precision = "auto"
+    min_confidence: float = 0.0
     pool_size: int = field(default_factory=default_pool_size)
     max_sessions: int | None = None  # None = as many as the workers carry, measured while they run
     bind_all: bool = False

@@ -152,13 +152,13 @@ def check_digests(files: ModelFiles) -> Finding:
 
 def check_loading(files: ModelFiles) -> Iterator[Finding]:
     """Load the model as a worker does; the memory that each worker adds must be free for all of them."""
-    from gigastt.speech.model import TripletFiles
+    from gigastt.speech.model import recogniser_files
     from gigastt.speech.recognizer import Recognizer
 
     plan = plan_load(files.encoder)
     before, begun = _private_bytes(), time.monotonic()
     try:
-        Recognizer.load(TripletFiles(plan.encoder, files.decoder, files.joint, files.vocabulary))
+        Recognizer.load(recogniser_files(plan.encoder, files.decoder, files.joint, files.vocabulary))
     except GigasttError as exc:
         yield Finding("loading", "broken", str(exc), "Run `gigastt download` again, or see --precision.")
         return

@@ -5,22 +5,26 @@ On the event loop of the server, between the settings, the files and the pool.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from typing import TypeAlias
 
 from gigastt import __version__
-from gigastt.config import DEMO_MODEL, Settings
-from gigastt.errors import ModelInvalid, ModelMissing
+from gigastt.config import AUTO_MODEL, DEFAULT_MODEL, DEMO_MODEL, Settings
+from gigastt.errors import GigasttError, ModelInvalid, ModelMissing
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.log import get_logger
 from gigastt.models.catalog import find
 from gigastt.models.fetch import FetchRequest, fetch_in_child
 from gigastt.models.prepacked import prepare_load
-from gigastt.models.stages import DownloadProgress
-from gigastt.models.store import ModelFiles, resolve
+from gigastt.models.stages import DownloadProgress, Snapshot
+from gigastt.models.store import ModelFiles, installed, resolve
 from gigastt.workers.config import WorkerConfig
 
 log = get_logger(__name__)
+
+FetchCommand: TypeAlias = Callable[[FetchRequest], list[str]]  # of the process that fetches a model
 
 
 def find_model(settings: Settings) -> ModelFiles | None:
@@ -32,6 +36,9 @@ def find_model(settings: Settings) -> ModelFiles | None:
     try:
         files = resolve(settings.model, settings.model_dir, settings.precision)
     except (ModelMissing, ModelInvalid) as exc:
+        if settings.model == AUTO_MODEL:
+            log.warning("model_invalid", reason=str(exc), message="The demo model stands in for it.")
+            return resolve(DEMO_MODEL, settings.model_dir)
         if not settings.auto_download or settings.model == DEMO_MODEL:
             raise
         if isinstance(exc, ModelInvalid):
@@ -50,16 +57,47 @@ def describe(settings: Settings, model: ModelFiles | None) -> ServedModel:
     return ServedModel(model.name, model.title, demo=model.demo)
 
 
-async def fetch_model(context: AppContext) -> ModelFiles:
-    """Fetch the model in a process of its own; `/ready` tells how far it is."""
+async def fetch_model(context: AppContext, model: str, command: FetchCommand = FetchRequest.command) -> ModelFiles:
+    """Fetch a model in a process of its own; `/ready` and the log tell how far it is.
+
+    Raises:
+        DownloadFailed, NotEnoughRoom, ModelInvalid: it cannot be had.
+    """
     settings = context.settings
-    progress = DownloadProgress()
+    told = ""
+
+    def tell(snapshot: Snapshot) -> None:
+        nonlocal told
+        tenth = None if snapshot.percent is None else snapshot.percent // 10 * 10
+        if (step := f"{snapshot.stage} {tenth}") != told:
+            told = step
+            log.info("fetching_model", model=model, stage=snapshot.stage, percent=tenth, subject=snapshot.subject)
+
+    progress = DownloadProgress(tell)
     context.preparing = progress.describe
-    log.info("fetching_model", model=settings.model)
-    request = FetchRequest(settings.model, str(settings.model_dir), settings.precision, settings.log_format)
-    await fetch_in_child(request.command(), progress)
-    context.preparing = None
-    return resolve(settings.model, settings.model_dir, settings.precision)
+    request = FetchRequest(model, str(settings.model_dir), settings.precision, settings.log_format)
+    try:
+        await fetch_in_child(command(request), progress)
+    finally:
+        context.preparing = None
+    return resolve(model, settings.model_dir, settings.precision)
+
+
+async def keep_improving(context: AppContext, command: FetchCommand = FetchRequest.command) -> None:
+    """Fetch the default model while the demo model serves, and put it in its place; return never.
+
+    What cannot be had leaves the demo model serving, and a line in the log that says how to bring the files.
+    """
+    directory = context.settings.model_dir
+    try:
+        model = await fetch_model(context, DEFAULT_MODEL, command)
+        log.info("upgrading", workers=context.pool.size, model=model.name)
+        await change_model(context, context.settings, model)
+        log.info("upgraded", model=model.name, encoder=model.form)
+    except GigasttError as exc:
+        message = f"The demo model goes on. Copy the model's files to {directory}, or `gigastt download` and restart."
+        log.warning("no_better_model", reason=str(exc), message=message)
+    await asyncio.Event().wait()
 
 
 async def load(context: AppContext, model: ModelFiles) -> None:
@@ -98,16 +136,18 @@ async def plan_workers(settings: Settings, model: ModelFiles) -> Callable[[int],
     return WorkerConfig(
         model=model.name,
         encoder=str(plan.encoder),
-        decoder=str(model.decoder),
-        joint=str(model.joint),
         vocabulary=str(model.vocabulary),
+        decoder=str(model.decoder) if model.decoder else None,
+        joint=str(model.joint) if model.joint else None,
+        min_confidence=settings.min_confidence,
         log_level=settings.log_level,
         log_format=settings.log_format,
     ).command
 
 
 def announce(context: AppContext, model: ModelFiles) -> None:
-    """Show in the metrics which model the workers have."""
+    """Show which model the workers have, and which others are here."""
+    context.installed = installed(context.settings.model_dir)
     card = context.pool.model
     context.metrics.build_info.clear()
     context.metrics.build_info.labels(__version__, model.name, card.provider if card else "").set(1)

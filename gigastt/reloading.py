@@ -22,7 +22,14 @@ log = get_logger(__name__)
 
 SettingsReader = Callable[[], Settings]
 
-OF_WORKERS: Final = ("model", "model_dir", "precision", "log_level", "log_format")  # what an upgrade applies
+OF_WORKERS: Final = (
+    "model",
+    "model_dir",
+    "precision",
+    "min_confidence",
+    "log_level",
+    "log_format",
+)  # what an upgrade applies
 
 
 def reload_limits(context: AppContext, server: Server, read_settings: SettingsReader) -> None:

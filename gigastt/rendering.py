@@ -30,6 +30,7 @@ def render_transcript(
     seconds: Callable[[], float],
     file: str | None = None,
     gaps: Callable[[], Sequence[Gap]] = tuple,
+    dropped: Callable[[], Sequence[Final]] | None = None,
 ) -> Iterator[str]:
     """Yield one file's transcript: text, captions and Markdown as each segment arrives, JSON as one line at the end.
 
@@ -39,9 +40,11 @@ def render_transcript(
         seconds: how long the audio was; asked when the segments have ended.
         file: a name to put into the object, where several files share a stream.
         gaps: returns the spans without words, for the object; asked when the segments have ended.
+        dropped: returns what was left out, in the same way; None keeps silent about it.
     """
     if form == "json":
-        transcript = transcript_fields(list(segments), seconds(), gaps())
+        finals = list(segments)
+        transcript = transcript_fields(finals, seconds(), gaps(), dropped() if dropped else None)
         named = transcript if file is None else {"file": file} | transcript
         yield json.dumps(named, ensure_ascii=False) + "\n"
         return

@@ -16,11 +16,10 @@ import resource
 import signal
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from functools import partial
 
 import uvloop
 
-from gigastt.config import Settings, split_address, usable_cpus
+from gigastt.config import AUTO_MODEL, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
 from gigastt.gateway.app import create_app, create_metrics_app
 from gigastt.gateway.context import AppContext
@@ -32,7 +31,8 @@ from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.pool.session import transcribe_segment
 from gigastt.gateway.server.listener import Server, bind, watch_loop_lag
 from gigastt.log import get_logger
-from gigastt.model_loading import describe, fetch_model, find_model, load
+from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, keep_improving, load
+from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import ModelFiles
 from gigastt.processes import forbid_core_files
 from gigastt.reloading import SettingsReader, keep_upgrading, reload_limits
@@ -74,6 +74,7 @@ async def serve(
     metrics_listeners: list[socket.socket],
     read_settings: SettingsReader,
     greet: Greeting,
+    fetch_command: FetchCommand = FetchRequest.command,
 ) -> None:
     """Join the parts, serve, and end them; `model` is None while it must be fetched first."""
     # startup
@@ -96,8 +97,13 @@ async def serve(
         connections=context.connections,
     )
     warn(context)
-    ready = partial(tell_ready, context, url_of(listeners[0]), greet)
     duties = Duties(on_failure=server.stop)
+
+    def ready() -> None:
+        tell_ready(context, url_of(listeners[0]), greet)
+        if settings.model == AUTO_MODEL and context.model.demo:
+            duties.start("better_model", keep_improving(context, fetch_command))
+
     upgrade_asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, reload_limits, context, server, read_settings)
@@ -110,7 +116,6 @@ async def serve(
             duties.start("workers", keep_workers(context, model, ready))
             duties.start("upgrades", keep_upgrading(context, read_settings, upgrade_asked))
             duties.start("loop_lag", watch_loop_lag(metrics))
-            duties.start("history", context.history.run())
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
             await server.serve(listeners)
@@ -125,7 +130,7 @@ async def serve(
 
 async def keep_workers(context: AppContext, model: ModelFiles | None, ready: Callable[[], None]) -> None:
     """Fetch the model if need be, load it, call `ready`, and keep the workers at work."""
-    await load(context, model or await fetch_model(context))
+    await load(context, model or await fetch_model(context, context.settings.model))
     tune_garbage_collection()
     ready()
     await context.pool.watch()

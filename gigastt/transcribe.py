@@ -18,7 +18,7 @@ from gigastt.config import Precision
 from gigastt.models.prepacked import plan_load
 from gigastt.models.store import ModelFiles, resolve
 from gigastt.speech import recording as pump
-from gigastt.speech.model import TripletFiles
+from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.tokens import SAMPLE_RATE, Samples
 from gigastt.transcript import Final, Gap
@@ -33,14 +33,17 @@ class Recording:
     seconds: how much audio has been decoded so far; all of it once `segments` has ended.
     holes: the spans found so far in which the file is damaged or has no audio.
     failed: the spans so far that the recogniser refused; they have no words.
+    dropped: the utterances so far whose words were left out.
     """
 
     source: BinaryIO
     recognizer: pump.Recognizes
     on_progress: Callable[[float], None] = lambda seconds: None
+    min_confidence: float = 0.0
     seconds: float = field(default=0.0, init=False)
     holes: list[Gap] = field(default_factory=list, init=False)
     failed: list[Gap] = field(default_factory=list, init=False)
+    dropped: list[Final] = field(default_factory=list, init=False)
 
     def segments(self) -> Iterator[Final]:
         """Decode and transcribe; yield each utterance that has words as soon as it is known.
@@ -50,9 +53,14 @@ class Recording:
             AudioTooLong: it holds more than a day.
         """
         chunks = decode(self.source, MAX_SECONDS, partial(add_hole, self.holes))
-        for final in pump.transcribe(self.recognizer, self._count(chunks), on_failure=self.failed.append):
+        finals = pump.transcribe(
+            self.recognizer, self._count(chunks), on_failure=self.failed.append, min_confidence=self.min_confidence
+        )
+        for final in finals:
             if final.words:
                 yield final
+            elif final.drop:
+                self.dropped.append(final)
 
     @property
     def gaps(self) -> list[Gap]:
@@ -77,5 +85,5 @@ def load_recognizer(model: str, model_dir: Path, precision: Precision = "auto") 
         ModelInvalid: its files break their contract.
     """
     files = resolve(model, model_dir, precision)
-    triplet = TripletFiles(plan_load(files.encoder).encoder, files.decoder, files.joint, files.vocabulary)
-    return files, Recognizer.load(triplet)
+    paths = recogniser_files(plan_load(files.encoder).encoder, files.decoder, files.joint, files.vocabulary)
+    return files, Recognizer.load(paths)

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 ENDPOINT_SILENCE_MS = (200, 5_000)  # the least and the most
 
 EndpointReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop", "shutdown", "timeout", "error"]
+Drop: TypeAlias = Literal["", "no_speech", "doubtful", "min_confidence"]
 GapCode: TypeAlias = Literal["inference_error", "segment_failed", "audio_damaged", "audio_missing"]
 
 
@@ -51,6 +52,9 @@ class Final:
     channel, seq: of a session, which numbers its finals over all its channels; both from 0. A worker knows neither.
     tokens: what the text is made of, as numbers in the model's vocabulary.
     speech: how sure the detector was that this is speech, 0 to 1.
+    drop: why it has no words although something was heard: the detector calls it no speech, or doubts it and the
+        recogniser is sure of no word, or no word reaches the least confidence asked for. Empty if nothing was left out.
+    dropped: the words left out.
     """
 
     text: str
@@ -63,6 +67,8 @@ class Final:
     seq: int = 0
     tokens: tuple[int, ...] = ()
     speech: float = 1.0
+    drop: Drop = ""
+    dropped: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +126,23 @@ def gap_fields(gap: Gap) -> dict[str, Any]:
     return {"code": gap.code, "start": gap.start, "end": gap.end}
 
 
-def transcript_fields(finals: Sequence[Final], duration: float, gaps: Sequence[Gap] = ()) -> dict[str, Any]:
-    """Render the transcript of a whole file of `duration` seconds; `failed` only where a span has no words."""
+def drop_fields(final: Final) -> dict[str, Any]:
+    """Render what was left out of the transcript of a file."""
+    return {
+        "reason": final.drop,
+        "start": final.start,
+        "end": final.end,
+        "words": [word_fields(word) for word in final.dropped],
+    }
+
+
+def transcript_fields(
+    finals: Sequence[Final], duration: float, gaps: Sequence[Gap] = (), dropped: Sequence[Final] | None = None
+) -> dict[str, Any]:
+    """Render the transcript of a whole file of `duration` seconds.
+
+    `failed` only where a span has no words; `dropped` only where it is asked for, by a list.
+    """
     fields: dict[str, Any] = {
         "text": " ".join(final.text for final in finals),
         "words": [word_fields(word) for final in finals for word in final.words],
@@ -137,7 +158,11 @@ def transcript_fields(finals: Sequence[Final], duration: float, gaps: Sequence[G
             for final in finals
         ],
     }
-    return fields | {"failed": [gap_fields(gap) for gap in gaps]} if gaps else fields
+    if gaps:
+        fields["failed"] = [gap_fields(gap) for gap in gaps]
+    if dropped is not None:
+        fields["dropped"] = [drop_fields(final) for final in dropped]
+    return fields
 
 
 def _event_fields(kind: Literal["partial", "final"], told: Partial | Final) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from gigastt import doctor
 from gigastt.cli.main import run
 from gigastt.config import DEFAULT_MODEL
-from gigastt.models.catalog import ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED
+from gigastt.models.catalog import ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED, JOINT
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.store import resolve
 
@@ -108,18 +108,18 @@ def test_files_that_are_not_the_published_ones_are_a_warning_and_changed_ones_ar
 
     assert doctor.check_digests(files).verdict == "warning"
 
-    Seals(tmp_path).put(demo.joint.name, "0" * 64)
+    Seals(tmp_path).put(JOINT, "0" * 64)
     finding = doctor.check_digests(files)
     assert finding.verdict == "broken"
-    assert demo.joint.name in finding.text
+    assert JOINT in finding.text
 
 
 def test_files_that_we_made_match_and_those_of_which_nobody_tells_the_digest_are_not_judged(tmp_path: Path) -> None:
     demo = resolve("demo", tmp_path)
-    for path in (demo.decoder, demo.joint, demo.vocabulary):
+    for path in demo.common:
         shutil.copyfile(path, tmp_path / path.name)
         Seals(tmp_path).put(path.name, sha256_of(path))
-    own = f"{demo.decoder.name}, {demo.joint.name}, {demo.vocabulary.name}"
+    own = ", ".join(path.name for path in demo.common)
 
     shutil.copyfile(demo.encoder, tmp_path / ENCODER_INT8)
     finding = doctor.check_digests(resolve(DEFAULT_MODEL, tmp_path))

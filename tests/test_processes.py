@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
-        WorkerConfig("demo", "", "", "", "").command(0),
+        WorkerConfig("demo", "", "").command(0),
         FetchRequest("none", "").command(),
         python_command("gigastt.gateway.files.decoder_main", "--fd", "0"),
         python_command("gigastt.models.prepacked", "/nowhere"),

@@ -77,6 +77,13 @@ precision_option = setting(
     "--precision", type=click.Choice(["auto", "int8", "fp32"]), default="auto", help="Which encoder file to load."
 )
 
+min_confidence_option = setting(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    default=Settings().min_confidence,
+    help="Leave out utterances without a word so sure, 0 to 1.",
+)
+
 
 def model_options(function: Function) -> Function:
     """Declare the settings that name a model and the folder of its files."""

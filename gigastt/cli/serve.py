@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from gigastt.cli.options import (
     ListItem,
     Origin,
     config_option,
+    min_confidence_option,
     model_options,
     setting,
 )
-from gigastt.config import Limits, Settings, check_settings
+from gigastt.config import AUTO_MODEL, Limits, Settings, check_settings
 from gigastt.errors import ConfigError
 
 _ARGUMENTS = "gigastt.cli.serve.arguments"
@@ -55,6 +57,7 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
 @setting("--host", default=_DEFAULTS.host, help="Address to listen on.")
 @setting("--port", type=click.IntRange(0, 65_535), default=_DEFAULTS.port, help="Port to listen on; 0: any free one.")
 @model_options
+@min_confidence_option
 @setting("--auto-download", is_flag=True, help="Fetch a missing model at start.")
 @setting(
     "--pool-size",
@@ -112,11 +115,13 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
     for sentence in ctx.obj or ():
         log.get_logger(__name__).warning("not_a_setting", message=sentence)
     read_settings = settings_reader(ctx.meta[_ARGUMENTS])
-    return run(settings, read_settings, greet) if has_readers else run(settings, read_settings)
+    if not has_readers:
+        return run(settings, read_settings)
+    return run(settings, read_settings, partial(greet, fetching=settings.model == AUTO_MODEL))
 
 
-def greet(url: str, demo: bool) -> None:
-    """Tell the person who has started the server how to use it."""
+def greet(url: str, demo: bool, *, fetching: bool = False) -> None:
+    """Tell the person who has started the server how to use it, and whether the real model is on its way."""
     clip = _DEMO_CLIP if demo and Path(_DEMO_CLIP).exists() else "FILE"
     lines = [
         "",
@@ -129,7 +134,9 @@ def greet(url: str, demo: bool) -> None:
     if demo:
         lines += [
             "This is the demo model: it knows synthetic voices only and gets most words of people wrong.",
-            "`gigastt download` fetches the real one; `gigastt serve` without `--model demo` then uses it.",
+            "The real one is being fetched, and takes its place when it is here: the log and /ready tell."
+            if fetching
+            else "`gigastt download` fetches the real one; `gigastt serve` without `--model demo` then uses it.",
         ]
     click.echo("\n".join([*lines, ""]), err=True)
 

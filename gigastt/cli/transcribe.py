@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 import click
 
 from gigastt.cli.archive import Manifest, find_files, mirror_targets, open_manifest
-from gigastt.cli.options import NonEmptyOption, model_options
+from gigastt.cli.options import NonEmptyOption, min_confidence_option, model_options
 from gigastt.cli.progress import ProgressLine
 from gigastt.cli.targets import STANDARD_INPUT, plan_targets, prepare_targets, writing
 from gigastt.errors import RequestError
@@ -65,6 +66,8 @@ _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "md"
     help="Go on where a run with the same --output-dir stopped: what it has done, by its list there (.gigastt.jsonl), "
     "is not done again. A transcript that is not in the list is not replaced.",
 )
+@click.option("--dropped", is_flag=True, help="Tell in the JSON what was left out, and why.")
+@min_confidence_option
 @model_options
 def transcribe(
     files: tuple[str, ...],
@@ -73,6 +76,8 @@ def transcribe(
     overwrite: bool,
     recursive: bool,
     resume: bool,
+    dropped: bool,
+    min_confidence: float,
     model: str,
     model_dir: Path,
     precision: Precision,
@@ -91,22 +96,28 @@ def transcribe(
         raise click.UsageError("--overwrite needs --output-dir: without it nothing is written to files.")
     if resume and (output_dir is None or overwrite or STANDARD_INPUT in files):
         raise click.UsageError("--resume needs --output-dir and files, and goes without --overwrite.")
+    if dropped and form != "json":
+        raise click.UsageError("--dropped needs --format json.")
     targets: dict[str, Path] = {}
     if output_dir is not None and recursive:
         targets = mirror_targets(files, names, output_dir, _SUFFIXES[form])
     elif output_dir is not None:
         targets = plan_targets(files, output_dir, _SUFFIXES[form])
+
+    def load() -> _How:
+        return _How(form, open_recognizer(model, model_dir, precision), min_confidence, tells_dropped=dropped)
+
     if resume and output_dir is not None:
         with open_manifest(output_dir) as manifest:
-            return _resume(targets, form, manifest, lambda: open_recognizer(model, model_dir, precision))
+            return _resume(targets, manifest, load)
     prepare_targets(targets, overwrite=overwrite)
-    recognizer = open_recognizer(model, model_dir, precision)
+    how = load()
     failed = 0
     for name in files:
         try:
             with writing(targets[name], overwrite=overwrite) if targets else nullcontext(sys.stdout) as target:
                 several = len(files) > 1 and not targets
-                failed += not _transcribe_one(name, form, target, recognizer, several=several)
+                failed += not _transcribe_one(name, how, target, several=several)
         except BrokenPipeError:
             raise
         except (RequestError, OSError) as exc:
@@ -115,11 +126,9 @@ def transcribe(
     return 1 if failed else 0
 
 
-def _resume(
-    targets: Mapping[str, Path], form: TranscriptForm, manifest: Manifest, load: Callable[[], Recognizer]
-) -> int:
+def _resume(targets: Mapping[str, Path], manifest: Manifest, load: Callable[[], _How]) -> int:
     """Transcribe the files that the list does not have; return the exit code."""
-    recognizer: Recognizer | None = None
+    how: _How | None = None
     failed = done = 0
     for number, (name, target) in enumerate(targets.items(), 1):
         source = Path(name)
@@ -127,12 +136,12 @@ def _resume(
             if manifest.is_done(source, target):
                 done += 1
                 continue
-            recognizer = recognizer or load()
+            how = how or load()
             target.parent.mkdir(parents=True, exist_ok=True)
             manifest.remove_unfinished(target)
             record = partial(manifest.record, source, target)
             with writing(target, overwrite=target.exists(), before_naming=record) as file:
-                whole = _transcribe_one(name, form, file, recognizer, of_all=f"[{number}/{len(targets)}] ")
+                whole = _transcribe_one(name, how, file, of_all=f"[{number}/{len(targets)}] ")
             failed += not whole
             done += 1
         except (RequestError, OSError) as exc:
@@ -177,9 +186,17 @@ def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recogn
     return recognizer
 
 
-def _transcribe_one(
-    name: str, form: TranscriptForm, target: TextIO, recognizer: Recognizer, *, several: bool = False, of_all: str = ""
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What is the same for every file."""
+
+    form: TranscriptForm
+    recognizer: Recognizer
+    min_confidence: float
+    tells_dropped: bool
+
+
+def _transcribe_one(name: str, how: _How, target: TextIO, *, several: bool = False, of_all: str = "") -> bool:
     """Write the transcript of one file; return whether all of it could be recognised, and say what could not.
 
     Args:
@@ -190,15 +207,22 @@ def _transcribe_one(
     from gigastt.transcribe import Recording
 
     with _open_source(name) as source, ProgressLine(sys.stderr, of_all + name, _share_read(source)) as progress:
-        recording = Recording(source, recognizer, progress.update)
+        recording = Recording(source, how.recognizer, progress.update, how.min_confidence)
         segments = recording.segments()
         first = list(islice(segments, 1))  # a file that is no audio fails here, before anything is written
-        if several and form == "text":
+        if several and how.form == "text":
             progress.clear()
             target.write(f"==> {name} <==\n")
         shown = _clear_before(chain(first, segments), progress) if target.isatty() else chain(first, segments)
-        named = name if several else None
-        for piece in render_transcript(form, shown, lambda: recording.seconds, named, lambda: recording.gaps):
+        pieces = render_transcript(
+            how.form,
+            shown,
+            lambda: recording.seconds,
+            name if several else None,
+            lambda: recording.gaps,
+            (lambda: recording.dropped) if how.tells_dropped else None,
+        )
+        for piece in pieces:
             target.write(piece)
             target.flush()
         progress.clear()

@@ -37,10 +37,9 @@ from gigastt.gateway.api.realtime_secrets import RealtimeSecrets
 from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.ops import Operations, metrics_response
-from gigastt.gateway.pages import PAGES, Pages
+from gigastt.gateway.pages import FILES, PAGE, Pages
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
-from gigastt.gateway.status import Status
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -51,16 +50,14 @@ _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
 _REALTIME_PATH: Final = "/v1/realtime"
 _WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH)
-_ASSET_PATH: Final = "/web/{digest}/{name}"
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
 ROUTES: Final[Routes] = {
-    **dict.fromkeys((*PAGES, _ASSET_PATH), ("GET", "HEAD")),
+    PAGE: ("GET", "HEAD"),
+    FILES: ("GET", "HEAD"),
     "/health": ("GET", "HEAD"),
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
     "/v1/models/{id}": ("GET", "HEAD"),
-    "/v1/page": ("GET", "HEAD"),
-    "/v1/status": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
     "/v1/audio/transcriptions": ("POST",),
@@ -103,7 +100,11 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     )
     metrics = context.metrics if settings.metrics and settings.metrics_listen is None else None
     ops = Operations(
-        lambda: context.model, context.pool, metrics, lambda: context.preparing() if context.preparing else None
+        lambda: context.model,
+        lambda: context.installed,
+        context.pool,
+        metrics,
+        lambda: context.preparing() if context.preparing else None,
     )
     realtime_secrets = RealtimeSecrets(client_secrets)
     uploads = Uploads(lambda: context.limits, context.pool, context.decoder, context.transcribe, context.metrics)
@@ -122,13 +123,11 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         context,
         ROUTES,
         [
+            *(Route(path, pages.answer) for path in (PAGE, FILES)),
             Route("/health", ops.health),
             Route("/ready", ops.ready),
             Route("/v1/models", ops.models),
-            Route("/v1/page", status.page),
-            Route("/v1/status", status.status),
             Route("/metrics", ops.metrics),
-            *(Route(path, pages.answer) for path in (*PAGES, _ASSET_PATH)),
             Route("/openapi.json", serve_openapi),
             Route("/docs", serve_docs),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
@@ -198,6 +197,6 @@ async def _refuse_unknown_address(scope: Scope, receive: Receive, send: Send) ->
 
 def _not_found() -> NotFound:
     return NotFound(
-        "There is nothing at this address. GET / is a page for people, POST /v1/transcribe takes a file, "
-        "GET /v1/ws is a WebSocket for live audio; docs/protocol.md of gigastt has every route."
+        "There is nothing at this address. POST /v1/transcribe takes a file, GET /v1/ws is a WebSocket for live audio; "
+        "docs/protocol.md of gigastt has every route."
     )

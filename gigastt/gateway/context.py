@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,7 +18,6 @@ from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
 from gigastt.gateway.files.decoder import DecodedFile, Decoder
-from gigastt.gateway.history import History
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
@@ -55,17 +54,16 @@ class AppContext:
     decoder: Decoder
     transcribe: FileTranscriber
     clock: Callable[[], float] = time.monotonic
+    installed: Sequence[str] = ()  # names of the models whose files are here
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
     limits: Limits = field(init=False)
     rate_limiter: RateLimiter = field(init=False)
     connections: Connections = field(init=False)
-    history: History = field(init=False)
     tokens: Tokens = field(init=False)
 
     def __post_init__(self) -> None:
         self.limits = self.settings.limits
         self.rate_limiter = RateLimiter(_rate(self.limits))
-        self.history = History(self.pool, self.metrics)
         self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
         self.tokens = Tokens()
 

@@ -8,9 +8,6 @@ its values from a closed set, so a hostile client cannot add series: `path` is a
 
 from __future__ import annotations
 
-import time
-from collections import deque
-
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
@@ -47,8 +44,6 @@ class Metrics:
             "http_request_duration_seconds", "Time to answer a request.", _REQUEST_BUCKETS, "method", "path"
         )
         self.ws_active_connections = self._gauge("ws_active_connections", "Open WebSocket connections.")
-        self.errors = self._counter("errors", "Errors that clients were told of, over HTTP and in sessions.", "code")
-        self.last_errors: deque[tuple[float, str]] = deque(maxlen=100)  # system's clock, code; the newest last
         self.rate_limit_rejections = self._counter("rate_limit_rejections", "Requests answered with 429.")
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop runs a timer.", _LOOP_BUCKETS
@@ -72,6 +67,11 @@ class Metrics:
         self.audio_samples_lost = self._counter(
             "audio_samples_lost", "Samples (16 kHz) declared lost to a client; 0 is the promise."
         )
+        self.utterances_dropped = self._counter(
+            "utterances_dropped",
+            "Utterances left out because the detector doubted them, or by --min-confidence.",
+            "reason",
+        )
         self.first_partial_seconds = self._histogram(
             "first_partial_seconds", "From the first audio of an utterance to its first partial.", _LATENCY_BUCKETS
         )
@@ -91,11 +91,6 @@ class Metrics:
         self.workers_ready = self._gauge("workers_ready", "Workers with a loaded model.")
         self.replays = self._counter("replays", "Sessions moved to another worker after theirs died.")
         self.build_info = self._gauge("build_info", "Always 1; the labels tell.", "version", "model", "provider")
-
-    def count_error(self, code: str) -> None:
-        """Count an error that a client is told; `code` is one of the protocol's."""
-        self.errors.labels(code).inc()
-        self.last_errors.append((time.time(), code))
 
     def render(self) -> bytes:
         """Return every series in the Prometheus text format (`CONTENT_TYPE`)."""

@@ -6,7 +6,7 @@ busy server stays ready and says how busy it is, or every copy would leave the l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -40,14 +40,21 @@ class Operations:
 
     Args:
         model: the model that is served, which may change.
+        installed: names of the models whose files are here.
         metrics: None if they are not shown here.
         preparing: how far the download of the model is, in words; None when none is running.
     """
 
     def __init__(
-        self, model: Callable[[], ServedModel], pool: Pool, metrics: Metrics | None, preparing: Callable[[], str | None]
+        self,
+        model: Callable[[], ServedModel],
+        installed: Callable[[], Sequence[str]],
+        pool: Pool,
+        metrics: Metrics | None,
+        preparing: Callable[[], str | None],
     ) -> None:
         self._model = model
+        self._installed = installed
         self._pool = pool
         self._metrics = metrics
         self._preparing = preparing
@@ -60,18 +67,25 @@ class Operations:
         """`GET /ready`."""
         pool, preparing = self._pool, self._preparing()
         counts = {"pool_available": pool.available, "pool_total": pool.total, "saturation": round(pool.saturation, 3)}
-        reason, sentence = describe_state(pool, preparing)
-        if sentence is None:
-            return JSONResponse({"status": "ready", **counts})
+        reason: str = pool.state
+        if reason == "ready":
+            coming = {} if preparing is None else {"preparing": preparing}
+            return JSONResponse({"status": "ready", **counts, **coming})
+        if reason == "initializing" and preparing is not None:
+            reason = "model_missing"
+        sentence = _SENTENCES[reason]
+        if preparing is not None:
+            sentence = f"{sentence[:-1]}: {preparing}."
         body = {"status": "not_ready", "reason": reason, **counts}
         body |= {"error": sentence, "code": reason, "retry_after_ms": _RETRY_AFTER_MS}
         return JSONResponse(body, 503, {"retry-after": str(_RETRY_AFTER_MS // 1000)})
 
     async def models(self, request: Request) -> Response:
-        """`GET /v1/models`: one object that is a model and, for clients of other servers, a list of one."""
+        """`GET /v1/models`: the model that serves, and a list of all that are installed, it first."""
         model = self._describe_model()
-        entry = {**model, "object": "model", "created": 0, "owned_by": "gigastt"}
-        return JSONResponse({**model, "object": "list", "data": [entry]})
+        kind = {"object": "model", "created": 0, "owned_by": "gigastt"}
+        others = [{"id": name, **kind, "served": False} for name in self._installed() if name != model["id"]]
+        return JSONResponse({**model, "object": "list", "data": [{**model, **kind, "served": True}, *others]})
 
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`."""
@@ -99,17 +113,6 @@ class Operations:
         if served.demo:
             model |= {"demo": True, "warning": DEMO_WARNING}
         return model
-
-
-def describe_state(pool: Pool, preparing: str | None) -> tuple[str, str | None]:
-    """Return `ready`, or the reason why the server is not, as a code and as a sentence."""
-    reason: str = pool.state
-    if reason == "ready":
-        return reason, None
-    if reason == "initializing" and preparing is not None:
-        reason = "model_missing"
-    sentence = _SENTENCES[reason]
-    return reason, sentence if preparing is None else f"{sentence[:-1]}: {preparing}."
 
 
 def metrics_response(metrics: Metrics) -> Response:

@@ -30,7 +30,7 @@ from gigastt.errors import (
     ShuttingDown,
 )
 from gigastt.gateway.metrics import KNOWN_METHODS, OTHER_METHOD, OTHER_PATH, Metrics
-from gigastt.gateway.responses import ErrorFields, error_fields, public_error, send_error
+from gigastt.gateway.responses import ErrorFields, error_fields, send_error
 from gigastt.log import bound_fields, get_logger
 
 log = get_logger(__name__)
@@ -155,7 +155,6 @@ class RequestMiddleware:
                     self._metrics.rate_limit_rejections.inc()
                 elif not isinstance(exc, RequestError):
                     log.exception("request_failed", path=path)
-                self._metrics.count_error(public_error(exc).code)
                 await answer.fail(scope, exc)
             finally:
                 answer.count()

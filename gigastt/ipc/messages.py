@@ -241,6 +241,7 @@ _NESTED: dict[str, type] = {
     "excerpt": Excerpt,
     "gap": transcript.Gap,
     "words": transcript.Word,
+    "dropped": transcript.Word,
     "passes": PassRecord,
 }
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from gigastt.config import Precision
 from gigastt.errors import DownloadFailed
-from gigastt.models.catalog import ENCODER_FORMS, ENCODER_FP32, ENCODER_OPTIMIZED, CatalogEntry, RemoteFile
+from gigastt.models.catalog import CatalogEntry, RemoteFile
 from gigastt.models.disk import exclusive
 from gigastt.models.hub import Hub, LineBroken, RemoteState
 from gigastt.models.install import PREPARATION, Preparation, make_encoder
 from gigastt.models.prepacked import plan_load
 from gigastt.models.room import THIS_MACHINE, FreeRoom, Needs, needs_of
-from gigastt.models.seals import Seals, sha256_of
+from gigastt.models.seals import Seals, digest_of, sha256_of
 from gigastt.models.stages import DownloadProgress
-from gigastt.models.store import PARTIAL_FOLDER, ModelFiles, choose_encoder, is_present, resolve
+from gigastt.models.store import PARTIAL_FOLDER, ModelFiles, choose_encoder, is_present, is_refused, resolve
 from gigastt.models.transfer import Retries, Transfer, Wanted
 
 
@@ -78,6 +78,7 @@ class _Download:
         self, entry: CatalogEntry, model_dir: Path, options: DownloadOptions, progress: DownloadProgress
     ) -> None:
         self._entry = entry
+        self._names = entry.names
         self._model_dir = model_dir
         self._folder = model_dir / entry.name
         self._options = options
@@ -92,12 +93,12 @@ class _Download:
         self._progress.begin("checking")
         self._remove_damaged()
         encoder = self._entry.encoder_int8 if options.precision == "int8" else self._entry.encoder
-        fp32_was_ours = self._seals.get(ENCODER_FP32) is not None
-        files = [encoder, self._entry.decoder, self._entry.joint, self._entry.vocabulary]
+        fp32_was_ours = self._seals.get(self._names.encoder) is not None
+        files = [encoder, *self._entry.common]
         optimizing = options.optimize and options.precision == "auto"
-        if optimizing and is_present(self._folder / ENCODER_OPTIMIZED):
+        if optimizing and is_present(self._folder / self._names.optimized):
             optimizing = False
-            if not options.keep_fp32:
+            if not options.keep_fp32 and not is_refused(self._folder / self._names.optimized):
                 files.remove(encoder)
         wanted = [file for file in map(self._find_wanted, files) if file is not None]
 
@@ -115,14 +116,17 @@ class _Download:
         # 4. Make it fast.
         report: list[str] = []
         if optimizing:
-            report += make_encoder(self._folder / ENCODER_FP32, self._folder, options.preparation, self._progress)
-            if not options.keep_fp32 and (fp32_was_ours or any(file.name == ENCODER_FP32 for file in wanted)):
-                self._remove(ENCODER_FP32)
+            report += make_encoder(
+                self._folder / self._names.encoder, self._folder, self._names, options.preparation, self._progress
+            )
+            spare = not options.keep_fp32 and not is_refused(self._folder / self._names.optimized)
+            if spare and (fp32_was_ours or any(file.name == self._names.encoder for file in wanted)):
+                self._remove(self._names.encoder)
         shutil.rmtree(self._folder / PARTIAL_FOLDER, ignore_errors=True)
         found = resolve(self._entry.name, self._model_dir, options.precision)
-        if wanted or report or found.search is None:
+        if wanted or report or (found.decoder is not None and found.search is None):
             self._progress.begin("optimizing", "loading and search")
-            report += options.preparation.prepare(found.encoder)
+            report += options.preparation.prepare(found.encoder, self._names)
             found = resolve(self._entry.name, self._model_dir, options.precision)
         self._progress.begin("done")
         return Downloaded(found, tuple(file.name for file in wanted), tuple(report))
@@ -130,7 +134,7 @@ class _Download:
     def _find_needs(self, encoder: RemoteFile, missing_bytes: int, *, optimizing: bool) -> Needs:
         """Return the room for the missing files, and for making them fast."""
         size = encoder.nominal_bytes
-        here = choose_encoder(self._folder, self._options.precision)
+        here = choose_encoder(self._folder, self._names, self._options.precision)
         if here is not None and not optimizing:
             path = self._folder / here[0]
             size = 0 if plan_load(path).prepacked else path.stat().st_size
@@ -138,7 +142,7 @@ class _Download:
 
     def _remove_damaged(self) -> None:
         """Remove encoders that we fetched or made and that have changed since: none of them may be chosen."""
-        for name, _ in ENCODER_FORMS:
+        for name, _ in self._names.forms:
             seal, path = self._seals.get(name), self._folder / name
             if seal is not None and is_present(path) and self._read(path) != seal.sha256:
                 self._remove(name)
@@ -150,20 +154,20 @@ class _Download:
     def _find_wanted(self, file: RemoteFile) -> Wanted | None:
         """Return the transfer that this file needs; None if it is here and right (it is then sealed)."""
         remote = None if file.sha256 else self._ask(file)
-        sha256 = remote.sha256 if remote else file.sha256
-        assert sha256 is not None, "the catalogue or the hub has told it"
+        digest = remote.digest if remote else file.sha256
+        assert digest is not None, "the catalogue or the hub has told it"
         here = self._folder / file.name
-        if is_present(here) and self._read(here) == sha256:
+        if is_present(here) and self._read(here, digest) == digest:
             if self._seals.state(file.name) != "good":
-                self._seals.put(file.name, sha256)
+                self._seals.put(file.name, self._read(here))
             return None
         for path in (self._model_dir / file.name, self._hub.find_cached(file.name)):
-            if path is not None and is_present(path) and self._read(path) == sha256:
-                return Wanted(file.name, path.stat().st_size, sha256, local=path)
+            if path is not None and is_present(path) and self._read(path, digest) == digest:
+                return Wanted(file.name, path.stat().st_size, digest, local=path)
         remote = remote or self._ask(file)
         if remote.size is None:
             raise self._untold("size", file)
-        return Wanted(file.name, remote.size, sha256)
+        return Wanted(file.name, remote.size, digest)
 
     def _ask(self, file: RemoteFile) -> RemoteState:
         """Ask the hub about a file; the digest it returns is the catalogue's, if that has one."""
@@ -171,22 +175,22 @@ class _Download:
         try:
             remote = self._transfer.look_up(file.name)
         except LineBroken as exc:
-            names = ", ".join(each.name for each in (self._entry.decoder, self._entry.joint, self._entry.vocabulary))
-            encoders = " or ".join(name for name, _ in ENCODER_FORMS[:3])
+            names = ", ".join(self._names.common)
+            encoders = " or ".join(name for name, _ in self._names.forms[:3])
             raise DownloadFailed(
                 f"Cannot ask {endpoint} about {file.name}: {exc}. Without a way there, use a mirror "
                 "(`gigastt download --mirror URL`, or HF_ENDPOINT), or copy the folder "
                 f"{self._folder} from a machine that has it. It must hold {names} and {encoders}."
             ) from exc
-        sha256 = file.sha256 or remote.sha256
-        if sha256 is None:
+        known, told = file.sha256, remote.digest
+        if known is None and told is None:
             raise self._untold("digest", file)
-        if remote.sha256 not in (None, sha256):
+        if known is not None and told is not None and len(told) == len(known) and told != known:
             raise DownloadFailed(
-                f"{endpoint} has another {file.name}: expected SHA-256 {sha256}, but it tells {remote.sha256}. "
+                f"{endpoint} has another {file.name}: expected SHA-256 {known}, but it tells {told}. "
                 "Nothing was fetched."
             )
-        return RemoteState(remote.size, sha256)
+        return RemoteState(remote.size, known or told)
 
     def _untold(self, fact: str, file: RemoteFile) -> DownloadFailed:
         return DownloadFailed(
@@ -194,7 +198,7 @@ class _Download:
             "itself, or a mirror that passes on its metadata."
         )
 
-    def _read(self, path: Path) -> str:
-        """Return a file's digest."""
+    def _read(self, path: Path, like: str | None = None) -> str:
+        """Return a file's SHA-256, or its digest of the kind of another."""
         self._progress.turn_to(path.name)
-        return sha256_of(path)
+        return digest_of(path, like) if like else sha256_of(path)

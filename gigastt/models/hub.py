@@ -33,7 +33,7 @@ _REASONS = {
     403: _REFUSED,
     404: "there is no such file in {entry.repository} at revision {entry.revision}",
 }
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 # Telemetry would send a request before every first one, to the public hub even if a mirror is set.
@@ -50,10 +50,13 @@ class PartTooLong(LineBroken):
 
 @dataclass(frozen=True, slots=True)
 class RemoteState:
-    """A file's size and digest as the hub tells them; None if it does not."""
+    """A file's size and digest as the hub tells them; None if it does not.
+
+    digest: SHA-256 of a large file, git's own (SHA-1 of a blob) of a small one; hexadecimal.
+    """
 
     size: int | None
-    sha256: str | None
+    digest: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class Hub:
         with self._errors(name):
             metadata = get_hf_file_metadata(self._url(name), timeout=self._metadata_timeout, endpoint=self.endpoint)
         etag = metadata.etag or ""
-        return RemoteState(metadata.size, etag if _SHA256.fullmatch(etag) else None)
+        return RemoteState(metadata.size, etag if _DIGEST.fullmatch(etag) else None)
 
     @contextmanager
     def open(self, name: str, offset: int) -> Iterator[Body]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from gigastt.models import prepacked
-from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY
+from gigastt.models.catalog import FileNames, names_of
 from gigastt.models.disk import exclusive, replacing
 from gigastt.models.room import THIS_MACHINE, FreeRoom, needs_of
 from gigastt.models.seals import Seals, sha256_of
@@ -24,26 +24,28 @@ from gigastt.models.store import ModelFiles
 Tell: TypeAlias = Callable[[str], None]
 
 
-def _optimize(source: Path, target: Path, tell: Tell) -> list[str]:
+def _optimize(source: Path, target: Path, names: FileNames, tell: Tell) -> list[str]:
     from gigastt.optimize.encoder import optimize_encoder
 
-    return optimize_encoder(source, target, progress=tell).lines()
+    return optimize_encoder(source, target, names, progress=tell).lines()
 
 
-def _prepare(encoder: Path) -> list[str]:
-    return [_write_search_weights(encoder.parent), _prepack(encoder)]
+def _prepare(encoder: Path, names: FileNames) -> list[str]:
+    return [*_write_search_weights(encoder, names), _prepack(encoder)]
 
 
-def _write_search_weights(folder: Path) -> str:
+def _write_search_weights(encoder: Path, names: FileNames) -> list[str]:
     """Write the search's weights beside decoder and joint; say so if their form is not known."""
     from gigastt.optimize.search_writer import UnknownGraph, write_search_weights
     from gigastt.speech.model import TripletFiles
 
-    files = TripletFiles(folder / ENCODER_FP32, folder / DECODER, folder / JOINT, folder / VOCABULARY)
+    if names.decoder is None or names.joint is None:
+        return []
+    files = TripletFiles(encoder, *(encoder.with_name(name) for name in (names.decoder, names.joint, names.vocabulary)))
     try:
-        return f"Search: {write_search_weights(files).name} written; decoder and joint need not be run."
+        return [f"Search: {write_search_weights(files).name} written; decoder and joint need not be run."]
     except UnknownGraph as exc:
-        return f"Search: the decoder and the joint are run as they are ({exc})."
+        return [f"Search: the decoder and the joint are run as they are ({exc})."]
 
 
 def _prepack(encoder: Path) -> str:
@@ -57,20 +59,22 @@ class Preparation:
     """How files are made fast.
 
     Attributes:
-        optimize: takes the fp32 file, the file to write, and a function to tell of each step; returns the lines of a
-            report, or raises ModelInvalid and leaves nothing.
-        prepare: takes the encoder that will be loaded; writes the search's weights and the prepacked form; returns the
-            lines of a report.
+        optimize: takes the fp32 file, the file to write, the names of the files beside it, and a function to tell of
+            each step; returns the lines of a report, or raises ModelInvalid and leaves nothing.
+        prepare: takes the encoder that will be loaded, and the names; writes the search's weights and the prepacked
+            form; returns the lines of a report.
     """
 
-    optimize: Callable[[Path, Path, Tell], list[str]] = _optimize
-    prepare: Callable[[Path], list[str]] = _prepare
+    optimize: Callable[[Path, Path, FileNames, Tell], list[str]] = _optimize
+    prepare: Callable[[Path, FileNames], list[str]] = _prepare
 
 
 PREPARATION = Preparation()
 
 
-def make_encoder(source: Path, folder: Path, preparation: Preparation, progress: DownloadProgress) -> list[str]:
+def make_encoder(
+    source: Path, folder: Path, names: FileNames, preparation: Preparation, progress: DownloadProgress
+) -> list[str]:
     """Make and seal the optimised encoder out of an fp32 one; return the report.
 
     Raises:
@@ -81,12 +85,12 @@ def make_encoder(source: Path, folder: Path, preparation: Preparation, progress:
         progress.begin("optimizing", step)
 
     tell("the encoder")
-    target = folder / ENCODER_OPTIMIZED
+    target = folder / names.optimized
     for leftover in folder.glob(f"{target.name}.*.partial"):  # of a process that was killed; we hold the lock
         leftover.unlink()
     seals = Seals(folder)
     seals.drop(target.name)  # of an earlier one: never the old seal on a new file
-    report = preparation.optimize(source, target, tell)
+    report = preparation.optimize(source, target, names, tell)
     seals.put(target.name, sha256_of(target))
     return report
 
@@ -108,16 +112,16 @@ def optimize_files(
         NotEnoughRoom: disk or memory do not suffice.
         ModelInvalid: the files break their contract; nothing is left behind.
     """
-    folder = output or files.directory
+    folder, names = output or files.directory, names_of(files.name)
     with exclusive(folder, lambda: progress.begin("waiting")):
         room.require(folder, needs_of(files.encoder.stat().st_size, optimizing=True))
-        for source in (files.decoder, files.joint, files.vocabulary):
+        for source in files.common:
             if not (folder / source.name).exists() or not source.samefile(folder / source.name):
                 with replacing(folder / source.name) as copy:
                     _copy(source, copy)
-        report = make_encoder(files.encoder, folder, preparation, progress)
+        report = make_encoder(files.encoder, folder, names, preparation, progress)
         progress.begin("optimizing", "loading and search")
-        report += preparation.prepare(folder / ENCODER_OPTIMIZED)
+        report += preparation.prepare(folder / names.optimized, names)
         progress.begin("done")
     return folder, report
 

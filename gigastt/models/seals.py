@@ -38,6 +38,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_of(path: Path, like: str) -> str:
+    """Return a file's digest of the kind of another: SHA-256 (64 digits), or the one by which git knows it (40)."""
+    if len(like) == 64:
+        return sha256_of(path)
+    content = path.read_bytes()  # git itself keeps small files only
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
 class Seals:
     """The seals of one directory; the file is read again for every question, so that no copy grows old."""
 

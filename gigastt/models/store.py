@@ -13,18 +13,17 @@ Blocking file access. Imports neither onnx, onnxruntime nor huggingface_hub: the
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gigastt.config import DEMO_MODEL, Precision
+from gigastt.config import AUTO_MODEL, DEFAULT_MODEL, DEMO_MODEL, Precision
 from gigastt.errors import ModelInvalid, ModelMissing
-from gigastt.models.catalog import DECODER, DEMO_TITLE, ENCODER_FORMS, JOINT, VOCABULARY, Form, find
+from gigastt.models.catalog import CATALOG, DEMO_TITLE, FileNames, Form, find, names_of
 from gigastt.models.seals import SEALS_FILE, Seals, sha256_of
 
 PARTIAL_FOLDER = ".partial"
-SEARCH_WEIGHTS = "v3_e2e_rnnt_search.npy"
 _DEMO_FOLDER = Path(__file__).parent / "demo"
-_COMMON_FILES = (DECODER, JOINT, VOCABULARY)
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -36,6 +35,7 @@ class ModelFiles:
         name: as in `--model`; also the id that clients see.
         title: one line for people.
         form: the form of the encoder in use.
+        decoder, joint: of a transducer; None where the encoder has its head in it.
         demo: the demonstration model, which must say so wherever it appears.
         search: weights of the fast greedy search, if they lie beside the others.
         read_again: files with another size or time than when they were checked (a copied directory): they were read
@@ -47,66 +47,99 @@ class ModelFiles:
     title: str
     directory: Path
     encoder: Path
-    decoder: Path
-    joint: Path
     vocabulary: Path
     form: Form
+    decoder: Path | None = None
+    joint: Path | None = None
     demo: bool = False
     search: Path | None = None
     read_again: tuple[str, ...] = ()
     sealed_again: bool = False
 
     @property
-    def paths(self) -> tuple[Path, Path, Path, Path]:
-        """The four files that every model consists of."""
-        return (self.encoder, self.decoder, self.joint, self.vocabulary)
+    def common(self) -> tuple[Path, ...]:
+        """The files besides the encoder."""
+        return tuple(path for path in (self.decoder, self.joint, self.vocabulary) if path is not None)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that the model consists of."""
+        return (self.encoder, *self.common)
 
 
 def resolve(model: str, model_dir: Path, precision: Precision = "auto") -> ModelFiles:
     """Return a complete set of files of a model.
 
     `auto` and `int8` take the optimised encoder if there is one, then the published int8 one; `auto` then
-    takes the fp32 one. The demonstration model is fp32.
+    takes the fp32 one. The demonstration model is fp32. The model `auto` is the default one where it is, else the
+    demonstration model.
 
     Raises:
         ConfigError: no model has that name.
         ModelMissing: there is no complete set; the message says what is missing and names the ways on.
         ModelInvalid: a file that we fetched or made has changed since.
     """
+    if model == AUTO_MODEL:
+        try:
+            return resolve(DEFAULT_MODEL, model_dir, precision)
+        except ModelMissing:
+            return resolve(DEMO_MODEL, model_dir)
     title = DEMO_TITLE if model == DEMO_MODEL else find(model).title
+    names = names_of(model)
     folders = (_DEMO_FOLDER,) if model == DEMO_MODEL else (model_dir / model, model_dir)
     for folder in folders:
-        choice = choose_encoder(folder, precision)
-        if choice is None or missing_files(folder):
+        choice = choose_encoder(folder, names, precision)
+        if choice is None or missing_files(folder, names):
             continue
+        search = search_weights(folder, names)
         files = ModelFiles(
             name=model,
             title=title,
             directory=folder,
             encoder=folder / choice[0],
-            decoder=folder / DECODER,
-            joint=folder / JOINT,
-            vocabulary=folder / VOCABULARY,
+            decoder=folder / names.decoder if names.decoder else None,
+            joint=folder / names.joint if names.joint else None,
+            vocabulary=folder / names.vocabulary,
             form=choice[1],
             demo=model == DEMO_MODEL,
-            search=folder / SEARCH_WEIGHTS if is_present(folder / SEARCH_WEIGHTS) else None,
+            search=search if search is not None and is_present(search) else None,
         )
         return _check_seals(files)
     raise ModelMissing(_explain(model, model_dir, precision, folders))
 
 
-def choose_encoder(folder: Path, precision: Precision) -> tuple[str, Form] | None:
-    """Return the best encoder of a folder for a precision, or None."""
-    for name, form in ENCODER_FORMS:
+def installed(model_dir: Path) -> list[str]:
+    """Return the names of the models of the catalogue that are complete in a folder, without looking into the files."""
+    found = []
+    for entry in CATALOG.values():
+        folders, names = (model_dir / entry.name, model_dir), entry.names
+        if any(choose_encoder(each, names, "auto") and not missing_files(each, names) for each in folders):
+            found.append(entry.name)
+    return found
+
+
+def search_weights(folder: Path, names: FileNames) -> Path | None:
+    """Return where the weights of the fast search lie, if they do; None for a model that has no such search."""
+    return folder / f"{names.decoder.partition('_decoder')[0]}_search.npy" if names.decoder else None
+
+
+def choose_encoder(folder: Path, names: FileNames, precision: Precision) -> tuple[str, Form] | None:
+    """Return the best encoder of a folder for a precision, or None.
+
+    `auto` passes over an optimised one that costs too many words where the fp32 one is here.
+    """
+    if precision == "auto" and is_refused(folder / names.optimized) and is_present(folder / names.encoder):
+        return names.encoder, "fp32"
+    for name, form in names.forms:
         wanted = precision == "auto" or (precision == "fp32") == (form == "fp32")
         if wanted and is_present(folder / name):
             return name, form
     return None
 
 
-def missing_files(folder: Path) -> list[str]:
+def missing_files(folder: Path, names: FileNames) -> list[str]:
     """Return the files besides the encoder that a folder lacks."""
-    return [name for name in _COMMON_FILES if not is_present(folder / name)]
+    return [name for name in names.common if not is_present(folder / name)]
 
 
 def is_present(path: Path) -> bool:
@@ -114,6 +147,14 @@ def is_present(path: Path) -> bool:
     try:
         return path.is_file() and path.stat().st_size > 0
     except OSError:
+        return False
+
+
+def is_refused(optimized: Path) -> bool:
+    """Tell whether the report beside an optimised encoder says that it costs too many words."""
+    try:
+        return json.loads(optimized.with_suffix(".json").read_bytes()).get("is_default") is False
+    except (OSError, ValueError, AttributeError):
         return False
 
 
@@ -149,15 +190,17 @@ def _explain(model: str, model_dir: Path, precision: Precision, folders: tuple[P
         if precision == "int8":
             return "The demonstration model comes in fp32 only: leave out `--precision int8`."
         return "The demonstration model is missing from this installation: install the package again."
-    flag = " --precision fp32" if precision == "fp32" else ""
+    names = names_of(model)
+    flag = "" if model == DEFAULT_MODEL else f" --model {model}"
+    flag += " --precision fp32" if precision == "fp32" else ""
     ways = (
         f"Fetch them with `gigastt download --model-dir {model_dir}{flag}`, or try the small demonstration model that "
         "needs no download: `--model demo`."
     )
     for folder in folders:
-        missing = missing_files(folder)
-        encoder = choose_encoder(folder, precision)
-        if len(missing) < len(_COMMON_FILES) or choose_encoder(folder, "auto") is not None:
+        missing = missing_files(folder, names)
+        encoder = choose_encoder(folder, names, precision)
+        if len(missing) < len(names.common) or choose_encoder(folder, names, "auto") is not None:
             if encoder is None:
                 missing.insert(0, "an encoder" if precision == "auto" else f"an encoder in {precision}")
             return f"The files of {model} in {folder} are incomplete: {', '.join(missing)} missing. {ways}"

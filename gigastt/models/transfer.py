@@ -21,7 +21,7 @@ from gigastt.errors import DownloadFailed, NotEnoughRoom
 from gigastt.models.disk import rename_durably
 from gigastt.models.hub import Hub, LineBroken, PartTooLong, RemoteState
 from gigastt.models.room import FreeRoom, in_bytes, in_mib
-from gigastt.models.seals import Seals, sha256_of
+from gigastt.models.seals import Seals, digest_of, sha256_of
 from gigastt.models.stages import DownloadProgress
 from gigastt.models.store import PARTIAL_FOLDER
 
@@ -45,7 +45,7 @@ class Wanted:
 
     name: str
     size: int
-    sha256: str
+    digest: str  # of the kind that the hub or the catalogue tells
     local: Path | None = None  # the same content elsewhere on this machine
 
 
@@ -107,7 +107,7 @@ class Transfer:
 
     def _part(self, wanted: Wanted) -> Path:
         """Return the part file of a file. The digest in its name keeps two versions of a file apart."""
-        return self.folder / PARTIAL_FOLDER / f"{wanted.name}.{wanted.sha256[:16]}.part"
+        return self.folder / PARTIAL_FOLDER / f"{wanted.name}.{wanted.digest[:16]}.part"
 
     def _fetch(self, wanted: Wanted, part: Path) -> None:
         part.parent.mkdir(exist_ok=True)
@@ -117,16 +117,17 @@ class Transfer:
         digest = ""
         for _ in range(2):
             self._receive(wanted, part)
-            digest = sha256_of(part)
-            if digest == wanted.sha256:
-                Seals(self.folder).put(wanted.name, digest, part)
+            digest = digest_of(part, wanted.digest)
+            if digest == wanted.digest:
+                Seals(self.folder).put(wanted.name, sha256_of(part), part)
                 rename_durably(part, self.folder / wanted.name)
                 return
             self._empty(part)
         part.unlink()
         raise DownloadFailed(
-            f"What {self.hub.endpoint} sends as {wanted.name} is not that file: expected SHA-256 {wanted.sha256}, "
-            f"but got {digest}. It was thrown away. Try again, or another `--mirror`."
+            f"What {self.hub.endpoint} sends as {wanted.name} is not that file: expected "
+            f"{_kind_of(wanted.digest)} {wanted.digest}, but got {digest}. "
+            "It was thrown away. Try again, or another `--mirror`."
         )
 
     def _receive(self, wanted: Wanted, part: Path) -> None:
@@ -175,3 +176,7 @@ class Transfer:
         self.progress.advance(-part.stat().st_size)
         os.truncate(part, 0)
         return 0
+
+
+def _kind_of(digest: str) -> str:
+    return "SHA-256" if len(digest) == 64 else "git's SHA-1"

@@ -13,23 +13,28 @@ import onnx
 import onnxruntime
 
 from gigastt.errors import ModelInvalid
-from gigastt.models.catalog import DECODER, JOINT, VOCABULARY
+from gigastt.models.catalog import FileNames
 from gigastt.models.disk import rename_durably, write_atomically
 from gigastt.models.prepacked import cpu_name
 from gigastt.models.seals import sha256_of
 from gigastt.optimize.graph import Graph
 from gigastt.optimize.pipeline import PassResult, run_passes
 from gigastt.optimize.report import Report, measure
-from gigastt.optimize.words import compare_words
-from gigastt.speech.model import TripletFiles
+from gigastt.optimize.words import judge_words
+from gigastt.speech.model import recogniser_files
+
+_NAMES = FileNames()
 
 
-def optimize_encoder(source: Path, target: Path, progress: Callable[[str], None] = lambda step: None) -> Report:
+def optimize_encoder(
+    source: Path, target: Path, names: FileNames = _NAMES, progress: Callable[[str], None] = lambda step: None
+) -> Report:
     """Write the optimised encoder to `target`, whole or not at all, and its report beside it.
 
     Args:
-        source: an fp32 encoder; decoder, joint and vocabulary beside it allow the comparison of words.
+        source: an fp32 encoder; the model's other files beside it allow the judgement by words.
         target: the file to write; the report gets the same name with `.json`.
+        names: what those files are called.
         progress: called with a few words at the beginning of every step.
 
     Raises:
@@ -44,7 +49,7 @@ def optimize_encoder(source: Path, target: Path, progress: Callable[[str], None]
     try:
         onnx.save(graph.model(external=False)[0], partial)
         del graph
-        report = _report(source, partial, results, progress)
+        report = _report(source, partial, names, results, progress)
         rename_durably(partial, target)
     finally:
         partial.unlink(missing_ok=True)
@@ -52,12 +57,15 @@ def optimize_encoder(source: Path, target: Path, progress: Callable[[str], None]
     return report
 
 
-def _report(source: Path, made: Path, results: list[PassResult], progress: Callable[[str], None]) -> Report:
+def _report(
+    source: Path, made: Path, names: FileNames, results: list[PassResult], progress: Callable[[str], None]
+) -> Report:
     progress("measuring")
     measurements = measure(source, made)
     progress("comparing words")
-    files = TripletFiles(source, *(source.with_name(name) for name in (DECODER, JOINT, VOCABULARY)))
-    complete = all(path.is_file() for path in (files.decoder, files.joint, files.vocabulary))
+    decoder, joint = (source.with_name(name) if name else None for name in (names.decoder, names.joint))
+    files = recogniser_files(source, decoder, joint, source.with_name(names.vocabulary))
+    complete = all(source.with_name(name).is_file() for name in names.common)
     return Report(
         source_sha256=sha256_of(source),
         sha256=sha256_of(made),
@@ -67,5 +75,5 @@ def _report(source: Path, made: Path, results: list[PassResult], progress: Calla
         bytes=made.stat().st_size,
         passes=results,
         measurements=measurements,
-        words=compare_words(files, made) if complete else None,
+        judgement=judge_words(files, made) if complete else None,
     )

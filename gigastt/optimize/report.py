@@ -17,7 +17,7 @@ import onnxruntime
 
 from gigastt.optimize.observe import make_trial, relative_difference
 from gigastt.optimize.pipeline import PassResult
-from gigastt.optimize.words import WordComparison
+from gigastt.optimize.words import MOST_POINTS, Judgement
 from gigastt.speech.model import Floats
 
 WINDOW_SECONDS = (0.96, 2.0, 5.0, 20.0)
@@ -62,12 +62,19 @@ class Report:
     bytes: int
     passes: list[PassResult]
     measurements: Measurements
-    words: WordComparison | None
+    judgement: Judgement | None
 
     def to_json(self) -> str:
-        """Return the sidecar's content: everything, and `padded_batch`: rows of different lengths may share a pass."""
+        """Return the sidecar's content: everything, and what others go by.
+
+        padded_batch: rows of different lengths may share a pass.
+        is_default: `--precision auto` may take this file where the fp32 one is here, too.
+        """
         padding = self.measurements.padding_difference
-        content = asdict(self) | {"padded_batch": padding is not None and padding <= PADDING_TOLERANCE}
+        content = asdict(self) | {
+            "padded_batch": padding is not None and padding <= PADDING_TOLERANCE,
+            "is_default": self.judgement is None or self.judgement.is_good,
+        }
         return json.dumps(content, ensure_ascii=False, indent=1, default=str) + "\n"
 
     def lines(self) -> list[str]:
@@ -82,11 +89,16 @@ class Report:
             f"Largest difference of an output value: {self.measurements.largest_difference:.3f} "
             f"({self.measurements.relative_difference:.2%} of the signal)."
         )
-        if self.words is not None:
-            lines.append(
-                f"Words that differ from the fp32 encoder's, over the clips that come along: {self.words.share:.1%} "
-                f"({self.words.differing} of {self.words.words})."
-            )
+        if (judgement := self.judgement) is not None:
+            before, after = judgement.before, judgement.after
+            lines += [
+                f"Words wrong, of {before.words // 2} words of real speech, each heard twice: "
+                f"{before.error_rate:.1f} % before, {after.error_rate:.1f} % after ({judgement.points:+.2f} points).",
+                f"Mean confidence of a word: {before.confidence:.3f} before, {after.confidence:.3f} after.",
+                f"Good: within {MOST_POINTS} points; this is the encoder that is loaded from now on."
+                if judgement.is_good
+                else f"Refused: over {MOST_POINTS} points; `--precision auto` goes on with fp32 as long as it is here.",
+            ]
         for step in self.passes:
             if step.outcome == "not found":
                 lines.append(f"Left out, its pattern is not in this file: {step.name}.")
@@ -138,4 +150,4 @@ class _Runner:
         padded[1, :, short:] = 0.0
         together = self.run(padded, [300, short])[1]
         alone = self.run(padded[1:, :, :short])[0]
-        return relative_difference(alone, together[:, : alone.shape[1]])
+        return relative_difference(alone, together[: alone.shape[0], : alone.shape[1]])

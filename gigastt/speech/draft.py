@@ -14,30 +14,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gigastt.speech.tokens import SUBSAMPLING, WORD_START, Hypothesis, SearchState, Token, group_words
-from gigastt.transcript import Partial, Word
+from gigastt.speech.tokens import SUBSAMPLING, Hypothesis, SearchState, Token, begins_word, group_words
+from gigastt.transcript import Drop, Partial, Word
 
 SETTLED_FRAMES = 80  # a word that ends so long before the audio does may become stable
 AGREEMENT_FRAMES = 60  # passes must agree on it while so much audio was added
 DOUBTFUL = 0.9  # a word with a token less probable
 DOUBTFUL_FRAMES = 160  # needs so much of both
-SURE = 0.7  # confidence of the surest word below which an utterance is taken for noise
-SURE_IF_FEW = 0.8  # the same for an utterance of one or two words
-LIKELY = 0.5  # confidence of the surest word with which an utterance is first shown; its final is the judge
-SURE_IF_UNCLEAR = 0.95  # the same, for either, in an utterance that the detector doubts
+LIKELY = 0.5  # confidence of the surest word with which an utterance is first shown
+SURE = 0.9  # the same, with which an utterance that the detector doubts is believed
 
 
-def is_credible(words: Sequence[Word], *, is_clear: bool) -> bool:
-    """Tell whether the words of an utterance were said: at least one of them is sure.
+def judge(words: Sequence[Word], *, is_clear: bool, min_confidence: float) -> Drop:
+    """Return why the words of an utterance are left out; empty where they are told.
 
-    Music, keys and tones that pass the detector make a recogniser guess at a word or two without conviction;
-    speech, however noisy, has a word it is sure of.
+    Music, keys and tones that pass the detector make a recogniser guess at a word or two without conviction. Words
+    of an utterance that the detector is sure of are never left out, unless somebody asks for `min_confidence`.
 
     Args:
         is_clear: whether the detector had no doubt of the utterance.
+        min_confidence: least confidence of the surest word, for every utterance; 0 for any.
     """
-    sure = SURE_IF_UNCLEAR if not is_clear else SURE if len(words) > 2 else SURE_IF_FEW
-    return any(word.confidence >= sure for word in words)
+    surest = max((word.confidence for word in words), default=0.0)
+    if not words:
+        return ""
+    if not is_clear and surest < SURE:
+        return "doubtful"
+    return "min_confidence" if surest < min_confidence else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,8 @@ class Draft:
         for token, state in zip(hypothesis.tokens, hypothesis.states, strict=True):
             if token.frame < self.searched_to:
                 continue
-            if token.piece.startswith(WORD_START) or not (words or self._stable):
+            before = words[-1].tokens[-1] if words else self._stable[-1] if self._stable else None
+            if begins_word(token, before):
                 words.append(_Heard((token,), state, end))
             elif words:
                 words[-1] = _Heard((*words[-1].tokens, token), state, end)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gigastt.speech.draft import is_credible
+from gigastt.speech.draft import judge
 from gigastt.speech.feature_buffer import put_in_room
 from gigastt.speech.features import log_mel
 from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES, Hypothesis, Samples, Window, words_within
@@ -31,19 +31,23 @@ def read_window(samples: Samples, first_frame: int, last_frame: int, lead: int =
     return Window(put_in_room(log_mel(excerpt), lead, padding), first_frame - lead)
 
 
-def add_words(final: Final, hypothesis: Hypothesis | None, first_frame: int, *, is_clear: bool) -> Final:
-    """Return a final with the words of a hypothesis; None, or words that nobody would believe, leave it empty.
+def add_words(
+    final: Final, hypothesis: Hypothesis | None, first_frame: int, *, is_clear: bool, min_confidence: float
+) -> Final:
+    """Return a final with the words of a hypothesis, or with what is left out of them and why.
 
     Args:
         final: the utterance's, without words.
-        hypothesis: of its window.
+        hypothesis: of its window; None where it could not be recognised.
         first_frame: where the utterance begins.
         is_clear: whether the detector had no doubt that this is speech.
+        min_confidence: as `judge` takes it.
     """
     words = words_within(hypothesis, first_frame, final.end) if hypothesis else ()
-    if not is_credible(words, is_clear=is_clear):
-        words = ()
+    drop = final.drop or judge(words, is_clear=is_clear, min_confidence=min_confidence)
+    if hypothesis is None or drop:
+        return replace(final, drop=drop, dropped=words)
     confidence = round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0
-    tokens = tuple(token.id for token in hypothesis.tokens) if hypothesis and words else ()
+    tokens = tuple(token.id for token in hypothesis.tokens) if words else ()
     text = " ".join(word.text for word in words)
     return replace(final, text=text, words=words, confidence=confidence, tokens=tokens)

@@ -1,8 +1,9 @@
-"""The triplet: encoder, decoder and joint as onnxruntime sessions, held to their contract.
+"""A model's graphs as onnxruntime sessions, held to their contract: a transducer's triplet, or a CTC encoder.
 
     encoder  audio_signal f32 [B, 64, T], length i64 [B]        → encoded f32 [B, D, T'], encoded_len i32 [B]
     decoder  x i64 [B, 1], h.1 f32 [1, B, P], c.1 f32 [1, B, P] → dec f32 [B, 1, P], h f32 [1, B, P], c f32 [1, B, P]
     joint    enc f32 [B, D, 1], dec f32 [B, P, 1]               → joint f32 [B, 1, 1, V]
+    CTC      features f32 [B, 64, T], feature_lengths i64 [B]   → log_probs f32 [B, T', V]
 
 Tensors are taken by name, and by position where an exporter chose other names (`h`/`c`, `hi`/`ci`). D, P
 and V are read off the loaded files. Owned by one thread; it knows nothing of search, windows or words.
@@ -10,10 +11,10 @@ and V are read off the loaded files. Owned by one thread; it knows nothing of se
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from gigastt.errors import InferenceError, ModelInvalid
 from gigastt.speech.features import MELS
 from gigastt.speech.network import Graph, TensorSpec
+from gigastt.speech.tokens import SUBSAMPLING
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Lengths: TypeAlias = npt.NDArray[np.int64]  # [batch]
@@ -44,6 +46,23 @@ class TripletFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class CtcFiles:
+    """Where the files of a model are whose encoder and head are one graph."""
+
+    encoder: Path
+    vocabulary: Path
+
+
+def recogniser_files(
+    encoder: Path, decoder: Path | None, joint: Path | None, vocabulary: Path
+) -> TripletFiles | CtcFiles:
+    """Return the files of a model: of a transducer where there is a decoder, else of a CTC model."""
+    if decoder is None or joint is None:
+        return CtcFiles(encoder, vocabulary)
+    return TripletFiles(encoder, decoder, joint, vocabulary)
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """The predictor's output and recurrent state, float32, each [P]."""
 
@@ -55,18 +74,22 @@ class Prediction:
 class Encoder:
     """Features to encoder frames."""
 
+    _INPUTS: ClassVar[Sequence[TensorSpec]] = (
+        TensorSpec("audio_signal", "float32", (None, MELS, None)),
+        TensorSpec("length", "int64", (None,)),
+    )
+    _OUTPUTS: ClassVar[Sequence[TensorSpec]] = (
+        TensorSpec("encoded", "float32", (None, None, None)),
+        TensorSpec("encoded_len", "int32", (None,)),
+    )
+
     def __init__(self, path: Path, *, session_config: Mapping[str, str] | None = None) -> None:
         """Open the encoder and learn D.
 
         Raises:
             ModelInvalid: the file is missing, unreadable, or breaks its contract.
         """
-        self._graph = Graph(
-            path,
-            inputs=(TensorSpec("audio_signal", "float32", (None, MELS, None)), TensorSpec("length", "int64", (None,))),
-            outputs=(TensorSpec("encoded", "float32", (None, None, None)), TensorSpec("encoded_len", "int32", (None,))),
-            session_config=session_config,
-        )
+        self._graph = Graph(path, inputs=self._INPUTS, outputs=self._OUTPUTS, session_config=session_config)
         with _contract_of(self._graph):
             _, self.dim, frames = self._run_trial(1)[0].shape
         declared = self._graph.input_shapes[0][0]
@@ -97,12 +120,33 @@ class Encoder:
         Raises:
             InferenceError: onnxruntime refused the input; the session stays usable.
         """
-        encoded, encoded_len = self._graph.run(features, lengths)
+        encoded, encoded_len = self._run(features, lengths)
         if len(encoded) != len(features) or len(encoded_len) != len(features):
             raise InferenceError(f"Expected {len(features)} windows from {self._graph.name}, but got {len(encoded)}.")
         if int(encoded_len.max(initial=0)) > encoded.shape[2]:
             raise InferenceError(f"Expected encoded_len of {self._graph.name} to be at most {encoded.shape[2]}.")
         return encoded, encoded_len
+
+    def _run(self, features: Floats, lengths: Lengths) -> tuple[Floats, npt.NDArray[np.int32]]:
+        encoded, encoded_len = self._graph.run(features, lengths)
+        return encoded, encoded_len
+
+
+class CtcEncoder(Encoder):
+    """An encoder with its head: features to log-probabilities, D being the vocabulary's size.
+
+    Such a graph tells no lengths: a frame of 40 ms stands for four feature frames begun.
+    """
+
+    _INPUTS: ClassVar[Sequence[TensorSpec]] = (
+        TensorSpec("features", "float32", (None, MELS, None)),
+        TensorSpec("feature_lengths", "int64", (None,)),
+    )
+    _OUTPUTS: ClassVar[Sequence[TensorSpec]] = (TensorSpec("log_probs", "float32", (None, None, None)),)
+
+    def _run(self, features: Floats, lengths: Lengths) -> tuple[Floats, npt.NDArray[np.int32]]:
+        (scores,) = self._graph.run(features, lengths)
+        return scores.transpose(0, 2, 1), ((lengths - 1) // SUBSAMPLING + 1).astype(np.int32)
 
 
 class Decoder:

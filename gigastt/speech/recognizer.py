@@ -6,16 +6,19 @@ it is given and remembers nothing between calls; it must not know streams, segme
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from gigastt.errors import InferenceError, ModelInvalid
+from gigastt.speech.ctc import CtcSearch
 from gigastt.speech.mapped_search import choose_network
-from gigastt.speech.model import Encoder, Triplet, TripletFiles
+from gigastt.speech.model import CtcEncoder, CtcFiles, Encoder, Triplet, TripletFiles
 from gigastt.speech.search import MAX_SYMBOLS, RunNetwork, Transducer
-from gigastt.speech.tokens import Hypothesis, Window
+from gigastt.speech.tokens import EncoderOut, Hypothesis, SearchState, Window
 from gigastt.speech.vocabulary import Vocabulary
 
 MAX_WINDOW_FRAMES = 2050  # 20.5 s; beyond about 30 s a full-context encoder degrades
@@ -35,53 +38,59 @@ class Transcriber(Protocol):
     def transcribe_batch(self, windows: Sequence[Window]) -> list[Hypothesis]: ...
 
 
+class Search(Protocol):
+    """How encoder frames become tokens: one class for each kind of head."""
+
+    def search(
+        self, encoder_out: EncoderOut, first_frame: int = 0, skip: int = 0, state: SearchState | None = None
+    ) -> Hypothesis: ...
+
+
 class Recognizer:
     """One model, ready to transcribe windows."""
 
     def __init__(
         self,
         encoder: Encoder,
-        transducer: Transducer,
+        search: Search,
         vocabulary: Vocabulary,
         encoder_name: str,
         *,
-        runs_graphs: bool,
+        runs_graphs: bool = False,
     ) -> None:
         """Take the parts; `runs_graphs` tells that the search runs decoder and joint graphs, its slower way."""
         self.runs_graphs = runs_graphs
         self.vocabulary = vocabulary
         self.encoder_name = encoder_name
         self._encoder = encoder
-        self._transducer = transducer
+        self._search = search
 
     @classmethod
     def load(
         cls,
-        files: TripletFiles,
+        files: TripletFiles | CtcFiles,
         *,
         session_config: Mapping[str, str] | None = None,
-        max_symbols: int = MAX_SYMBOLS,
     ) -> Recognizer:
         """Load the model files and check them against each other.
 
         Args:
-            files: where they are.
+            files: where they are; a `config.json` beside them may say how many tokens a frame may emit.
             session_config: further onnxruntime session config entries for the encoder (mapped weights).
-            max_symbols: tokens that one encoder frame may emit.
 
         Raises:
             ModelInvalid: a file is not what its name says, or they do not belong together.
         """
         vocabulary = Vocabulary.load(files.vocabulary)
+        if isinstance(files, CtcFiles):
+            ctc = CtcEncoder(files.encoder, session_config=session_config)
+            _check_size(ctc.dim, files.encoder, vocabulary, files.vocabulary)
+            return cls(ctc, CtcSearch(vocabulary), vocabulary, files.encoder.stem)
         triplet = Triplet.load(files, session_config=session_config)
-        if triplet.joint.vocabulary_size != len(vocabulary):
-            raise ModelInvalid(
-                f"Expected {triplet.joint.vocabulary_size} pieces in {files.vocabulary.name}, as many as "
-                f"{files.joint.name} scores, but got {len(vocabulary)}."
-            )
+        _check_size(triplet.joint.vocabulary_size, files.joint, vocabulary, files.vocabulary)
         graphs = RunNetwork(triplet.decoder, triplet.joint)
         network = choose_network(files, graphs, triplet.encoder.dim)
-        transducer = Transducer(network, vocabulary, max_symbols=max_symbols)
+        transducer = Transducer(network, vocabulary, max_symbols=_read_max_symbols(files.vocabulary.parent))
         return cls(triplet.encoder, transducer, vocabulary, files.encoder.stem, runs_graphs=network is graphs)
 
     def transcribe(self, window: Window) -> Hypothesis:
@@ -119,6 +128,27 @@ class Recognizer:
         lengths = np.full(len(windows), features.shape[2], dtype=np.int64)
         encoded, encoded_len = self._encoder.encode(features, lengths)
         return [
-            self._transducer.search(encoder_out[:, :length], window.first_frame, window.skip, window.state)
+            self._search.search(encoder_out[:, :length], window.first_frame, window.skip, window.state)
             for window, encoder_out, length in zip(windows, encoded, encoded_len.tolist(), strict=True)
         ]
+
+
+def _check_size(scores: int, head: Path, vocabulary: Vocabulary, path: Path) -> None:
+    if scores != len(vocabulary):
+        raise ModelInvalid(
+            f"Expected {scores} pieces in {path.name}, as many as {head.name} scores, but got {len(vocabulary)}."
+        )
+
+
+def _read_max_symbols(folder: Path) -> int:
+    """Return how many tokens a frame may emit: `max_tokens_per_step` of `config.json`, if there is one."""
+    path = folder / "config.json"
+    try:
+        most = json.loads(path.read_bytes()).get("max_tokens_per_step", MAX_SYMBOLS)
+    except FileNotFoundError:
+        return MAX_SYMBOLS
+    except (OSError, ValueError, AttributeError) as exc:
+        raise ModelInvalid(f"Expected a JSON object in {path}.") from exc
+    if type(most) is not int or most < 1:
+        raise ModelInvalid(f"Expected a whole number from 1 on as max_tokens_per_step in {path}, but got {most!r}.")
+    return most

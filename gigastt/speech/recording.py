@@ -6,6 +6,7 @@ Runs on the caller's thread (`gigastt transcribe`). Knows nothing of files, sess
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Protocol
 
 from gigastt.errors import InferenceError
@@ -30,6 +31,7 @@ def transcribe(
     on_failure: Callable[[Gap], None] = lambda gap: None,
     *,
     is_live: bool = False,
+    min_confidence: float = 0.0,
 ) -> Iterator[Final]:
     """Transcribe a recording and yield every utterance's final, in order.
 
@@ -44,7 +46,8 @@ def transcribe(
         is_live: analyse it as a live stream is analysed, which somebody waits for.
     """
     model = ActivityModel.load()
-    stream = Stream(options or Options(partials=False), lambda: ActivityDetector(model, is_recorded=not is_live))
+    detector = partial(ActivityDetector, model, is_recorded=not is_live)
+    stream = Stream(options or Options(partials=False), detector, min_confidence=min_confidence)
     for chunk in chunks:
         for begin in range(0, len(chunk), PIECE_SAMPLES):
             stream.push(chunk[begin : begin + PIECE_SAMPLES])

@@ -20,7 +20,7 @@ from gigastt.speech.model import Decoder, Floats, Joint
 from gigastt.speech.tokens import SUBSAMPLING, EncoderOut, Hypothesis, SearchState, Token
 from gigastt.speech.vocabulary import Vocabulary
 
-MAX_SYMBOLS = 10  # tokens that one encoder frame may emit
+MAX_SYMBOLS = 3  # tokens that one encoder frame may emit, where the model does not say otherwise
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,9 @@ FULL_LEVEL = 255  # probability 1
 ON_LEVEL = 102  # speech begins at probability 0.4
 OFF_LEVEL = 51  # and ends below 0.2
 SURE_LEVEL = 200  # what never reaches probability 0.78 is no speech: speech is above it most of the time
-CLEAR_MEAN = 0.6  # of an utterance's probabilities: of speech it is above 0.64 even at 5 dB, of most music below
+CLEAR_LEVEL = 253  # speech reaches probability 0.992 somewhere, most music nowhere,
+CLEAR_MEAN = 0.6  # and its mean is above this, even in noise of 5 dB
+EARLY_MEAN = 0.5  # all that is asked in the first second: the detector has no measure of the room yet
 PRE_ROLL_BLOCKS = 6  # 240 ms before the onset
 TAIL_BLOCKS = 8  # 320 ms after the last speech
 ROOM_BLOCKS = 4  # 160 ms: what the recogniser needs before the onset, or it loses the first word
@@ -46,16 +48,25 @@ class Activity:
     """How sure the detector is of an utterance, from its onset to its last speech.
 
     mean: probability, 0 to 1.
-    is_speech: whether any block was above `SURE_LEVEL`.
+    peak: the highest level, 0 to 255.
+    is_early: whether it began in the first second of the stream.
     """
 
     mean: float
-    is_speech: bool
+    peak: int
+    is_early: bool = False
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether it is worth a pass at all."""
+        return self.peak >= SURE_LEVEL
 
     @property
     def is_clear(self) -> bool:
-        """Whether it is worth a pass before it has ended, and needs no certain word to be believed."""
-        return self.is_speech and self.mean >= CLEAR_MEAN
+        """Whether the detector has no doubt: it is worth a pass before it has ended, and its words are believed."""
+        if self.is_early:
+            return self.is_speech and self.mean >= EARLY_MEAN
+        return self.peak >= CLEAR_LEVEL and self.mean >= CLEAR_MEAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +137,7 @@ class Segmenter:
     @property
     def activity(self) -> Activity:
         """What the detector made of the open utterance so far."""
-        return measure_activity(self._levels[: self._speech_end - self._start] if self.is_open else b"")
+        return self._measure(self._speech_end) if self.is_open else measure_activity(b"")
 
     @property
     def check_from(self) -> int | None:
@@ -232,10 +243,14 @@ class Segmenter:
         return self._cut(min(self._position, tail_end), max(0, tail_end - self._position), reason)
 
     def _cut(self, last: int, padding: int, reason: Reason) -> Cut:
-        spoken = self._levels[: min(last, self._speech_end) - self._start]
-        cut = Cut(self._start, last, padding, reason, measure_activity(spoken), self.lead)
+        activity = self._measure(min(last, self._speech_end))
+        cut = Cut(self._start, last, padding, reason, activity, self.lead)
         self._close(last)
         return cut
+
+    def _measure(self, end: int) -> Activity:
+        """Weigh the open utterance up to a block."""
+        return measure_activity(self._levels[: end - self._start], is_early=self._reach > PRE_ROLL_BLOCKS)
 
     def _close(self, floor: int) -> None:
         self._floor = floor
@@ -256,11 +271,11 @@ class Segmenter:
         return cut
 
 
-def measure_activity(levels: bytes | bytearray) -> Activity:
+def measure_activity(levels: bytes | bytearray, *, is_early: bool = False) -> Activity:
     """Weigh the levels of an utterance; the zeros of its pre-roll do not count."""
     heard = levels.lstrip(b"\0")
     mean = sum(heard) / len(heard) / FULL_LEVEL if heard else 0.0
-    return Activity(mean, max(heard, default=0) >= SURE_LEVEL)
+    return Activity(mean, max(heard, default=0), is_early)
 
 
 def best_pause(levels: bytes | bytearray) -> int:

@@ -21,7 +21,7 @@ from gigastt.speech.excerpts import add_words
 from gigastt.speech.feature_buffer import put_in_room
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
 from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window, begin_at
-from gigastt.transcript import ENDPOINT_SILENCE_MS, Final, Options, Partial
+from gigastt.transcript import ENDPOINT_SILENCE_MS, Drop, Final, Options, Partial
 
 PARTIAL_FRAMES = 480  # a partial pass sees about so much, unless it is the speculative final,
 LONGEST_PARTIAL_FRAMES = 800  # and at most so much: passes may be so far apart that new audio alone is longer
@@ -40,6 +40,7 @@ class Utterance:
     hypothesis: already known (the speculative final, or nothing to transcribe): no pass is needed.
     is_clear: whether the detector had no doubt that this is speech.
     speech: how sure it was, 0 to 1.
+    drop: `no_speech` where it needs no pass because the detector heard none.
     commit: what the stream may forget once this utterance's final has been delivered.
     """
 
@@ -50,6 +51,7 @@ class Utterance:
     commit: Commit
     hypothesis: Hypothesis | None = None
     is_clear: bool = True
+    drop: Drop = ""
     is_checkpoint: bool = False
     speech: float = 1.0
 
@@ -72,6 +74,7 @@ class Stream:
         detector_factory: makes a fresh activity detector.
         start: absolute sample that will be pushed first; a multiple of 640.
         resume: the bytes of the commit at `start`; empty begins anew there.
+        min_confidence: utterances without a word so sure are left out.
 
     Raises:
         ValueError: an option is out of its range, or `start` and `resume` are not of one commit.
@@ -83,6 +86,7 @@ class Stream:
         detector_factory: Callable[[], ActivityDetector],
         start: int = 0,
         resume: bytes = b"",
+        min_confidence: float = 0.0,
     ) -> None:
         least, most = ENDPOINT_SILENCE_MS
         if not least <= (silence := options.endpoint_silence_ms) <= most:
@@ -92,6 +96,7 @@ class Stream:
         block = start // BLOCK_SAMPLES
         detector = detector_factory()
         self._partials = options.partials
+        self._min_confidence = min_confidence
         self._segmenter = Segmenter(options.endpoint_silence_ms, block)
         self._levels = bytearray()  # of blocks that the segmenter has not taken
         if resume:
@@ -173,8 +178,15 @@ class Stream:
             return None
         self._commit = utterance.commit
         start, end = self.seconds(utterance.first_frame), self.seconds(utterance.last_frame)
-        wordless = Final("", (), start, end, 0.0, utterance.reason, speech=round(utterance.speech, 4))
-        return add_words(wordless, hypothesis, utterance.first_frame, is_clear=utterance.is_clear)
+        speech = round(utterance.speech, 4)
+        wordless = Final("", (), start, end, 0.0, utterance.reason, speech=speech, drop=utterance.drop)
+        return add_words(
+            wordless,
+            hypothesis,
+            utterance.first_frame,
+            is_clear=utterance.is_clear,
+            min_confidence=self._min_confidence,
+        )
 
     def next_partial(self) -> Window | None:
         """Return the growing utterance as far as it may be transcribed now; None when nothing is new."""
@@ -258,12 +270,16 @@ class Stream:
         first, last = cut.first * BLOCK_FRAMES, cut.last * BLOCK_FRAMES
         known = self._speculative
         hypothesis = known[2] if known is not None and known[:2] == (first, last) and not cut.padding else None
+        drop: Drop = ""
         if not cut.activity.is_speech:
             hypothesis = _NOTHING
+            drop = "no_speech" if first < last else ""
         window, activity = self._whole(first, last, cut.lead, cut.padding), cut.activity
         commit = self._snapshot()
         self._waiting.append(
-            Utterance(window, first, last, cut.reason, commit, hypothesis, activity.is_clear, speech=activity.mean)
+            Utterance(
+                window, first, last, cut.reason, commit, hypothesis, activity.is_clear, drop, speech=activity.mean
+            )
         )
         self._draft, self._offer, self._speculative = None, None, None
         self._last_offered = last

@@ -7,6 +7,7 @@ never shift when silence is cut away; they become seconds only in `Word`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,9 @@ FRAME_SAMPLES = 160  # hop of a feature frame: 10 ms
 WINDOW_SAMPLES = 320  # length of a feature frame: frame i covers samples [160 i, 160 i + 320)
 SUBSAMPLING = 4  # feature frames per encoder frame: 40 ms
 WORD_START = "▁"
+_UNKNOWN = "<unk>"
+_SPELLED_UNKNOWN = " \u2047 "  # as SentencePiece spells it
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +81,52 @@ class Hypothesis:
 
 
 def join_pieces(pieces: Sequence[str]) -> str:
-    """Join vocabulary pieces into text; `▁` starts a word."""
-    return "".join(pieces).replace(WORD_START, " ").strip()
+    """Join vocabulary pieces into text as SentencePiece does.
+
+    `▁` starts a word, `<unk>` is ⁇ between spaces, and `<0xD0>` a byte of UTF-8, or U+FFFD where bytes are none.
+    """
+    spelled: list[str] = []
+    pending = bytearray()
+    for piece in pieces:
+        if (byte := _BYTE.fullmatch(piece)) is not None:
+            pending.append(int(byte[1], 16))
+            continue
+        spelled += [_decode(pending), _SPELLED_UNKNOWN if piece == _UNKNOWN else piece.replace(WORD_START, " ")]
+        pending.clear()
+    return "".join([*spelled, _decode(pending)]).strip()
+
+
+def _decode(pending: bytes | bytearray) -> str:
+    """Decode UTF-8; every byte that belongs to no character is one U+FFFD."""
+    text, at = "", 0
+    while at < len(pending):
+        for length in (1, 2, 3, 4):
+            try:
+                text += pending[at : at + length].decode("utf-8")
+            except UnicodeDecodeError:
+                continue
+            break
+        else:
+            text, length = f"{text}\ufffd", 1
+        at += length
+    return text
+
+
+def begins_word(token: Token, before: Token | None) -> bool:
+    """Tell whether a token begins a word: its piece starts with `▁`, or it or the one before it is unknown."""
+    unknown = _UNKNOWN in (token.piece, before.piece if before else "")
+    return before is None or token.piece.startswith(WORD_START) or unknown
 
 
 def group_words(tokens: Sequence[Token]) -> tuple[Word, ...]:
-    """Group tokens into words: a word begins at a piece that starts with `▁`.
+    """Group tokens into words.
 
-    A word spans from its first token's encoder frame to the end (40 ms) of its last token's with a letter or
-    digit: its full stop is often emitted only behind the pause. Its confidence is the mean probability of its
-    tokens.
+    A word spans from its first token with text to the end (40 ms) of its last one with a letter or digit: its full stop
+    is often emitted only behind the pause. Its confidence is the mean probability of its tokens.
     """
     groups: list[list[Token]] = []
     for token in tokens:
-        if not groups or token.piece.startswith(WORD_START):
+        if begins_word(token, groups[-1][-1] if groups else None):
             groups.append([])
         groups[-1].append(token)
     words = (_word(group) for group in groups)
@@ -112,10 +148,11 @@ def words_within(hypothesis: Hypothesis, frame: int, end: float) -> tuple[Word, 
 
 
 def _word(tokens: Sequence[Token]) -> Word:
+    first = next((token for token in tokens if token.piece != WORD_START), tokens[0])
     last = next((token for token in reversed(tokens) if any(map(str.isalnum, token.piece))), tokens[-1])
     return Word(
         text=join_pieces([t.piece for t in tokens]),
-        start=round(tokens[0].frame * FRAME_SAMPLES / SAMPLE_RATE, 2),
+        start=round(first.frame * FRAME_SAMPLES / SAMPLE_RATE, 2),
         end=round((last.frame + SUBSAMPLING) * FRAME_SAMPLES / SAMPLE_RATE, 2),
         confidence=round(sum(t.probability for t in tokens) / len(tokens), 4),
     )

@@ -19,17 +19,21 @@ class WorkerConfig:
     """One worker's model and log.
 
     Paths are strings, so that the object is its own JSON. Files that make the search faster are found beside
-    the triplet.
+    the decoder.
+
+    decoder, joint: None where the encoder has its head in it.
 
     session_config: onnxruntime session config entries for the encoder (weights mapped by all workers).
+    min_confidence: of the surest word, below which an utterance is left out.
     """
 
     model: str
     encoder: str
-    decoder: str
-    joint: str
     vocabulary: str
+    decoder: str | None = None
+    joint: str | None = None
     session_config: Mapping[str, str] = field(default_factory=dict)
+    min_confidence: float = 0.0
     log_level: str = "info"
     log_format: str = "auto"
 

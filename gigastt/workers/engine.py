@@ -55,6 +55,7 @@ class Engine:
         open_stream: makes a stream from options, start and resume state.
         attach: maps the first samples of a named shared segment.
         touch: told which audio is looked at from now on, before it is; nothing, when that is over.
+        min_confidence: of the surest word of an utterance of a file; `open_stream` has it for streams.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Engine:
         open_stream: OpenFunction,
         attach: AttachFunction,
         touch: TouchFunction = lambda touches: None,
+        min_confidence: float = 0.0,
     ) -> None:
         self._recognizer = recognizer
         self._open_stream = open_stream
@@ -81,6 +83,7 @@ class Engine:
             touch,
             lambda message: self._outbox.append(message),
             lambda window: self._note_pass(Turn.FILE, [window]),
+            min_confidence,
         )
 
     @property
@@ -341,6 +344,10 @@ class Engine:
         track.utterance = track.stream.next_final()
         if final is None:  # a checkpoint: it tells the stream where to cut, and the client nothing
             return
+        if final.drop:
+            surest = max((word.confidence for word in final.dropped), default=0.0)
+            span = {"start": final.start, "end": final.end}
+            log.debug("utterance_dropped", stream=track.id, reason=final.drop, surest=surest, **span)
         track.told_consumed = track.stream.consumed
         # The last commit of a stream is at a whole block, which may lie beyond the last sample.
         track.told_committed = min(utterance.commit.offset, track.told_consumed)

@@ -45,6 +45,7 @@ class FileWork:
         touch: told which audio is looked at from now on.
         send: takes messages to the gateway.
         note_pass: told of each window before its pass.
+        min_confidence: of the surest word of an utterance.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class FileWork:
         touch: TouchFunction,
         send: Callable[[ToGateway], None],
         note_pass: Callable[[Window], None],
+        min_confidence: float,
     ) -> None:
+        self._min_confidence = min_confidence
         self._recognizer = recognizer
         self._attach = attach
         self._touch = touch
@@ -174,7 +177,13 @@ class FileWork:
             hypothesis = self._transcribe(stream, window)
         if hypothesis is None:
             self._send(Failed(stream, Gap("inference_error", excerpt.final.start, excerpt.final.end)))
-        final = add_words(excerpt.final, hypothesis, excerpt.first_frame, is_clear=excerpt.is_clear)
+        final = add_words(
+            excerpt.final,
+            hypothesis,
+            excerpt.first_frame,
+            is_clear=excerpt.is_clear,
+            min_confidence=self._min_confidence,
+        )
         self._send(Recognised(stream, final))
 
     def _transcribe(self, stream: StreamId, window: Window) -> Hypothesis | None:

@@ -23,7 +23,7 @@ from gigastt.ipc.messages import AttachAudio, Closed, OpenStream, Ready, ToGatew
 from gigastt.ipc.packets import encode_packet
 from gigastt.log import bind_fields, configure, get_logger
 from gigastt.speech.activity import ActivityDetector, ActivityModel
-from gigastt.speech.model import TripletFiles
+from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import Samples
@@ -89,13 +89,15 @@ def run_worker(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> int:
 def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
     """Load the model, run the canary, and say that the worker is ready."""
     begun = time.monotonic()
-    files = TripletFiles(Path(config.encoder), Path(config.decoder), Path(config.joint), Path(config.vocabulary))
+    decoder, joint = (Path(path) if path else None for path in (config.decoder, config.joint))
+    files = recogniser_files(Path(config.encoder), decoder, joint, Path(config.vocabulary))
     recognizer = Recognizer.load(files, session_config=config.session_config)
     detector = partial(ActivityDetector, ActivityModel.load())
 
     def open_stream(options: Options, start: int, resume: bytes) -> Stream:
         # without partials nobody waits for the next block: a file, as a rule
-        return Stream(options, partial(detector, is_recorded=not options.partials), start, resume)
+        recorded = partial(detector, is_recorded=not options.partials)
+        return Stream(options, recorded, start, resume, config.min_confidence)
 
     run_canary(Engine(recognizer, open_stream, attach))
     timed = time_passes(recognizer, time.perf_counter, time.process_time)
@@ -105,7 +107,7 @@ def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
     ready = Ready(os.getpid(), seconds, recognizer.encoder_name, pieces, PROVIDER, timed)
     _send(sock, [ready])
     log.info("worker_ready", model=config.model, load_seconds=round(seconds, 3))
-    return Engine(recognizer, open_stream, attach, box.write)
+    return Engine(recognizer, open_stream, attach, box.write, config.min_confidence)
 
 
 def work(

@@ -47,7 +47,7 @@ def test_help_says_what_each_way_needs() -> None:
 def test_help_is_what_the_check_will_ask_for(encoder: RemoteFile, optimizing: bool, disk: str, memory: str) -> None:
     text = " ".join(CliRunner().invoke(download, ["--help"], terminal_width=100).output.split())
     needs = needs_of(encoder.nominal_bytes, optimizing=optimizing)
-    others = sum(file.nominal_bytes for file in (GIGAAM.decoder, GIGAAM.joint, GIGAAM.vocabulary))
+    others = sum(file.nominal_bytes for file in GIGAAM.common)
     told = [float(part.rpartition(" GB")[0].rpartition(" ")[2]) * 1e9 for part in (disk, memory)]
 
     assert disk in text

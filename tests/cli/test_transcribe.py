@@ -37,6 +37,14 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     assert "file" not in answer
 
 
+def test_what_is_left_out_is_told_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    assert transcribe("--format", "json", "--dropped", "--min-confidence", "1", SHUTTERS) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["text"] == ""
+    assert [dropped["reason"] for dropped in answer["dropped"]] == ["min_confidence"]
+    assert [word["word"] for word in answer["dropped"][0]["words"]] == ["Закрой", "шторы", "в", "спальне."]
+
+
 @pytest.mark.parametrize("form", ["srt", "vtt"])
 def test_captions_hold_the_words(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert transcribe("--format", form, SHUTTERS) == 0

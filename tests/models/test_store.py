@@ -20,8 +20,9 @@ from gigastt.models.catalog import (
     VOCABULARY,
 )
 from gigastt.models.seals import Seals, sha256_of
-from gigastt.models.store import SEARCH_WEIGHTS, resolve
+from gigastt.models.store import installed, resolve
 
+SEARCH_WEIGHTS = "v3_e2e_rnnt_search.npy"
 ALL = (ENCODER_FP32, DECODER, JOINT, VOCABULARY)
 
 
@@ -204,3 +205,24 @@ def test_git_lfs_pointer_is_recognised(tmp_path: Path) -> None:
 
     with pytest.raises(ModelInvalid, match="Git LFS pointer"):
         resolve(DEFAULT_MODEL, tmp_path)
+
+
+def test_an_optimised_encoder_that_costs_words_is_not_the_default_where_fp32_is_here(tmp_path: Path) -> None:
+    fill(tmp_path, ENCODER_OPTIMIZED, *ALL)
+    (tmp_path / ENCODER_OPTIMIZED).with_suffix(".json").write_text('{"is_default": false}')
+    assert resolve(DEFAULT_MODEL, tmp_path).form == "fp32"
+    assert resolve(DEFAULT_MODEL, tmp_path, "int8").form == "optimized"
+    (tmp_path / ENCODER_FP32).unlink()
+    assert resolve(DEFAULT_MODEL, tmp_path).form == "optimized"
+
+
+def test_what_is_installed_is_what_is_complete(tmp_path: Path) -> None:
+    fill(tmp_path / DEFAULT_MODEL, *ALL)
+    fill(tmp_path / "gigaam-v3-ctc", "v3_ctc.int8.onnx")
+    assert installed(tmp_path) == [DEFAULT_MODEL]
+    fill(tmp_path / "gigaam-v3-ctc", "v3_vocab.txt")
+    assert installed(tmp_path) == [DEFAULT_MODEL, "gigaam-v3-ctc"]
+    assert resolve("gigaam-v3-ctc", tmp_path).paths == (
+        tmp_path / "gigaam-v3-ctc" / "v3_ctc.int8.onnx",
+        tmp_path / "gigaam-v3-ctc" / "v3_vocab.txt",
+    )

@@ -10,7 +10,7 @@ import jiwer
 import pytest
 
 from gigastt.optimize.encoder import optimize_encoder
-from gigastt.optimize.words import CLIPS, WordComparison, compare_words, edit_distance, read_clip
+from gigastt.optimize.words import Hearing, Judgement, edit_distance, judge_words, load_clips, read_clip
 from gigastt.speech.features import log_mel
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
@@ -27,7 +27,9 @@ def optimized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("demo") / "encoder.optimized.onnx"
     report = optimize_encoder(FILES.encoder, target)
     assert {step.name: step.outcome for step in report.passes}["8-bit weights per channel"] == "done"
-    assert report.words is not None
+    assert report.judgement is not None
+    assert report.judgement.before.words == 2 * sum(len(clip.words) for clip in load_clips()) == 1046
+    assert json.loads(report.to_json())["is_default"] is report.judgement.is_good
     return target
 
 
@@ -51,11 +53,16 @@ def test_word_error_rate_moves_by_at_most_three_tenths_of_a_point(optimized: Pat
     assert word_error_rate(optimized, clips) <= word_error_rate(FILES.encoder, clips) + MAX_POINTS
 
 
-def test_words_of_the_clips_that_come_along_stay(optimized: Path) -> None:
-    comparison = compare_words(FILES, optimized)
-    assert len(CLIPS) == 3
-    assert comparison.words > 10
-    assert comparison.differing <= 1
+def test_an_encoder_costs_nothing_against_itself() -> None:
+    judgement = judge_words(FILES, FILES.encoder, load_clips()[:5])
+    assert judgement.before == judgement.after
+    assert (judgement.points, judgement.is_good) == (0.0, True)
+    assert 0.5 < judgement.before.confidence <= 1.0
+
+
+@pytest.mark.parametrize(("errors", "good"), [(0, True), (102, True), (103, False)])
+def test_more_than_two_tenths_of_a_point_are_refused(errors: int, good: bool) -> None:
+    assert Judgement(Hearing(1000, 100, 0.9), Hearing(1000, errors, 0.9)).is_good is good
 
 
 @pytest.mark.parametrize(
@@ -64,7 +71,3 @@ def test_words_of_the_clips_that_come_along_stay(optimized: Path) -> None:
 )
 def test_differing_words_are_never_more_than_there_are(old: str, new: str, distance: int) -> None:
     assert edit_distance(old.split(), new.split()) == edit_distance(new.split(), old.split()) == distance
-
-
-def test_share_of_no_words_is_none() -> None:
-    assert WordComparison(0, 0).share == 0.0

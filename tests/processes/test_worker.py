@@ -33,12 +33,12 @@ from gigastt.ipc.messages import (
     ToGateway,
 )
 from gigastt.speech import recording as pump
-from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.tokens import Samples
 from gigastt.transcript import Options
 from tests.clips import load_clips
 from tests.fakes.worker import WorkerClient, demo_config, spawn_worker
+from tests.recordings import DEMO_MODEL, files_in
 
 _MINUTE_OF_SILENCE = np.zeros(16_000 * 60, dtype=np.int16)
 
@@ -54,8 +54,8 @@ def conversation() -> Samples:
 @cache
 def finals_in_this_process() -> list[tuple[object, ...]]:
     config = demo_config()
-    paths = map(Path, (config.encoder, config.decoder, config.joint, config.vocabulary))
-    results = pump.transcribe(Recognizer.load(TripletFiles(*paths)), [conversation()])
+    assert config.model == "demo"
+    results = pump.transcribe(Recognizer.load(files_in(DEMO_MODEL)), [conversation()])
     return [(r.text, [w.text for w in r.words], r.start, r.end, r.confidence, r.reason) for r in results]
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigastt.speech.draft import Draft, is_credible
+from gigastt.speech.draft import Draft, judge
 from gigastt.speech.tokens import Hypothesis, SearchState, Token
 from gigastt.transcript import Partial, Word
 
@@ -112,16 +113,23 @@ def test_words_near_the_end_of_a_pass_are_not_known_to_be_whole() -> None:
     assert 30 < draft.complete_to < 300
 
 
-def test_one_sure_word_makes_an_utterance_credible() -> None:
-    sure, unsure = Word("да", 0, 1, 0.85), Word("ту", 0, 1, 0.5)
-    assert is_credible((unsure, sure), is_clear=True)
-    assert not is_credible((unsure, unsure, unsure), is_clear=True)
-    assert not is_credible((), is_clear=True)
+SURE, UNSURE = Word("да", 0, 1, 0.95), Word("ту", 0, 1, 0.4)
 
 
-def test_what_the_detector_doubts_must_be_surer() -> None:
-    assert not is_credible((Word("да", 0, 1, 0.85),), is_clear=False)
-    assert is_credible((Word("да", 0, 1, 0.97),), is_clear=False)
+@pytest.mark.parametrize("words", [(UNSURE,), (UNSURE, UNSURE, UNSURE), (SURE, UNSURE)])
+def test_words_of_an_utterance_that_the_detector_is_sure_of_are_never_dropped(words: tuple[Word, ...]) -> None:
+    assert judge(words, is_clear=True, min_confidence=0.0) == ""
+
+
+def test_one_sure_word_is_enough_where_the_detector_doubts() -> None:
+    assert judge((UNSURE, SURE), is_clear=False, min_confidence=0.0) == ""
+    assert judge((UNSURE, UNSURE), is_clear=False, min_confidence=0.0) == "doubtful"
+
+
+def test_a_least_confidence_holds_for_every_utterance() -> None:
+    assert judge((UNSURE,), is_clear=True, min_confidence=0.5) == "min_confidence"
+    assert judge((UNSURE, SURE), is_clear=True, min_confidence=0.5) == ""
+    assert judge((), is_clear=True, min_confidence=0.5) == ""
 
 
 spoken = st.lists(st.tuples(st.sampled_from(["раз", "два", "три"]), st.integers(1, 400)), max_size=8)

@@ -1,6 +1,6 @@
 """Tokens, times and text are those of onnx-asr, an independent decoder of the same files, in fp32.
 
-onnx-asr lets a frame emit three tokens at most, so these recognisers do too. Its directory loader takes
+Both let a frame emit three tokens at most. The directory loader of onnx-asr takes
 GigaAM v2's front end unless a `config.json` says v3, as the published repository's does.
 """
 
@@ -58,7 +58,7 @@ def recognizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         for path in DEMO_MODEL.glob("v3_e2e_rnnt_*"):
             if path.suffix != ".npy":
                 (folder / path.name).symlink_to(path)
-    recognizer = Recognizer.load(files_in(folder), max_symbols=3)
+    recognizer = Recognizer.load(files_in(folder))
     assert recognizer.runs_graphs == (request.param == "graphs")
     return recognizer
 

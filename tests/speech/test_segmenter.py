@@ -57,13 +57,13 @@ def speak_densely(segmenter: Segmenter, blocks: int) -> list[int]:
     return asked
 
 
-def sure(first: int, last: int, padding: int, reason: Reason, lead: int = 0) -> Cut:
+def sure(first: int, last: int, padding: int, reason: Reason, lead: int = 0, *, is_early: bool = False) -> Cut:
     """A cut of an utterance that is `LOUD` from its onset to its end."""
-    return Cut(first, last, padding, reason, Activity(LOUD / 255, is_speech=True), lead)
+    return Cut(first, last, padding, reason, Activity(LOUD / 255, LOUD, is_early), lead)
 
 
 def nothing(at: int) -> Cut:
-    return Cut(at, at, 0, "stop", Activity(0.0, is_speech=False))
+    return Cut(at, at, 0, "stop", Activity(0.0, 0))
 
 
 def test_speech_is_cut_with_pre_roll_and_tail() -> None:
@@ -128,15 +128,29 @@ def test_silence_after_a_forced_cut_is_no_utterance() -> None:
 
 def test_an_utterance_that_never_rises_far_is_not_speech() -> None:
     faint, mixed, _ = run(([QUIET] * 40 + [150] * 10 + [QUIET] * 30) + ([150] * 5 + [LOUD] * 5 + [QUIET] * 30))
-    assert faint.activity == Activity(150 / 255, is_speech=False)
-    assert mixed.activity == Activity(200 / 255, is_speech=True)
+    assert faint.activity == Activity(150 / 255, 150)
+    assert not faint.activity.is_speech
+    assert mixed.activity == Activity(200 / 255, LOUD)
 
 
 def test_an_utterance_that_is_loud_only_at_times_is_not_clear() -> None:
-    doubtful, clear, _ = run([100, *([LOUD, QUIET, QUIET] * 10), *[QUIET] * 40] + [LOUD] * 20 + [QUIET] * 30)
+    doubtful, clear, _ = run([100, *([LOUD, QUIET, QUIET] * 10), *[QUIET] * 40] + [255] * 20 + [QUIET] * 30)
     assert doubtful.activity.is_speech
     assert not doubtful.activity.is_clear
     assert clear.activity.is_clear
+
+
+def test_an_utterance_that_nowhere_sounds_like_speech_alone_is_not_clear() -> None:
+    doubtful, clear, _ = run([QUIET] * 40 + [240] * 20 + [QUIET] * 40 + [240] * 20 + [255] + [QUIET] * 30)
+    assert doubtful.activity.is_speech
+    assert not doubtful.activity.is_clear
+    assert clear.activity.is_clear
+
+
+def test_in_the_first_second_the_detector_need_not_be_as_sure() -> None:
+    early, later, _ = run(([QUIET] * 10 + [210] * 10 + [QUIET] * 30) * 2)
+    assert early.activity.is_clear
+    assert not later.activity.is_clear
 
 
 def test_the_recogniser_is_asked_only_after_long_speech_without_a_breath() -> None:
@@ -162,7 +176,7 @@ def test_a_long_silence_of_the_recogniser_ends_the_utterance() -> None:
     segmenter = asked()
     assert segmenter.check_from == DENSE_BLOCKS - 15 - 10 - 75
     assert segmenter.accept_check(DENSE_BLOCKS - 25) == sure(
-        0, DENSE_BLOCKS - 25 + LAST_WORD_BLOCKS, 0, "silence", ROOM_BLOCKS
+        0, DENSE_BLOCKS - 25 + LAST_WORD_BLOCKS, 0, "silence", ROOM_BLOCKS, is_early=True
     )
     assert not segmenter.is_open
 
@@ -178,7 +192,9 @@ def test_a_short_silence_of_the_recogniser_is_asked_about_when_it_would_be_long_
 
 def test_without_any_word_the_utterance_ends_and_the_next_begins_with_its_pre_roll() -> None:
     segmenter = asked()
-    assert segmenter.accept_check(None) == sure(0, DENSE_BLOCKS - PRE_ROLL_BLOCKS, 0, "silence", ROOM_BLOCKS)
+    assert segmenter.accept_check(None) == sure(
+        0, DENSE_BLOCKS - PRE_ROLL_BLOCKS, 0, "silence", ROOM_BLOCKS, is_early=True
+    )
     segmenter.push(LOUD)
     assert segmenter.needed_from == DENSE_BLOCKS - PRE_ROLL_BLOCKS
 

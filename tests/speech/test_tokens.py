@@ -36,7 +36,20 @@ def test_a_bare_word_start_joins_the_next_piece_that_starts_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pieces", "text"), [((), ""), (("▁При", "вет", ",", "▁мир", "."), "Привет, мир."), (("▁",), "")]
+    ("pieces", "text"),
+    [
+        ((), ""),
+        (("▁При", "вет", ",", "▁мир", "."), "Привет, мир."),
+        (("▁",), ""),
+        (("▁При", "<unk>", "вет"), "При ⁇ вет"),
+        (("▁а", "<0xD0>", "<0xB1>", "в"), "абв"),
+        (("<0xD0>", "▁а", "<0xB1>", "<0xE2>", "<0x82>"), "\ufffd а\ufffd\ufffd\ufffd"),
+    ],
 )
 def test_pieces_are_joined_to_text(pieces: tuple[str, ...], text: str) -> None:
     assert join_pieces(pieces) == text
+
+
+def test_what_is_unknown_is_a_word_of_its_own() -> None:
+    words = group_words(_tokens(("▁При", 0, 1.0), ("<unk>", 8, 0.4), ("вет", 12, 1.0)))
+    assert [word.text for word in words] == ["При", "⁇", "вет"]

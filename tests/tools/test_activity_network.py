@@ -15,7 +15,7 @@ from tools.activity.network import BANDS, BLOCK_FRAMES, HIDDEN, Array, Weights, 
 from tools.activity.noises import NOISES, babble
 
 SECOND = 16_000
-SURE = Activity(0.9, is_speech=True)
+SURE = Activity(0.9, 255)
 
 
 def features(blocks: int) -> Array:

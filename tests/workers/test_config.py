@@ -9,7 +9,7 @@ import pytest
 from gigastt.errors import ConfigError
 from gigastt.workers.config import WorkerConfig
 
-_CONFIG = WorkerConfig("demo", "/models/e.onnx", "/models/d.onnx", "/models/j.onnx", "/models/слова.txt", {"key": "1"})
+_CONFIG = WorkerConfig("demo", "/models/e.onnx", "/models/слова.txt", "/models/d.onnx", "/models/j.onnx", {"key": "1"})
 
 
 def test_it_survives_the_command_line() -> None:

@@ -29,10 +29,8 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 _PROBES = ("/health", "/ready")  # exempt from every policy: load balancers call them by address, name or no name
-_PUBLIC = ("/", "/captions", "/status", "/web/{digest}/{name}", "/v1/page", "/docs", "/openapi.json")  # need no key: a
-# browser that opens them has none to send
+_PUBLIC = ("/", "/web/{name}", "/docs", "/openapi.json")  # need no key: a browser that opens them has none to send
 _OPENED_BY_SECRETS = "/v1/realtime"
-_ROOT = "/"  # has no route, but HAProxy's plain check asks it for its options
 _MOST_SHOWN = 100  # characters
 
 
@@ -105,11 +103,11 @@ class PolicyMiddleware:
         path: str = scope["path"]
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
             route = find_route(self._routes, path)
-            if route is not None or path == _ROOT:
-                await send_response(scope, send, self._options(self._routes.get(route or path, ()), headers))
+            if route is not None:
+                await send_response(scope, send, self._options(self._routes[route], headers))
                 return
         exchange = exchange_of(scope)
-        if self._keys is not None and path not in _PROBES and find_route(self._routes, path) not in _PUBLIC:
+        if self._keys is not None and find_route(self._routes, path) not in _PROBES + _PUBLIC:
             token = self._check_key(self._keys, scope, headers)
             exchange.client = (exchange.client, hash(token))
         if scope["type"] == "websocket":

@@ -56,11 +56,13 @@ class Recognition:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said in a file: its utterances that have words, its length in seconds, and its spans without words."""
+    """What was said in a file of `duration` seconds: its utterances that have words, its spans without words, and what
+    was left out."""
 
     finals: Sequence[transcript.Final]
     duration: float
     gaps: Sequence[transcript.Gap]
+    dropped: Sequence[transcript.Final] = ()
 
 
 class Uploads:
@@ -90,7 +92,7 @@ class Uploads:
         form = choose_form(request.query_params.getlist("format"), request.headers.get("accept", ""))
         with await self.receive_body(request.scope, request.receive) as upload:
             heard = await self.transcribe_whole(upload, request.receive, transcript.Options(partials=False))
-        return render_answer(form, heard)
+        return render_answer(form, heard, tells_dropped=request.query_params.get("dropped") == "true")
 
     async def transcribe_whole(self, upload: Upload, receive: Receive, options: transcript.Options) -> Transcript:
         """Recognise an upload to its end.
@@ -157,18 +159,22 @@ class Uploads:
         async with self.recognise(upload, options) as recognition:
             finals: list[transcript.Final] = []
             gaps: list[transcript.Gap] = []
+            dropped: list[transcript.Final] = []
             async for event in recognition.events:
                 if isinstance(event, transcript.Final) and event.text:
                     finals.append(event)
+                elif isinstance(event, transcript.Final) and event.drop:
+                    dropped.append(event)
                 elif isinstance(event, transcript.Gap):
                     gaps.append(event)
-            return Transcript(finals, recognition.duration, gaps)
+            return Transcript(finals, recognition.duration, gaps, dropped)
 
 
-def render_answer(form: TranscriptForm, heard: Transcript) -> Response:
-    """Return a transcript as a response."""
+def render_answer(form: TranscriptForm, heard: Transcript, *, tells_dropped: bool = False) -> Response:
+    """Return a transcript as a response; `tells_dropped`, with what was left out, if its form can say that."""
+    dropped = heard.dropped if tells_dropped else None
     if form == "json":
-        return JSONResponse(transcript.transcript_fields(heard.finals, heard.duration, heard.gaps))
+        return JSONResponse(transcript.transcript_fields(heard.finals, heard.duration, heard.gaps, dropped))
     text = "".join(render_transcript(form, heard.finals, lambda: heard.duration))
     headers = {"content-type": f"{MEDIA_TYPES[form]}; charset=utf-8", "cache-control": "no-store"}
     return Response(text, headers=headers)

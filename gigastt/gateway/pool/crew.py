@@ -195,7 +195,7 @@ class Crew:
             death = await self._live_once(slot)
             if slot.worker is not None:  # another has taken its place
                 continue
-            delay = self._policy.died(slot.index, time.monotonic())
+            delay = self._policy.died(slot.index, time.monotonic(), killed=death.reason == "killed")
             if self._policy.boot_failed:
                 self._give_up()
                 return

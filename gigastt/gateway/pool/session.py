@@ -170,6 +170,8 @@ class Session:
                 self._sequencer.partial(channel, news)
             case Final():
                 self._sequencer.final(channel, news, now)
+                if news.final.drop:
+                    self._pool.metrics.utterances_dropped.labels(reason=news.final.drop).inc()
                 if self._is_file:
                     self._put(ProgressEvent(news.committed / SAMPLE_RATE))
             case Progress():

@@ -1,84 +1,66 @@
-/** The server this page came from: what it says of itself, and the token that stands for a key. */
+/** The server this page came from, and the key that is shown to it. */
 
-const TOKEN = "gigastt.token"; // in sessionStorage: gone with the tab
-
-/**
- * @typedef {object} Facts
- * @property {string} model
- * @property {string} title
- * @property {string} version
- * @property {boolean} demo
- * @property {string} state `ready`, or why not
- * @property {string | null} preparing how far the model's download is
- * @property {boolean} keys whether it asks for a key
- * @property {string | null} https this server's address over HTTPS
- * @property {string | null} ca the path of its authority's certificate
- * @property {number} body_limit_bytes
- * @property {number} max_audio_secs
- */
+const KEY = "gigastt.key"; // in sessionStorage: gone with the tab
 
 /** An answer that is an error; `code` is the protocol's, or `network`. */
 export class Refusal extends Error {
   /**
    * @param {string} code
    * @param {string} message
-   * @param {number} [retryAfterMs]
    */
-  constructor(code, message, retryAfterMs) {
+  constructor(code, message) {
     super(message);
     this.code = code;
-    this.retryAfterMs = retryAfterMs;
   }
 }
 
-/** @returns {string | null} */
-export const token = () => sessionStorage.getItem(TOKEN);
+const key = () => sessionStorage.getItem(KEY);
 
-/** @returns {Record<string, string>} */
-export const authorization = () => (token() ? { authorization: `Bearer ${token()}` } : {});
+/** @param {string} value empty to sign out */
+export function keepKey(value) {
+  if (value) sessionStorage.setItem(KEY, value);
+  else sessionStorage.removeItem(KEY);
+}
+
+export const hasKey = () => Boolean(key());
 
 /** Subprotocols of a WebSocket, which cannot have headers. */
-export const subprotocols = () => (token() ? ["gigastt.v1", `gigastt.bearer.${token()}`] : ["gigastt.v1"]);
+export const subprotocols = () => (key() ? ["gigastt.v1", `gigastt.bearer.${key()}`] : ["gigastt.v1"]);
 
 /**
- * The address of a WebSocket of this server.
- * @param {string} path
- */
-export const webSocketUrl = (path) => new URL(path, location.href.replace(/^http/, "ws")).href;
-
-/**
- * Ask for JSON.
+ * Ask, with the key if there is one.
  * @param {string} path
  * @param {RequestInit} [options]
- * @returns {Promise<any>}
+ * @returns {Promise<Response>} whose status is a success
  * @throws {Refusal}
  */
 export async function ask(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, { ...options, headers: { ...authorization(), ...options.headers } });
+    response = await fetch(path, { ...options, headers: key() ? { authorization: `Bearer ${key()}` } : {} });
   } catch (error) {
+    if (options.signal?.aborted) throw error;
     throw new Refusal("network", String(error));
   }
+  if (response.ok) return response;
   const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refusal(body.code ?? "internal", body.error ?? response.statusText, body.retry_after_ms);
-  return body;
+  throw new Refusal(body.code ?? "internal", body.error ?? response.statusText);
 }
-
-/** @returns {Promise<Facts>} */
-export const askFacts = () => ask("/v1/page");
 
 /**
- * Trade a key for a token of this tab.
- * @param {string} key
+ * The events of a stream, as they come.
+ * @param {Response} response
  */
-export async function signIn(key) {
-  const answer = await ask("/v1/tokens", {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
-    body: "{}",
-  });
-  sessionStorage.setItem(TOKEN, answer.token);
+export async function* events(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let kept = "";
+  for (;;) {
+    const { done, value } = await reader.read().catch((error) => {
+      throw error.name === "AbortError" ? error : new Refusal("network", String(error));
+    });
+    if (done) return;
+    const blocks = (kept + value).split(/\r?\n\r?\n/);
+    kept = blocks.pop() ?? "";
+    for (const block of blocks) if (block.startsWith("data:")) yield JSON.parse(block.slice(5));
+  }
 }
-
-export const signOut = () => sessionStorage.removeItem(TOKEN);

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gigastt.errors import AudioTooLong, CapacityTimeout, InvalidAudio
 from gigastt.gateway.app import create_app
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.events import Event
-from gigastt.transcript import Gap
+from gigastt.transcript import Gap, Word
 from tests.fakes.gateway import LOCAL, http_client, serving
 from tests.fakes.pool import Fakes, FakeTranscriber, final
 from tests.waiting import wait_until
@@ -81,6 +82,15 @@ async def test_spans_without_words_are_declared() -> None:
         {"code": "inference_error", "start": 1.0, "end": 2.0},
         {"code": "segment_failed", "start": 3.0, "end": 4.0},
     ]
+
+
+async def test_what_is_left_out_is_told_only_on_request() -> None:
+    left_out = replace(final("", 0), drop="doubtful", dropped=(Word("ту", 1.0, 1.4, 0.3),))
+    fakes = Fakes(transcriber=FakeTranscriber([left_out, final("да", 1, "stop")]))
+    assert "dropped" not in (await post(fakes.context())).json()
+    body = (await post(fakes.context(), path=f"{PATH}?dropped=true")).json()
+    words = [{"word": "ту", "start": 1.0, "end": 1.4, "confidence": 0.3}]
+    assert body["dropped"] == [{"reason": "doubtful", "start": left_out.start, "end": left_out.end, "words": words}]
 
 
 async def test_holes_in_a_file_are_declared_before_anything_comes_out_of_it() -> None:

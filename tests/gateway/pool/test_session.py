@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.flow import CREDIT_SAMPLES
 from gigastt.gateway.pool.session import Session
+from gigastt.ipc import messages
 from gigastt.ipc.messages import Audio
 from gigastt.transcript import Final, Gap, Options, Partial
 from tests.fakes.memory_pool import MemoryPool
@@ -131,6 +132,14 @@ async def test_audio_that_crashes_two_workers_is_skipped_and_declared() -> None:
     assert lost == round((failure.end - failure.start) * 16_000)
     assert pool.deaths == 2
     assert [final.seq for final in finals] == [0, 1, 2, 3]
+
+
+async def test_an_utterance_left_out_is_counted_by_its_reason() -> None:
+    player = Player(pool := MemoryPool(workers=1))
+    final = Final("", (), 0.0, 0.04, 0.0, "silence", drop="doubtful")
+    player.session.receive(player.session.tracks[0], messages.Final(messages.StreamId(1), final, BLOCK, BLOCK, b""))
+    registry = pool.metrics.registry
+    assert registry.get_sample_value("gigastt_utterances_dropped_total", {"reason": "doubtful"}) == 1
 
 
 async def test_poison_at_the_very_end_still_gives_a_last_final() -> None:
