@@ -1,5 +1,8 @@
 """Pages: the files of the web page, read once, compressed once, and answered from memory.
 
+The scripts are modules that import each other; a browser gets those of the page in one file, and those of the audio
+thread in another: a visit is a handful of requests, well within what a rate limit allows at once.
+
 Everything here is public: it is the same for everybody and holds no word of anybody. The policy of its headers allows
 no other origin, no inline script or style, and no HTML made from text. Browsers ask each time whether a file is still
 what they have, by its ETag.
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +27,9 @@ FOLDER: Final = Path(__file__).resolve().parent / "web"
 PAGE: Final = "/"
 FILES: Final = "/web/{name}"
 
+_SCRIPTS: Final = ("app.js", "capture-worklet.js")  # with all that they import
+_IMPORT: Final = re.compile(r'^import \{ (.+) \} from "\./(\w+)\.js";$', re.MULTILINE)
+_EXPORT: Final = re.compile(r"^export ((?:const|class|(?:async )?function\*?) (\w+))", re.MULTILINE)
 _TYPES: Final[Mapping[str, str]] = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -47,8 +54,7 @@ _SECURITY: Final[Mapping[str, str]] = {
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "permissions-policy": "microphone=(self), screen-wake-lock=(self), camera=(), geolocation=()",
+    "permissions-policy": "microphone=(self), screen-wake-lock=(self), camera=()",
 }
 
 
@@ -65,9 +71,12 @@ class Pages:
     """Every file of the page by its address."""
 
     def __init__(self) -> None:
-        found = {path.name: _read(path) for path in FOLDER.iterdir() if path.suffix in _TYPES}
-        page = found.pop("index.html")
-        self._files = {PAGE: page} | {FILES.format(name=name): file for name, file in found.items()}
+        plain = [path for path in FOLDER.iterdir() if path.suffix in _TYPES and path.suffix != ".js"]
+        contents = {path.name: path.read_bytes() for path in plain}
+        contents |= {name: _joined(name.removesuffix(".js"), set()).encode() for name in _SCRIPTS}
+        page = contents.pop("index.html")
+        self._files = {FILES.format(name=name): _file(content, Path(name).suffix) for name, content in contents.items()}
+        self._files[PAGE] = _file(page, ".html")
 
     async def answer(self, request: Request) -> Response:
         """Answer the page, or a file that it loads.
@@ -86,10 +95,19 @@ class Pages:
         return Response(file.plain, headers=file.headers)
 
 
-def _read(path: Path) -> _File:
-    content = path.read_bytes()
+def _joined(module: str, known: set[str]) -> str:
+    """Return a module with those that it imports before it, each in a scope of its own, but for the `known` ones."""
+    known.add(module)
+    text = (FOLDER / f"{module}.js").read_text(encoding="utf-8")
+    before = "".join(_joined(name, known) for _, name in _IMPORT.findall(text) if name not in known)
+    names = ", ".join(name for _, name in _EXPORT.findall(text))
+    text = _IMPORT.sub(r"const { \1 } = $\2;", _EXPORT.sub(r"\1", text))
+    return f"{before}const ${module.replace('-', '_')} = (() => {{\n{text}return {{ {names} }};\n}})();\n"
+
+
+def _file(content: bytes, suffix: str) -> _File:
     headers = {
-        "content-type": _TYPES[path.suffix],
+        "content-type": _TYPES[suffix],
         "cache-control": "no-cache",
         "etag": f'"{hashlib.sha256(content).hexdigest()[:24]}"',
         "vary": "Accept-Encoding",

@@ -60,4 +60,4 @@ byId("signOut").addEventListener("click", () => {
 translatePage();
 startTalk(look);
 startFiles(askForKey);
-await look();
+look();
