@@ -78,7 +78,13 @@ def test_what_is_no_audio_is_refused_in_words_and_the_next_file_goes_on(
 
 def test_a_file_can_be_cancelled(server: ServerProcess, open_page: OpenPage) -> None:
     held: list[Route] = []
-    page = open_page(server.url, prepare=lambda page: page.route("**/v1/transcribe/stream", lambda route: held.append(route)))
+
+    def hold(page: Page) -> None:
+        page.route("**/v1/transcribe/stream", lambda route: held.append(route))
+
+    page = open_page(
+        server.url, prepare=lambda page: page.route("**/v1/transcribe/stream", lambda route: held.append(route))
+    )
     choose(page, CLIP.path, CLIP.path)
     page.locator(".file").nth(1).get_by_role("button", name="Отменить").click()
     expect(page.locator(".file")).to_have_count(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from playwright.sync_api import Page, WebSocketRoute, expect
 
@@ -41,7 +42,7 @@ def test_what_is_said_becomes_the_files_text(server: ServerProcess, open_page: O
     for number in range(len(segments)):
         stable = [text for count, text, _ in seen if count == number and text]
         assert stable, "stable words came before the final"
-        assert all(later.startswith(earlier) for earlier, later in zip(stable, stable[1:], strict=False))
+        assert all(later.startswith(earlier) for earlier, later in pairwise(stable))
     page.get_by_role("button", name="Скопировать").click()
     copied = page.evaluate("navigator.clipboard.readText()")
     times = r"\[\d\d:\d\d:\d\d\] "

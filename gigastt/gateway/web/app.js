@@ -7,6 +7,7 @@ import { startTalk } from "./talk.js";
 import { say, sayError, translatePage } from "./text.js";
 
 const AGAIN_MS = 3_000;
+const DEMO_AGAIN_MS = 30_000; // the real model may take its place
 let timer;
 
 /** Ask how the server is, until it is ready and lets us in. */
@@ -19,7 +20,8 @@ async function look() {
     byId("demo").hidden = !model.demo;
     byId("demo").textContent = model.demo ? say("demo") : "";
     await ask("/ready");
-    byId("server").textContent = say("ready", model.name ?? model.id);
+    byId("server").textContent = say("ready", model.demo ? model.id : model.name);
+    if (model.demo) timer = setTimeout(look, DEMO_AGAIN_MS);
   } catch (error) {
     if (error.code === "unauthorized") {
       askForKey();

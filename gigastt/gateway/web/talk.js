@@ -32,11 +32,12 @@ export function startTalk(onLost) {
   byId("copySpoken").hidden = !navigator.clipboard;
   byId("saveSpoken").addEventListener("click", () => save("gigastt.txt", spokenText()));
   byId("clearSpoken").addEventListener("click", () => {
+    if (!confirm(say("sure"))) return;
     paragraphs.length = 0;
     byId("spoken").replaceChildren();
     byId("spokenActions").hidden = true;
   });
-  window.addEventListener("beforeunload", (event) => session && event.preventDefault());
+  window.addEventListener("beforeunload", (event) => (session || paragraphs.length) && event.preventDefault());
   document.addEventListener("visibilitychange", () => !document.hidden && capture && stayAwake());
 }
 
@@ -121,7 +122,7 @@ function showPartial({ words, stable }) {
 }
 
 function addParagraph(date, { text, start }) {
-  const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   paragraphs.push({ time, text });
   const box = byId("spoken");
   const follows = box.scrollTop + box.clientHeight > box.scrollHeight - 40; // a reader who scrolled up stays there
