@@ -82,9 +82,7 @@ def test_a_file_can_be_cancelled(server: ServerProcess, open_page: OpenPage) -> 
     def hold(page: Page) -> None:
         page.route("**/v1/transcribe/stream", lambda route: held.append(route))
 
-    page = open_page(
-        server.url, prepare=lambda page: page.route("**/v1/transcribe/stream", lambda route: held.append(route))
-    )
+    page = open_page(server.url, prepare=hold)
     choose(page, CLIP.path, CLIP.path)
     page.locator(".file").nth(1).get_by_role("button", name="Отменить").click()
     expect(page.locator(".file")).to_have_count(1)
