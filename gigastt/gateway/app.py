@@ -37,6 +37,7 @@ from gigastt.gateway.api.realtime_secrets import RealtimeSecrets
 from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.ops import Operations, metrics_response
+from gigastt.gateway.pages import FILES, PAGE, Pages
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
 from gigastt.log import get_logger
@@ -51,6 +52,8 @@ _REALTIME_PATH: Final = "/v1/realtime"
 _WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH)
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
 ROUTES: Final[Routes] = {
+    PAGE: ("GET", "HEAD"),
+    FILES: ("GET", "HEAD"),
     "/health": ("GET", "HEAD"),
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
@@ -81,6 +84,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     """
     settings = context.settings
     loopback = is_loopback(settings.host)
+    pages = Pages()
     client_secrets = ClientSecrets(context.tokens)
     policies = Middleware(
         PolicyMiddleware,
@@ -119,6 +123,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         context,
         ROUTES,
         [
+            *(Route(path, pages.answer) for path in (PAGE, FILES)),
             Route("/health", ops.health),
             Route("/ready", ops.ready),
             Route("/v1/models", ops.models),

@@ -19,7 +19,7 @@ from gigastt.gateway.access.addresses import Network, client_address, rate_key
 from gigastt.gateway.access.client_secrets import ClientSecrets
 from gigastt.gateway.access.hosts import HostPolicy
 from gigastt.gateway.access.keys import ApiKeys, choose_subprotocol, presented_token
-from gigastt.gateway.access.origins import OriginPolicy, cors_headers, preflight_headers
+from gigastt.gateway.access.origins import OriginPolicy, cors_headers, is_own_page, preflight_headers
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.requests import Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import send_response
@@ -29,9 +29,8 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 _PROBES = ("/health", "/ready")  # exempt from every policy: load balancers call them by address, name or no name
-_PUBLIC = ("/docs", "/openapi.json")  # need no key: a browser that opens them has none to send
+_PUBLIC = ("/", "/web/{name}", "/docs", "/openapi.json")  # need no key: a browser that opens them has none to send
 _OPENED_BY_SECRETS = "/v1/realtime"
-_ROOT = "/"  # has no route, but HAProxy's plain check asks it for its options
 _MOST_SHOWN = 100  # characters
 
 
@@ -92,7 +91,7 @@ class PolicyMiddleware:
             if wait > 0:
                 raise RateLimited("Too many requests from this address.", retry_after_ms=max(1, round(wait * 1000)))
             check_host(self._hosts, scope)
-            if not origin_allowed:
+            if not origin_allowed and not is_own_page(origins, headers.getlist("host")):
                 log.info("origin_denied", origin=_shown(origins))
                 raise OriginDenied(
                     f"Pages of the origin {_shown(origins)} may not use the server. Its operator can allow them: "
@@ -104,11 +103,11 @@ class PolicyMiddleware:
         path: str = scope["path"]
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
             route = find_route(self._routes, path)
-            if route is not None or path == _ROOT:
-                await send_response(scope, send, self._options(self._routes.get(route or path, ()), headers))
+            if route is not None:
+                await send_response(scope, send, self._options(self._routes[route], headers))
                 return
         exchange = exchange_of(scope)
-        if path not in _PROBES + _PUBLIC and self._keys is not None:
+        if self._keys is not None and find_route(self._routes, path) not in _PROBES + _PUBLIC:
             token = self._check_key(self._keys, scope, headers)
             exchange.client = (exchange.client, hash(token))
         if scope["type"] == "websocket":
