@@ -2,16 +2,18 @@
  * A live transcript that outlives its connections.
  *
  * Audio is kept until the final that covers it has come. When the connection is lost, a new one is made and what lies
- * behind the end of the last final is sent again, so no final comes twice and no word is lost. Times are seconds since
- * the first piece.
+ * behind the end of the last final is sent again, so no final comes twice and no word is lost. Nor is a word cut by a
+ * server that stops: the last final of such a one is shown, and its audio is sent again. Times are seconds since the
+ * first piece.
  */
 
 import { RATE } from "./resampler.js";
 import { subprotocols } from "./server.js";
 
-const KEPT_SECONDS = 60; // while connected: an utterance has 20 at most
-const KEPT_OFFLINE_SECONDS = 600;
+const SENT_SECONDS = 60; // kept of what was sent: an utterance has 20 at most
+const MOST_SECONDS = 600; // kept in all
 const MOST_BUFFERED = 1_000_000; // bytes in the socket: more would hold up the answers to the server's pings
+const UNFINISHED = ["shutdown", "timeout", "error"]; // finals that may end within a word: said again to the next server
 const LONGEST_WAIT_MS = 8_000;
 
 export class Session {
@@ -32,6 +34,7 @@ export class Session {
     this._ready = false;
     this._stopping = false;
     this._failures = 0;
+    this._shown = null; // as a final would be told: what was shown last and no final has replaced
     this._timer = setInterval(() => this._pump(), 100);
     this._connect();
   }
@@ -40,8 +43,8 @@ export class Session {
   push(pcm) {
     this._pieces.push({ at: this._end, pcm });
     this._end += pcm.length;
-    const oldest = this._end - RATE * (this._ready ? KEPT_SECONDS : KEPT_OFFLINE_SECONDS);
-    this._settled = Math.max(this._settled, Math.min(oldest, this._ready ? this._sent : oldest));
+    const oldest = Math.max(this._end - RATE * MOST_SECONDS, this._ready ? this._sent - RATE * SENT_SECONDS : 0);
+    this._settled = Math.max(this._settled, oldest);
     this._forget();
     this._pump();
   }
@@ -52,8 +55,9 @@ export class Session {
     this._pump();
   }
 
-  /** Let go at once. */
+  /** Let go at once; what was shown last becomes a final. */
   abandon() {
+    if (this._shown) this._told.onFinal(this._shown);
     this._finish();
     this._socket?.close();
   }
@@ -82,12 +86,15 @@ export class Session {
       this._pump();
     } else if (message.type === "partial") {
       this._failures = 0;
-      this._told.onPartial(message);
+      this._show(message);
+    } else if (message.type === "final" && UNFINISHED.includes(message.endpoint_reason)) {
+      if (message.text) this._show({ ...message, stable: 0 });
     } else if (message.type === "final") {
       this._failures = 0;
       const offset = this._base / RATE;
       this._settled = Math.max(this._settled, Math.min(this._sent, this._base + Math.round(message.end * RATE)));
       this._forget();
+      this._shown = null;
       this._told.onFinal({ text: message.text, start: message.start + offset, end: message.end + offset });
       if (message.endpoint_reason === "stop") this._finish();
     } else if (message.type === "error") {
@@ -95,11 +102,17 @@ export class Session {
     }
   }
 
+  _show(message) {
+    const [offset, { words }] = [this._base / RATE, message];
+    const [start, end] = [words[0]?.start ?? 0, words.at(-1)?.end ?? 0];
+    this._shown = message.text ? { text: message.text, start: start + offset, end: end + offset } : null;
+    this._told.onPartial(message);
+  }
+
   _closed(code) {
     this._ready = false;
     if (code === 1000 && this._stopSent) this._finish();
     if (this._done) return;
-    this._told.onPartial({ words: [], stable: 0 });
     this._told.onState("lost");
     const wait = Math.min(LONGEST_WAIT_MS, 250 * 2 ** this._failures++);
     setTimeout(() => this._done || this._connect(), wait);
