@@ -1,4 +1,4 @@
-"""Reloading: what changes while the server runs. SIGHUP applies limits, SIGUSR2 replaces the workers.
+"""Reloading: what changes while the server runs. SIGHUP applies limits and keys, SIGUSR2 replaces the workers.
 
 Both read flags, environment and file again, as the start did. On the event loop of the server.
 """
@@ -39,6 +39,7 @@ def reload_limits(context: AppContext, server: Server, read_settings: SettingsRe
     except GigasttError as exc:
         log.error("reload_failed", reason=str(exc), message="The settings stay as they are.")
         return
+    reload_keys(context)
     changed = differences(context.limits, settings.limits)
     context.change_limits(settings.limits)
     server.change_frame_limit(settings.limits.ws_frame_max_bytes)
@@ -50,6 +51,19 @@ def reload_limits(context: AppContext, server: Server, read_settings: SettingsRe
     ):
         if names:
             log.warning("not_reloaded", settings=names, message=remedy)
+
+
+def reload_keys(context: AppContext) -> None:
+    """Read the file of API keys again, and say whose were added and removed; keep the old ones when that fails."""
+    if context.api_keys is None or context.settings.api_keys_file is None:
+        return
+    try:
+        added, removed = context.api_keys.reload(context.settings.api_keys_file)
+    except GigasttError as exc:
+        log.error("keys_not_reloaded", reason=str(exc), message="The keys stay as they are.")
+        return
+    if added or removed:
+        log.info("keys_reloaded", added=added, removed=removed)
 
 
 async def keep_upgrading(context: AppContext, read_settings: SettingsReader, asked: asyncio.Event) -> None:
