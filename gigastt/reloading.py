@@ -1,4 +1,4 @@
-"""Reloading: what changes while the server runs. SIGHUP applies limits and keys, SIGUSR2 replaces the workers.
+"""Reloading: what changes while the server runs. SIGHUP applies limits, keys and certificate, SIGUSR2 new workers.
 
 Both read flags, environment and file again, as the start did. On the event loop of the server.
 """
@@ -40,6 +40,7 @@ def reload_limits(context: AppContext, server: Server, read_settings: SettingsRe
         log.error("reload_failed", reason=str(exc), message="The settings stay as they are.")
         return
     reload_keys(context)
+    reload_certificate(server)
     changed = differences(context.limits, settings.limits)
     context.change_limits(settings.limits)
     server.change_frame_limit(settings.limits.ws_frame_max_bytes)
@@ -64,6 +65,18 @@ def reload_keys(context: AppContext) -> None:
         return
     if added or removed:
         log.info("keys_reloaded", added=added, removed=removed)
+
+
+def reload_certificate(server: Server) -> None:
+    """Read the certificate and its key again, for connections to come; keep the old ones when that fails."""
+    if server.certificate is None:
+        return
+    try:
+        server.certificate.reload()
+    except GigasttError as exc:
+        log.error("certificate_not_reloaded", reason=str(exc), message="The certificate stays as it is.")
+    else:
+        log.info("certificate_reloaded")
 
 
 async def keep_upgrading(context: AppContext, read_settings: SettingsReader, asked: asyncio.Event) -> None:

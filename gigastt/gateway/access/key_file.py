@@ -28,7 +28,7 @@ _RANDOM_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """A key that the server accepts: its SHA-256, and its name if it has one."""
 
     digest: bytes
@@ -45,7 +45,7 @@ def key_digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
-def read_keys(path: Path) -> list[Key]:
+def read_keys(path: Path) -> list[ApiKey]:
     """Read a file of keys.
 
     Raises:
@@ -95,22 +95,22 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path}: cannot be read as text.") from exc
 
 
-def _parse(path: Path, text: str) -> list[tuple[str, Key | None]]:
+def _parse(path: Path, text: str) -> list[tuple[str, ApiKey | None]]:
     """Return every line with its key; None for blank lines and comments."""
-    parsed: list[tuple[str, Key | None]] = []
+    parsed: list[tuple[str, ApiKey | None]] = []
     names: set[str] = set()
     for number, line in enumerate(text.splitlines(), start=1):
         entry = line.strip()
-        key: Key | None = None
+        key: ApiKey | None = None
         if named := _NAMED.fullmatch(entry):
-            key = Key(bytes.fromhex(named[2]), named[1])
+            key = ApiKey(bytes.fromhex(named[2]), named[1])
             if named[1] in names:
                 raise ConfigError(f"{path}, line {number}: another key is named {named[1]}.")
             names.add(named[1])
         elif entry and not entry.startswith("#"):
             if not _PLAIN.fullmatch(entry):
                 raise ConfigError(f"{path}, line {number}: {_EXPECTED}")
-            key = Key(key_digest(entry))
+            key = ApiKey(key_digest(entry))
         parsed.append((line, key))
     return parsed
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gigastt.errors import ConfigError, Unauthorized
-from gigastt.gateway.access.key_file import Key, key_digest, read_keys
+from gigastt.gateway.access.key_file import ApiKey, key_digest, read_keys
 
 SUBPROTOCOL = "gigastt.v1"
 BEARER_SUBPROTOCOL_PREFIX = "gigastt.bearer."
@@ -25,9 +25,9 @@ _PREFIXES = (BEARER_SUBPROTOCOL_PREFIX, _OPENAI_PREFIX)
 class ApiKeys:
     """All accepted keys, and what goes on under each. On the event loop."""
 
-    def __init__(self, keys: Sequence[Key]) -> None:
+    def __init__(self, keys: Sequence[ApiKey]) -> None:
         self._keys = tuple(keys)
-        self._uses: dict[asyncio.Timeout, Key] = {}
+        self._uses: dict[asyncio.Timeout, ApiKey] = {}
 
     @classmethod
     def load(cls, path: Path) -> ApiKeys:
@@ -52,14 +52,14 @@ class ApiKeys:
                 use.reschedule(asyncio.get_running_loop().time())
         return _missing(self._keys, old), _missing(old, self._keys)
 
-    def find(self, presented: str | None) -> Key | None:
+    def find(self, presented: str | None) -> ApiKey | None:
         """Compare with every key, in a time that tells nothing about how close one was; None: it is none of them."""
         digest = key_digest(presented or "")
         matches = [key for key in self._keys if hmac.compare_digest(digest, key.digest)]
         return matches[0] if presented is not None and matches else None
 
     @asynccontextmanager
-    async def using(self, key: Key) -> AsyncIterator[None]:
+    async def using(self, key: ApiKey) -> AsyncIterator[None]:
         """Run the body until the key is revoked, which cancels it.
 
         Raises:
@@ -111,12 +111,12 @@ def choose_subprotocol(offered: Sequence[str]) -> str | None:
     return next((protocol for protocol in offered if protocol.startswith(BEARER_SUBPROTOCOL_PREFIX)), None)
 
 
-def _read(path: Path) -> list[Key]:
+def _read(path: Path) -> list[ApiKey]:
     try:
         return read_keys(path)
     except ConfigError as exc:
         raise ConfigError(f"--api-keys-file {exc}") from exc
 
 
-def _missing(keys: Sequence[Key], among: Sequence[Key]) -> list[str]:
+def _missing(keys: Sequence[ApiKey], among: Sequence[ApiKey]) -> list[str]:
     return sorted(key.label for key in keys if key not in among)

@@ -18,7 +18,7 @@ from gigastt.errors import HostDenied, OriginDenied, RateLimited, Unauthorized
 from gigastt.gateway.access.addresses import Network, client_address, rate_key
 from gigastt.gateway.access.client_secrets import ClientSecrets
 from gigastt.gateway.access.hosts import HostPolicy
-from gigastt.gateway.access.key_file import Key
+from gigastt.gateway.access.key_file import ApiKey
 from gigastt.gateway.access.keys import ApiKeys, choose_subprotocol, presented_token
 from gigastt.gateway.access.origins import OriginPolicy, cors_headers, preflight_headers
 from gigastt.gateway.access.rate_limit import RateLimiter
@@ -109,7 +109,7 @@ class PolicyMiddleware:
                 await send_response(scope, send, self._options(self._routes.get(route or path, ()), headers))
                 return
         exchange = exchange_of(scope)
-        key: Key | None = None
+        key: ApiKey | None = None
         if path not in _PROBES + _PUBLIC and self._keys is not None:
             token, key = self._check_key(self._keys, scope, headers)
             exchange.client = (exchange.client, hash(token))
@@ -122,7 +122,7 @@ class PolicyMiddleware:
                 return
         await self._app(scope, receive, send)
 
-    def _check_key(self, keys: ApiKeys, scope: Scope, headers: Headers) -> tuple[str | None, Key | None]:
+    def _check_key(self, keys: ApiKeys, scope: Scope, headers: Headers) -> tuple[str | None, ApiKey | None]:
         """Return what a request presents and which key that is; a client secret, for Realtime sessions, is none.
 
         Raises:
