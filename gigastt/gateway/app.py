@@ -23,7 +23,6 @@ from gigastt.errors import InternalError, MethodNotAllowed, NotFound, UpgradeReq
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.client_secrets import ClientSecrets
 from gigastt.gateway.access.hosts import HostPolicy, own_names
-from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import PolicyMiddleware, check_host
 from gigastt.gateway.api import openai_wire
@@ -79,7 +78,6 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     """Build the server's application; `native` serves `/v1/ws`.
 
     Raises:
-        ConfigError: the file of API keys is wrong.
         ValueError: a trusted proxy is not a network.
     """
     settings = context.settings
@@ -94,7 +92,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         clock=context.clock,
         hosts=HostPolicy(settings.allowed_host, loopback_bind=loopback, names=own_names()),
         origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any),
-        keys=ApiKeys.load(settings.api_keys_file) if settings.api_keys_file else None,
+        keys=context.api_keys,
         client_secrets=client_secrets,
         trusted=parse_networks(settings.trusted_proxy),
     )
