@@ -18,10 +18,11 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 import uvloop
+from starlette.types import ASGIApp
 
 from gigastt.config import AUTO_MODEL, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
-from gigastt.gateway.app import create_app, create_metrics_app
+from gigastt.gateway.app import create_app, create_metrics_app, create_vosk_app, split_by_port
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.files.decoder import DecodedFile, Decoder
 from gigastt.gateway.metrics import Metrics
@@ -62,9 +63,12 @@ def run(settings: Settings, read_settings: SettingsReader, greet: Greeting = lam
     metrics_listeners = (
         bind(*split_address(settings.metrics_listen), "--metrics-listen") if settings.metrics_listen else []
     )
+    vosk_listeners = bind(*split_address(settings.vosk, "--vosk"), "--vosk") if settings.vosk else []
     raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, model, listeners, metrics_listeners, read_settings, greet))
+        runner.run(
+            serve(settings, model, listeners, metrics_listeners, read_settings, greet, vosk_listeners=vosk_listeners)
+        )
     return 0
 
 
@@ -76,6 +80,8 @@ async def serve(
     read_settings: SettingsReader,
     greet: Greeting,
     fetch_command: FetchCommand = FetchRequest.command,
+    *,
+    vosk_listeners: Sequence[socket.socket] = (),
 ) -> None:
     """Join the parts, serve, and end them; `model` is None while it must be fetched first."""
     # startup
@@ -90,13 +96,16 @@ async def serve(
         decoder=decoder,
         transcribe=FileTranscription(pool),
     )
+    app: ASGIApp = create_app(context)
+    vosk_ports = {listener.getsockname()[1] for listener in vosk_listeners}
     server = Server(
-        create_app(context),
+        split_by_port(app, dict.fromkeys(vosk_ports, create_vosk_app(context))) if vosk_ports else app,
         max_frame_bytes=settings.limits.ws_frame_max_bytes,
         begin_drain=pool.begin_drain,
         drain_seconds=lambda: context.limits.shutdown_drain_secs,
         connections=context.connections,
         certificate=find_certificate(settings),
+        events=dict.fromkeys(vosk_ports, "vosk_listening"),
     )
     warn(context)
     duties = Duties(on_failure=server.stop)
@@ -120,7 +129,7 @@ async def serve(
             duties.start("loop_lag", watch_loop_lag(metrics))
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
-            await server.serve(listeners)
+            await server.serve([*listeners, *vosk_listeners])
             duties.release()
     finally:
         # shutdown

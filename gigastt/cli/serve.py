@@ -92,6 +92,12 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
 @limit_setting("--shutdown-drain-secs", _SECONDS, "How long sessions may take to finish when the server stops.")
 @setting("--metrics", is_flag=True, help="Publish GET /metrics.")
 @setting("--metrics-listen", metavar="HOST:PORT", help="Publish /metrics on a listener of its own.")
+@setting("--vosk", metavar="HOST:PORT", help="Serve clients of Vosk on a listener of its own.")
+@setting(
+    "--vosk-plain/--no-vosk-plain",
+    default=_DEFAULTS.vosk_plain,
+    help="Tell them words in lower case without punctuation.",
+)
 @setting(
     "--api-keys-file",
     type=click.Path(dir_okay=False, path_type=Path),
