@@ -90,6 +90,8 @@ class Settings:
     vosk: str | None = None  # HOST:PORT
     vosk_plain: bool = True
     api_keys_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     auto_download: bool = False
     log_level: str = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
@@ -121,7 +123,8 @@ def check_settings(settings: Settings) -> None:
     """Check the settings together.
 
     Raises:
-        ConfigError: the server would listen to the network unasked, or the file of keys is not there.
+        ConfigError: the server would listen to the network unasked, the file of keys is not there, or TLS has half of
+            what it needs.
     """
     if not is_loopback(settings.host) and not settings.bind_all:
         raise ConfigError(
@@ -143,3 +146,6 @@ def check_settings(settings: Settings) -> None:
             )
     if settings.api_keys_file is not None and not settings.api_keys_file.is_file():
         raise ConfigError(f"--api-keys-file {settings.api_keys_file}: no such file.")
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        missing = "--tls-key" if settings.tls_key is None else "--tls-cert"
+        raise ConfigError(f"{missing} is missing: --tls-cert and --tls-key belong together.")

@@ -31,6 +31,7 @@ from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.pool.session import transcribe_segment
 from gigastt.gateway.server.listener import Server, bind, watch_loop_lag
+from gigastt.gateway.server.tls import Certificate
 from gigastt.log import get_logger
 from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, keep_improving, load
 from gigastt.models.fetch import FetchRequest
@@ -103,13 +104,14 @@ async def serve(
         begin_drain=pool.begin_drain,
         drain_seconds=lambda: context.limits.shutdown_drain_secs,
         connections=context.connections,
+        certificate=find_certificate(settings),
         events=dict.fromkeys(vosk_ports, "vosk_listening"),
     )
     warn(context)
     duties = Duties(on_failure=server.stop)
 
     def ready() -> None:
-        tell_ready(context, url_of(listeners[0]), greet)
+        tell_ready(context, url_of(listeners[0], "https" if server.certificate else "http"), greet)
         if settings.model == AUTO_MODEL and context.model.demo:
             duties.start("better_model", keep_improving(context, fetch_command))
 
@@ -151,11 +153,11 @@ def tell_ready(context: AppContext, url: str, greet: Greeting) -> None:
     greet(url, context.model.demo)
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str) -> str:
     """Return an address under which this machine reaches a listener."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class FileTranscription:
@@ -167,6 +169,13 @@ class FileTranscription:
     async def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
         async for event in transcribe_segment(self._pool, file.name, file.samples, options, request_id):
             yield event
+
+
+def find_certificate(settings: Settings) -> Certificate | None:
+    """Load the certificate where there is to be TLS. ConfigError: one of its files is wrong."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Certificate(settings.tls_cert, settings.tls_key)
 
 
 def warn(context: AppContext) -> None:

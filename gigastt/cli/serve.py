@@ -101,8 +101,14 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
 @setting(
     "--api-keys-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File with one API key a line; without it no key is asked for.",
+    help="File of API keys, made by `gigastt keys add`; without it no key is asked for.",
 )
+@setting(
+    "--tls-cert",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Serve over TLS with this certificate and its chain (PEM).",
+)
+@setting("--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its private key (PEM).")
 @setting("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least to log.")
 @setting(
     "--log-format",

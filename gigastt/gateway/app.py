@@ -25,7 +25,6 @@ from gigastt.errors import InternalError, MethodNotAllowed, NotFound, UpgradeReq
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.client_secrets import ClientSecrets
 from gigastt.gateway.access.hosts import HostPolicy, own_names
-from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import PolicyMiddleware, check_host
 from gigastt.gateway.api import openai_wire
@@ -42,6 +41,7 @@ from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.ops import Operations, metrics_response
+from gigastt.gateway.pages import FILES, PAGE, Pages
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
 from gigastt.log import get_logger
@@ -58,6 +58,8 @@ _WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIM
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
 _VOSK_ROUTES: Final[Routes] = {"/": ("GET",)}
 ROUTES: Final[Routes] = {
+    PAGE: ("GET", "HEAD"),
+    FILES: ("GET", "HEAD"),
     "/health": ("GET", "HEAD"),
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
@@ -84,10 +86,10 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     """Build the server's application; `native` serves `/v1/ws`.
 
     Raises:
-        ConfigError: the file of API keys is wrong.
         ValueError: a trusted proxy is not a network.
     """
     settings = context.settings
+    pages = Pages()
     client_secrets = ClientSecrets(context.tokens)
     policies = _policies(context, ROUTES, settings.host, client_secrets)
     metrics = context.metrics if settings.metrics and settings.metrics_listen is None else None
@@ -115,6 +117,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         context,
         ROUTES,
         [
+            *(Route(path, pages.answer) for path in (PAGE, FILES)),
             Route("/health", ops.health),
             Route("/ready", ops.ready),
             Route("/v1/models", ops.models),
@@ -153,11 +156,7 @@ def create_metrics_app(context: AppContext) -> Starlette:
 
 
 def create_vosk_app(context: AppContext) -> Starlette:
-    """Build the application of the listener for clients of Vosk, with the policies of the server's own.
-
-    Raises:
-        ConfigError: the file of API keys is wrong.
-    """
+    """Build the application of the listener for clients of Vosk, with the policies of the server's own."""
     settings = context.settings
     host = split_address(settings.vosk, "--vosk")[0] if settings.vosk else settings.host
     endpoint = speak(lambda _: VoskDialect(plain=settings.vosk_plain))
@@ -196,7 +195,7 @@ def _policies(context: AppContext, routes: Routes, host: str, client_secrets: Cl
         clock=context.clock,
         hosts=HostPolicy(settings.allowed_host, loopback_bind=is_loopback(host), names=own_names()),
         origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any),
-        keys=ApiKeys.load(settings.api_keys_file) if settings.api_keys_file else None,
+        keys=context.api_keys,
         client_secrets=client_secrets,
         trusted=parse_networks(settings.trusted_proxy),
     )

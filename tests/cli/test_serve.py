@@ -80,6 +80,8 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
         "vosk": ('"127.0.0.1:2700"', "127.0.0.1:2700"),
         "vosk-plain": ("false", "false"),
         "api-keys-file": (f'"{keys_file}"', str(keys_file)),
+        "tls-cert": ('"chain.pem"', "chain.pem"),
+        "tls-key": ('"key.pem"', "key.pem"),
         "log-level": ('"debug"', "debug"),
         "log-format": ('"json"', "json"),
     }
@@ -116,6 +118,7 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
         (["--max-connections-per-address", "-1"], "--max-connections-per-address"),
         (["--log-level", "chatty"], "--log-level"),
         (["--api-keys-file", "/nowhere/keys"], "no such file"),
+        (["--tls-cert", "chain.pem"], "--tls-key is missing"),
         (["--config", "/nowhere/gigastt.toml"], "/nowhere/gigastt.toml"),
         (["--prot", "1"], "--port"),
         (["stray"], "stray"),

@@ -36,7 +36,7 @@ def assert_error(response: httpx.Response, status: int, code: str) -> dict[str, 
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "not_found"),
+        ("GET", "/web/nothing.js", 404, "not_found"),
         ("GET", "/nothing", 404, "not_found"),
         ("GET", "/health/", 404, "not_found"),
         ("POST", "/health", 405, "method_not_allowed"),

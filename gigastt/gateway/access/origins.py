@@ -39,6 +39,18 @@ class OriginPolicy:
         return self._allow_any or origin.lower() in self._allowed or _LOOPBACK.fullmatch(origin) is not None
 
 
+def is_own_page(origins: Sequence[str], hosts: Sequence[str]) -> bool:
+    """Tell whether a page of this very server asks: its origin names the host and port that `Host` does.
+
+    `Host` must be checked as well, or a name that is pointed at this machine would make any page its own. The scheme
+    may differ: a proxy may have ended TLS.
+    """
+    if len(origins) != 1 or len(hosts) != 1:
+        return False
+    scheme, separator, authority = origins[0].partition("://")
+    return scheme.lower() in ("http", "https") and bool(separator) and authority.lower() == hosts[0].lower()
+
+
 def cors_headers(origin: str) -> list[tuple[bytes, bytes]]:
     """Return the headers by which a page of an allowed origin may read an answer."""
     return [

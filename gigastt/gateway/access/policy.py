@@ -18,8 +18,9 @@ from gigastt.errors import HostDenied, OriginDenied, RateLimited, Unauthorized
 from gigastt.gateway.access.addresses import Network, client_address, rate_key
 from gigastt.gateway.access.client_secrets import ClientSecrets
 from gigastt.gateway.access.hosts import HostPolicy
+from gigastt.gateway.access.key_file import ApiKey
 from gigastt.gateway.access.keys import ApiKeys, choose_subprotocol, presented_token
-from gigastt.gateway.access.origins import OriginPolicy, cors_headers, preflight_headers
+from gigastt.gateway.access.origins import OriginPolicy, cors_headers, is_own_page, preflight_headers
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.requests import Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import send_response
@@ -29,9 +30,8 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 _PROBES = ("/health", "/ready")  # exempt from every policy: load balancers call them by address, name or no name
-_PUBLIC = ("/docs", "/openapi.json")  # need no key: a browser that opens them has none to send
+_PUBLIC = ("/", "/web/{name}", "/docs", "/openapi.json")  # need no key to be read: a browser has none to send
 _OPENED_BY_SECRETS = "/v1/realtime"
-_ROOT = "/"  # has no route, but HAProxy's plain check asks it for its options
 _MOST_SHOWN = 100  # characters
 
 
@@ -92,8 +92,8 @@ class PolicyMiddleware:
             if wait > 0:
                 raise RateLimited("Too many requests from this address.", retry_after_ms=max(1, round(wait * 1000)))
             check_host(self._hosts, scope)
-            if not origin_allowed:
-                log.info("origin_denied", origin=_shown(origins))
+            if not origin_allowed and not is_own_page(origins, headers.getlist("host")):
+                log.info("origin_denied", origin=_shown(origins), allowed_by="--allow-origin")
                 raise OriginDenied(
                     f"Pages of the origin {_shown(origins)} may not use the server. Its operator can allow them: "
                     "--allow-origin ORIGIN."
@@ -104,29 +104,37 @@ class PolicyMiddleware:
         path: str = scope["path"]
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
             route = find_route(self._routes, path)
-            if route is not None or path == _ROOT:
-                await send_response(scope, send, self._options(self._routes.get(route or path, ()), headers))
+            if route is not None:
+                await send_response(scope, send, self._options(self._routes[route], headers))
                 return
         exchange = exchange_of(scope)
-        if path not in _PROBES + _PUBLIC and self._keys is not None:
-            token = self._check_key(self._keys, scope, headers)
+        key: ApiKey | None = None
+        is_public = scope["type"] == "http" and find_route(self._routes, path) in _PROBES + _PUBLIC
+        if self._keys is not None and not is_public:
+            token, key = self._check_key(self._keys, scope, headers)
             exchange.client = (exchange.client, hash(token))
+            exchange.key_name = key.name if key is not None else None
         if scope["type"] == "websocket":
             exchange.subprotocol = choose_subprotocol(scope.get("subprotocols", []))
+            if self._keys is not None and key is not None:
+                async with self._keys.using(key):
+                    await self._app(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
-    def _check_key(self, keys: ApiKeys, scope: Scope, headers: Headers) -> str | None:
-        """Return the key of a request, or the client secret of one that opens a Realtime session.
+    def _check_key(self, keys: ApiKeys, scope: Scope, headers: Headers) -> tuple[str | None, ApiKey | None]:
+        """Return what a request presents and which key that is; a client secret, for Realtime sessions, is none.
 
         Raises:
             Unauthorized: it has neither.
         """
         opens_socket = scope["type"] == "websocket"
         token = presented_token(headers.getlist("authorization"), scope.get("subprotocols", []) if opens_socket else [])
+        key = keys.find(token)
         may_open = opens_socket and scope["path"] == _OPENED_BY_SECRETS
-        if not keys.accepts(token) and not (may_open and self._client_secrets.read(token) is not None):
+        if key is None and not (may_open and self._client_secrets.read(token) is not None):
             raise Unauthorized("The server asks for an API key: Authorization: Bearer KEY.")
-        return token
+        return token, key
 
     def _options(self, route_methods: tuple[str, ...], headers: Headers) -> Response:
         methods = allowed_methods(route_methods)
@@ -146,7 +154,8 @@ def check_host(hosts: HostPolicy, scope: Scope) -> None:
     names = Headers(scope=scope).getlist("host")
     if hosts.allows(names) or (not names and scope.get("http_version") == "1.0"):
         return
-    log.info("host_denied", host=_shown(names))
+    allowed_by = {"allowed_by": "--allowed-host"} if len(names) == 1 else {}
+    log.info("host_denied", host=_shown(names), **allowed_by)
     if len(names) != 1:
         raise HostDenied("A request must name the server in one Host header.")
     raise HostDenied(

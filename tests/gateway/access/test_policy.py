@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from gigastt.config import Limits
+from gigastt.errors import InvalidAudio
 from gigastt.gateway.context import AppContext
 from gigastt.log import fields_of
 from tests.fakes.gateway import http_client
@@ -143,6 +144,14 @@ async def test_a_refused_name_is_in_the_log_and_harms_nobody_there(caplog: pytes
     [denied] = [event for event in events if event["event"] == "host_denied"]
     assert str(denied["host"]).startswith("'evil.example")
     assert len(str(denied["host"])) <= 102
+    assert denied["allowed_by"] == "--allowed-host"
+
+
+async def test_a_refused_origin_is_in_the_log_with_the_flag_that_allows_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "gigastt")
+    await get(Fakes().context(), origin="http://evil.example")
+    [denied] = [event for event in map(fields_of, caplog.records) if event["event"] == "origin_denied"]
+    assert (denied["origin"], denied["allowed_by"]) == ("'http://evil.example'", "--allow-origin")
 
 
 @pytest.mark.parametrize("headers", [{"host": "evil.example"}, {"origin": "http://evil.example"}])
@@ -153,11 +162,31 @@ async def test_refusals_take_tokens_too(headers: dict[str, str]) -> None:
     assert statuses[2:] == [429, 429]
 
 
-async def test_the_root_names_the_documentation_and_has_options() -> None:
+async def test_unknown_addresses_name_the_documentation_and_the_root_has_options() -> None:
     async with http_client(Fakes().context()) as client:
-        assert "docs/protocol.md" in (await client.get("/")).json()["error"]
+        assert "docs/protocol.md" in (await client.get("/nothing")).json()["error"]
         response = await client.options("/")  # what HAProxy asks when it is told no more than to ask
-    assert (response.status_code, response.headers["allow"]) == (204, "OPTIONS")
+    assert (response.status_code, response.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        ("http://192.168.1.5:9876", "192.168.1.5:9876", 422),
+        ("https://192.168.1.5:9876", "192.168.1.5:9876", 422),
+        ("http://192.168.1.5", "192.168.1.5:9876", 403),
+        ("http://192.168.1.6:9876", "192.168.1.5:9876", 403),
+        ("null", "192.168.1.5:9876", 403),
+        ("ftp://192.168.1.5:9876", "192.168.1.5:9876", 403),
+        ("http://evil.example", "evil.example", 421),  # a name that was pointed at this machine
+    ],
+)
+async def test_pages_of_the_server_itself_may_use_it(origin: str, host: str, status: int) -> None:
+    fakes = Fakes()
+    fakes.decoder.error = InvalidAudio("No audio.")
+    async with http_client(fakes.context(host="0.0.0.0", bind_all=True)) as client:
+        headers = {"origin": origin, "host": host}
+        assert (await client.post("/v1/transcribe", content=b"1234", headers=headers)).status_code == status
 
 
 async def test_the_fourth_request_of_a_burst_of_three_waits_and_recovers() -> None:

@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from gigastt.config import Settings
+from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.api.dialect import Moment
 from gigastt.gateway.api.spelling import plain
 from gigastt.gateway.api.vosk import VoskDialect
@@ -182,7 +182,7 @@ async def test_keys_hosts_and_origins_hold(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("secret-key-1\n")
     context = memory_context(MemoryPool(automatic=True))
-    context.settings = Settings(vosk="127.0.0.1:0", api_keys_file=keys)
+    context.api_keys = ApiKeys.load(keys)
     async with serving(context, create_vosk_app) as running:
         refusals = [
             ({}, 401),

@@ -1,0 +1,88 @@
+/** What the page says, in the language of the browser. */
+
+const RU = {
+  talk: "Говорите", files: "Файлы", start: "Начать запись", stop: "Остановить", finishing: "Завершаем… (ещё раз — прервать)",
+  level: "Громкость микрофона", spoken: "Распознанная речь", copy: "Скопировать", copied: "Скопировано",
+  saveText: "Скачать текст", clear: "Очистить", sure: "Стереть весь этот текст?", connecting: "Соединяемся, ждём места…", open: "На связи",
+  lost: "Связь потеряна. Запись продолжается, неотправленное хранится здесь: {0} с", behind: "На связи, догоняем: {0} с",
+  done: "", drop: "Перетащите сюда аудио или видео, один файл или несколько, или",
+  choose: "Выберите файлы",
+  signIn: "Войти", signOut: "Выйти", keyLabel: "Ключ доступа к серверу",
+  keyHint: "Ключ хранится только в этой вкладке и исчезает, когда вы её закроете.",
+  privacy: "Сервер не хранит ни звука, ни текста. Текст есть только на этой странице: заберите его, прежде чем закрыть её.",
+  api: "Для программ: описание API",
+  insecure: "Микрофон выключен: браузер даёт его только страницам по HTTPS или с этого же компьютера, а эта открыта по HTTP из сети. Файлы распознаются и так. Как включить микрофон:",
+  insecureLocal: "на самом сервере откройте", insecureTunnel: "с другого компьютера: выполните команду и откройте тот же адрес localhost:",
+  insecureProxy: "для всех: поставьте перед сервером HTTPS-прокси (готовые настройки nginx, Caddy, HAProxy и других лежат в deploy/proxies).",
+  noMicrophone: "Микрофон не дан. Разрешите его этой странице в настройках браузера (значок слева от адреса) и нажмите ещё раз.",
+  missingMicrophone: "Микрофон не найден. Подключите его и нажмите ещё раз.", microphoneGone: "Микрофон отключился; записанное распознаётся.",
+  microphoneFailed: "Микрофон не запустился: {0}",
+  demo: "Это демонстрационная модель: она обучена на синтезированных голосах и живых людей не понимает. Для работы запустите сервер с настоящей моделью.",
+  ready: "{0} · готов", notReady: "Сервер ещё не готов: {0}", away: "Сервер не отвечает, пробуем снова…",
+  waiting: "В очереди", sending: "Отправляем и разбираем…", working: "{0} из {1}", cancel: "Отменить", remove: "Убрать", again: "Повторить",
+  cancelled: "Отменено", ended: "Готово, {0}", nothing: "Речи в файле не нашлось.", missing: "Не распознано: {0}–{1}",
+  cannotPlay: "Этот формат браузер проиграть не может; текст от этого не зависит.", playFrom: "Слушать с {0}", downloads: "Скачать",
+  audio: "Звук файла", transcript: "Текст файла {0}",
+  invalid_audio: "Это не звук, или файл повреждён, или его формат не поддерживается.", audio_too_long: "Запись слишком длинная для этого сервера.",
+  payload_too_large: "Файл больше, чем принимает этот сервер.", empty_body: "Файл пуст.", rate_limited: "Слишком много запросов; подождите немного.",
+  timeout: "Сервер занят: свободного места не дождались. Попробуйте ещё раз.", shutting_down: "Сервер останавливается.",
+  pool_closed: "Сервер останавливается.", unauthorized: "Ключ не подошёл или не указан.", network: "Нет связи с сервером.",
+  request_timeout: "Файл передавался слишком долго.", internal: "На сервере произошла ошибка.",
+  inference_error: "Кусочек записи не распознался.", segment_failed: "Кусочек записи не распознался.",
+  bad_key: "В ключе есть символы, которых в ключах не бывает.",
+};
+const EN = {
+  talk: "Talk", files: "Files", start: "Start recording", stop: "Stop", finishing: "Finishing… (again to abandon)",
+  level: "Loudness of the microphone", spoken: "Recognised speech", copy: "Copy", copied: "Copied",
+  saveText: "Download text", clear: "Clear", sure: "Erase all of this text?", connecting: "Connecting, waiting for a place…", open: "Connected",
+  lost: "Connection lost. Recording goes on; kept for the server: {0} s", behind: "Connected, catching up: {0} s",
+  done: "", drop: "Drop audio or video here, one file or many, or",
+  choose: "Choose files",
+  signIn: "Sign in", signOut: "Sign out", keyLabel: "Key of this server",
+  keyHint: "The key stays in this tab only and is gone when you close it.",
+  privacy: "The server keeps neither sound nor text. The text is on this page only: take it along before you close it.",
+  api: "For programs: the API",
+  insecure: "The microphone is off: browsers give it only to pages over HTTPS or from this very computer, and this one came over HTTP from the network. Files work all the same. To have the microphone:",
+  insecureLocal: "on the server itself, open", insecureTunnel: "from another computer: run this and open the same localhost address:",
+  insecureProxy: "for everybody: put an HTTPS proxy before the server (settings for nginx, Caddy, HAProxy and others are in deploy/proxies).",
+  noMicrophone: "No microphone was given. Allow it to this page in the browser's settings (left of the address) and press again.",
+  missingMicrophone: "No microphone was found. Connect one and press again.", microphoneGone: "The microphone went away; what was recorded is being recognised.",
+  microphoneFailed: "The microphone did not start: {0}",
+  demo: "This is the demonstration model: it was trained on synthetic voices and does not understand real people. For real work start the server with a real model.",
+  ready: "{0} · ready", notReady: "The server is not ready yet: {0}", away: "The server does not answer, trying again…",
+  waiting: "Queued", sending: "Sending and reading…", working: "{0} of {1}", cancel: "Cancel", remove: "Remove", again: "Try again",
+  cancelled: "Cancelled", ended: "Done, {0}", nothing: "No speech was found in the file.", missing: "Not recognised: {0}–{1}",
+  cannotPlay: "The browser cannot play this format; the text does not depend on it.", playFrom: "Play from {0}", downloads: "Download",
+  audio: "Sound of the file", transcript: "Text of the file {0}",
+  invalid_audio: "This is no audio, or the file is damaged, or its format is not supported.", audio_too_long: "The recording is too long for this server.",
+  payload_too_large: "The file is larger than this server takes.", empty_body: "The file is empty.", rate_limited: "Too many requests; wait a little.",
+  timeout: "The server is busy: no place became free. Try again.", shutting_down: "The server is stopping.",
+  pool_closed: "The server is stopping.", unauthorized: "The key is wrong or missing.", network: "No connection to the server.",
+  request_timeout: "Sending the file took too long.", internal: "Something went wrong on the server.",
+  inference_error: "A piece of the recording was not recognised.", segment_failed: "A piece of the recording was not recognised.",
+  bad_key: "The key has characters that keys do not have.",
+};
+
+const wanted = navigator.languages.map((name) => name.slice(0, 2).toLowerCase()).find((name) => name === "ru" || name === "en");
+const language = wanted === "ru" ? "ru" : "en";
+const TEXTS = language === "ru" ? RU : EN;
+
+/**
+ * Return a text with its values in it.
+ * @param {keyof typeof EN} name
+ * @param {...(string | number)} values
+ */
+export const say = (name, ...values) => TEXTS[name].replace(/\{(\d)\}/g, (_, index) => String(values[index]));
+
+/** Say what went wrong, in words for people; what the server said of it comes behind. */
+export function sayError(code, message) {
+  const known = Object.hasOwn(TEXTS, code) ? TEXTS[code] : "";
+  return known && message ? `${known} (${message})` : known || message;
+}
+
+/** Put the texts into the page. */
+export function translatePage() {
+  document.documentElement.lang = language;
+  for (const element of document.querySelectorAll("[data-text]")) element.textContent = say(element.dataset.text);
+  for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", say(element.dataset.label));
+}
