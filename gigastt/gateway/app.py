@@ -28,6 +28,8 @@ from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import PolicyMiddleware, check_host
 from gigastt.gateway.api import openai_wire
+from gigastt.gateway.api.deepgram import deepgram_of
+from gigastt.gateway.api.deepgram_files import DeepgramFiles
 from gigastt.gateway.api.description import serve_docs, serve_openapi
 from gigastt.gateway.api.native import NativeDialect
 from gigastt.gateway.api.native_files import Uploads
@@ -51,7 +53,8 @@ NATIVE: Final[Endpoint] = speak(lambda _: NativeDialect())
 _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
 _REALTIME_PATH: Final = "/v1/realtime"
-_WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH)
+_DEEPGRAM_PATH: Final = "/v1/listen"
+_WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH, _DEEPGRAM_PATH)
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
 _VOSK_ROUTES: Final[Routes] = {"/": ("GET",)}
 ROUTES: Final[Routes] = {
@@ -71,6 +74,7 @@ ROUTES: Final[Routes] = {
     "/v1/realtime/client_secrets": ("POST",),
     "/v1/realtime/transcription_sessions": ("POST",),
     _REALTIME_PATH: ("GET",),
+    _DEEPGRAM_PATH: ("GET", "POST"),
     _WEBSOCKET_PATH: ("GET",),
     _DEPRECATED_WEBSOCKET_PATH: ("GET",),
 }
@@ -125,9 +129,11 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route("/v1/models/{id}", Models(context.model.name).retrieve),
             Route("/v1/audio/transcriptions", Transcriptions(uploads), methods=["POST"]),
             Route("/v1/audio/translations", refuse_translation, methods=["POST"]),
+            Route(_DEEPGRAM_PATH, DeepgramFiles(uploads, context.model.name).transcribe, methods=["POST"]),
             *(Route(path, _refuse_plain_request) for path in _WEBSOCKET_PATHS),
             WebSocketRoute(_WEBSOCKET_PATH, partial(run, native)),
             WebSocketRoute(_REALTIME_PATH, partial(run, speak(partial(realtime_of, client_secrets)))),
+            WebSocketRoute(_DEEPGRAM_PATH, partial(run, speak(deepgram_of))),
             Route("/v1/realtime/client_secrets", realtime_secrets.create, methods=["POST"]),
             Route("/v1/realtime/transcription_sessions", realtime_secrets.create_as_in_beta, methods=["POST"]),
             WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),

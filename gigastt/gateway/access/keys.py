@@ -1,8 +1,9 @@
 """API keys, for a server that asks for one.
 
 A key is presented as `Authorization: Bearer KEY`, or, by a page that opens a WebSocket and cannot set headers, as a
-subprotocol: `gigastt.bearer.KEY`, or `openai-insecure-api-key.KEY` of OpenAI's API; never in a URL, which ends up in
-logs. Only SHA-256 digests are kept, and every one is compared, in constant time. Keys are never logged.
+subprotocol: `gigastt.bearer.KEY`, `openai-insecure-api-key.KEY` of OpenAI's API, or `token, KEY` of Deepgram's; never
+in a URL, which ends up in logs. Only SHA-256 digests are kept, and every one is compared, in constant time. Keys are
+never logged.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from gigastt.gateway.access.key_file import ApiKey, key_digest, read_keys
 
 SUBPROTOCOL = "gigastt.v1"
 BEARER_SUBPROTOCOL_PREFIX = "gigastt.bearer."
-_VOSK_SUBPROTOCOL = "ws"
+_VOSK_SUBPROTOCOL, _DEEPGRAM_SUBPROTOCOL = "ws", "token"
+_SCHEMES = ("bearer", "token")
 _OPENAI_SUBPROTOCOL, _OPENAI_PREFIX = "realtime", "openai-insecure-api-key."
 _PREFIXES = (BEARER_SUBPROTOCOL_PREFIX, _OPENAI_PREFIX)
 
@@ -80,15 +82,17 @@ class ApiKeys:
 
 
 def bearer_token(authorizations: Sequence[str]) -> str | None:
-    """Return the token of the one `Authorization: Bearer` header."""
+    """Return the token of the one `Authorization` header, after `Bearer`, or `Token` of Deepgram's API."""
     if len(authorizations) != 1:
         return None
     scheme, _, token = authorizations[0].strip().partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+    return token.strip() if scheme.lower() in _SCHEMES and token.strip() else None
 
 
 def subprotocol_token(offered: Sequence[str]) -> str | None:
     """Return the key among the subprotocols that a WebSocket client offers."""
+    if len(offered) == 2 and offered[0] == _DEEPGRAM_SUBPROTOCOL:
+        return offered[1]
     for protocol in offered:
         for prefix in _PREFIXES:
             if protocol.startswith(prefix):
@@ -104,9 +108,9 @@ def presented_token(authorizations: Sequence[str], offered: Sequence[str]) -> st
 def choose_subprotocol(offered: Sequence[str]) -> str | None:
     """Return the offered subprotocol to answer with: a browser hangs up when it offered some and got none.
 
-    `gigastt.v1`, `realtime` or `ws` where it was offered, so that the key is not sent back; else the key's own.
+    The one of a protocol where it was offered, so that the key is not sent back; else the key's own.
     """
-    for protocol in (SUBPROTOCOL, _OPENAI_SUBPROTOCOL, _VOSK_SUBPROTOCOL):
+    for protocol in (SUBPROTOCOL, _OPENAI_SUBPROTOCOL, _VOSK_SUBPROTOCOL, _DEEPGRAM_SUBPROTOCOL):
         if protocol in offered:
             return protocol
     return next((protocol for protocol in offered if protocol.startswith(BEARER_SUBPROTOCOL_PREFIX)), None)

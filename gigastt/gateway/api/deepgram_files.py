@@ -1,0 +1,57 @@
+"""Deepgram's transcription of files: `POST /v1/listen`. A codec around the same uploads as the native route."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gigastt.gateway.api.deepgram import alternative
+from gigastt.gateway.api.deepgram_query import Wishes, read_wishes
+from gigastt.gateway.api.native_files import Transcript, Uploads
+from gigastt.gateway.requests import exchange_of
+from gigastt.gateway.responses import JSONResponse
+from gigastt.transcript import Options, gap_fields
+
+
+class DeepgramFiles:
+    """`POST /v1/listen`.
+
+    Args:
+        model: what clients are told that it is called.
+    """
+
+    def __init__(self, uploads: Uploads, model: str) -> None:
+        self._uploads = uploads
+        self._model = model
+
+    async def transcribe(self, request: Request) -> Response:
+        """Answer with the whole transcript. Raises InvalidParameter if the query is wrong."""
+        wishes = read_wishes(request.query_params)
+        with await self._uploads.receive_body(request.scope, request.receive) as upload:
+            heard = await self._uploads.transcribe_whole(upload, request.receive, Options(partials=False))
+        return JSONResponse(self._answer(heard, wishes, exchange_of(request.scope).request_id))
+
+    def _answer(self, heard: Transcript, wishes: Wishes, request_id: str) -> dict[str, Any]:
+        text = " ".join(final.text for final in heard.finals)
+        words = [word for final in heard.finals for word in final.words]
+        confidence = round(math.fsum(word.confidence for word in words) / max(1, len(words)), 4)
+        said = alternative(text, words, confidence, punctuated=wishes.punctuated)
+        failed = {"failed": [gap_fields(gap) for gap in heard.gaps]} if heard.gaps else {}
+        return {
+            "metadata": {
+                "transaction_key": "deprecated",
+                "request_id": request_id,
+                "sha256": "",
+                "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "duration": round(heard.duration, 3),
+                "channels": 1,
+                "models": [self._model],
+                "model_info": {self._model: {"name": self._model, "version": "", "arch": ""}},
+            },
+            "results": {"channels": [{"alternatives": [said]}]},
+            **failed,
+        }

@@ -1,0 +1,104 @@
+"""What a client of Deepgram's API asks for, read from its query. No I/O.
+
+A parameter that is not known here, or steers other models, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gigastt.audio.pcm import Encoding
+from gigastt.audio.resample import SAMPLE_RATE_RANGE
+from gigastt.errors import InvalidParameter
+from gigastt.gateway.api.configure import CHANNELS
+from gigastt.gateway.api.dialect import Configuration
+from gigastt.gateway.api.openai_form import is_russian
+from gigastt.transcript import ENDPOINT_SILENCE_MS, Options
+
+QueryValue = TypeVar("QueryValue")
+
+_RATE = 16_000
+_ENCODINGS: Mapping[str, Encoding] = {"linear16": "pcm_s16le", "mulaw": "mulaw", "alaw": "alaw"}
+_ANY_LANGUAGE = ("", "multi")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a query asks for.
+
+    punctuated: words as they are written; else in lower case and bare.
+    interim: tell utterances before they end.
+    speech_started, utterance_end: tell these events.
+    """
+
+    configuration: Configuration
+    punctuated: bool
+    interim: bool
+    speech_started: bool
+    utterance_end: bool
+
+
+def read_wishes(query: Mapping[str, str]) -> Wishes:
+    """Read a query. Raises InvalidParameter: a value is wrong; `param` names it."""
+
+    def one(name: str, read: Callable[[str], QueryValue], default: QueryValue) -> QueryValue:
+        try:
+            return read(query[name].strip().lower()) if name in query else default
+        except ValueError as exc:
+            raise InvalidParameter(f"{name}: {exc}.", param=name) from exc
+
+    one("language", _language, "")
+    interim = one("interim_results", _flag, False)
+    speech_started = one("vad_events", _flag, False)
+    silence = one("endpointing", _silence, Options().endpoint_silence_ms)
+    options = Options(endpoint_silence_ms=silence, partials=interim or speech_started)
+    return Wishes(
+        Configuration(
+            one("sample_rate", lambda text: _whole(text, *SAMPLE_RATE_RANGE), _RATE),
+            one("encoding", _encoding, "pcm_s16le"),
+            one("channels", lambda text: _whole(text, min(CHANNELS), max(CHANNELS)), 1),
+            options,
+        ),
+        punctuated=one("punctuate", _flag, False) or one("smart_format", _flag, False),
+        interim=interim,
+        speech_started=speech_started,
+        utterance_end=one("utterance_end_ms", _is_asked, False),
+    )
+
+
+def _flag(text: str) -> bool:
+    if text in ("true", "1", "false", "0", ""):
+        return text in ("true", "1")
+    raise ValueError("expected true or false")
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
+        raise ValueError(f"expected a whole number from {least} to {most}")
+    return int(text)
+
+
+def _silence(text: str) -> int:
+    """Read `endpointing`: milliseconds, within what there is; `false` is as long as there is."""
+    least, most = ENDPOINT_SILENCE_MS
+    if text in ("true", "false"):
+        return Options().endpoint_silence_ms if text == "true" else most
+    return max(least, min(most, _whole(text, 0, 10**9)))
+
+
+def _is_asked(text: str) -> bool:
+    return _whole(text, 0, 10**9) > 0
+
+
+def _encoding(text: str) -> Encoding:
+    if text not in _ENCODINGS:
+        raise ValueError(f"expected {', '.join(_ENCODINGS)}")
+    return _ENCODINGS[text]
+
+
+def _language(text: str) -> str:
+    if text not in _ANY_LANGUAGE and not is_russian(text):
+        raise ValueError("this server transcribes Russian (ru) only")
+    return text
