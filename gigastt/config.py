@@ -87,7 +87,11 @@ class Settings:
     limits: Limits = Limits()
     metrics: bool = False
     metrics_listen: str | None = None  # HOST:PORT
+    vosk: str | None = None  # HOST:PORT
+    vosk_plain: bool = True
     api_keys_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     auto_download: bool = False
     log_level: str = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
@@ -103,7 +107,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def split_address(address: str) -> tuple[str, int]:
+def split_address(address: str, setting: str = "--metrics-listen") -> tuple[str, int]:
     """Split HOST:PORT; an IPv6 address stands in brackets.
 
     Raises:
@@ -111,7 +115,7 @@ def split_address(address: str) -> tuple[str, int]:
     """
     match = re.fullmatch(r"(?:([^:\[\]]+)|\[([^\[\]]+)\]):([0-9]{1,5})", address)
     if match is None or int(match[3]) > 65_535:
-        raise ConfigError(f"--metrics-listen {address}: expected HOST:PORT.")
+        raise ConfigError(f"{setting} {address}: expected HOST:PORT.")
     return match[1] or match[2], int(match[3])
 
 
@@ -119,7 +123,8 @@ def check_settings(settings: Settings) -> None:
     """Check the settings together.
 
     Raises:
-        ConfigError: the server would listen to the network unasked, or the file of keys is not there.
+        ConfigError: the server would listen to the network unasked, the file of keys is not there, or TLS has half of
+            what it needs.
     """
     if not is_loopback(settings.host) and not settings.bind_all:
         raise ConfigError(
@@ -133,5 +138,14 @@ def check_settings(settings: Settings) -> None:
                 f"--metrics-listen {settings.metrics_listen} would show the metrics, which ask for no password, "
                 f"to every machine that reaches this one; {_ON_PURPOSE}"
             )
+    if settings.vosk is not None:
+        host, _ = split_address(settings.vosk, "--vosk")
+        if not is_loopback(host) and not settings.bind_all:
+            raise ConfigError(
+                f"--vosk {settings.vosk} would let every machine that reaches this one use the server; {_ON_PURPOSE}"
+            )
     if settings.api_keys_file is not None and not settings.api_keys_file.is_file():
         raise ConfigError(f"--api-keys-file {settings.api_keys_file}: no such file.")
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        missing = "--tls-key" if settings.tls_key is None else "--tls-cert"
+        raise ConfigError(f"{missing} is missing: --tls-cert and --tls-key belong together.")

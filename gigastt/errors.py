@@ -112,6 +112,7 @@ class InvalidParameter(RequestError):
 class Unauthorized(RequestError):
     code = "unauthorized"
     status = 401
+    close_code = 1008
 
 
 class OriginDenied(RequestError):

@@ -1,4 +1,4 @@
-"""Reloading: what changes while the server runs. SIGHUP applies limits, SIGUSR2 replaces the workers.
+"""Reloading: what changes while the server runs. SIGHUP applies limits, keys and certificate, SIGUSR2 new workers.
 
 Both read flags, environment and file again, as the start did. On the event loop of the server.
 """
@@ -39,6 +39,8 @@ def reload_limits(context: AppContext, server: Server, read_settings: SettingsRe
     except GigasttError as exc:
         log.error("reload_failed", reason=str(exc), message="The settings stay as they are.")
         return
+    reload_keys(context)
+    reload_certificate(server)
     changed = differences(context.limits, settings.limits)
     context.change_limits(settings.limits)
     server.change_frame_limit(settings.limits.ws_frame_max_bytes)
@@ -50,6 +52,31 @@ def reload_limits(context: AppContext, server: Server, read_settings: SettingsRe
     ):
         if names:
             log.warning("not_reloaded", settings=names, message=remedy)
+
+
+def reload_keys(context: AppContext) -> None:
+    """Read the file of API keys again, and say whose were added and removed; keep the old ones when that fails."""
+    if context.api_keys is None or context.settings.api_keys_file is None:
+        return
+    try:
+        added, removed = context.api_keys.reload(context.settings.api_keys_file)
+    except GigasttError as exc:
+        log.error("keys_not_reloaded", reason=str(exc), message="The keys stay as they are.")
+        return
+    if added or removed:
+        log.info("keys_reloaded", added=added, removed=removed)
+
+
+def reload_certificate(server: Server) -> None:
+    """Read the certificate and its key again, for connections to come; keep the old ones when that fails."""
+    if server.certificate is None:
+        return
+    try:
+        server.certificate.reload()
+    except GigasttError as exc:
+        log.error("certificate_not_reloaded", reason=str(exc), message="The certificate stays as it is.")
+    else:
+        log.info("certificate_reloaded")
 
 
 async def keep_upgrading(context: AppContext, read_settings: SettingsReader, asked: asyncio.Event) -> None:

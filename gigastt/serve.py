@@ -18,10 +18,11 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 import uvloop
+from starlette.types import ASGIApp
 
 from gigastt.config import AUTO_MODEL, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
-from gigastt.gateway.app import create_app, create_metrics_app
+from gigastt.gateway.app import create_app, create_metrics_app, create_vosk_app, split_by_port
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.files.decoder import DecodedFile, Decoder
 from gigastt.gateway.metrics import Metrics
@@ -30,6 +31,7 @@ from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.pool.session import transcribe_segment
 from gigastt.gateway.server.listener import Server, bind, watch_loop_lag
+from gigastt.gateway.server.tls import Certificate
 from gigastt.log import get_logger
 from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, keep_improving, load
 from gigastt.models.fetch import FetchRequest
@@ -61,9 +63,12 @@ def run(settings: Settings, read_settings: SettingsReader, greet: Greeting = lam
     metrics_listeners = (
         bind(*split_address(settings.metrics_listen), "--metrics-listen") if settings.metrics_listen else []
     )
+    vosk_listeners = bind(*split_address(settings.vosk, "--vosk"), "--vosk") if settings.vosk else []
     raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, model, listeners, metrics_listeners, read_settings, greet))
+        runner.run(
+            serve(settings, model, listeners, metrics_listeners, read_settings, greet, vosk_listeners=vosk_listeners)
+        )
     return 0
 
 
@@ -75,6 +80,8 @@ async def serve(
     read_settings: SettingsReader,
     greet: Greeting,
     fetch_command: FetchCommand = FetchRequest.command,
+    *,
+    vosk_listeners: Sequence[socket.socket] = (),
 ) -> None:
     """Join the parts, serve, and end them; `model` is None while it must be fetched first."""
     # startup
@@ -89,18 +96,22 @@ async def serve(
         decoder=decoder,
         transcribe=FileTranscription(pool),
     )
+    app: ASGIApp = create_app(context)
+    vosk_ports = {listener.getsockname()[1] for listener in vosk_listeners}
     server = Server(
-        create_app(context),
+        split_by_port(app, dict.fromkeys(vosk_ports, create_vosk_app(context))) if vosk_ports else app,
         max_frame_bytes=settings.limits.ws_frame_max_bytes,
         begin_drain=pool.begin_drain,
         drain_seconds=lambda: context.limits.shutdown_drain_secs,
         connections=context.connections,
+        certificate=find_certificate(settings),
+        events=dict.fromkeys(vosk_ports, "vosk_listening"),
     )
     warn(context)
     duties = Duties(on_failure=server.stop)
 
     def ready() -> None:
-        tell_ready(context, url_of(listeners[0]), greet)
+        tell_ready(context, url_of(listeners[0], "https" if server.certificate else "http"), greet)
         if settings.model == AUTO_MODEL and context.model.demo:
             duties.start("better_model", keep_improving(context, fetch_command))
 
@@ -118,7 +129,7 @@ async def serve(
             duties.start("loop_lag", watch_loop_lag(metrics))
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
-            await server.serve(listeners)
+            await server.serve([*listeners, *vosk_listeners])
             duties.release()
     finally:
         # shutdown
@@ -142,11 +153,11 @@ def tell_ready(context: AppContext, url: str, greet: Greeting) -> None:
     greet(url, context.model.demo)
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str) -> str:
     """Return an address under which this machine reaches a listener."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class FileTranscription:
@@ -158,6 +169,13 @@ class FileTranscription:
     async def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
         async for event in transcribe_segment(self._pool, file.name, file.samples, options, request_id):
             yield event
+
+
+def find_certificate(settings: Settings) -> Certificate | None:
+    """Load the certificate where there is to be TLS. ConfigError: one of its files is wrong."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Certificate(settings.tls_cert, settings.tls_key)
 
 
 def warn(context: AppContext) -> None:

@@ -33,6 +33,7 @@ COMMANDS = {
     "doctor": "Say what is wrong here and how to mend it.",
     "bench": "Measure the recogniser's speed on a file.",
     "eval": "Measure the recogniser's errors on recordings whose texts are known.",
+    "keys": "Add, list and revoke API keys.",
     "health": "Ask a running server whether it is well.",
     "reload": "Have a running server replace its workers.",
 }

@@ -92,11 +92,23 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
 @limit_setting("--shutdown-drain-secs", _SECONDS, "How long sessions may take to finish when the server stops.")
 @setting("--metrics", is_flag=True, help="Publish GET /metrics.")
 @setting("--metrics-listen", metavar="HOST:PORT", help="Publish /metrics on a listener of its own.")
+@setting("--vosk", metavar="HOST:PORT", help="Serve clients of Vosk on a listener of its own.")
+@setting(
+    "--vosk-plain/--no-vosk-plain",
+    default=_DEFAULTS.vosk_plain,
+    help="Tell them words in lower case without punctuation.",
+)
 @setting(
     "--api-keys-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File with one API key a line; without it no key is asked for.",
+    help="File of API keys, made by `gigastt keys add`; without it no key is asked for.",
 )
+@setting(
+    "--tls-cert",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Serve over TLS with this certificate and its chain (PEM).",
+)
+@setting("--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its private key (PEM).")
 @setting("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least to log.")
 @setting(
     "--log-format",

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from gigastt.config import Limits, Settings
 from gigastt.gateway.access.addresses import parse_networks
+from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
 from gigastt.gateway.files.decoder import DecodedFile, Decoder
@@ -45,7 +46,7 @@ class ServedModel:
 
 @dataclass(slots=True)
 class AppContext:
-    """The parts of one server."""
+    """The parts of one server. ConfigError: the file of API keys is wrong."""
 
     settings: Settings
     model: ServedModel
@@ -60,12 +61,15 @@ class AppContext:
     rate_limiter: RateLimiter = field(init=False)
     connections: Connections = field(init=False)
     tokens: Tokens = field(init=False)
+    api_keys: ApiKeys | None = field(init=False)  # None: no key is asked for
 
     def __post_init__(self) -> None:
         self.limits = self.settings.limits
         self.rate_limiter = RateLimiter(_rate(self.limits))
         self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
         self.tokens = Tokens()
+        file = self.settings.api_keys_file
+        self.api_keys = ApiKeys.load(file) if file is not None else None
 
     def change_limits(self, limits: Limits) -> None:
         """Apply other limits to new requests and new sessions."""

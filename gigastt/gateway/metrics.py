@@ -8,10 +8,13 @@ its values from a closed set, so a hostile client cannot add series: `path` is a
 
 from __future__ import annotations
 
+from typing import get_args
+
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.transcript import Drop
 
 KNOWN_METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 OTHER_METHOD = "OTHER"
@@ -51,7 +54,8 @@ class Metrics:
         # The pool
         self.pool_available = self._gauge("pool_available", "Sessions that could begin now.")
         self.pool_places = self._gauge("pool_places", "Live sessions that fit, taken or not.")
-        self.pool_waiters = self._gauge("pool_waiters", "Clients waiting for capacity.")
+        self.pool_waiters = self._gauge("pool_waiters", "Sessions that wait for a place.")
+        self.upload_waiters = self._gauge("upload_waiters", "Decoded uploads that wait for a place.")
         self.pool_saturation_ratio = self._gauge("pool_saturation_ratio", "Share of the capacity in use, 0 to 1.")
         self.pool_checkout_duration_seconds = self._histogram(
             "pool_checkout_duration_seconds", "Time a client waited for capacity.", _REQUEST_BUCKETS
@@ -72,6 +76,9 @@ class Metrics:
             "Utterances left out because the detector doubted them, or by --min-confidence.",
             "reason",
         )
+        for reason in get_args(Drop):
+            if reason:
+                self.utterances_dropped.labels(reason=reason)
         self.first_partial_seconds = self._histogram(
             "first_partial_seconds", "From the first audio of an utterance to its first partial.", _LATENCY_BUCKETS
         )

@@ -55,6 +55,7 @@ class Exchange:
     client: whose request it is, for shares of what all clients use: an address, with its API key where keys are asked.
     error_fields: renders its error, in the shape of the protocol that its path speaks.
     address: the client's own, also behind a trusted proxy; None until the policies have looked.
+    key_name: the name of its API key; None where no key is asked or the key has no name.
     """
 
     request_id: str
@@ -63,6 +64,7 @@ class Exchange:
     client: Hashable = None
     error_fields: ErrorFields = error_fields
     address: str | None = None
+    key_name: str | None = None
 
 
 def exchange_of(scope: Scope) -> Exchange:
@@ -161,9 +163,10 @@ class RequestMiddleware:
                 event = log.debug if path in _QUIET else log.info
                 seconds = round(answer.elapsed, 4)
                 peer = scope["client"][0] if scope.get("client") else None
-                refusal = {"code": code} if code is not None else {}
+                told = {"key": exchange.key_name, "code": code}
+                known = {name: value for name, value in told.items() if value is not None}
                 event("request", method=answer.method, path=path, status=answer.status, seconds=seconds,
-                      client=exchange.address or peer, **refusal)  # fmt: skip
+                      client=exchange.address or peer, **known)  # fmt: skip
 
 
 class _Answer:
@@ -219,7 +222,8 @@ class _Answer:
         if not self._started:
             await send_error(scope, self.send, exc, self._exchange.error_fields)
         elif scope["type"] == "websocket" and not self._ended:
-            await self.send({"type": "websocket.close", "code": getattr(exc, "close_code", None) or 1011})
+            close_code, reason = getattr(exc, "close_code", None) or 1011, getattr(exc, "code", InternalError.code)
+            await self.send({"type": "websocket.close", "code": close_code, "reason": reason})
         elif not self._ended and isinstance(exc, ShuttingDown):
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 

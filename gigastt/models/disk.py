@@ -51,14 +51,14 @@ def rename_durably(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """Yield an empty file to write; at the end it takes the name `path`, and on an error it goes away."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name.lstrip('.')}-")
     os.close(descriptor)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         rename_durably(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -59,7 +59,7 @@ def test_an_empty_variable_that_a_flag_beats_does_not_matter(monkeypatch: pytest
         assert build_settings(dict(context.params)).port == 1
 
 
-STRINGS = ["host", "model", "model-dir", "metrics-listen", "api-keys-file"]
+STRINGS = ["host", "model", "model-dir", "metrics-listen", "vosk", "api-keys-file"]
 
 
 @pytest.mark.parametrize("name", STRINGS)

@@ -61,7 +61,7 @@ def test_an_upload_that_waits_for_a_model_that_never_comes_is_told_so(hub: FakeH
         file = load_clips()[1].path.read_bytes()
         with begin_upload(server, len(file)) as client:
             client.sendall(file)
-            wait_for(lambda: "gigastt_pool_waiters 1" in server.get("/metrics").text)
+            wait_for(lambda: "gigastt_upload_waiters 1" in server.get("/metrics").text)
             hub.standing = Fault("status", status=404)
             hub.released.set()
             answer = receive_all(client)

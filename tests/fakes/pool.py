@@ -83,10 +83,18 @@ class FakePool:
 
     @asynccontextmanager
     async def full(self) -> AsyncIterator[None]:
-        """Hold every place."""
+        """Hold every place of live sessions."""
         async with AsyncExitStack() as places:
             for _ in range(self.total):
                 await places.enter_async_context(self.admit(0))
+            yield
+
+    @asynccontextmanager
+    async def full_of_uploads(self) -> AsyncIterator[None]:
+        """Hold every place of uploads."""
+        async with AsyncExitStack() as places:
+            for _ in range(self.upload_places):
+                await places.enter_async_context(self.admit_upload(0))
             yield
 
     def begin_drain(self) -> None:

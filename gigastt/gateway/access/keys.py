@@ -1,65 +1,82 @@
 """API keys, for a server that asks for one.
 
-The file has one key a line; blank lines and lines that begin with `#` are skipped. A key is presented as
-`Authorization: Bearer KEY`, or, by a page that opens a WebSocket and cannot set headers, as a subprotocol:
-`gigastt.bearer.KEY`, or `openai-insecure-api-key.KEY` of OpenAI's API; never in a URL, which ends up in logs.
-Only SHA-256 digests are kept, and every one is compared, in constant time. Keys are never logged, and no error repeats
-one.
+A key is presented as `Authorization: Bearer KEY`, or, by a page that opens a WebSocket and cannot set headers, as a
+subprotocol: `gigastt.bearer.KEY`, or `openai-insecure-api-key.KEY` of OpenAI's API; never in a URL, which ends up in
+logs. Only SHA-256 digests are kept, and every one is compared, in constant time. Keys are never logged.
 """
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 import hmac
-import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gigastt.errors import ConfigError
+from gigastt.errors import ConfigError, Unauthorized
+from gigastt.gateway.access.key_file import ApiKey, key_digest, read_keys
 
 SUBPROTOCOL = "gigastt.v1"
 BEARER_SUBPROTOCOL_PREFIX = "gigastt.bearer."
+_VOSK_SUBPROTOCOL = "ws"
 _OPENAI_SUBPROTOCOL, _OPENAI_PREFIX = "realtime", "openai-insecure-api-key."
 _PREFIXES = (BEARER_SUBPROTOCOL_PREFIX, _OPENAI_PREFIX)
 
-_KEY = re.compile(r"[A-Za-z0-9._~+/=-]{8,512}")  # what RFC 6750 lets a bearer token hold
-
 
 class ApiKeys:
-    """The digests of all accepted keys."""
+    """All accepted keys, and what goes on under each. On the event loop."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        self._digests = [_digest(key) for key in keys]
+    def __init__(self, keys: Sequence[ApiKey]) -> None:
+        self._keys = tuple(keys)
+        self._uses: dict[asyncio.Timeout, ApiKey] = {}
 
     @classmethod
     def load(cls, path: Path) -> ApiKeys:
         """Read a file of keys.
 
         Raises:
-            ConfigError: it cannot be read, holds no key, or a line is not a key; the message names the line's number.
+            ConfigError: it cannot be read, holds no key, or a line is wrong; the message names the line's number.
+        """
+        return cls(_read(path))
+
+    def reload(self, path: Path) -> tuple[list[str], list[str]]:
+        """Read the file again, end what goes on under keys that are gone, and return the labels added and removed.
+
+        Raises:
+            ConfigError: the file is wrong; nothing has changed.
+        """
+        old, self._keys = self._keys, tuple(_read(path))
+        digests = {key.digest for key in self._keys}
+        for use, key in list(self._uses.items()):
+            if key.digest not in digests:
+                del self._uses[use]
+                use.reschedule(asyncio.get_running_loop().time())
+        return _missing(self._keys, old), _missing(old, self._keys)
+
+    def find(self, presented: str | None) -> ApiKey | None:
+        """Compare with every key, in a time that tells nothing about how close one was; None: it is none of them."""
+        digest = key_digest(presented or "")
+        matches = [key for key in self._keys if hmac.compare_digest(digest, key.digest)]
+        return matches[0] if presented is not None and matches else None
+
+    @asynccontextmanager
+    async def using(self, key: ApiKey) -> AsyncIterator[None]:
+        """Run the body until the key is revoked, which cancels it.
+
+        Raises:
+            Unauthorized: it was revoked.
         """
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as exc:
-            raise ConfigError(f"--api-keys-file {path}: cannot be read as text.") from exc
-        keys: list[str] = []
-        for number, line in enumerate(map(str.strip, lines), start=1):
-            if not line or line.startswith("#"):
-                continue
-            if not _KEY.fullmatch(line):
-                raise ConfigError(
-                    f"--api-keys-file {path}, line {number}: expected a key of 8 to 512 letters, digits or ._~+/=-"
-                )
-            keys.append(line)
-        if not keys:
-            raise ConfigError(f"--api-keys-file {path}: expected at least one key, one a line.")
-        return cls(keys)
-
-    def accepts(self, presented: str | None) -> bool:
-        """Compare with every key, in a time that tells nothing about how close one was."""
-        digest = _digest(presented or "")
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        return presented is not None and any(matches)
+            async with asyncio.timeout(None) as use:
+                self._uses[use] = key
+                try:
+                    yield
+                finally:
+                    self._uses.pop(use, None)
+        except TimeoutError as exc:
+            if not use.expired():
+                raise
+            raise Unauthorized("The API key was revoked.") from exc
 
 
 def bearer_token(authorizations: Sequence[str]) -> str | None:
@@ -87,13 +104,20 @@ def presented_token(authorizations: Sequence[str], offered: Sequence[str]) -> st
 def choose_subprotocol(offered: Sequence[str]) -> str | None:
     """Return the offered subprotocol to answer with: a browser hangs up when it offered some and got none.
 
-    `gigastt.v1` or `realtime` where it was offered, so that the key is not sent back; else the key's own.
+    `gigastt.v1`, `realtime` or `ws` where it was offered, so that the key is not sent back; else the key's own.
     """
-    for protocol in (SUBPROTOCOL, _OPENAI_SUBPROTOCOL):
+    for protocol in (SUBPROTOCOL, _OPENAI_SUBPROTOCOL, _VOSK_SUBPROTOCOL):
         if protocol in offered:
             return protocol
     return next((protocol for protocol in offered if protocol.startswith(BEARER_SUBPROTOCOL_PREFIX)), None)
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+def _read(path: Path) -> list[ApiKey]:
+    try:
+        return read_keys(path)
+    except ConfigError as exc:
+        raise ConfigError(f"--api-keys-file {exc}") from exc
+
+
+def _missing(keys: Sequence[ApiKey], among: Sequence[ApiKey]) -> list[str]:
+    return sorted(key.label for key in keys if key not in among)

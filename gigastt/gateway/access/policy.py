@@ -18,6 +18,7 @@ from gigastt.errors import HostDenied, OriginDenied, RateLimited, Unauthorized
 from gigastt.gateway.access.addresses import Network, client_address, rate_key
 from gigastt.gateway.access.client_secrets import ClientSecrets
 from gigastt.gateway.access.hosts import HostPolicy
+from gigastt.gateway.access.key_file import ApiKey
 from gigastt.gateway.access.keys import ApiKeys, choose_subprotocol, presented_token
 from gigastt.gateway.access.origins import OriginPolicy, cors_headers, is_own_page, preflight_headers
 from gigastt.gateway.access.rate_limit import RateLimiter
@@ -92,7 +93,7 @@ class PolicyMiddleware:
                 raise RateLimited("Too many requests from this address.", retry_after_ms=max(1, round(wait * 1000)))
             check_host(self._hosts, scope)
             if not origin_allowed and not is_own_page(origins, headers.getlist("host")):
-                log.info("origin_denied", origin=_shown(origins))
+                log.info("origin_denied", origin=_shown(origins), allowed_by="--allow-origin")
                 raise OriginDenied(
                     f"Pages of the origin {_shown(origins)} may not use the server. Its operator can allow them: "
                     "--allow-origin ORIGIN."
@@ -107,25 +108,32 @@ class PolicyMiddleware:
                 await send_response(scope, send, self._options(self._routes[route], headers))
                 return
         exchange = exchange_of(scope)
+        key: ApiKey | None = None
         if self._keys is not None and find_route(self._routes, path) not in _PROBES + _PUBLIC:
-            token = self._check_key(self._keys, scope, headers)
+            token, key = self._check_key(self._keys, scope, headers)
             exchange.client = (exchange.client, hash(token))
+            exchange.key_name = key.name if key is not None else None
         if scope["type"] == "websocket":
             exchange.subprotocol = choose_subprotocol(scope.get("subprotocols", []))
+            if self._keys is not None and key is not None:
+                async with self._keys.using(key):
+                    await self._app(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
-    def _check_key(self, keys: ApiKeys, scope: Scope, headers: Headers) -> str | None:
-        """Return the key of a request, or the client secret of one that opens a Realtime session.
+    def _check_key(self, keys: ApiKeys, scope: Scope, headers: Headers) -> tuple[str | None, ApiKey | None]:
+        """Return what a request presents and which key that is; a client secret, for Realtime sessions, is none.
 
         Raises:
             Unauthorized: it has neither.
         """
         opens_socket = scope["type"] == "websocket"
         token = presented_token(headers.getlist("authorization"), scope.get("subprotocols", []) if opens_socket else [])
+        key = keys.find(token)
         may_open = opens_socket and scope["path"] == _OPENED_BY_SECRETS
-        if not keys.accepts(token) and not (may_open and self._client_secrets.read(token) is not None):
+        if key is None and not (may_open and self._client_secrets.read(token) is not None):
             raise Unauthorized("The server asks for an API key: Authorization: Bearer KEY.")
-        return token
+        return token, key
 
     def _options(self, route_methods: tuple[str, ...], headers: Headers) -> Response:
         methods = allowed_methods(route_methods)
@@ -145,7 +153,8 @@ def check_host(hosts: HostPolicy, scope: Scope) -> None:
     names = Headers(scope=scope).getlist("host")
     if hosts.allows(names) or (not names and scope.get("http_version") == "1.0"):
         return
-    log.info("host_denied", host=_shown(names))
+    allowed_by = {"allowed_by": "--allowed-host"} if len(names) == 1 else {}
+    log.info("host_denied", host=_shown(names), **allowed_by)
     if len(names) != 1:
         raise HostDenied("A request must name the server in one Host header.")
     raise HostDenied(

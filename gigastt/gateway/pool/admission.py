@@ -85,8 +85,14 @@ class Admission:
         clock: in seconds.
     """
 
-    def __init__(self, metrics: Metrics | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        metrics: Metrics | None,
+        clock: Callable[[], float] = time.monotonic,
+        count_waiters: Callable[[float], None] = lambda count: None,
+    ) -> None:
         self._metrics = metrics
+        self._count_waiters = count_waiters
         self._clock = clock
         self._capacity = 0
         self._active = 0
@@ -261,6 +267,7 @@ class Admission:
                 return
 
     def _report(self) -> None:
+        self._count_waiters(self.waiters)
         if self._metrics is None:
             return
         self._metrics.pool_available.set(self.available)

@@ -34,7 +34,7 @@ class Pool:
         self._max_sessions = settings.max_sessions
         self._router = Router()
         self._admission = Admission(metrics)
-        self._uploads = Admission(None)
+        self._uploads = Admission(None, count_waiters=metrics.upload_waiters.set)
         self.capacity = CapacityEstimate(settings.limits.final_latency_ms)
         self._crew = Crew(settings.pool_size, self._router, self.capacity, metrics, self._resize)
         self._running: asyncio.Task[None] | None = None

@@ -41,7 +41,7 @@ class Deadlines:
     head: float = 10.0
     body: float = 30.0
     linger: float = 5.0
-    unread: float = 5.0  # with one look in vain before: 10 s in all
+    unread: float = 4.0  # with one look in vain before: 8 s in all
     ping: float = 20.0
     probe: float = 2.0
     busy_ping: float = 2.0

@@ -101,7 +101,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         self._ended = True
         if self._phase == "body" or (self._phase == "head" and self._received):
             self._cut(BadRequest("The connection ended before the request did."))
-        if self._phase != "answer":
+        if self._phase != "answer" or not self.transport.can_write_eof():  # TLS ends both ways at once
             return False
         assert self.cycle is not None
         self.cycle.keep_alive = False
@@ -118,7 +118,8 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
             self.transport.close()
         elif not self.transport.is_closing():
             self._enter("closing", self.deadlines.linger)
-            self.transport.write_eof()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
             self.turns.wake()
 
     def shutdown(self) -> None:

@@ -17,8 +17,9 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -28,6 +29,7 @@ from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.server.caps import Connections
 from gigastt.gateway.server.deadlines import ConnectionConfig, Deadlines
 from gigastt.gateway.server.http_protocol import HttpConnection
+from gigastt.gateway.server.tls import Certificate
 from gigastt.gateway.server.ws_protocol import WebSocketConnection
 from gigastt.log import get_logger
 
@@ -80,7 +82,9 @@ class Server(uvicorn.Server):
         handle_signals: bool = True,
         deadlines: Deadlines = _DEADLINES,
         connections: Connections | None = None,
+        certificate: Certificate | None = None,
         event: str = "listening",
+        events: Mapping[int, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Build a server.
@@ -93,7 +97,9 @@ class Server(uvicorn.Server):
             handle_signals: listen to SIGINT and SIGTERM; one server of a process does.
             deadlines: of slow and silent peers.
             connections: counts and limits them; None: any number may be open.
+            certificate: for TLS; None: plain HTTP.
             event: the log event, with host and port, when the server listens.
+            events: others, by the port of a listener.
             clock: tells when signals come, in seconds.
         """
         config = ConnectionConfig(
@@ -116,10 +122,14 @@ class Server(uvicorn.Server):
             interface="asgi3",
         )
         super().__init__(config)
+        self.config: ConnectionConfig
+        self.servers = []
         self._begin_drain = begin_drain
         self._drain_seconds = drain_seconds
         self._handle_signals = handle_signals
+        self.certificate = certificate
         self._event = event
+        self._events = events or {}
         self._clock = clock
         self._draining: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
@@ -159,10 +169,28 @@ class Server(uvicorn.Server):
         self.force_exit = self.force_exit or force
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """Listen; uvicorn's own startup would let a TLS handshake take a minute."""
+        loop, tls = asyncio.get_running_loop(), self._tls_options()
         for listener in sockets or ():
+            server = await loop.create_server(self._connect, sock=listener, backlog=BACKLOG, **tls)
+            self.servers.append(server)
             host, port = listener.getsockname()[:2]
-            log.info(self._event, host=host, port=port)
+            event = self._events.get(port, self._event)
+            log.info(event, host=host, port=port, tls=self.certificate is not None)
+        self.started = True
+
+    def _connect(self) -> HttpConnection:
+        return HttpConnection(self.config, self.server_state, self.lifespan.state)
+
+    def _tls_options(self) -> dict[str, Any]:
+        if self.certificate is None:
+            return {}
+        deadlines = self.config.deadlines
+        return {
+            "ssl": self.certificate.context,
+            "ssl_handshake_timeout": deadlines.head,
+            "ssl_shutdown_timeout": deadlines.linger,
+        }
 
     async def main_loop(self) -> None:
         """Wait for the end, and keep the date of answers; uvicorn's own loop wakes ten times a second."""

@@ -95,8 +95,8 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The peer has shut down its sending side: keep ours while results may be on their way to it."""
-        if self.close_sent or not self.handshake_initiated:
-            return False
+        if self.close_sent or not self.handshake_initiated or not self.transport.can_write_eof():
+            return False  # TLS ends both ways at once
         if not self.input_ended:
             self._end_input(CloseCode.NORMAL_CLOSURE)
         return True
@@ -286,7 +286,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
             self.transport.close()
             return
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
-        if self._failure is not None:
+        if self._failure is not None and self.transport.can_write_eof():
             with contextlib.suppress(OSError):  # the peer is gone, and the transport about to find out
                 self.transport.write_eof()
         else:

@@ -144,6 +144,14 @@ async def test_a_refused_name_is_in_the_log_and_harms_nobody_there(caplog: pytes
     [denied] = [event for event in events if event["event"] == "host_denied"]
     assert str(denied["host"]).startswith("'evil.example")
     assert len(str(denied["host"])) <= 102
+    assert denied["allowed_by"] == "--allowed-host"
+
+
+async def test_a_refused_origin_is_in_the_log_with_the_flag_that_allows_it(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "gigastt")
+    await get(Fakes().context(), origin="http://evil.example")
+    [denied] = [event for event in map(fields_of, caplog.records) if event["event"] == "origin_denied"]
+    assert (denied["origin"], denied["allowed_by"]) == ("'http://evil.example'", "--allow-origin")
 
 
 @pytest.mark.parametrize("headers", [{"host": "evil.example"}, {"origin": "http://evil.example"}])

@@ -70,7 +70,7 @@ async def test_an_upload_that_runs_is_answered_in_json(way: str, caplog: pytest.
 @pytest.mark.parametrize("way", WAYS)
 async def test_an_upload_that_waits_for_a_place_is_answered_too(way: str, caplog: pytest.LogCaptureFixture) -> None:
     fakes = Fakes()
-    async with stopping(fakes, caplog) as (running, client), fakes.pool.full():
+    async with stopping(fakes, caplog) as (running, client), fakes.pool.full_of_uploads():
         answer = asyncio.create_task(client.post("/v1/transcribe", content=b"abcd"))
         await wait_until(lambda: running.server.server_state.tasks)
         end(running, way)
