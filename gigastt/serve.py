@@ -24,7 +24,7 @@ from gigastt.config import AUTO_MODEL, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
 from gigastt.gateway.app import create_app, create_metrics_app, create_vosk_app, split_by_port
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.files.decoder import DecodedFile, Decoder
+from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.ops import DEMO_WARNING
 from gigastt.gateway.pool.events import Event
@@ -47,7 +47,7 @@ Greeting = Callable[
 ]  # what to do when the server is ready: its URL, and whether it has the demo model
 
 
-def run(settings: Settings, read_settings: SettingsReader, greet: Greeting = lambda url, demo: None) -> int:
+def run_server(settings: Settings, read_settings: SettingsReader, greet: Greeting = lambda url, demo: None) -> int:
     """Serve until told to stop; return the exit code.
 
     Raises:
@@ -67,12 +67,14 @@ def run(settings: Settings, read_settings: SettingsReader, greet: Greeting = lam
     raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(
-            serve(settings, model, listeners, metrics_listeners, read_settings, greet, vosk_listeners=vosk_listeners)
+            serve_model(
+                settings, model, listeners, metrics_listeners, read_settings, greet, vosk_listeners=vosk_listeners
+            )
         )
     return 0
 
 
-async def serve(
+async def serve_model(
     settings: Settings,
     model: ModelFiles | None,
     listeners: list[socket.socket],
@@ -86,7 +88,7 @@ async def serve(
     """Join the parts, serve, and end them; `model` is None while it must be fetched first."""
     # startup
     metrics = Metrics()
-    decoder = Decoder()
+    decoder = FileDecoder()
     pool = Pool(settings, metrics)
     context = AppContext(
         settings=settings,

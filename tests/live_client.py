@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from ssl import SSLContext
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -79,10 +80,16 @@ async def live_client(url: str, **options: Any) -> AsyncIterator[LiveClient]:
 
 
 async def transcribe_live(
-    url: str, pcm: bytes, *, rate: int = 16_000, chunk_bytes: int = 3200, **fields: Any
+    url: str,
+    pcm: bytes,
+    *,
+    rate: int = 16_000,
+    chunk_bytes: int = 3200,
+    ssl: SSLContext | None = None,
+    **fields: Any,
 ) -> LiveClient:
     """Stream a whole recording, configured with further `fields`, and return the finished session."""
-    async with live_client(url) as client:
+    async with live_client(url, ssl=ssl) as client:
         await client.configure(sample_rate=rate, **fields)
         await client.stream(pcm, chunk_bytes)
         await client.stop()

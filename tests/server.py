@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -42,8 +43,15 @@ class ServerProcess:
         prefix: Sequence[str] = (),
         environment: dict[str, str] | None = None,
         descriptors: int | None = None,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
-        """Start the server; it may have no more than so many `descriptors` open, where that is given."""
+        """Start the server.
+
+        Args:
+            descriptors: how many it may have open; None: as many as it likes.
+            trust: how clients check its certificate; None: it speaks plain HTTP.
+        """
+        self._trust = trust
         self.events: list[dict[str, Any]] = []
         self.prose: list[str] = []
         self._expected_exit_code = exit_code
@@ -95,12 +103,12 @@ class ServerProcess:
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`."""
-        return f"http://127.0.0.1:{self.port}"
+        """`http://127.0.0.1:PORT`, or with `https`."""
+        return f"{'http' if self._trust is None else 'https'}://127.0.0.1:{self.port}"
 
     @property
     def websocket_url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}/v1/ws"
+        return f"{'ws' if self._trust is None else 'wss'}://127.0.0.1:{self.port}/v1/ws"
 
     @property
     def port(self) -> int:
@@ -109,10 +117,10 @@ class ServerProcess:
         return int(listening["port"])
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=START_SECONDS, **options)
+        return httpx.get(self.url + path, timeout=START_SECONDS, verify=self._trust or False, **options)
 
     def post(self, path: str, content: bytes, **options: Any) -> httpx.Response:
-        return httpx.post(self.url + path, content=content, timeout=120.0, **options)
+        return httpx.post(self.url + path, content=content, timeout=120.0, verify=self._trust or False, **options)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """Return every log line of that event, so far."""

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from gigastt.cli.main import run
+from gigastt.cli.main import run_command
 from gigastt.cli.serve import build_settings, serve, settings_reader
 from gigastt.config import Limits, Settings
 from gigastt.errors import ConfigError
@@ -127,7 +127,7 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
 def test_a_bad_value_is_one_clear_line_and_exit_code_2(
     arguments: list[str], word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["serve", *arguments]) == 2
+    assert run_command(["serve", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("gigastt: ")
@@ -155,7 +155,7 @@ def test_a_bad_value_is_one_clear_line_and_exit_code_2(
 def test_a_bad_file_is_one_clear_line_and_exit_code_2(
     text: str, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["serve", "--config", write(tmp_path, text)]) == 2
+    assert run_command(["serve", "--config", write(tmp_path, text)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "gigastt.toml" in error
@@ -164,7 +164,7 @@ def test_a_bad_file_is_one_clear_line_and_exit_code_2(
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", "localhost.example.com"])
 def test_a_host_that_others_can_reach_needs_to_be_asked_for(host: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["serve", "--host", host]) == 2
+    assert run_command(["serve", "--host", host]) == 2
     error = capsys.readouterr().err
     assert "--bind-all" in error
     assert "GIGASTT_ALLOW_BIND_ANY=1" in error

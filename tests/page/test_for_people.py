@@ -42,6 +42,13 @@ def test_a_phone_shows_it_without_scrolling_sideways(server: ServerProcess, open
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+def test_opening_it_is_a_handful_of_requests(server: ServerProcess, open_page: OpenPage) -> None:
+    asked: list[str] = []
+    page = open_page(server.url, prepare=lambda page: page.on("request", lambda request: asked.append(request.url)))
+    expect(page.locator("#server")).to_contain_text("готов")
+    assert len(asked) <= 6  # of the ten that --rate-limit-burst allows at once, unless it says otherwise
+
+
 def test_with_keys_it_asks_for_one_and_keeps_it_in_the_tab(open_page: OpenPage, tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(f"{KEY}\n")
     with ServerProcess("--pool-size", "1", "--api-keys-file", str(tmp_path / "keys")) as server:

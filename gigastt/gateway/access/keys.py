@@ -2,8 +2,8 @@
 
 A key is presented as `Authorization: Bearer KEY`, or, by a page that opens a WebSocket and cannot set headers, as a
 subprotocol: `gigastt.bearer.KEY`, `openai-insecure-api-key.KEY` of OpenAI's API, or `token, KEY` of Deepgram's; never
-in a URL, for those end up in logs. Only SHA-256 digests are kept, and every one is compared, in constant time. Keys
-are never logged.
+in a URL, which ends up in logs. Only SHA-256 digests are kept, and every one is compared, in constant time. Keys are
+never logged.
 """
 
 from __future__ import annotations

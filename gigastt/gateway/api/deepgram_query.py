@@ -17,7 +17,7 @@ from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.api.openai_form import is_russian
 from gigastt.transcript import ENDPOINT_SILENCE_MS, Options
 
-Value = TypeVar("Value")
+QueryValue = TypeVar("QueryValue")
 
 _RATE = 16_000
 _ENCODINGS: Mapping[str, Encoding] = {"linear16": "pcm_s16le", "mulaw": "mulaw", "alaw": "alaw"}
@@ -43,7 +43,7 @@ class Wishes:
 def read_wishes(query: Mapping[str, str]) -> Wishes:
     """Read a query. Raises InvalidParameter: a value is wrong; `param` names it."""
 
-    def one(name: str, read: Callable[[str], Value], default: Value) -> Value:
+    def one(name: str, read: Callable[[str], QueryValue], default: QueryValue) -> QueryValue:
         try:
             return read(query[name].strip().lower()) if name in query else default
         except ValueError as exc:
