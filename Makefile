@@ -89,6 +89,7 @@ lint-deploy: $(DEPLOY)/.installed $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python -m tools.names
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gigastt.speech.tokens import SAMPLE_RATE, Samples
+from gigastt.audio.pcm import SAMPLE_RATE, Samples
 
 DENSE_PAUSE_SECONDS = 0.8
 SPEECH_SHARE = 0.7  # of a natural recording; the rest is pauses

@@ -36,6 +36,7 @@ from benchmarks.long_files import as_wav, count_seconds, make_dense, make_natura
 from benchmarks.peers import load_onnx_asr, load_silero, optimized_encoder
 from benchmarks.pinned import machine, median_seconds, pin
 from benchmarks.wording import normalise
+from gigastt.audio.pcm import SAMPLE_RATE, Samples
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
 from gigastt.models.prepacked import prepare_load
 from gigastt.optimize.words import edit_distance, read_clip
@@ -44,9 +45,9 @@ from gigastt.speech.mapped_search import choose_network
 from gigastt.speech.model import Encoder, Triplet, TripletFiles
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.search import RunNetwork, Transducer
-from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, EncoderOut, Features, Hypothesis, Samples, Window
+from gigastt.speech.tokens import FRAME_SAMPLES, EncoderOut, Features, Hypothesis, Window
 from gigastt.speech.vocabulary import Vocabulary
-from gigastt.transcribe import Recording
+from gigastt.transcribe import TranscribedFile
 
 PLAIN_SECONDS = 20
 OURS = "gigastt"
@@ -187,7 +188,7 @@ def _encode(encoder: Encoder, features: Features) -> EncoderOut:
 
 
 def _transcribe(recognizer: Recognizer, file: bytes) -> str:
-    return " ".join(segment.text for segment in Recording(io.BytesIO(file), recognizer).segments())
+    return " ".join(segment.text for segment in TranscribedFile(io.BytesIO(file), recognizer).segments())
 
 
 def _recognize(peer: Any, sounds: Sequence[Samples]) -> str:
@@ -200,7 +201,7 @@ def _windows(recognizer: Recognizer, samples: Samples) -> list[Samples]:
     Silence stands for the tail that ours makes up where the recording ends too early.
     """
     watching = _Watching(recognizer)
-    list(Recording(io.BytesIO(as_wav(samples)), watching).segments())
+    list(TranscribedFile(io.BytesIO(as_wav(samples)), watching).segments())
     padded = np.concatenate((samples, np.zeros(SAMPLE_RATE, np.int16)))
     return [padded[begin * FRAME_SAMPLES : (begin + frames) * FRAME_SAMPLES] for begin, frames in watching.seen]
 

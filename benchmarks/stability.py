@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.wording import unmatched
+from gigastt.audio.pcm import SAMPLE_RATE, Samples
 from gigastt.speech.activity import ActivityDetector, ActivityModel
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.stream import Stream
-from gigastt.speech.tokens import SAMPLE_RATE, Samples
 from gigastt.transcript import Options, Partial
 
 DEMO = Path(__file__).resolve().parent.parent / "gigastt" / "models" / "demo"

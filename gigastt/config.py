@@ -87,6 +87,8 @@ class Settings:
     limits: Limits = Limits()
     metrics: bool = False
     metrics_listen: str | None = None  # HOST:PORT
+    vosk: str | None = None  # HOST:PORT
+    vosk_plain: bool = True
     api_keys_file: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -105,7 +107,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def split_address(address: str) -> tuple[str, int]:
+def split_address(address: str, setting: str = "--metrics-listen") -> tuple[str, int]:
     """Split HOST:PORT; an IPv6 address stands in brackets.
 
     Raises:
@@ -113,7 +115,7 @@ def split_address(address: str) -> tuple[str, int]:
     """
     match = re.fullmatch(r"(?:([^:\[\]]+)|\[([^\[\]]+)\]):([0-9]{1,5})", address)
     if match is None or int(match[3]) > 65_535:
-        raise ConfigError(f"--metrics-listen {address}: expected HOST:PORT.")
+        raise ConfigError(f"{setting} {address}: expected HOST:PORT.")
     return match[1] or match[2], int(match[3])
 
 
@@ -135,6 +137,12 @@ def check_settings(settings: Settings) -> None:
             raise ConfigError(
                 f"--metrics-listen {settings.metrics_listen} would show the metrics, which ask for no password, "
                 f"to every machine that reaches this one; {_ON_PURPOSE}"
+            )
+    if settings.vosk is not None:
+        host, _ = split_address(settings.vosk, "--vosk")
+        if not is_loopback(host) and not settings.bind_all:
+            raise ConfigError(
+                f"--vosk {settings.vosk} would let every machine that reaches this one use the server; {_ON_PURPOSE}"
             )
     if settings.api_keys_file is not None and not settings.api_keys_file.is_file():
         raise ConfigError(f"--api-keys-file {settings.api_keys_file}: no such file.")

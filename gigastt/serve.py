@@ -18,12 +18,13 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 import uvloop
+from starlette.types import ASGIApp
 
 from gigastt.config import AUTO_MODEL, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
-from gigastt.gateway.app import create_app, create_metrics_app
+from gigastt.gateway.app import create_app, create_metrics_app, create_vosk_app, split_by_port
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.files.decoder import DecodedFile, Decoder
+from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.ops import DEMO_WARNING
 from gigastt.gateway.pool.events import Event
@@ -46,7 +47,7 @@ Greeting = Callable[
 ]  # what to do when the server is ready: its URL, and whether it has the demo model
 
 
-def run(settings: Settings, read_settings: SettingsReader, greet: Greeting = lambda url, demo: None) -> int:
+def run_server(settings: Settings, read_settings: SettingsReader, greet: Greeting = lambda url, demo: None) -> int:
     """Serve until told to stop; return the exit code.
 
     Raises:
@@ -62,13 +63,18 @@ def run(settings: Settings, read_settings: SettingsReader, greet: Greeting = lam
     metrics_listeners = (
         bind(*split_address(settings.metrics_listen), "--metrics-listen") if settings.metrics_listen else []
     )
+    vosk_listeners = bind(*split_address(settings.vosk, "--vosk"), "--vosk") if settings.vosk else []
     raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, model, listeners, metrics_listeners, read_settings, greet))
+        runner.run(
+            serve_model(
+                settings, model, listeners, metrics_listeners, read_settings, greet, vosk_listeners=vosk_listeners
+            )
+        )
     return 0
 
 
-async def serve(
+async def serve_model(
     settings: Settings,
     model: ModelFiles | None,
     listeners: list[socket.socket],
@@ -76,11 +82,13 @@ async def serve(
     read_settings: SettingsReader,
     greet: Greeting,
     fetch_command: FetchCommand = FetchRequest.command,
+    *,
+    vosk_listeners: Sequence[socket.socket] = (),
 ) -> None:
     """Join the parts, serve, and end them; `model` is None while it must be fetched first."""
     # startup
     metrics = Metrics()
-    decoder = Decoder()
+    decoder = FileDecoder()
     pool = Pool(settings, metrics)
     context = AppContext(
         settings=settings,
@@ -90,13 +98,16 @@ async def serve(
         decoder=decoder,
         transcribe=FileTranscription(pool),
     )
+    app: ASGIApp = create_app(context)
+    vosk_ports = {listener.getsockname()[1] for listener in vosk_listeners}
     server = Server(
-        create_app(context),
+        split_by_port(app, dict.fromkeys(vosk_ports, create_vosk_app(context))) if vosk_ports else app,
         max_frame_bytes=settings.limits.ws_frame_max_bytes,
         begin_drain=pool.begin_drain,
         drain_seconds=lambda: context.limits.shutdown_drain_secs,
         connections=context.connections,
         certificate=find_certificate(settings),
+        events=dict.fromkeys(vosk_ports, "vosk_listening"),
     )
     warn(context)
     duties = Duties(on_failure=server.stop)
@@ -120,7 +131,7 @@ async def serve(
             duties.start("loop_lag", watch_loop_lag(metrics))
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
-            await server.serve(listeners)
+            await server.serve([*listeners, *vosk_listeners])
             duties.release()
     finally:
         # shutdown

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gigastt.audio.decode import decode
+from gigastt.audio.pcm import SAMPLE_RATE, Samples
 from gigastt.audio.timeline import add_hole
 from gigastt.config import Precision
 from gigastt.models.prepacked import plan_load
@@ -20,14 +21,13 @@ from gigastt.models.store import ModelFiles, resolve
 from gigastt.speech import recording as pump
 from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.tokens import SAMPLE_RATE, Samples
 from gigastt.transcript import Final, Gap
 
 MAX_SECONDS = 24 * 3600.0
 
 
 @dataclass(slots=True)
-class Recording:
+class TranscribedFile:
     """One open file on its way through the recogniser.
 
     seconds: how much audio has been decoded so far; all of it once `segments` has ended.
@@ -53,7 +53,7 @@ class Recording:
             AudioTooLong: it holds more than a day.
         """
         chunks = decode(self.source, MAX_SECONDS, partial(add_hole, self.holes))
-        finals = pump.transcribe(
+        finals = pump.transcribe_recording(
             self.recognizer, self._count(chunks), on_failure=self.failed.append, min_confidence=self.min_confidence
         )
         for final in finals:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import gigastt.models
+from gigastt.audio.pcm import Samples
 from gigastt.speech.model import TripletFiles
-from gigastt.speech.tokens import Samples
 from tests.clips import Clip, load_clips
 from tests.shared import require_shared
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gigastt import doctor
-from gigastt.cli.main import run
+from gigastt.cli.main import run_command
 from gigastt.config import DEFAULT_MODEL
 from gigastt.models.catalog import ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED, JOINT
 from gigastt.models.seals import Seals, sha256_of
@@ -90,13 +90,13 @@ def test_a_port_taken_by_a_gigastt_is_well() -> None:
 def test_the_command_prints_findings_and_exits_with_0_when_nothing_is_broken(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run(["doctor", "--model", "demo", "--port", "0"]) == 0
+    assert run_command(["doctor", "--model", "demo", "--port", "0"]) == 0
     text = capsys.readouterr().out
     assert all(word in text for word in ("cores", "memory", "onnxruntime", "model", "shared memory", "port"))
 
 
 def test_the_command_exits_with_1_when_something_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["doctor", "--model-dir", str(tmp_path), "--port", "0"]) == 1
+    assert run_command(["doctor", "--model-dir", str(tmp_path), "--port", "0"]) == 1
     assert "BROKEN" in capsys.readouterr().out
 
 

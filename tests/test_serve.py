@@ -19,7 +19,7 @@ from gigastt.model_loading import find_model
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
 from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.store import ModelFiles, resolve
-from gigastt.serve import serve
+from gigastt.serve import serve_model
 from tests.server import ServerProcess, run_program
 
 
@@ -61,7 +61,9 @@ def serve_until_it_fails(model: ModelFiles, metrics_listeners: list[socket.socke
 
     async def run() -> None:
         async with asyncio.timeout(30):
-            await serve(settings, model, bind("127.0.0.1", 0), metrics_listeners, Settings, lambda url, demo: None)
+            await serve_model(
+                settings, model, bind("127.0.0.1", 0), metrics_listeners, Settings, lambda url, demo: None
+            )
 
     with pytest.raises(DutyFailed) as failed:
         asyncio.run(run())

@@ -22,7 +22,7 @@ from av.audio.stream import AudioStream
 
 from gigastt.audio.containers import choose_track, open_container
 from gigastt.audio.loudness import QUIET_PEAK, bring_into_range, peak_of
-from gigastt.audio.mixdown import BLOCK_SAMPLES, Block, mix_down
+from gigastt.audio.mixdown import MIX_BLOCK_SAMPLES, Block, mix_down
 from gigastt.audio.pcm import SAMPLE_RATE, Samples, Waveform
 from gigastt.audio.recordings import Recording, find_recordings
 from gigastt.audio.resample import Resampler
@@ -30,7 +30,7 @@ from gigastt.audio.timeline import Silence, Timeline, too_long
 from gigastt.errors import InvalidAudio
 from gigastt.transcript import Gap
 
-Source: TypeAlias = Path | BinaryIO
+ByteSource: TypeAlias = Path | BinaryIO
 
 _MOMENT_SAMPLES = 1_600
 _LOUDEST_BACKGROUND = 100.0  # steps of int16: -50 dBFS
@@ -39,7 +39,7 @@ _AUDIBLE = 0.001  # -60 dBFS: a track that stays below is silent, if there is an
 
 def _make_noise() -> Waveform:
     """Make noise of level 1, the same each time; by hashing, since a sandboxed process cannot load numpy.random."""
-    bits = np.arange(1, BLOCK_SAMPLES + 1, dtype=np.uint32) * np.uint32(0x9E3779B1)
+    bits = np.arange(1, MIX_BLOCK_SAMPLES + 1, dtype=np.uint32) * np.uint32(0x9E3779B1)
     for shift, factor in ((15, 0x85EBCA77), (13, 0xC2B2AE3D)):
         bits = (bits ^ (bits >> np.uint32(shift))) * np.uint32(factor)
     uniform: Waveform = (bits ^ (bits >> np.uint32(16))).astype(np.float32) / np.float32(2**31) - np.float32(1)
@@ -53,7 +53,7 @@ def ignore_hole(hole: Gap) -> None:
     """Take no notice of a hole."""
 
 
-def decode(source: Source, max_seconds: float, on_hole: Callable[[Gap], None] = ignore_hole) -> Iterator[Samples]:
+def decode(source: ByteSource, max_seconds: float, on_hole: Callable[[Gap], None] = ignore_hole) -> Iterator[Samples]:
     """Decode what a listener would hear of a file, at the times that its container gives.
 
     All recordings in it follow each other; of several tracks the default one is heard, else a Russian one, else the
@@ -171,8 +171,8 @@ def _resample(blocks: Iterator[Block | Silence]) -> Iterator[Samples]:
             continue
         if not rate:
             rate, resampler = block.rate, Resampler(block.rate)
-        for begin in range(0, len(block.waveform), BLOCK_SAMPLES):
-            yield from recent.pass_on(resampler.push(block.waveform[begin : begin + BLOCK_SAMPLES]))
+        for begin in range(0, len(block.waveform), MIX_BLOCK_SAMPLES):
+            yield from recent.pass_on(resampler.push(block.waveform[begin : begin + MIX_BLOCK_SAMPLES]))
     yield from recent.pass_on(resampler.flush())
 
 
@@ -186,7 +186,7 @@ class _Recent:
     def __init__(self) -> None:
         self._pieces = deque[Samples](maxlen=8)
         self._unmeasured = 0  # samples since the background was measured
-        self._background = np.zeros(BLOCK_SAMPLES, dtype=np.int16)
+        self._background = np.zeros(MIX_BLOCK_SAMPLES, dtype=np.int16)
 
     def pass_on(self, samples: Samples) -> Iterator[Samples]:
         if len(samples):
@@ -199,7 +199,7 @@ class _Recent:
         if self._unmeasured >= SAMPLE_RATE // 2:
             self._background = np.rint(_NOISE * self._measure_background()).astype(np.int16)
             self._unmeasured = 0
-        for begin in range(0, count, BLOCK_SAMPLES):
+        for begin in range(0, count, MIX_BLOCK_SAMPLES):
             yield self._background[: count - begin]
 
     def _measure_background(self) -> float:

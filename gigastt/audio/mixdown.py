@@ -22,7 +22,7 @@ from gigastt.errors import InvalidAudio
 
 MIN_RATE, MAX_RATE = 1_000, 384_000  # beyond, a resampler blows a few bytes up to hours, or itself up
 MAX_CHANNELS = 64
-BLOCK_SAMPLES = 16_384  # of the file's own rate, gathered before they are mixed and resampled
+MIX_BLOCK_SAMPLES = 16_384  # of the file's own rate, gathered before they are mixed and resampled
 
 _BESIDE_CENTRE = 1 / 16
 _EFFECTS = ("LFE", "LFE2")
@@ -74,7 +74,7 @@ def mix_down(frames: Iterator[av.AudioFrame | Silence]) -> Iterator[Block | Sile
             if mixer is not None:
                 yield from mixer.take()
             mixer = _Mixer(form)
-        elif mixer.count >= BLOCK_SAMPLES:
+        elif mixer.count >= MIX_BLOCK_SAMPLES:
             yield from mixer.take()
         mixer.add(frame)
     if mixer is not None:

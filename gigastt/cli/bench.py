@@ -25,13 +25,13 @@ def bench(file: Path, rounds: int, model: str, model_dir: Path, precision: Preci
     begun = time.perf_counter()
     recognizer = open_recognizer(model, model_dir, precision)
     load_seconds = time.perf_counter() - begun
-    from gigastt.transcribe import Recording
+    from gigastt.transcribe import TranscribedFile
 
     taken: list[float] = []
     for _ in range(rounds):
         begun = time.perf_counter()
         with file.open("rb") as source:
-            recording = Recording(source, recognizer)
+            recording = TranscribedFile(source, recognizer)
             words = sum(len(segment.words) for segment in recording.segments())
         taken.append(time.perf_counter() - begun)
     seconds, median = recording.seconds, sorted(taken)[len(taken) // 2]

@@ -112,7 +112,7 @@ def _transcribe(reference: Reference, recognizer: _Counting, *, live: bool, tele
         chunks: Iterator[Samples] = decode(source, MAX_SECONDS, lambda *hole: None)
         if telephone or live:
             chunks = _cut(list(chunks), telephone=telephone)
-        finals = recording.transcribe(recognizer, chunks, is_live=live)
+        finals = recording.transcribe_recording(recognizer, chunks, is_live=live)
         return " ".join(final.text for final in finals if final.text)
 
 

@@ -80,10 +80,10 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Run the command of this process's command line, and end the process with its exit code."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run_command(sys.argv[1:]))
 
 
-def run(arguments: Sequence[str]) -> int:
+def run_command(arguments: Sequence[str]) -> int:
     """Run one command and return the exit code; a failure is one line on standard error."""
     try:
         result = cli.main(list(arguments), prog_name="gigastt", standalone_mode=False)

@@ -92,6 +92,12 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
 @limit_setting("--shutdown-drain-secs", _SECONDS, "How long sessions may take to finish when the server stops.")
 @setting("--metrics", is_flag=True, help="Publish GET /metrics.")
 @setting("--metrics-listen", metavar="HOST:PORT", help="Publish /metrics on a listener of its own.")
+@setting("--vosk", metavar="HOST:PORT", help="Serve clients of Vosk on a listener of its own.")
+@setting(
+    "--vosk-plain/--no-vosk-plain",
+    default=_DEFAULTS.vosk_plain,
+    help="Tell them words in lower case without punctuation.",
+)
 @setting(
     "--api-keys-file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -115,15 +121,15 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
     """Serve speech-to-text over HTTP and WebSocket."""
     settings = build_settings(values)
     from gigastt import log
-    from gigastt.serve import run
+    from gigastt.serve import run_server
 
     has_readers = log.configure(settings.log_level, settings.log_format)
     for sentence in ctx.obj or ():
         log.get_logger(__name__).warning("not_a_setting", message=sentence)
     read_settings = settings_reader(ctx.meta[_ARGUMENTS])
     if not has_readers:
-        return run(settings, read_settings)
-    return run(settings, read_settings, partial(greet, fetching=settings.model == AUTO_MODEL))
+        return run_server(settings, read_settings)
+    return run_server(settings, read_settings, partial(greet, fetching=settings.model == AUTO_MODEL))
 
 
 def greet(url: str, demo: bool, *, fetching: bool = False) -> None:

@@ -204,10 +204,10 @@ def _transcribe_one(name: str, how: _How, target: TextIO, *, several: bool = Fal
         of_all: what the progress line says before the name.
     """
     from gigastt.rendering import render_transcript
-    from gigastt.transcribe import Recording
+    from gigastt.transcribe import TranscribedFile
 
     with _open_source(name) as source, ProgressLine(sys.stderr, of_all + name, _share_read(source)) as progress:
-        recording = Recording(source, how.recognizer, progress.update, how.min_confidence)
+        recording = TranscribedFile(source, how.recognizer, progress.update, how.min_confidence)
         segments = recording.segments()
         first = list(islice(segments, 1))  # a file that is no audio fails here, before anything is written
         if several and how.form == "text":

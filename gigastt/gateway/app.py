@@ -2,10 +2,12 @@
 
 create_app(context)          the server's own listener
 create_metrics_app(context)  the listener of --metrics-listen: /metrics and nothing else
+create_vosk_app(context)     the listener of --vosk: a WebSocket at /
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -15,7 +17,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from gigastt.config import is_loopback, split_address
@@ -33,6 +35,7 @@ from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
 from gigastt.gateway.api.realtime import realtime_of
 from gigastt.gateway.api.realtime_secrets import RealtimeSecrets
+from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.ops import Operations, metrics_response
@@ -50,6 +53,7 @@ _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
 _REALTIME_PATH: Final = "/v1/realtime"
 _WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH)
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
+_VOSK_ROUTES: Final[Routes] = {"/": ("GET",)}
 ROUTES: Final[Routes] = {
     PAGE: ("GET", "HEAD"),
     FILES: ("GET", "HEAD"),
@@ -81,21 +85,9 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         ValueError: a trusted proxy is not a network.
     """
     settings = context.settings
-    loopback = is_loopback(settings.host)
     pages = Pages()
     client_secrets = ClientSecrets(context.tokens)
-    policies = Middleware(
-        PolicyMiddleware,
-        routes=ROUTES,
-        connections=context.connections,
-        rate_limiter=context.rate_limiter,
-        clock=context.clock,
-        hosts=HostPolicy(settings.allowed_host, loopback_bind=loopback, names=own_names()),
-        origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any),
-        keys=context.api_keys,
-        client_secrets=client_secrets,
-        trusted=parse_networks(settings.trusted_proxy),
-    )
+    policies = _policies(context, ROUTES, settings.host, client_secrets)
     metrics = context.metrics if settings.metrics and settings.metrics_listen is None else None
     ops = Operations(
         lambda: context.model,
@@ -155,6 +147,56 @@ def create_metrics_app(context: AppContext) -> Starlette:
         return metrics_response(context.metrics)
 
     return _build(context, _METRICS_ROUTES, [Route("/metrics", metrics)], [])
+
+
+def create_vosk_app(context: AppContext) -> Starlette:
+    """Build the application of the listener for clients of Vosk, with the policies of the server's own.
+
+    Raises:
+        ConfigError: the file of API keys is wrong.
+    """
+    settings = context.settings
+    host = split_address(settings.vosk, "--vosk")[0] if settings.vosk else settings.host
+    endpoint = speak(lambda _: VoskDialect(plain=settings.vosk_plain))
+
+    async def run(websocket: WebSocket) -> None:
+        with context.metrics.ws_active_connections.track_inprogress():
+            await endpoint(websocket, context)
+
+    return _build(
+        context,
+        _VOSK_ROUTES,
+        [Route("/", _refuse_plain_request), WebSocketRoute("/", run)],
+        [_policies(context, _VOSK_ROUTES, host, ClientSecrets(context.tokens))],
+    )
+
+
+def split_by_port(app: ASGIApp, others: Mapping[int, ASGIApp]) -> ASGIApp:
+    """Return an application that hands what comes in at one of those ports to another one."""
+
+    async def hand_on(scope: Scope, receive: Receive, send: Send) -> None:
+        server: tuple[str, int] | None = scope.get("server")
+        chosen = others.get(server[1], app) if server else app
+        await chosen(scope, receive, send)
+
+    return hand_on
+
+
+def _policies(context: AppContext, routes: Routes, host: str, client_secrets: ClientSecrets) -> Middleware:
+    """Return the policies of a listener on `host`."""
+    settings = context.settings
+    return Middleware(
+        PolicyMiddleware,
+        routes=routes,
+        connections=context.connections,
+        rate_limiter=context.rate_limiter,
+        clock=context.clock,
+        hosts=HostPolicy(settings.allowed_host, loopback_bind=is_loopback(host), names=own_names()),
+        origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any),
+        keys=context.api_keys,
+        client_secrets=client_secrets,
+        trusted=parse_networks(settings.trusted_proxy),
+    )
 
 
 def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inner: list[Middleware]) -> Starlette:

@@ -18,7 +18,7 @@ from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
-from gigastt.gateway.files.decoder import DecodedFile, Decoder
+from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
@@ -52,7 +52,7 @@ class AppContext:
     model: ServedModel
     metrics: Metrics
     pool: Pool
-    decoder: Decoder
+    decoder: FileDecoder
     transcribe: FileTranscriber
     clock: Callable[[], float] = time.monotonic
     installed: Sequence[str] = ()  # names of the models whose files are here

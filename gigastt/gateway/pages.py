@@ -23,7 +23,7 @@ from starlette.responses import Response
 
 from gigastt.errors import NotFound
 
-FOLDER: Final = Path(__file__).resolve().parent / "web"
+WEB_FOLDER: Final = Path(__file__).resolve().parent / "web"
 PAGE: Final = "/"
 FILES: Final = "/web/{name}"
 
@@ -71,7 +71,7 @@ class Pages:
     """Every file of the page by its address."""
 
     def __init__(self) -> None:
-        plain = [path for path in FOLDER.iterdir() if path.suffix in _TYPES and path.suffix != ".js"]
+        plain = [path for path in WEB_FOLDER.iterdir() if path.suffix in _TYPES and path.suffix != ".js"]
         contents = {path.name: path.read_bytes() for path in plain}
         contents |= {name: _joined(name.removesuffix(".js"), set()).encode() for name in _SCRIPTS}
         page = contents.pop("index.html")
@@ -98,7 +98,7 @@ class Pages:
 def _joined(module: str, known: set[str]) -> str:
     """Return a module with those that it imports before it, each in a scope of its own, but for the `known` ones."""
     known.add(module)
-    text = (FOLDER / f"{module}.js").read_text(encoding="utf-8")
+    text = (WEB_FOLDER / f"{module}.js").read_text(encoding="utf-8")
     before = "".join(_joined(name, known) for _, name in _IMPORT.findall(text) if name not in known)
     names = ", ".join(name for _, name in _EXPORT.findall(text))
     text = _IMPORT.sub(r"const { \1 } = $\2;", _EXPORT.sub(r"\1", text))

@@ -154,7 +154,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Partial:
+class PartialMessage:
     """What is heard of the open utterance, or the answer to a `Preview`."""
 
     stream: StreamId
@@ -162,7 +162,7 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True)
-class Final:
+class FinalMessage:
     """One whole utterance, and the commit that it makes."""
 
     stream: StreamId
@@ -228,10 +228,20 @@ class Stats:
 
 
 ToWorker: TypeAlias = OpenStream | Audio | AttachAudio | Proceed | Recognise | Preview | Finish | Cancel
-ToGateway: TypeAlias = Ready | Progress | Partial | Final | Found | Recognised | Failed | Closed | Stats
+ToGateway: TypeAlias = Ready | Progress | PartialMessage | FinalMessage | Found | Recognised | Failed | Closed | Stats
 
 _TO_WORKER: tuple[type, ...] = (OpenStream, Audio, AttachAudio, Proceed, Recognise, Preview, Finish, Cancel)
-_TO_GATEWAY: tuple[type, ...] = (Ready, Progress, Partial, Final, Found, Recognised, Failed, Closed, Stats)
+_TO_GATEWAY: tuple[type, ...] = (
+    Ready,
+    Progress,
+    PartialMessage,
+    FinalMessage,
+    Found,
+    Recognised,
+    Failed,
+    Closed,
+    Stats,
+)
 _CLASSES: dict[int, type] = dict(enumerate(_TO_WORKER + _TO_GATEWAY))
 _KINDS: dict[type, int] = {kind: number for number, kind in _CLASSES.items()}
 _NESTED: dict[str, type] = {

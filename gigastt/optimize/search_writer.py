@@ -22,7 +22,7 @@ import onnx
 from gigastt.models.disk import replacing
 from gigastt.models.seals import sha256_of
 from gigastt.optimize.graph import Graph, Links, attribute, tidy
-from gigastt.speech.mapped_search import BLOCK_FRAMES, SearchWeights, WeightNetwork, agree
+from gigastt.speech.mapped_search import SEARCH_BLOCK_FRAMES, SearchWeights, WeightNetwork, agree
 from gigastt.speech.model import Decoder, Floats, Joint, TripletFiles
 from gigastt.speech.search import RunNetwork
 
@@ -128,7 +128,9 @@ def _read_joint(graph: _Reader) -> tuple[_Linear, _Linear, _Linear]:
 def _cut_vocabulary(output: _Linear) -> tuple[Floats, Floats]:
     """Cut the output layer [J, V] into equal pieces [pieces, J, n], each a small product for a block of frames."""
     hidden, size = output.weight.shape
-    longest = max(_PIECE_MULTIPLE, _SMALL_PRODUCT // (BLOCK_FRAMES * hidden) // _PIECE_MULTIPLE * _PIECE_MULTIPLE)
+    longest = max(
+        _PIECE_MULTIPLE, _SMALL_PRODUCT // (SEARCH_BLOCK_FRAMES * hidden) // _PIECE_MULTIPLE * _PIECE_MULTIPLE
+    )
     pieces = -(-size // longest)
     length = -(-size // (pieces * _PIECE_MULTIPLE)) * _PIECE_MULTIPLE
     padding = (0, pieces * length - size)

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from gigastt.audio.decode import decode
+from gigastt.audio.pcm import Samples
 from gigastt.speech.features import log_mel, log_mel_unrounded
 from gigastt.speech.model import CtcFiles, TripletFiles
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.tokens import Features, Samples, Window, group_words
+from gigastt.speech.tokens import Features, Window, group_words
 
 MOST_POINTS = 0.2  # of word error rate that an encoder may cost and still be the default
 _CLIPS = Path(__file__).parent / "clips"

@@ -24,9 +24,9 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from gigastt.speech.features import MELS
-from gigastt.speech.gate import STATE_BYTES as GATE_BYTES
-from gigastt.speech.gate import Gate
+from gigastt.speech.gate import GATE_STATE_BYTES, Gate
 from gigastt.speech.network import session_options
+from gigastt.speech.segmenter import FULL_LEVEL
 from gigastt.speech.tokens import SUBSAMPLING, Features
 
 HIDDEN = 24
@@ -34,9 +34,8 @@ BLOCK_FRAMES = SUBSAMPLING  # feature frames of 10 ms in a block; blocks are enc
 UNIT_BLOCKS = 2  # blocks of one call: 80 ms
 UNIT_FRAMES = UNIT_BLOCKS * BLOCK_FRAMES
 LONG_BLOCKS = 12 * UNIT_BLOCKS  # 0.96 s
-FULL_LEVEL = 255  # the level of probability 1
 _NETWORK_BYTES = 4 * (MELS + MELS + HIDDEN)
-STATE_BYTES = _NETWORK_BYTES + GATE_BYTES
+STATE_BYTES = _NETWORK_BYTES + GATE_STATE_BYTES
 
 _UNSEEN = 100.0  # the network's "no block yet" in place of the last mean
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from gigastt.audio.pcm import Samples
 from gigastt.speech.activity import BLOCK_FRAMES, UNIT_BLOCKS, UNIT_FRAMES, ActivityDetector
 from gigastt.speech.feature_buffer import FeatureBuffer
 from gigastt.speech.features import MELS, FeatureExtractor
-from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES, Samples
+from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES
 
 BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES  # 640: 40 ms
 _UNIT_SAMPLES = UNIT_FRAMES * FRAME_SAMPLES

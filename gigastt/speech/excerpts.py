@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from gigastt.audio.pcm import Samples
 from gigastt.speech.draft import judge
 from gigastt.speech.feature_buffer import put_in_room
 from gigastt.speech.features import log_mel
-from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES, Hypothesis, Samples, Window, words_within
+from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES, Hypothesis, Window, words_within
 from gigastt.transcript import Final
 
 

@@ -20,7 +20,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES, Features, Samples
+from gigastt.audio.pcm import SAMPLE_RATE, Samples
+from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES, Features
 
 MELS = 64
 _BINS = WINDOW_SAMPLES // 2 + 1

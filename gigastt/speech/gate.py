@@ -18,7 +18,7 @@ _TENTHS = 43.42945  # of a decibel in a unit of log-mel, the natural logarithm o
 _UNHEARD = -10_000  # below everything
 _STATE = struct.Struct("<h")
 
-STATE_BYTES = _STATE.size
+GATE_STATE_BYTES = _STATE.size
 
 
 class Gate:

@@ -32,8 +32,8 @@ from gigastt.speech.model import Floats, TripletFiles
 from gigastt.speech.search import Emission, Frames, Network, token_probability
 from gigastt.speech.tokens import EncoderOut, SearchState
 
-FIELDS = ("gates", "recurrent", "encoder", "prediction", "hidden_bias", "scores", "scores_bias")
-BLOCK_FRAMES = 8
+HEADER_FIELDS = ("gates", "recurrent", "encoder", "prediction", "hidden_bias", "scores", "scores_bias")
+SEARCH_BLOCK_FRAMES = 8
 _FIRST_BLOCK_FRAMES = 4  # after a token the next one is near
 _TRIAL_TOLERANCE = 1e-3
 _TRIAL_FRAMES = 3
@@ -67,7 +67,7 @@ class SearchWeights:
             and self.scores.shape[1] == hidden
             and self.scores_bias.shape == (pieces, length)
             and self.vocabulary_size <= pieces * length
-            and all(getattr(self, name).dtype == np.float32 for name in FIELDS)
+            and all(getattr(self, name).dtype == np.float32 for name in HEADER_FIELDS)
         )
         if not fits:
             raise ValueError("Expected search weights that fit each other.")
@@ -127,7 +127,7 @@ class _WeightFrames:
         self._blank_id = blank_id
         self._hidden = hidden  # [time, J]
         pieces, _, length = weights.scores.shape
-        self._scores = np.empty((BLOCK_FRAMES, pieces, length), dtype=np.float32)
+        self._scores = np.empty((SEARCH_BLOCK_FRAMES, pieces, length), dtype=np.float32)
 
     def find(self, first: int, state: SearchState) -> Emission | None:
         time = len(self._hidden)
@@ -139,7 +139,7 @@ class _WeightFrames:
             for row, token in enumerate(scores.argmax(axis=1).tolist()):
                 if token != self._blank_id:
                     return Emission(begin + row, token, token_probability(scores[row], token))
-            begin, block = end, BLOCK_FRAMES
+            begin, block = end, SEARCH_BLOCK_FRAMES
         return None
 
     def score(self, frame: int, state: SearchState) -> Floats:
@@ -162,7 +162,10 @@ def choose_network(files: TripletFiles, graphs: Network, encoder_dim: int) -> Ne
         weights = SearchWeights.load(files.search_weights)
     except (OSError, ValueError):
         return graphs
-    if weights.digests != (sha256_of(files.decoder), sha256_of(files.joint)) or len(weights.encoder) != encoder_dim:
+    if (
+        weights.digests != (weights_sha256(files.decoder), weights_sha256(files.joint))
+        or len(weights.encoder) != encoder_dim
+    ):
         return graphs
     network = WeightNetwork(weights)
     return network if agree(network, graphs, encoder_dim, weights.vocabulary_size) else graphs
@@ -185,7 +188,7 @@ def agree(one: Network, other: Network, encoder_dim: int, vocabulary_size: int) 
     return True
 
 
-def sha256_of(path: Path) -> str:
+def weights_sha256(path: Path) -> str:
     """Return the digest of a file as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from gigastt.errors import InferenceError, ModelInvalid
 from gigastt.speech.features import MELS
-from gigastt.speech.network import Graph, TensorSpec
+from gigastt.speech.network import NetworkGraph, TensorSpec
 from gigastt.speech.tokens import SUBSAMPLING
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -89,7 +89,7 @@ class Encoder:
         Raises:
             ModelInvalid: the file is missing, unreadable, or breaks its contract.
         """
-        self._graph = Graph(path, inputs=self._INPUTS, outputs=self._OUTPUTS, session_config=session_config)
+        self._graph = NetworkGraph(path, inputs=self._INPUTS, outputs=self._OUTPUTS, session_config=session_config)
         with _contract_of(self._graph):
             _, self.dim, frames = self._run_trial(1)[0].shape
         declared = self._graph.input_shapes[0][0]
@@ -159,7 +159,7 @@ class Decoder:
             ModelInvalid: the file is missing, unreadable, or breaks its contract.
         """
         state = (1, None, None)
-        self._graph = Graph(
+        self._graph = NetworkGraph(
             path,
             inputs=(
                 TensorSpec("x", "int64", (None, 1)),
@@ -203,7 +203,7 @@ class Joint:
         Raises:
             ModelInvalid: the file is missing, unreadable, or takes other sizes than encoder and decoder give.
         """
-        self._graph = Graph(
+        self._graph = NetworkGraph(
             path,
             inputs=(TensorSpec("enc", "float32", (None, None, 1)), TensorSpec("dec", "float32", (None, None, 1))),
             outputs=(TensorSpec("joint", "float32", (None, 1, 1, None)),),
@@ -251,7 +251,7 @@ class Triplet:
 class _contract_of:  # noqa: N801 - reads as a statement: `with _contract_of(graph):`
     """Turn the failure of a model's trial run into a sentence about the model."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: NetworkGraph) -> None:
         self._graph = graph
 
     def __enter__(self) -> None:

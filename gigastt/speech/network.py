@@ -78,7 +78,7 @@ def session_options() -> ort.SessionOptions:
     return options
 
 
-class Graph:
+class NetworkGraph:
     """An onnxruntime session that is fed and read in the order of its contract."""
 
     def __init__(

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Protocol
 
+from gigastt.audio.pcm import Samples
 from gigastt.errors import InferenceError
 from gigastt.speech.activity import ActivityDetector, ActivityModel
 from gigastt.speech.stream import Stream
-from gigastt.speech.tokens import Hypothesis, Samples, Window
+from gigastt.speech.tokens import Hypothesis, Window
 from gigastt.transcript import Final, Gap, Options
 
 PIECE_SAMPLES = 160_000  # 10 s: what is taken in before the utterances it completes are transcribed
@@ -24,7 +25,7 @@ class Recognizes(Protocol):
     def transcribe(self, window: Window) -> Hypothesis: ...
 
 
-def transcribe(
+def transcribe_recording(
     recognizer: Recognizes,
     chunks: Iterable[Samples],
     options: Options | None = None,

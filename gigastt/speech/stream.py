@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from gigastt.audio.pcm import SAMPLE_RATE, Samples
 from gigastt.speech.activity import BLOCK_FRAMES, ActivityDetector
 from gigastt.speech.analysis import BLOCK_SAMPLES, Analysis
 from gigastt.speech.commit import Commit, ResumeState
@@ -20,7 +21,7 @@ from gigastt.speech.draft import Draft
 from gigastt.speech.excerpts import add_words
 from gigastt.speech.feature_buffer import put_in_room
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
-from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Samples, Window, begin_at
+from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window, begin_at
 from gigastt.transcript import ENDPOINT_SILENCE_MS, Drop, Final, Options, Partial
 
 PARTIAL_FRAMES = 480  # a partial pass sees about so much, unless it is the speculative final,

@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.transcript import Word
 
-Samples = npt.NDArray[np.int16]  # [samples], 16 kHz mono
 Features = npt.NDArray[np.float32]  # log-mel [frames, mel=64], 10 ms per frame
 EncoderOut = npt.NDArray[np.float32]  # [dim, time], 40 ms per frame
 
-SAMPLE_RATE = 16_000
 FRAME_SAMPLES = 160  # hop of a feature frame: 10 ms
 WINDOW_SAMPLES = 320  # length of a feature frame: frame i covers samples [160 i, 160 i + 320)
 SUBSAMPLING = 4  # feature frames per encoder frame: 40 ms

@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gigastt.audio.pcm import SAMPLE_RATE, Samples
 from gigastt.errors import ModelInvalid
-from gigastt.ipc.messages import Audio, Closed, Failed, Final, Finish, OpenStream, PassRecord, StreamId
+from gigastt.ipc.messages import Audio, Closed, Failed, FinalMessage, Finish, OpenStream, PassRecord, StreamId
 from gigastt.speech.features import log_mel
 from gigastt.speech.recognizer import Transcriber
-from gigastt.speech.tokens import SAMPLE_RATE, Samples, Window
+from gigastt.speech.tokens import Window
 from gigastt.transcript import Options
 from gigastt.workers.engine import Engine
 
@@ -46,7 +47,7 @@ def run_canary(engine: Engine) -> None:
     messages = engine.collect()
     while engine.streams:
         messages += engine.step(now=0.0)
-    final = any(isinstance(message, Final) for message in messages)
+    final = any(isinstance(message, FinalMessage) for message in messages)
     if not final or any(isinstance(message, Failed) for message in messages) or Closed(_CANARY) not in messages:
         raise ModelInvalid("The model gave no transcript of the built-in test sound.")
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import InferenceError, ProtocolViolation
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import (
@@ -20,10 +21,10 @@ from gigastt.ipc.messages import (
     Cancel,
     Closed,
     Failed,
-    Final,
+    FinalMessage,
     Finish,
     OpenStream,
-    Partial,
+    PartialMessage,
     PassRecord,
     Preview,
     Proceed,
@@ -35,12 +36,12 @@ from gigastt.ipc.messages import (
 from gigastt.log import get_logger
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.stream import Stream
-from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Hypothesis, Window
+from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window
 from gigastt.transcript import Gap, Options
 from gigastt.workers.file_work import AttachFunction, FileWork, TouchFunction
 from gigastt.workers.previews import run_preview
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
-from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, Track, take_offers
+from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, StreamTrack, take_offers
 
 log = get_logger(__name__)
 
@@ -74,8 +75,8 @@ class Engine:
         self._live: dict[StreamId, LiveTrack] = {}
         self._finals: deque[LiveTrack] = deque()  # in the order in which their utterances ended
         self._outbox: list[ToGateway] = []
-        self._touched: dict[StreamId, Track] = {}  # that have made progress since messages were collected
-        self._untold: dict[StreamId, Track] = {}  # that have made progress of which the gateway does not know
+        self._touched: dict[StreamId, StreamTrack] = {}  # that have made progress since messages were collected
+        self._untold: dict[StreamId, StreamTrack] = {}  # that have made progress of which the gateway does not know
         self._record: tuple[Turn, Sequence[Window]] | None = None
         self._files = FileWork(
             recognizer,
@@ -294,7 +295,7 @@ class Engine:
                 continue
             result = track.stream.accept_partial(window, hypotheses[number], alone=len(batch) == 1)
             if result is not None:
-                self._outbox.append(Partial(track.id, result))
+                self._outbox.append(PartialMessage(track.id, result))
 
     def _transcribe_partials(self, windows: list[Window], turn: Turn) -> list[Hypothesis] | None:
         self._note_pass(turn, windows)
@@ -352,7 +353,7 @@ class Engine:
         # The last commit of a stream is at a whole block, which may lie beyond the last sample.
         track.told_committed = min(utterance.commit.offset, track.told_consumed)
         resume = utterance.commit.resume
-        self._outbox.append(Final(track.id, final, track.told_consumed, track.told_committed, resume))
+        self._outbox.append(FinalMessage(track.id, final, track.told_consumed, track.told_committed, resume))
         track.failed = False
 
     def _close_if_done(self, track: LiveTrack) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from gigastt.audio.pcm import Samples
 from gigastt.errors import InferenceError
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import (
     Closed,
     Excerpt,
     Failed,
-    Final,
+    FinalMessage,
     Found,
     Recognise,
     Recognised,
@@ -26,7 +27,7 @@ from gigastt.ipc.messages import (
 from gigastt.log import get_logger
 from gigastt.speech.excerpts import add_words, read_window
 from gigastt.speech.recognizer import Transcriber
-from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Samples, Window
+from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window
 from gigastt.transcript import Gap
 from gigastt.workers.streams import FileTrack
 
@@ -148,7 +149,7 @@ class FileWork:
             track.told_committed = min(utterance.commit.offset, track.told_consumed)
             told = track.told_consumed, track.told_committed, utterance.commit.resume
             if utterance.hypothesis is not None:
-                self._send(Final(track.id, final, *told))
+                self._send(FinalMessage(track.id, final, *told))
             else:
                 window, first, last = utterance.window, utterance.first_frame, utterance.last_frame
                 lead = first - window.first_frame

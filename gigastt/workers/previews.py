@@ -10,7 +10,7 @@ import copy
 
 from gigastt import transcript
 from gigastt.errors import InferenceError
-from gigastt.ipc.messages import Partial
+from gigastt.ipc.messages import PartialMessage
 from gigastt.log import get_logger
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.tokens import Window
@@ -19,7 +19,7 @@ from gigastt.workers.streams import LiveTrack
 log = get_logger(__name__)
 
 
-def run_preview(recognizer: Transcriber, track: LiveTrack) -> tuple[Partial | None, list[Window]]:
+def run_preview(recognizer: Transcriber, track: LiveTrack) -> tuple[PartialMessage | None, list[Window]]:
     """Answer a track's `Preview`; return the message, None if a pass failed, and the windows that took a pass."""
     track.preview = False
     ended = copy.deepcopy(track.stream)
@@ -39,4 +39,4 @@ def run_preview(recognizer: Transcriber, track: LiveTrack) -> tuple[Partial | No
         words += final.words if final is not None else ()
     track.heard, track.offer = False, None  # a partial of the same audio would only say less
     heard = transcript.Partial(" ".join(word.text for word in words), tuple(words), 0, as_final=True)
-    return Partial(track.id, heard), windows
+    return PartialMessage(track.id, heard), windows

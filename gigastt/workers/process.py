@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from gigastt.audio.pcm import Samples
 from gigastt.audio.shared import SharedSegment
 from gigastt.errors import ConfigError, GigasttError
 from gigastt.ipc.blackbox import BlackBox
@@ -26,7 +27,6 @@ from gigastt.speech.activity import ActivityDetector, ActivityModel
 from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.stream import Stream
-from gigastt.speech.tokens import Samples
 from gigastt.transcript import Options
 from gigastt.workers.allocator import return_free_memory
 from gigastt.workers.canary import run_canary, time_passes

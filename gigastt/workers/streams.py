@@ -11,10 +11,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gigastt.audio.pcm import SAMPLE_RATE, Samples
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import Progress, StreamId
 from gigastt.speech.stream import Stream, Utterance
-from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Samples, Window
+from gigastt.speech.tokens import FRAME_SAMPLES, Window
 
 FILE_PIECE_SAMPLES = 2 * SAMPLE_RATE  # analysed between two looks at live work
 PROGRESS_STEP_SAMPLES = SAMPLE_RATE // 2  # of credit, or of silence committed, that the gateway need not know of sooner
@@ -23,7 +24,7 @@ LIVE_PIECE_SAMPLES = SAMPLE_RATE * 16 // 100  # 160 ms: shorter than what follow
 
 
 @dataclass(slots=True, eq=False)
-class Track:
+class StreamTrack:
     """The part that live and file tracks share.
 
     utterance: cut, and waiting for its pass.
@@ -68,7 +69,7 @@ class Track:
 
 
 @dataclass(slots=True, eq=False)
-class LiveTrack(Track):
+class LiveTrack(StreamTrack):
     """A track whose audio comes in packets.
 
     partials: whether the client wants any.
@@ -165,7 +166,7 @@ class LiveTrack(Track):
 
 
 @dataclass(slots=True, eq=False)
-class FileTrack(Track):
+class FileTrack(StreamTrack):
     """A track that reads a shared segment and finds its utterances; one that waits here is a checkpoint.
 
     samples: the whole file, int16 [samples]; a view of shared memory.

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gigastt.audio.decode import decode
-from gigastt.cli.main import run
+from gigastt.cli.main import run_command
 from gigastt.speech.recognizer import Recognizer
-from gigastt.transcribe import Recording, load_recognizer
+from gigastt.transcribe import TranscribedFile, load_recognizer
 from gigastt.transcript import Gap, Word
 from tests.clips import normalise
 from tests.shared import require_shared
@@ -56,7 +56,7 @@ def test_the_words_of_a_file_come_at_their_times(
     name: str, words: str, times: dict[str, float], recognizer: Recognizer
 ) -> None:
     with require_shared(f"cases/{name}").open("rb") as file:
-        heard: list[Word] = [word for segment in Recording(file, recognizer).segments() for word in segment.words]
+        heard: list[Word] = [word for segment in TranscribedFile(file, recognizer).segments() for word in segment.words]
 
     assert re.fullmatch(words, normalise(" ".join(word.text for word in heard)))
     starts = {normalise(word.text): word.start for word in heard}
@@ -80,7 +80,7 @@ def test_a_second_without_audio_is_told_of(name: str, code: str) -> None:
 def test_the_command_line_declares_a_damaged_second(capsys: pytest.CaptureFixture[str]) -> None:
     path = require_shared("cases/second_3_damaged.m4a")
 
-    assert run(["transcribe", "--model", "demo", "--format", "json", str(path)]) == 0
+    assert run_command(["transcribe", "--model", "demo", "--format", "json", str(path)]) == 0
 
     captured = capsys.readouterr()
     assert json.loads(captured.out)["failed"] == [{"code": "audio_damaged", "start": 2.02, "end": 3.019}]
@@ -90,7 +90,9 @@ def test_the_command_line_declares_a_damaged_second(capsys: pytest.CaptureFixtur
 def test_the_command_line_hears_them_too(capsys: pytest.CaptureFixture[str]) -> None:
     names = ["film_5.1_dialogue_in_centre.m4a", "phone.amr", "two_recordings.wav"]
 
-    assert run(["transcribe", "--model", "demo", *(str(require_shared(f"cases/{name}")) for name in names)]) == 0
+    assert (
+        run_command(["transcribe", "--model", "demo", *(str(require_shared(f"cases/{name}")) for name in names)]) == 0
+    )
 
     text = normalise(capsys.readouterr().out)
     assert all(re.search(words, text) for words in (_A, _B, _C))

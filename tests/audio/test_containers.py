@@ -18,7 +18,7 @@ from gigastt.audio.decode import decode
 from gigastt.audio.formats import SUPPORTED_FORMATS
 from gigastt.audio.pcm import Samples
 from gigastt.audio.recordings import find_recordings
-from gigastt.cli.main import run
+from gigastt.cli.main import run_command
 from gigastt.errors import InvalidAudio
 from tests.fakes.audio_files import encode_audio, make_tone
 from tests.shared import do_without
@@ -147,7 +147,7 @@ def test_wideband_amr_for_which_there_is_no_encoder_decodes() -> None:
 
 
 def test_the_help_of_the_command_line_names_the_same_formats(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["transcribe", "--help"]) == 0
+    assert run_command(["transcribe", "--help"]) == 0
 
     said = " ".join(capsys.readouterr().out.lower().split())
     [names] = re.findall(r"formats: (.*?)\. the content", said)

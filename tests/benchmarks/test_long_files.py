@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.long_files import SPEECH_SHARE, make_dense, make_natural
-from gigastt.speech.tokens import Samples
+from gigastt.audio.pcm import Samples
 
 MINUTES = 5.0
 _WAVE = np.array([1_000, -1_000], np.int16)

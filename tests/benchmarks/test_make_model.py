@@ -15,10 +15,11 @@ from benchmarks import cues, make_model
 from benchmarks.conformer import EncoderShape, write_encoder
 from benchmarks.graph_writer import GraphWriter
 from benchmarks.prediction import VOCABULARY, JointInput, deal_tokens, vocabulary, write_decoder, write_joint
+from gigastt.audio.pcm import SAMPLE_RATE, Samples
 from gigastt.speech.features import log_mel
 from gigastt.speech.model import TripletFiles
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, SUBSAMPLING, Samples, Token, Window
+from gigastt.speech.tokens import FRAME_SAMPLES, SUBSAMPLING, Token, Window
 
 SMALL = EncoderShape(layers=2, width=64, heads=4)
 CLIPS = Path(__file__).parents[1] / "data"

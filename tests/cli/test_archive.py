@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.archive import check
 from gigastt.cli.archive import MANIFEST, find_files, mirror_targets, open_manifest
-from gigastt.cli.main import run
+from gigastt.cli.main import run_command
 from gigastt.errors import ConfigError
 
 CLIP = Path(__file__).resolve().parent.parent / "data" / "espeak_03.wav"
@@ -30,7 +30,7 @@ def archive(tmp_path: Path) -> Path:
 
 
 def transcribe(archive: Path, *arguments: str | Path) -> int:
-    return run(["transcribe", "--model", "demo", str(archive), "--recursive", *map(str, arguments)])
+    return run_command(["transcribe", "--model", "demo", str(archive), "--recursive", *map(str, arguments)])
 
 
 def entries(out: Path) -> list[dict[str, object]]:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from gigastt.cli.download import download
-from gigastt.cli.main import run
+from gigastt.cli.main import run_command
 from gigastt.cli.optimize import optimize
 from gigastt.cli.progress import DownloadLine
 from gigastt.models.catalog import ENCODER_FP32, GIGAAM, RemoteFile
@@ -60,20 +60,20 @@ def test_help_is_what_the_check_will_ask_for(encoder: RemoteFile, optimizing: bo
     "mirror", ["hub.example", "ftp://hub.example", "http://", "http://[::1", "http://hub.example:abc"]
 )
 def test_mirror_must_be_an_address(mirror: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["download", "--mirror", mirror]) == 2
+    assert run_command(["download", "--mirror", mirror]) == 2
     assert "expected http(s)://host" in capsys.readouterr().err
 
 
 def test_demo_model_is_neither_downloaded_nor_optimised(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["download", "--model", "demo"]) == 2
-    assert run(["optimize", "--model", "demo"]) == 2
+    assert run_command(["download", "--model", "demo"]) == 2
+    assert run_command(["optimize", "--model", "demo"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert "needs no download" in lines[0]
     assert "nothing to optimise" in lines[1]
 
 
 def test_optimising_what_is_not_there_names_the_download(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["quantize", "--model-dir", str(tmp_path)]) == 3
+    assert run_command(["quantize", "--model-dir", str(tmp_path)]) == 3
     assert "gigastt download" in capsys.readouterr().err
 
 
@@ -82,7 +82,7 @@ def test_unreachable_hub_is_one_line_and_exit_code_five(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
-    assert run(["download", "--no-optimize", "--model-dir", str(tmp_path)]) == 5
+    assert run_command(["download", "--no-optimize", "--model-dir", str(tmp_path)]) == 5
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"gigastt: {ENCODER_FP32} is not on this machine")
 

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from gigastt.cli.environment import PREFIX, check_environment, is_service_link
-from gigastt.cli.main import cli, run
+from gigastt.cli.main import cli, run_command
 from gigastt.cli.options import NonEmptyOption
 from gigastt.cli.serve import build_settings, serve, settings_reader
 from gigastt.errors import ConfigError
@@ -48,7 +48,7 @@ def test_an_empty_variable_is_an_error(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(name, value)
-    assert run(["serve"]) == 2
+    assert run_command(["serve"]) == 2
     error = capsys.readouterr().err
     assert error == f"gigastt: {name} is empty: give it a value, or unset it.\n"
 
@@ -59,18 +59,18 @@ def test_an_empty_variable_that_a_flag_beats_does_not_matter(monkeypatch: pytest
         assert build_settings(dict(context.params)).port == 1
 
 
-STRINGS = ["host", "model", "model-dir", "metrics-listen", "api-keys-file"]
+STRINGS = ["host", "model", "model-dir", "metrics-listen", "vosk", "api-keys-file"]
 
 
 @pytest.mark.parametrize("name", STRINGS)
 def test_an_empty_argument_and_an_empty_key_are_errors(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["serve", f"--{name}", ""]) == 2
+    assert run_command(["serve", f"--{name}", ""]) == 2
     assert f"--{name}" in capsys.readouterr().err
     config = tmp_path / "gigastt.toml"
     config.write_text(f'{name} = ""\n', encoding="utf-8")
-    assert run(["serve", "--config", str(config)]) == 2
+    assert run_command(["serve", "--config", str(config)]) == 2
     assert f"--{name}" in capsys.readouterr().err
 
 
@@ -78,7 +78,7 @@ def test_an_empty_argument_and_an_empty_key_are_errors(
 def test_an_empty_item_of_a_list_is_an_error(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "gigastt.toml"
     config.write_text(f'{name} = [""]\n', encoding="utf-8")
-    assert run(["serve", "--config", str(config)]) == 2
+    assert run_command(["serve", "--config", str(config)]) == 2
     assert f"--{name}" in capsys.readouterr().err
 
 
@@ -96,7 +96,7 @@ def test_keys_that_become_empty_in_the_file_do_not_open_a_running_server(tmp_pat
 @pytest.mark.parametrize("command", ["optimize", "transcribe"])
 def test_an_empty_folder_for_results_is_an_error(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     option = {"optimize": "--output", "transcribe": "--output-dir"}[command]
-    assert run([command, option, "", *(["a.wav"] if command == "transcribe" else [])]) == 2
+    assert run_command([command, option, "", *(["a.wav"] if command == "transcribe" else [])]) == 2
     assert option in capsys.readouterr().err
 
 
@@ -115,7 +115,7 @@ def test_a_misspelt_variable_is_an_error(
     name: str, meant: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(name, "1")
-    assert run(["serve"]) == 2
+    assert run_command(["serve"]) == 2
     assert capsys.readouterr().err == f"gigastt: {name} is no setting. Did you mean {meant}? If not, unset it.\n"
 
 
@@ -124,7 +124,7 @@ def test_a_variable_of_somebody_else_is_mentioned(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(name, "1")
-    assert run(["doctor", "--model", "demo", "--port", "0"]) == 0
+    assert run_command(["doctor", "--model", "demo", "--port", "0"]) == 0
     assert f"{name} in the environment is no setting" in capsys.readouterr().err
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gigastt.cli.main import run
+from gigastt.cli.main import run_command
 from gigastt.errors import ConfigError
 from gigastt.references import read_references
 
@@ -17,7 +17,7 @@ TEXT = "Закрой шторы в спальне."
 
 
 def evaluate(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[str, object]:
-    assert run(["eval", "--model", "demo", *map(str, arguments)]) == 0
+    assert run_command(["eval", "--model", "demo", *map(str, arguments)]) == 0
     result: dict[str, object] = json.loads(capsys.readouterr().out)
     return result
 
@@ -63,7 +63,7 @@ def test_errors_are_counted_and_substitutions_listed(tmp_path: Path, capsys: pyt
 def test_a_file_that_is_no_audio_counts_as_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "talk.wav").write_bytes(b"no audio at all, whatever it is called")
     (tmp_path / "talk.txt").write_text(TEXT, encoding="utf-8")
-    assert run(["eval", "--model", "demo", str(tmp_path)]) == 1
+    assert run_command(["eval", "--model", "demo", str(tmp_path)]) == 1
     result = json.loads(capsys.readouterr().out)
     assert (result["failed"], result["wer"]) == (1, 1.0)
 

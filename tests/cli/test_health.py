@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from gigastt.cli.main import run
+from gigastt.cli.main import run_command
 
 
 @contextmanager
@@ -37,13 +37,13 @@ def answering(statuses: dict[str, int]) -> Iterator[int]:
 
 def test_a_well_server_is_exit_code_0(capsys: pytest.CaptureFixture[str]) -> None:
     with answering({"/health": 200}) as port:
-        assert run(["health", "--port", str(port)]) == 0
+        assert run_command(["health", "--port", str(port)]) == 0
     assert "told" in capsys.readouterr().out
 
 
 def test_a_server_that_is_not_ready_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     with answering({"/health": 200, "/ready": 503}) as port:
-        assert run(["health", "--ready", "--url", f"http://127.0.0.1:{port}/"]) == 1
+        assert run_command(["health", "--ready", "--url", f"http://127.0.0.1:{port}/"]) == 1
     error = capsys.readouterr().err
     assert "503" in error
     assert error.count("\n") == 1
@@ -52,11 +52,11 @@ def test_a_server_that_is_not_ready_is_exit_code_1(capsys: pytest.CaptureFixture
 def test_no_server_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     with answering({}) as port:
         pass
-    assert run(["health", "--port", str(port)]) == 1
+    assert run_command(["health", "--port", str(port)]) == 1
     assert "does not answer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("url", ["localhost:9876", "http://localhost:abc", "http://localhost:99999", "http://[::1"])
 def test_an_address_that_is_none_is_exit_code_2(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["health", "--url", url]) == 2
+    assert run_command(["health", "--url", url]) == 2
     assert "http(s)://" in capsys.readouterr().err

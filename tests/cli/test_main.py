@@ -10,28 +10,28 @@ from pathlib import Path
 import pytest
 
 from gigastt import __version__
-from gigastt.cli.main import COMMANDS, run
+from gigastt.cli.main import COMMANDS, run_command
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--help"]) == 0
+    assert run_command(["--help"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in COMMANDS)
 
 
 def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([]) == 2
+    assert run_command([]) == 2
     assert "transcribe" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([name, "--help"]) == 0
+    assert run_command([name, "--help"]) == 0
     assert f"gigastt {name}" in capsys.readouterr().out
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--version"]) == 0
+    assert run_command(["--version"]) == 0
     assert __version__ in capsys.readouterr().out
 
 
@@ -42,7 +42,7 @@ def test_the_distribution_has_a_name_of_its_own() -> None:
 
 
 def test_an_unknown_command_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["listen"]) == 2
+    assert run_command(["listen"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "listen" in error

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from gigastt.cli.main import run
+from gigastt.cli.main import run_command
 from gigastt.cli.serve import build_settings, serve, settings_reader
 from gigastt.config import Limits, Settings
 from gigastt.errors import ConfigError
@@ -77,6 +77,8 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
         "shutdown-drain-secs": ("4", "4"),
         "metrics": ("true", "on"),
         "metrics-listen": ('"127.0.0.1:9000"', "127.0.0.1:9000"),
+        "vosk": ('"127.0.0.1:2700"', "127.0.0.1:2700"),
+        "vosk-plain": ("false", "false"),
         "api-keys-file": (f'"{keys_file}"', str(keys_file)),
         "tls-cert": ('"chain.pem"', "chain.pem"),
         "tls-key": ('"key.pem"', "key.pem"),
@@ -108,6 +110,8 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
         (["--allow-origin", "https://[::1"], "scheme://host"),
         (["--trusted-proxy", "10.0.0.0/99"], "--trusted-proxy"),
         (["--metrics-listen", "9000"], "HOST:PORT"),
+        (["--vosk", "2700"], "--vosk 2700: expected HOST:PORT"),
+        (["--vosk", "0.0.0.0:2700"], "--bind-all"),
         (["--idle-timeout-secs", "0"], "--idle-timeout-secs"),
         (["--rate-limit-per-minute", "-1"], "--rate-limit-per-minute"),
         (["--max-connections", "0"], "--max-connections"),
@@ -123,7 +127,7 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
 def test_a_bad_value_is_one_clear_line_and_exit_code_2(
     arguments: list[str], word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["serve", *arguments]) == 2
+    assert run_command(["serve", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("gigastt: ")
@@ -151,7 +155,7 @@ def test_a_bad_value_is_one_clear_line_and_exit_code_2(
 def test_a_bad_file_is_one_clear_line_and_exit_code_2(
     text: str, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["serve", "--config", write(tmp_path, text)]) == 2
+    assert run_command(["serve", "--config", write(tmp_path, text)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "gigastt.toml" in error
@@ -160,7 +164,7 @@ def test_a_bad_file_is_one_clear_line_and_exit_code_2(
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", "localhost.example.com"])
 def test_a_host_that_others_can_reach_needs_to_be_asked_for(host: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["serve", "--host", host]) == 2
+    assert run_command(["serve", "--host", host]) == 2
     error = capsys.readouterr().err
     assert "--bind-all" in error
     assert "GIGASTT_ALLOW_BIND_ANY=1" in error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gigastt.cli.main import run
+from gigastt.cli.main import run_command
 from tests.fakes.terminal import Terminal
 
 CLIPS = Path(__file__).resolve().parent.parent / "data"
@@ -18,7 +18,7 @@ TWO_SENTENCES = CLIPS / "espeak_01.wav"
 
 
 def transcribe(*arguments: str | Path) -> int:
-    return run(["transcribe", "--model", "demo", *map(str, arguments)])
+    return run_command(["transcribe", "--model", "demo", *map(str, arguments)])
 
 
 def test_text_is_a_line_for_each_segment(capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,7 +165,7 @@ def test_standard_input_is_a_file_like_any_other(
 def test_without_a_model_nothing_is_begun_and_both_ways_on_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["transcribe", "--model-dir", str(tmp_path), str(SHUTTERS)]) == 3
+    assert run_command(["transcribe", "--model-dir", str(tmp_path), str(SHUTTERS)]) == 3
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
@@ -179,7 +179,7 @@ def test_without_a_file_the_command_is_wrong(capsys: pytest.CaptureFixture[str])
 
 
 def test_bench_prints_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["bench", "--model", "demo", "--rounds", "1", str(SHUTTERS)]) == 0
+    assert run_command(["bench", "--model", "demo", "--rounds", "1", str(SHUTTERS)]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["words"] == 4
     assert result["times_real_time"] > 0

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from gigastt.cli.main import run
+from gigastt.cli.main import run_command
 from tests.clips import CLIPS
 from tests.recordings import DEMO_MODEL
 
@@ -47,7 +47,7 @@ def short_winded_model(tmp_path: Path) -> Path:
 
 
 def transcribe(model: Path, *arguments: str | Path) -> int:
-    return run(["transcribe", "--model-dir", str(model), *map(str, arguments)])
+    return run_command(["transcribe", "--model-dir", str(model), *map(str, arguments)])
 
 
 def test_json_says_which_spans_failed(short_winded_model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from gigastt.gateway.server.listener import bind
 from gigastt.model_loading import find_model
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import resolve
-from gigastt.serve import serve
+from gigastt.serve import serve_model
 from tests.clips import load_clips
 from tests.fakes.hub import FakeHub, Fault, serve_hub
 from tests.fakes.models import REPOSITORY, REVISION, contents_of
@@ -65,7 +65,7 @@ async def test_the_real_model_takes_over_under_a_session_that_loses_no_word(hub:
 
     async with asyncio.timeout(SECONDS):
         serving = asyncio.create_task(
-            serve(settings, find_model(settings), listeners, [], lambda: settings, greet, fetch_stand_in)
+            serve_model(settings, find_model(settings), listeners, [], lambda: settings, greet, fetch_stand_in)
         )
         try:
             await greeted.wait()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gigastt.speech.activity import BLOCK_FRAMES, FULL_LEVEL, STATE_BYTES, ActivityDetector
+from gigastt.speech.activity import BLOCK_FRAMES, STATE_BYTES, ActivityDetector
+from gigastt.speech.segmenter import FULL_LEVEL
 from gigastt.speech.tokens import Features
 from tests.fakes.recognizer import LOUD
 

@@ -9,16 +9,17 @@ from typing import TypeVar
 
 import numpy as np
 
+from gigastt.audio.pcm import Samples
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import (
     AttachAudio,
     Audio,
     Failed,
-    Final,
+    FinalMessage,
     Finish,
     Found,
     OpenStream,
-    Partial,
+    PartialMessage,
     PassRecord,
     Proceed,
     Recognise,
@@ -28,7 +29,7 @@ from gigastt.ipc.messages import (
 )
 from gigastt.speech.activity import ActivityDetector
 from gigastt.speech.stream import Stream
-from gigastt.speech.tokens import Hypothesis, Samples, Window
+from gigastt.speech.tokens import Hypothesis, Window
 from gigastt.transcript import Options
 from gigastt.workers.engine import Engine
 from tests.fakes.detector import LoudnessDetector
@@ -110,10 +111,10 @@ class Bench:
         return [message for message in found if stream is None or getattr(message, "stream", None) == stream]
 
     def texts(self, stream: StreamId) -> list[str]:
-        return [message.final.text for message in self.sent(Final, stream) if message.final.text]
+        return [message.final.text for message in self.sent(FinalMessage, stream) if message.final.text]
 
     def partial_texts(self, stream: StreamId) -> list[str]:
-        return [message.partial.text for message in self.sent(Partial, stream)]
+        return [message.partial.text for message in self.sent(PartialMessage, stream)]
 
     def _take(self, messages: Sequence[ToGateway]) -> None:
         """Note messages; have the engine recognise what it found in a file, as a gateway with one worker does."""
@@ -126,7 +127,7 @@ class Bench:
                 self.engine.handle(Recognise(request, file.segment, file.samples, message.excerpt))
             elif isinstance(message, Recognised):
                 found = self._asked[message.stream]
-                final = Final(found.stream, message.final, found.consumed, found.committed, found.resume)
+                final = FinalMessage(found.stream, message.final, found.consumed, found.committed, found.resume)
                 self._queue[self._queue.index(found)] = final
                 self.engine.handle(Proceed(found.stream))
             elif isinstance(message, Failed) and message.stream in self._asked:

@@ -18,7 +18,7 @@ from gigastt.gateway.pool.events import Event
 from gigastt.transcript import Final, Gap, Options, Word
 
 if TYPE_CHECKING:
-    from gigastt.gateway.files.decoder import DecodedFile, Decoder
+    from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
     from gigastt.gateway.pool.pool import Pool
 
 
@@ -192,7 +192,7 @@ class Fakes:
             model=ServedModel("gigaam-v3-e2e-rnnt", "GigaAM v3", demo=demo),
             metrics=Metrics(),
             pool=cast("Pool", self.pool),
-            decoder=cast("Decoder", self.decoder),
+            decoder=cast("FileDecoder", self.decoder),
             transcribe=self.transcriber,
         )
         if self.clock is not None:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gigastt.audio.pcm import Samples
 from gigastt.errors import InferenceError
-from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window
+from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, SearchState, Token, Window
 from gigastt.speech.vocabulary import Vocabulary
 
 POISON_HZ = 7_800.0

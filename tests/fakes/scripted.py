@@ -87,15 +87,15 @@ class _Stream:
         if self.words and self.partials and whole:
             text = " ".join(word.text for word in self.words)
             partial = Partial(text, tuple(self.words), max(0, len(self.words) - 1))
-            out.append(messages.Partial(self.id, partial))
+            out.append(messages.PartialMessage(self.id, partial))
         if whole:
             resume = b"s" if self.committed > self.start else b""
             out.append(Progress(self.id, self.position, self.committed, resume))
         return out
 
-    def preview(self) -> messages.Partial:
+    def preview(self) -> messages.PartialMessage:
         text = " ".join(word.text for word in self.words)
-        return messages.Partial(self.id, Partial(text, tuple(self.words), 0, as_final=True))
+        return messages.PartialMessage(self.id, Partial(text, tuple(self.words), 0, as_final=True))
 
     def finish(self) -> list[ToGateway]:
         self.position += len(self.buffer) // 2
@@ -119,13 +119,13 @@ class _Stream:
                 out.append(self._final("silence"))
         return out
 
-    def _final(self, reason: EndpointReason) -> messages.Final:
+    def _final(self, reason: EndpointReason) -> messages.FinalMessage:
         words, self.words = self.words, []
         end = words[-1].end if words else self.committed / 16_000
         start = words[0].start if words else end
         text = " ".join(word.text for word in words)
         final = Final(text, tuple(words), start, end, 1.0, reason)
-        return messages.Final(self.id, final, max(self.position, self.committed), self.committed, b"s")
+        return messages.FinalMessage(self.id, final, max(self.position, self.committed), self.committed, b"s")
 
 
 class FakeRecognizer:
@@ -180,7 +180,7 @@ class FakeRecognizer:
                 file = _Stream(message.stream, message.start, False, self._poison)
                 file.position = file.committed = message.start
                 told = [*file.push(samples.tobytes()), *file.finish()]
-                return [_without_words(item) if isinstance(item, messages.Final) else item for item in told]
+                return [_without_words(item) if isinstance(item, messages.FinalMessage) else item for item in told]
             case Proceed():
                 return []
             case Recognise():
@@ -200,7 +200,7 @@ def _span(message: Recognise) -> tuple[int, int]:
     return message.excerpt.first_frame * 160, message.excerpt.last_frame * 160
 
 
-def _without_words(message: messages.Final) -> ToGateway:
+def _without_words(message: messages.FinalMessage) -> ToGateway:
     """Return what a worker says of an utterance in a file that another may recognise."""
     final = message.final
     if not final.words:

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from gigastt.audio.pcm import Samples
 from gigastt.config import DEMO_MODEL
 from gigastt.ipc.blackbox import BlackBox
 from gigastt.ipc.messages import Audio, Closed, StreamId, ToGateway, ToWorker, decode_to_gateway, encode_message
 from gigastt.ipc.packets import PacketDecoder, encode_packet
 from gigastt.models.store import resolve
-from gigastt.speech.tokens import Samples
 from gigastt.workers.config import WorkerConfig
 
 Message = TypeVar("Message")

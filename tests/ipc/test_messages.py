@@ -15,7 +15,7 @@ from gigastt.errors import ProtocolViolation
 from gigastt.ipc.messages import (
     Audio,
     Closed,
-    Final,
+    FinalMessage,
     Finish,
     OpenStream,
     PassRecord,
@@ -135,7 +135,7 @@ def test_a_field_of_the_wrong_type_is_a_violation(message: Any, field: str, valu
 @pytest.mark.parametrize("words", [None, 1, [1], [["слово", 0.0, 0.1]], [[1, 0.0, 0.1, 0.9]]])
 def test_words_of_the_wrong_form_are_a_violation(words: object) -> None:
     final = transcript.Final("", (), 0.0, 0.0, 0.0, "stop")
-    body = msgpack.unpackb(encode_message(Final(StreamId(1), final, 0, 0, b"")))
+    body = msgpack.unpackb(encode_message(FinalMessage(StreamId(1), final, 0, 0, b"")))
     body[2][1] = words
 
     with pytest.raises(ProtocolViolation):
@@ -147,5 +147,5 @@ def test_whole_numbers_pass_as_seconds() -> None:
     stats = Stats(1, 0, 0, [PassRecord("final", 1, 0, 1, 0)])
 
     assert decode_to_gateway(encode_message(stats)) == stats
-    final = Final(StreamId(1), transcript.Final("да", (word,), 0, 1, 1, "stop"), 0, 0, b"")
+    final = FinalMessage(StreamId(1), transcript.Final("да", (word,), 0, 1, 1, "stop"), 0, 0, b"")
     assert decode_to_gateway(encode_message(final)) == final

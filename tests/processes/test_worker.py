@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gigastt.audio.pcm import Samples
 from gigastt.audio.shared import SharedSegment
 from gigastt.ipc.messages import (
     AttachAudio,
     Cancel,
-    Final,
+    FinalMessage,
     Finish,
     Found,
     OpenStream,
@@ -34,7 +35,6 @@ from gigastt.ipc.messages import (
 )
 from gigastt.speech import recording as pump
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.tokens import Samples
 from gigastt.transcript import Options
 from tests.clips import load_clips
 from tests.fakes.worker import WorkerClient, demo_config, spawn_worker
@@ -55,12 +55,12 @@ def conversation() -> Samples:
 def finals_in_this_process() -> list[tuple[object, ...]]:
     config = demo_config()
     assert config.model == "demo"
-    results = pump.transcribe(Recognizer.load(files_in(DEMO_MODEL)), [conversation()])
+    results = pump.transcribe_recording(Recognizer.load(files_in(DEMO_MODEL)), [conversation()])
     return [(r.text, [w.text for w in r.words], r.start, r.end, r.confidence, r.reason) for r in results]
 
 
 def finals_of(messages: list[ToGateway]) -> list[tuple[object, ...]]:
-    finals = [message.final for message in messages if isinstance(message, Final)]
+    finals = [message.final for message in messages if isinstance(message, FinalMessage)]
     return [(f.text, [w.text for w in f.words], f.start, f.end, f.confidence, f.reason) for f in finals]
 
 
@@ -108,7 +108,7 @@ def test_what_is_found_in_a_file_gives_the_finals_of_this_process_in_another_wor
                 if isinstance(message, Found):
                     other.send(Recognise(StreamId(100 + number), segment.name, length, message.excerpt))
                     final = other.receive_a(Recognised).final
-                    messages[number] = Final(stream, final, message.consumed, message.committed, message.resume)
+                    messages[number] = FinalMessage(stream, final, message.consumed, message.committed, message.resume)
         assert finals_of(messages) == finals_in_this_process()
     finally:
         segment.unlink()
@@ -118,7 +118,7 @@ def test_a_stream_goes_on_in_another_worker_from_any_commit(worker: WorkerClient
     stream = StreamId(2)
     worker.send(OpenStream(stream, 0, b"", Options(), "request"))
     worker.send_audio(stream, conversation()[:60_000], 1_600)  # the first utterance and its end
-    first = worker.receive_a(Final)
+    first = worker.receive_a(FinalMessage)
     worker.send(Cancel(stream))
 
     with spawn_worker(demo_config()) as other:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gigastt.audio.pcm import Samples
 from gigastt.speech.activity import (
     BLOCK_FRAMES,
     LONG_BLOCKS,
@@ -21,7 +22,7 @@ from gigastt.speech.activity import (
     Row,
 )
 from gigastt.speech.features import log_mel
-from gigastt.speech.tokens import Features, Samples
+from gigastt.speech.tokens import Features
 from tests.shared import require_shared
 
 MODEL = ActivityModel.load()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.optimize.words import load_clips as prompts
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.recording import transcribe
-from gigastt.speech.tokens import SAMPLE_RATE
+from gigastt.speech.recording import transcribe_recording
 from gigastt.transcript import drop_fields
 from tests.clips import load_clips
 from tests.recordings import DEMO_MODEL, files_in, samples_of
@@ -26,20 +26,20 @@ def recognizer() -> Recognizer:
 def test_no_utterance_of_speech_is_dropped(recognizer: Recognizer, condition: str) -> None:
     finals = []
     for clip in load_clips():
-        finals += list(transcribe(recognizer, [CONDITIONS[condition](samples_of(clip))]))
+        finals += list(transcribe_recording(recognizer, [CONDITIONS[condition](samples_of(clip))]))
     assert [final.drop for final in finals if final.drop] == []
     assert sum(bool(final.words) for final in finals) >= len(load_clips())
 
 
 def test_no_utterance_of_a_person_whom_the_model_does_not_know_is_dropped(recognizer: Recognizer) -> None:
-    finals = [final for prompt in prompts() for final in transcribe(recognizer, [prompt.samples])]
+    finals = [final for prompt in prompts() for final in transcribe_recording(recognizer, [prompt.samples])]
     assert [final.drop for final in finals if final.drop] == []
     assert sum(bool(final.words) for final in finals) >= 44
 
 
 def test_what_is_dropped_is_kept_beside_the_transcript(recognizer: Recognizer) -> None:
     sound = to_samples(0.05 * music(60 * SAMPLE_RATE, np.random.default_rng(0)))
-    dropped = [final for final in transcribe(recognizer, [sound]) if final.drop]
+    dropped = [final for final in transcribe_recording(recognizer, [sound]) if final.drop]
     assert {final.drop for final in dropped} == {"no_speech", "doubtful"}
     assert all(not final.words and not final.text for final in dropped)
     doubtful = next(final for final in dropped if final.drop == "doubtful")
@@ -47,5 +47,5 @@ def test_what_is_dropped_is_kept_beside_the_transcript(recognizer: Recognizer) -
 
 
 def test_a_least_confidence_drops_what_does_not_reach_it(recognizer: Recognizer) -> None:
-    finals = list(transcribe(recognizer, [samples_of(load_clips()[0])], min_confidence=1.0))
+    finals = list(transcribe_recording(recognizer, [samples_of(load_clips()[0])], min_confidence=1.0))
     assert {final.drop for final in finals if final.dropped} == {"min_confidence"}

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx_asr.preprocessors.numpy_preprocessor import GigaamPreprocessorNumpy
 
+from gigastt.audio.pcm import Samples
 from gigastt.speech.features import FeatureExtractor, log_mel
-from gigastt.speech.tokens import Features, Samples
+from gigastt.speech.tokens import Features
 from tests.clips import Clip
 from tests.recordings import bundled_clips, demo_clips, golos_clips, samples_of
 

@@ -9,13 +9,14 @@ import numpy as np
 import onnx_asr
 import pytest
 
+from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import InferenceError, ModelInvalid
 from gigastt.models.catalog import CATALOG
 from gigastt.speech.ctc import CtcSearch
 from gigastt.speech.features import log_mel
 from gigastt.speech.model import CtcFiles, recogniser_files
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Window, group_words, join_pieces
+from gigastt.speech.tokens import FRAME_SAMPLES, Window, group_words, join_pieces
 from gigastt.speech.vocabulary import Vocabulary
 from tests.clips import load_clips
 from tests.fakes.heads import write_ctc, write_model

@@ -9,7 +9,7 @@ import pytest
 
 from gigastt.optimize.search_writer import write_search_weights
 from gigastt.speech.features import log_mel
-from gigastt.speech.mapped_search import FIELDS, WeightNetwork, agree, choose_network
+from gigastt.speech.mapped_search import HEADER_FIELDS, WeightNetwork, agree, choose_network
 from gigastt.speech.model import Triplet, TripletFiles
 from gigastt.speech.search import Network, RunNetwork, Transducer
 from gigastt.speech.tokens import EncoderOut, Hypothesis
@@ -131,7 +131,7 @@ def test_an_array_of_another_layout_is_not_used(tmp_path: Path) -> None:
         assert network is graphs
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", HEADER_FIELDS)
 def test_weights_that_disagree_with_the_graphs_are_not_used(tmp_path: Path, field: str) -> None:
     files = write_triplet(tmp_path)
     record = np.load(write_search_weights(files))

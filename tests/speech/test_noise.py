@@ -10,11 +10,11 @@ from functools import cache
 import numpy as np
 import pytest
 
+from gigastt.audio.pcm import SAMPLE_RATE, Samples
 from gigastt.speech.activity import ActivityDetector, ActivityModel
 from gigastt.speech.commit import MAX_RESUME_BYTES
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.stream import Stream
-from gigastt.speech.tokens import SAMPLE_RATE, Samples
 from gigastt.transcript import Options
 from tests.recordings import DEMO_MODEL, files_in
 from tools.activity.channels import to_samples

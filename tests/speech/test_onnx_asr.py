@@ -15,9 +15,10 @@ import onnx_asr
 import onnxruntime as ort
 import pytest
 
+from gigastt.audio.pcm import SAMPLE_RATE, Samples
 from gigastt.speech.features import log_mel
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.tokens import FRAME_SAMPLES, SAMPLE_RATE, Samples, Window, join_pieces
+from gigastt.speech.tokens import FRAME_SAMPLES, Window, join_pieces
 from tests.clips import Clip
 from tests.recordings import DEMO_MODEL, bundled_clips, demo_clips, files_in, golos_clips, lecture, samples_of
 

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gigastt.audio.pcm import Samples
 from gigastt.speech.activity import ActivityDetector, ActivityModel, Row
 from gigastt.speech.analysis import BLOCK_SAMPLES
 from gigastt.speech.commit import Commit
 from gigastt.speech.segmenter import ROOM_BLOCKS
 from gigastt.speech.stream import Stream
-from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, Samples, SearchState, Token, Window
+from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, SearchState, Token, Window
 from gigastt.transcript import Final, Options, Word
 
 DATA = Path(__file__).resolve().parent.parent / "data"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gigastt.audio.pcm import Samples
 from gigastt.errors import ProtocolViolation
-from gigastt.ipc.messages import Audio, Cancel, Closed, Failed, Final, Finish, Progress, StreamId
-from gigastt.speech.tokens import Samples
+from gigastt.ipc.messages import Audio, Cancel, Closed, Failed, FinalMessage, Finish, Progress, StreamId
 from gigastt.transcript import Gap
 from tests.fakes.cuts import cut_at
 from tests.fakes.engine_bench import PITCHES, Bench, endpoint, speech
@@ -21,7 +21,7 @@ _TALK = np.concatenate([speech(PITCHES[:3]), endpoint(), speech(PITCHES[3:5]), e
 
 
 def finals_of(bench: Bench, stream: StreamId) -> list[tuple[str, float, float, str]]:
-    finals = [message.final for message in bench.sent(Final, stream)]
+    finals = [message.final for message in bench.sent(FinalMessage, stream)]
     return [(final.text, final.start, final.end, final.reason) for final in finals]
 
 
@@ -175,7 +175,7 @@ def test_no_more_is_committed_than_consumed_nor_consumed_than_sent(samples: int)
     bench.run()
 
     for stream in streams:
-        told = [m for m in bench.messages if isinstance(m, Progress | Final) and m.stream == stream]
+        told = [m for m in bench.messages if isinstance(m, Progress | FinalMessage) and m.stream == stream]
         assert all(message.committed <= message.consumed <= samples for message in told)
         assert told[-1].consumed == samples
         assert [m.committed for m in told] == sorted(m.committed for m in told)
@@ -189,7 +189,7 @@ def test_a_stream_opened_at_a_commit_goes_on_with_the_same_finals(which: int) ->
     stream = bench.open(1)
     bench.send(stream, _TALK)
     bench.run()
-    commit = bench.sent(Final, stream)[which]
+    commit = bench.sent(FinalMessage, stream)[which]
 
     other = Bench()
     again = other.open(7, start=commit.committed, resume=commit.resume)
@@ -229,7 +229,7 @@ def test_a_window_that_fails_costs_its_own_utterance() -> None:
     bench.run()
 
     (failed,) = bench.sent(Failed, stream)
-    lost, heard = bench.sent(Final, stream)
+    lost, heard = bench.sent(FinalMessage, stream)
     assert failed.gap == Gap("inference_error", lost.final.start, lost.final.end)
     assert lost.final.text == ""
     assert lost.committed > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gigastt.ipc.messages import Final, Partial, Progress
+from gigastt.ipc.messages import FinalMessage, PartialMessage, Progress
 from tests.fakes.engine_bench import PITCHES, Bench, endpoint, speech
 from tests.fakes.recognizer import silence, tone
 
@@ -20,7 +20,7 @@ def test_finals_go_first_in_the_order_in_which_utterances_ended() -> None:
     records = [bench.next_pass(), bench.next_pass(), bench.next_pass()]
 
     assert [record.kind for record in records] == ["final", "final", "partial"]
-    assert [final.stream for final in bench.sent(Final)] == [early, late]
+    assert [final.stream for final in bench.sent(FinalMessage)] == [early, late]
 
 
 def test_the_final_of_a_stream_that_keeps_up_goes_before_those_of_streams_that_were_sent_much_at_once() -> None:
@@ -35,7 +35,7 @@ def test_the_final_of_a_stream_that_keeps_up_goes_before_those_of_streams_that_w
 
     bench.next_pass()
 
-    assert [final.stream for final in bench.sent(Final)] == [speaking]
+    assert [final.stream for final in bench.sent(FinalMessage)] == [speaking]
 
 
 def test_the_stream_that_waited_longest_gets_its_partial_first() -> None:
@@ -52,7 +52,7 @@ def test_the_stream_that_waited_longest_gets_its_partial_first() -> None:
     for _ in streams:
         bench.next_pass()
 
-    assert [partial.stream for partial in bench.sent(Partial)] == streams[::-1]
+    assert [partial.stream for partial in bench.sent(PartialMessage)] == streams[::-1]
 
 
 def test_a_stream_without_a_word_yet_goes_before_those_that_have_some() -> None:
@@ -66,7 +66,7 @@ def test_a_stream_without_a_word_yet_goes_before_those_that_have_some() -> None:
 
     bench.next_pass()
 
-    assert [partial.stream for partial in bench.sent(Partial)] == [shown, fresh]
+    assert [partial.stream for partial in bench.sent(PartialMessage)] == [shown, fresh]
 
 
 def test_partials_keep_their_distance() -> None:
@@ -126,11 +126,17 @@ def test_audio_that_comes_at_once_is_shown_and_settled_before_its_final_and_enco
     bench.run()
 
     assert [record.kind for record in bench.passes] == ["final", "final"]
-    told = [message for message in bench.messages if isinstance(message, Partial | Final)]
-    assert [type(message) for message in told] == [Partial, Final, Partial, Final, Final]
+    told = [message for message in bench.messages if isinstance(message, PartialMessage | FinalMessage)]
+    assert [type(message) for message in told] == [
+        PartialMessage,
+        FinalMessage,
+        PartialMessage,
+        FinalMessage,
+        FinalMessage,
+    ]
     for shown, final in (told[0:2], told[2:4]):
-        assert isinstance(shown, Partial)
-        assert isinstance(final, Final)
+        assert isinstance(shown, PartialMessage)
+        assert isinstance(final, FinalMessage)
         assert shown.partial.text == final.final.text
         assert shown.partial.words == final.final.words
         assert shown.partial.stable == len(final.final.words) == 3
@@ -154,7 +160,7 @@ def test_an_upload_gets_its_share_and_a_final_waits_for_one_pass_of_it_at_most()
     for _ in range(8):
         for stream in live:
             bench.send(stream, speech(PITCHES[:2]), endpoint())
-        while bench.engine.streams and len(bench.sent(Final)) < 5:
+        while bench.engine.streams and len(bench.sent(FinalMessage)) < 5:
             bench.next_pass()
         bench.messages.clear()
 
@@ -193,12 +199,12 @@ def test_the_final_is_computed_ahead_in_the_silence_and_needs_no_second_pass() -
     bench.send(stream, silence(0.3))  # with the pause of the speech: enough for a tail, not for an endpoint
     bench.run()  # at once: the cadence of partials does not hold it up
     assert [record.kind for record in bench.passes] == ["partial", "partial"]
-    assert bench.sent(Final) == []
+    assert bench.sent(FinalMessage) == []
 
     bench.send(stream, silence(0.3))
     bench.run()
 
-    (message,) = bench.sent(Final, stream)
+    (message,) = bench.sent(FinalMessage, stream)
     assert len(message.final.words) == 3
     assert len(bench.passes) == 2
 
@@ -223,6 +229,6 @@ def test_a_final_computed_ahead_comes_before_partials_of_others() -> None:
 
     bench.next_pass()
 
-    assert bench.sent(Partial, growing) == []
+    assert bench.sent(PartialMessage, growing) == []
     bench.next_pass()
-    assert len(bench.sent(Partial, growing)) == 1
+    assert len(bench.sent(PartialMessage, growing)) == 1

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gigastt.ipc.messages import Audio, Final, Partial, Preview, StreamId
+from gigastt.ipc.messages import Audio, FinalMessage, PartialMessage, Preview, StreamId
 from tests.fakes.cuts import cut_at
 from tests.fakes.engine_bench import PITCHES, Bench, endpoint, speech
 from tests.fakes.recognizer import POISON_HZ, silence, tone
@@ -15,11 +15,11 @@ _TALK = np.concatenate([speech(PITCHES[:3]), endpoint(), speech(PITCHES[3:5]), e
 
 
 def previews_of(bench: Bench, stream: StreamId) -> list[str]:
-    return [message.partial.text for message in bench.sent(Partial, stream) if message.partial.as_final]
+    return [message.partial.text for message in bench.sent(PartialMessage, stream) if message.partial.as_final]
 
 
 def final_texts(bench: Bench, stream: StreamId) -> list[str]:
-    return [message.final.text for message in bench.sent(Final, stream)]
+    return [message.final.text for message in bench.sent(FinalMessage, stream)]
 
 
 def preview(bench: Bench, stream: StreamId) -> str:
@@ -66,11 +66,11 @@ def test_after_a_preview_no_partial_of_the_same_audio_comes() -> None:
     preview(bench, stream)
     bench.now += 5
     bench.run()
-    assert bench.sent(Partial, stream)[-1].partial.as_final
+    assert bench.sent(PartialMessage, stream)[-1].partial.as_final
     bench.send(stream, silence(0.2), tone(PITCHES[2], 0.3))
     bench.now += 5
     bench.run()
-    assert not bench.sent(Partial, stream)[-1].partial.as_final
+    assert not bench.sent(PartialMessage, stream)[-1].partial.as_final
 
 
 def test_a_preview_that_fails_is_not_told_and_costs_nothing_else() -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from gigastt.speech.tokens import Samples
+from gigastt.audio.pcm import Samples
 
 SAMPLE_RATE = 16_000
 Waveform: TypeAlias = npt.NDArray[np.float32]  # [samples]

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from gigastt.audio.decode import decode
+from gigastt.audio.pcm import Samples
 from gigastt.config import DEMO_MODEL, Settings
 from gigastt.errors import InvalidAudio
-from gigastt.speech.recording import transcribe
-from gigastt.speech.tokens import Samples
+from gigastt.speech.recording import transcribe_recording
 from gigastt.transcribe import load_recognizer
 from tools.activity.channels import from_decibels
 
@@ -66,7 +66,7 @@ def main() -> None:
         for path, samples in recordings:
             if samples is None:
                 continue
-            for final in transcribe(recognizer, [change(samples)]):
+            for final in transcribe_recording(recognizer, [change(samples)]):
                 told += bool(final.words)
                 if final.drop:
                     dropped.append({"file": path.name, "reason": final.drop, "start": final.start, "end": final.end})

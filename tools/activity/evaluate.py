@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
+from gigastt.audio.pcm import Samples
 from gigastt.speech.activity import BLOCK_FRAMES, UNIT_FRAMES, ActivityDetector, ActivityModel
 from gigastt.speech.features import log_mel
 from gigastt.speech.segmenter import Cut, Segmenter
-from gigastt.speech.tokens import Samples
 from tools.activity.channels import SAMPLE_RATE, Waveform, from_decibels, normalise, telephone, to_samples
 from tools.activity.mixtures import Labels, label_speech
 from tools.activity.noises import NOISES, babble

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from gigastt.audio.pcm import Samples
 from gigastt.speech.features import log_mel
-from gigastt.speech.tokens import Samples
 from tools.activity import channels
 from tools.activity.channels import SAMPLE_RATE, Waveform, from_decibels
 from tools.activity.network import BANDS, BLOCK_FRAMES, Array, pool_blocks

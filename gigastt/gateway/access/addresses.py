@@ -11,13 +11,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import TypeAlias
 
 Address: TypeAlias = IPv4Address | IPv6Address
-Network: TypeAlias = IPv4Network | IPv6Network
+AddressRange: TypeAlias = IPv4Network | IPv6Network
 
 _MAX_HOPS = 32
 _UNKNOWN = IPv4Address(0)
 
 
-def parse_networks(networks: Sequence[str]) -> tuple[Network, ...]:
+def parse_networks(networks: Sequence[str]) -> tuple[AddressRange, ...]:
     """Parse CIDRs and single addresses; host bits may be set.
 
     Raises:
@@ -42,7 +42,7 @@ def parse_address(text: str) -> Address | None:
     return address
 
 
-def client_address(peer: str | None, forwarded: Sequence[str], trusted: Sequence[Network]) -> Address:
+def client_address(peer: str | None, forwarded: Sequence[str], trusted: Sequence[AddressRange]) -> Address:
     """Return the address a request is counted under.
 
     Args:
@@ -71,6 +71,6 @@ def rate_key(address: Address) -> int:
     return -1 - (int(address) >> 64)
 
 
-def is_among(networks: Sequence[Network], address: Address) -> bool:
+def is_among(networks: Sequence[AddressRange], address: Address) -> bool:
     """Tell whether an address lies in one of the networks."""
     return any(address in network for network in networks)

@@ -18,6 +18,7 @@ from gigastt.gateway.access.key_file import ApiKey, key_digest, read_keys
 
 SUBPROTOCOL = "gigastt.v1"
 BEARER_SUBPROTOCOL_PREFIX = "gigastt.bearer."
+_VOSK_SUBPROTOCOL = "ws"
 _OPENAI_SUBPROTOCOL, _OPENAI_PREFIX = "realtime", "openai-insecure-api-key."
 _PREFIXES = (BEARER_SUBPROTOCOL_PREFIX, _OPENAI_PREFIX)
 
@@ -103,9 +104,9 @@ def presented_token(authorizations: Sequence[str], offered: Sequence[str]) -> st
 def choose_subprotocol(offered: Sequence[str]) -> str | None:
     """Return the offered subprotocol to answer with: a browser hangs up when it offered some and got none.
 
-    `gigastt.v1` or `realtime` where it was offered, so that the key is not sent back; else the key's own.
+    `gigastt.v1`, `realtime` or `ws` where it was offered, so that the key is not sent back; else the key's own.
     """
-    for protocol in (SUBPROTOCOL, _OPENAI_SUBPROTOCOL):
+    for protocol in (SUBPROTOCOL, _OPENAI_SUBPROTOCOL, _VOSK_SUBPROTOCOL):
         if protocol in offered:
             return protocol
     return next((protocol for protocol in offered if protocol.startswith(BEARER_SUBPROTOCOL_PREFIX)), None)

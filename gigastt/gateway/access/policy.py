@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gigastt.errors import HostDenied, OriginDenied, RateLimited, Unauthorized
-from gigastt.gateway.access.addresses import Network, client_address, rate_key
+from gigastt.gateway.access.addresses import AddressRange, client_address, rate_key
 from gigastt.gateway.access.client_secrets import ClientSecrets
 from gigastt.gateway.access.hosts import HostPolicy
 from gigastt.gateway.access.key_file import ApiKey
@@ -53,7 +53,7 @@ class PolicyMiddleware:
         origins: OriginPolicy,
         keys: ApiKeys | None,
         client_secrets: ClientSecrets,
-        trusted: tuple[Network, ...],
+        trusted: tuple[AddressRange, ...],
     ) -> None:
         self._app = app
         self._routes = routes

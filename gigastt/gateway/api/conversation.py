@@ -33,7 +33,7 @@ from gigastt.gateway.api.dialect import (
     Speech,
     Stop,
 )
-from gigastt.gateway.api.patience import Patience
+from gigastt.gateway.api.patience import Tolerance
 from gigastt.gateway.pool.events import EndReason
 
 MOST_EMPTY_FRAMES = 1_000  # at once; forgiven at the rate of a client that sends one for every 20 ms of silence
@@ -123,8 +123,8 @@ class Conversation:
         self._began = now
         self._heard = now
         self._feeding = False
-        self._empty_frames = Patience(MOST_EMPTY_FRAMES, EMPTY_FRAMES_PER_SECOND)
-        self._garbage_frames = Patience(MOST_GARBAGE_FRAMES, GARBAGE_FRAMES_PER_SECOND)
+        self._empty_frames = Tolerance(MOST_EMPTY_FRAMES, EMPTY_FRAMES_PER_SECOND)
+        self._garbage_frames = Tolerance(MOST_GARBAGE_FRAMES, GARBAGE_FRAMES_PER_SECOND)
         self._told: set[Problem] = set()
         self._head: bytes | None = b""  # of the audio, until it is known what it is
         self._unsettled = False  # audio has come since the last pause was noticed,

@@ -161,10 +161,6 @@ class Dialect:
         """Return what to tell a client that may begin."""
         return ()
 
-    def heard(self) -> Sequence[Message]:
-        """Return what to tell after a message with audio was taken; asked only where `frames_are_audio` is False."""
-        return ()
-
     def tell(self, event: Partial | Final | Gap, moment: Moment) -> Sequence[Message]:
         """Return what to tell of an event."""
         raise NotImplementedError

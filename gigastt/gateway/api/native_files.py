@@ -27,7 +27,7 @@ from gigastt.errors import CapacityTimeout
 from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.context import FileTranscriber
 from gigastt.gateway.files.bodies import Bodies, Upload
-from gigastt.gateway.files.decoder import Decoder
+from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.shares import Patience, Room, Slots
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
@@ -41,7 +41,7 @@ log = get_logger(__name__)
 
 Result = TypeVar("Result")
 
-DECODERS: Final = 4  # at once; more than cores, so that a short file need not wait for long ones
+MOST_DECODERS: Final = 4  # at once; more than cores, so that a short file need not wait for long ones
 _DECODERS_OF_CLIENT = 2
 _RESERVED_BYTES = 16 * 1024 * 1024  # of shared memory, by files that are being decoded, ahead of their samples
 
@@ -72,7 +72,7 @@ class Uploads:
         self,
         limits: Callable[[], Limits],
         pool: Pool,
-        decoder: Decoder,
+        decoder: FileDecoder,
         transcribe: FileTranscriber,
         metrics: Metrics,
     ) -> None:
@@ -83,7 +83,7 @@ class Uploads:
         self._metrics = metrics
         self._bodies = Bodies(lambda: limits().body_limit_bytes)
         self._segments = Room(lambda: _longest_segment(limits().max_audio_secs), "shared memory")
-        self._decoding = Slots(lambda: DECODERS, lambda: _DECODERS_OF_CLIENT)
+        self._decoding = Slots(lambda: MOST_DECODERS, lambda: _DECODERS_OF_CLIENT)
         self._recognising = Slots(lambda: pool.upload_places, lambda: -(-pool.upload_places // 2))
         pool.drain_listeners.add(self._begin_drain)
 

@@ -7,7 +7,7 @@ a day has done nothing worth a close.
 from __future__ import annotations
 
 
-class Patience:
+class Tolerance:
     """A count that may not pass `most` and falls by `forgiven_per_second`."""
 
     def __init__(self, most: int, forgiven_per_second: float) -> None:

@@ -200,7 +200,6 @@ class Shell:
                     match self._take(message):
                         case [conversation.FeedAudio(data)]:
                             await self._feed(data)
-                            await self._answer_audio()
                         case []:
                             pass
                         case effects:
@@ -242,10 +241,6 @@ class Shell:
         finally:
             self._audio_taken(len(data))
 
-    async def _answer_audio(self) -> None:
-        if not self._dialect.frames_are_audio:
-            await self._send(self._dialect.heard())
-
     def _audio_taken(self, size: int) -> None:
         self._guest.heard(self._conversation.audio_taken(size, self._loop.time()))
         if self._alarm is None or self._conversation.pause_at < self._alarm.when():
@@ -285,7 +280,6 @@ class Shell:
                     await self._send(effect.messages)
                 case conversation.FeedAudio():
                     await self._feed(effect.data)
-                    await self._answer_audio()
                 case conversation.Flush():
                     await self._flush()
                 case conversation.FinishSession():

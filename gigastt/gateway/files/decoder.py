@@ -65,7 +65,7 @@ class DecodedFile:
         self.segment.unlink()
 
 
-class Decoder:
+class FileDecoder:
     """Decodes uploads; how many at once is up to the caller.
 
     Args:

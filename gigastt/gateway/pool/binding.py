@@ -29,11 +29,11 @@ from gigastt.ipc.messages import (
     Cancel,
     Closed,
     Failed,
-    Final,
+    FinalMessage,
     Finish,
     Found,
     OpenStream,
-    Partial,
+    PartialMessage,
     Preview,
     Progress,
     Recognised,
@@ -41,7 +41,7 @@ from gigastt.ipc.messages import (
     ToWorker,
 )
 
-TrackMessage: TypeAlias = Progress | Partial | Final | Found | Recognised | Failed | Closed
+TrackMessage: TypeAlias = Progress | PartialMessage | FinalMessage | Found | Recognised | Failed | Closed
 
 # 20 ms: smaller pieces wait for more, or a client that sends single bytes would make a packet of each sample.
 LEAST_PACKET_SAMPLES = SAMPLE_RATE // 50
@@ -182,9 +182,9 @@ class Track:
         match message:
             case Progress():
                 self._advance(message)
-            case Partial():
+            case PartialMessage():
                 return self._show(message)
-            case Final():
+            case FinalMessage():
                 is_last = message.final.reason == "stop"
                 if is_last and not self._finish_sent:
                     raise ProtocolViolation("Expected no last final before the end of the audio.")
@@ -244,7 +244,7 @@ class Track:
         self.committed = self.consumed = self.source.skip(start)
         self._fatal = None
 
-    def _advance(self, news: Progress | Final | Found) -> None:
+    def _advance(self, news: Progress | FinalMessage | Found) -> None:
         limit = self.source.end if isinstance(self.source, FileSource) else self._sent
         if not (self.committed <= news.committed <= news.consumed and self.consumed <= news.consumed <= limit):
             raise ProtocolViolation(
@@ -262,7 +262,7 @@ class Track:
                 self.source.trim(news.committed)
             self._fatal = None
 
-    def _show(self, message: Partial) -> list[TrackMessage]:
+    def _show(self, message: PartialMessage) -> list[TrackMessage]:
         """Let a partial through unless it would change words that were promised not to change.
 
         After a replay the new worker's first partials may be shorter than what the client has seen.
@@ -279,7 +279,7 @@ class Track:
         self.open_utterance = True
         return [replace(message, partial=replace(partial, stable=stable))]
 
-    def _show_preview(self, message: Partial) -> list[TrackMessage]:
+    def _show_preview(self, message: PartialMessage) -> list[TrackMessage]:
         """Let a preview through if it is still true; like a final it may differ from words that were promised."""
         if self._preview != "asked" or not (message.partial.words or self.open_utterance):
             return []
@@ -300,5 +300,5 @@ class Track:
         last = transcript.Final("", (), end, end, 0.0, "stop")
         return [
             Failed(stream, transcript.Gap("inference_error", start, end)),
-            Final(stream, last, self.source.end, self.source.end, b""),
+            FinalMessage(stream, last, self.source.end, self.source.end, b""),
         ]

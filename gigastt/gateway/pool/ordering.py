@@ -19,7 +19,7 @@ from typing import TypeAlias
 from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.pool.events import EndReason, Event
-from gigastt.ipc.messages import Final, Partial
+from gigastt.ipc.messages import FinalMessage, PartialMessage
 
 HOLD_SECONDS = 1.0
 
@@ -60,7 +60,7 @@ class Sequencer:
         self._seq = first_seq
         self._ends_closing = False  # what was told last is the last final of its channel
 
-    def partial(self, channel: int, message: Partial) -> None:
+    def partial(self, channel: int, message: PartialMessage) -> None:
         """Take a partial."""
         lane = self._lanes[channel]
         partial = replace(message.partial, channel=channel)
@@ -71,7 +71,7 @@ class Sequencer:
         if partial.words:
             lane.decided = max(lane.decided, partial.words[-1].end)
 
-    def final(self, channel: int, message: Final, now: float) -> None:
+    def final(self, channel: int, message: FinalMessage, now: float) -> None:
         """Take a final."""
         lane = self._lanes[channel]
         final = replace(message.final, channel=channel)

@@ -23,7 +23,7 @@ from gigastt.ipc.messages import (
     AttachAudio,
     Excerpt,
     Failed,
-    Final,
+    FinalMessage,
     Found,
     Proceed,
     Progress,
@@ -144,7 +144,7 @@ class FileReading(Track):
     def _decide(self, portion: Portion, final: transcript.Final) -> list[TrackMessage | Span]:
         found = portion.found
         assert found is not None, "only utterances are handed out"
-        portion.news = [*portion.news, Final(found.stream, final, found.consumed, found.committed, b"")]
+        portion.news = [*portion.news, FinalMessage(found.stream, final, found.consumed, found.committed, b"")]
         portion.is_known = True
         self._allowed += 1
         return self._take_known()

@@ -23,7 +23,7 @@ from gigastt.gateway.pool.dispatch import Dispatcher
 from gigastt.gateway.pool.reading import FileReading
 from gigastt.gateway.pool.sources import LiveSource
 from gigastt.ipc.blackbox import Touch
-from gigastt.ipc.messages import Final, Found, Progress, StreamId, ToWorker
+from gigastt.ipc.messages import FinalMessage, Found, Progress, StreamId, ToWorker
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -194,7 +194,7 @@ class Router:
             return
         seat = self._seats[track]
         news = track.receive(message)
-        if isinstance(message, Final) and isinstance(track.source, LiveSource):
+        if isinstance(message, FinalMessage) and isinstance(track.source, LiveSource):
             self._speech += message.final.end - message.final.start
         if track.done:
             self._leave(track, seat)
@@ -273,7 +273,7 @@ class Router:
     def _may_move(self, track: Track, message: TrackMessage) -> bool:
         """Whether a track has next to nothing to replay behind this message, and has not moved for a while."""
         if (
-            not isinstance(message, Progress | Final)
+            not isinstance(message, Progress | FinalMessage)
             or track.finishing
             or track.open_utterance
             or track.uncommitted > MOVE_SAMPLES

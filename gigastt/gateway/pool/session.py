@@ -22,7 +22,7 @@ from gigastt.gateway.pool.latency import Stopwatch
 from gigastt.gateway.pool.ordering import Sequencer
 from gigastt.gateway.pool.reading import FileReading
 from gigastt.gateway.pool.sources import FileSource, LiveSource
-from gigastt.ipc.messages import Closed, Failed, Final, Found, Partial, Progress, Recognised
+from gigastt.ipc.messages import Closed, Failed, FinalMessage, Found, PartialMessage, Progress, Recognised
 
 
 class TrackCarrier(Protocol):
@@ -166,9 +166,9 @@ class Session:
         """Take a track's news from the pool."""
         channel, now = track.channel, self._clock()
         match news:
-            case Partial():
+            case PartialMessage():
                 self._sequencer.partial(channel, news)
-            case Final():
+            case FinalMessage():
                 self._sequencer.final(channel, news, now)
                 if news.final.drop:
                     self._pool.metrics.utterances_dropped.labels(reason=news.final.drop).inc()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from gigastt.errors import CapacityTimeout, RateLimited, RequestError
-from gigastt.gateway.access.addresses import Network, client_address, is_among, rate_key
+from gigastt.gateway.access.addresses import AddressRange, client_address, is_among, rate_key
 
 MOST_REFUSED: Final = 64  # at a time: they too hold descriptors, until they have read their refusal
 PLACE: Final = "place"  # in the state of the ASGI scope: the place of the request's connection
@@ -66,7 +66,7 @@ class Place:
 class Connections:
     """The connections of one server, by `addresses.rate_key`."""
 
-    def __init__(self, caps: Caps = Caps(), trusted: Sequence[Network] = ()) -> None:
+    def __init__(self, caps: Caps = Caps(), trusted: Sequence[AddressRange] = ()) -> None:
         self._caps = caps
         self._trusted = trusted
         self._open = 0

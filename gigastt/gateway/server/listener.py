@@ -17,7 +17,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from types import FrameType
 from typing import Any
 
@@ -84,6 +84,7 @@ class Server(uvicorn.Server):
         connections: Connections | None = None,
         certificate: Certificate | None = None,
         event: str = "listening",
+        events: Mapping[int, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Build a server.
@@ -98,6 +99,7 @@ class Server(uvicorn.Server):
             connections: counts and limits them; None: any number may be open.
             certificate: for TLS; None: plain HTTP.
             event: the log event, with host and port, when the server listens.
+            events: others, by the port of a listener.
             clock: tells when signals come, in seconds.
         """
         config = ConnectionConfig(
@@ -127,6 +129,7 @@ class Server(uvicorn.Server):
         self._handle_signals = handle_signals
         self.certificate = certificate
         self._event = event
+        self._events = events or {}
         self._clock = clock
         self._draining: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
@@ -172,7 +175,8 @@ class Server(uvicorn.Server):
             server = await loop.create_server(self._connect, sock=listener, backlog=BACKLOG, **tls)
             self.servers.append(server)
             host, port = listener.getsockname()[:2]
-            log.info(self._event, host=host, port=port, tls=self.certificate is not None)
+            event = self._events.get(port, self._event)
+            log.info(event, host=host, port=port, tls=self.certificate is not None)
         self.started = True
 
     def _connect(self) -> HttpConnection:

@@ -30,7 +30,7 @@ MOST_BEFORE_PONG_BYTES: Final = 4_800_000
 LOOKS: Final = 6  # for one pong
 ALMOST: Final = 0.99  # timers are exact to a millisecond
 
-Verdict: TypeAlias = Literal["patient", "silent", "unread"]
+PeerVerdict: TypeAlias = Literal["patient", "silent", "unread"]
 
 
 class Allowance:
@@ -101,7 +101,7 @@ class Reading:
             self._held += now - self._held_since
             self._held_since = None
 
-    def look(self, received: int, now: float, *, waiting: bool = False) -> Verdict:
+    def look(self, received: int, now: float, *, waiting: bool = False) -> PeerVerdict:
         """Judge the time since the last look, with still no pong and `received` bytes in all.
 
         Args:

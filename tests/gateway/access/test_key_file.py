@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gigastt.cli.main import run
+from gigastt.cli.main import run_command
 from gigastt.errors import ConfigError
 from gigastt.gateway.access.key_file import add_key, key_digest, read_keys, revoke_key
 from gigastt.gateway.access.keys import ApiKeys
@@ -58,17 +58,17 @@ def test_a_name_stands_for_one_key(file: Path) -> None:
 
 
 def test_a_key_is_printed_once_and_the_file_has_its_digest(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["keys", "add", str(file), "alice"]) == 0
+    assert run_command(["keys", "add", str(file), "alice"]) == 0
     key = capsys.readouterr().out.strip()
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", key)
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.read_text() == f"alice:{key_digest(key).hex()}\n"
-    assert run(["keys", "add", str(file), "bob"]) == 0
+    assert run_command(["keys", "add", str(file), "bob"]) == 0
     other = capsys.readouterr().out.strip()
     assert other != key
-    assert run(["keys", "list", str(file)]) == 0
+    assert run_command(["keys", "list", str(file)]) == 0
     assert capsys.readouterr().out == "alice\nbob\n"
-    assert run(["keys", "revoke", str(file), "alice"]) == 0
+    assert run_command(["keys", "revoke", str(file), "alice"]) == 0
     keys = ApiKeys.load(file)
     assert keys.find(key) is None
     assert keys.find(other) is not None
@@ -104,6 +104,6 @@ def test_mistakes_change_nothing_and_exit_with_2(file: Path, capsys: pytest.Capt
         (["list", str(file.with_name("none"))], "cannot be read"),
         (["add", os.devnull + "/x/keys", "alice"], "cannot be"),
     ):
-        assert run(["keys", *arguments]) == 2
+        assert run_command(["keys", *arguments]) == 2
         assert said in capsys.readouterr().err
     assert file.read_bytes() == before

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from gigastt.errors import AudioTooLong, CapacityTimeout, InvalidAudio
-from gigastt.gateway.files.decoder import Decoder
+from gigastt.gateway.files.decoder import FileDecoder
 from tests.fakes.audio_files import encode_audio, make_tone, remux
 from tests.waiting import wait_until
 
@@ -35,8 +35,8 @@ def body(raw: bytes) -> Iterator[int]:
 
 
 @pytest.fixture
-async def decoder(tmp_path: Path) -> AsyncIterator[Decoder]:
-    async with Decoder(tmp_path) as decoder:
+async def decoder(tmp_path: Path) -> AsyncIterator[FileDecoder]:
+    async with FileDecoder(tmp_path) as decoder:
         yield decoder
 
 
@@ -73,7 +73,7 @@ def is_running(pid: int) -> bool:
     return parent_of(Path(f"/proc/{pid}")) is not None
 
 
-def decoder_that(behaviour: str, directory: Path, **options: Any) -> Decoder:
+def decoder_that(behaviour: str, directory: Path, **options: Any) -> FileDecoder:
     """A decoder whose processes do something else: see `tests.fakes.odd_decoder`."""
     command = (
         sys.executable,
@@ -81,7 +81,7 @@ def decoder_that(behaviour: str, directory: Path, **options: Any) -> Decoder:
         behaviour,
         "gigastt.gateway.files.decoder_main",
     )  # the last to be found by
-    return Decoder(directory, command=command, **options)
+    return FileDecoder(directory, command=command, **options)
 
 
 async def running_child(but_not: int = 0) -> int:
@@ -90,7 +90,7 @@ async def running_child(but_not: int = 0) -> int:
     return (children(template_pid()) - {but_not}).pop()
 
 
-async def test_an_upload_becomes_samples_in_shared_memory(decoder: Decoder, tmp_path: Path) -> None:
+async def test_an_upload_becomes_samples_in_shared_memory(decoder: FileDecoder, tmp_path: Path) -> None:
     with body(_WAV) as descriptor:
         file = await decoder.decode(descriptor, 60.0)
 
@@ -102,7 +102,7 @@ async def test_an_upload_becomes_samples_in_shared_memory(decoder: Decoder, tmp_
     assert not held_in(tmp_path)
 
 
-async def test_gaps_in_an_upload_are_told_of(decoder: Decoder) -> None:
+async def test_gaps_in_an_upload_are_told_of(decoder: FileDecoder) -> None:
     whole = encode_audio(make_tone(4.0, 48_000), "webm", "libopus", rate=48_000)
     with body(remux(whole, "webm", lambda _, body, ms: None if 1_000 < ms < 2_000 else (body, ms))) as descriptor:
         file = await decoder.decode(descriptor, 60.0)
@@ -113,7 +113,7 @@ async def test_gaps_in_an_upload_are_told_of(decoder: Decoder) -> None:
     assert (hole.start, hole.end) == pytest.approx((1.0, 2.0), abs=0.05)
 
 
-async def test_more_uploads_than_places_all_get_their_turn(decoder: Decoder, tmp_path: Path) -> None:
+async def test_more_uploads_than_places_all_get_their_turn(decoder: FileDecoder, tmp_path: Path) -> None:
     async def one(seconds: float) -> int:
         with body(encode_audio(make_tone(seconds), "flac", "flac")) as descriptor:
             file = await decoder.decode(descriptor, 60.0)
@@ -125,14 +125,14 @@ async def test_more_uploads_than_places_all_get_their_turn(decoder: Decoder, tmp
     assert not held_in(tmp_path)
 
 
-async def test_garbage_is_refused_and_leaves_nothing_behind(decoder: Decoder, tmp_path: Path) -> None:
+async def test_garbage_is_refused_and_leaves_nothing_behind(decoder: FileDecoder, tmp_path: Path) -> None:
     with body(os.urandom(10_000)) as descriptor, pytest.raises(InvalidAudio, match="not an audio file"):
         await decoder.decode(descriptor, 60.0)
 
     assert not held_in(tmp_path)
 
 
-async def test_ten_hours_in_a_few_kilobytes_are_refused(decoder: Decoder, tmp_path: Path) -> None:
+async def test_ten_hours_in_a_few_kilobytes_are_refused(decoder: FileDecoder, tmp_path: Path) -> None:
     bomb = encode_audio(np.zeros(16_000 * 600, dtype=np.int16), "flac", "flac")
     assert len(bomb) < 200_000
 
@@ -174,7 +174,7 @@ async def test_a_process_that_crashes_is_an_answer_about_its_file(tmp_path: Path
     assert not held_in(tmp_path)
 
 
-async def test_a_template_that_dies_takes_its_jobs_along_and_is_replaced(decoder: Decoder, tmp_path: Path) -> None:
+async def test_a_template_that_dies_takes_its_jobs_along_and_is_replaced(decoder: FileDecoder, tmp_path: Path) -> None:
     with body(_WAV) as descriptor:
         await decoder.decode(descriptor, 60.0)
         (template,) = children()
@@ -240,7 +240,7 @@ async def test_the_caller_is_told_of_the_memory_and_may_end_the_decoding(tmp_pat
 
 
 async def test_three_bytes_are_refused_before_a_process_is_spent(tmp_path: Path) -> None:
-    async with Decoder(tmp_path, command=("/nowhere",)) as decoder:
+    async with FileDecoder(tmp_path, command=("/nowhere",)) as decoder:
         with body(b"abc") as descriptor, pytest.raises(InvalidAudio, match="too short"):
             await decoder.decode(descriptor, 60.0)
 
@@ -254,7 +254,7 @@ async def test_a_report_is_not_believed_beyond_what_can_be_checked(tmp_path: Pat
         "line, *_ = socket.recv_fds(socket.socket(fileno=int(sys.argv[2])), 4096, 3)[1]\n"
         f"os.write(line, {report.encode()!r} + b'\\n0\\n')\n"
     )
-    async with Decoder(tmp_path, command=(sys.executable, "-c", liar)) as decoder:
+    async with FileDecoder(tmp_path, command=(sys.executable, "-c", liar)) as decoder:
         with body(_WAV) as descriptor, pytest.raises(InvalidAudio, match=r"cannot be decoded"):
             await decoder.decode(descriptor, 60.0)
 
@@ -269,18 +269,18 @@ async def test_a_process_that_fills_its_line_ends_with_it(tmp_path: Path) -> Non
 
 
 async def test_a_server_that_cannot_start_the_template_says_to_come_back(tmp_path: Path) -> None:
-    async with Decoder(tmp_path, command=("/nowhere",)) as decoder:
+    async with FileDecoder(tmp_path, command=("/nowhere",)) as decoder:
         with body(_WAV) as descriptor, pytest.raises(CapacityTimeout):
             await decoder.decode(descriptor, 60.0)
 
 
 async def test_the_template_is_ended_with_the_decoder(tmp_path: Path) -> None:
-    async with Decoder(tmp_path):
+    async with FileDecoder(tmp_path):
         await wait_until(children)
     assert not children()
 
 
-async def test_many_files_leave_neither_process_nor_descriptor(decoder: Decoder) -> None:
+async def test_many_files_leave_neither_process_nor_descriptor(decoder: FileDecoder) -> None:
     async def one() -> None:
         with body(_WAV) as descriptor:
             (await decoder.decode(descriptor, 60.0)).unlink()
@@ -296,7 +296,7 @@ async def test_leftovers_of_dead_servers_are_removed_at_start(tmp_path: Path) ->
     leftover = tmp_path / "gigastt-1-0123456789abcdef"
     leftover.touch()
 
-    async with Decoder(tmp_path):
+    async with FileDecoder(tmp_path):
         assert not leftover.exists()
 
 
@@ -319,7 +319,7 @@ async def test_the_process_ends_with_its_gateway(tmp_path: Path) -> None:
     await wait_until(lambda: not is_running(child))
 
 
-async def test_the_process_loads_neither_the_recogniser_nor_an_event_loop(decoder: Decoder) -> None:
+async def test_the_process_loads_neither_the_recogniser_nor_an_event_loop(decoder: FileDecoder) -> None:
     await wait_until(children)
     (child,) = children()
     maps = Path(f"/proc/{child}/maps")
@@ -332,7 +332,7 @@ async def test_the_process_loads_neither_the_recogniser_nor_an_event_loop(decode
     assert "_asyncio" not in loaded
 
 
-async def test_the_template_has_one_thread_and_nothing_of_an_upload(decoder: Decoder) -> None:
+async def test_the_template_has_one_thread_and_nothing_of_an_upload(decoder: FileDecoder) -> None:
     with body(_WAV) as descriptor:
         file = await decoder.decode(descriptor, 60.0)
         threads = [path.name for path in Path(f"/proc/{template_pid()}/task").iterdir()]  # noqa: ASYNC240

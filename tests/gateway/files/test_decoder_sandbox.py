@@ -15,7 +15,7 @@ import pytest
 from gigastt import sandbox
 from gigastt.audio.decode import decode
 from gigastt.errors import InvalidAudio
-from gigastt.gateway.files.decoder import Decoder
+from gigastt.gateway.files.decoder import FileDecoder
 from tests.fakes.audio_files import encode_audio, make_tone
 from tests.shared import do_without
 
@@ -51,8 +51,8 @@ def body(raw: bytes) -> Iterator[int]:
     os.close(descriptor)
 
 
-def odd_decoder(behaviour: str, directory: Path) -> Decoder:
-    return Decoder(directory, command=(sys.executable, str(_ODD), behaviour))
+def odd_decoder(behaviour: str, directory: Path) -> FileDecoder:
+    return FileDecoder(directory, command=(sys.executable, str(_ODD), behaviour))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -62,8 +62,8 @@ def filter_of_calls() -> None:
 
 
 @pytest.fixture
-async def decoder(tmp_path: Path) -> AsyncIterator[Decoder]:
-    async with Decoder(tmp_path) as decoder:
+async def decoder(tmp_path: Path) -> AsyncIterator[FileDecoder]:
+    async with FileDecoder(tmp_path) as decoder:
         yield decoder
 
 
@@ -97,7 +97,7 @@ async def test_a_process_holds_its_file_its_segment_and_its_line(tmp_path: Path)
 
 @pytest.mark.parametrize("encoding", _ENCODINGS, ids=" ".join)
 async def test_every_format_is_decoded_inside_as_it_is_outside(
-    decoder: Decoder, encoding: tuple[str, str], tmp_path: Path
+    decoder: FileDecoder, encoding: tuple[str, str], tmp_path: Path
 ) -> None:
     raw = encode_audio(_TONE, *encoding, channels=2)
     path = tmp_path / "file"
@@ -108,7 +108,7 @@ async def test_every_format_is_decoded_inside_as_it_is_outside(
     file.unlink()
 
 
-async def test_damaged_files_are_answered_and_not_crashed_on(decoder: Decoder) -> None:
+async def test_damaged_files_are_answered_and_not_crashed_on(decoder: FileDecoder) -> None:
     whole = encode_audio(_TONE, "ogg", "libopus")
     generator = np.random.default_rng(7)
     answers = list[str]()

@@ -17,15 +17,15 @@ from gigastt.transcript import Final, Gap, Partial, Word
 STREAM = StreamId(1)
 
 
-def partial(text: str, end: float = 1.0) -> messages.Partial:
+def partial(text: str, end: float = 1.0) -> messages.PartialMessage:
     words = tuple(Word(word, end - 0.5, end, 1.0) for word in text.split())
-    return messages.Partial(STREAM, Partial(text, words, 0))
+    return messages.PartialMessage(STREAM, Partial(text, words, 0))
 
 
-def final(text: str, end: float = 1.0, reason: Any = "silence") -> messages.Final:
+def final(text: str, end: float = 1.0, reason: Any = "silence") -> messages.FinalMessage:
     words = tuple(Word(word, end - 0.5, end, 1.0) for word in text.split())
     result = Final(text, words, end - 0.5, end, 1.0, reason)
-    return messages.Final(STREAM, result, int(end * 16_000), int(end * 16_000), b"")
+    return messages.FinalMessage(STREAM, result, int(end * 16_000), int(end * 16_000), b"")
 
 
 def told(events: list[Event]) -> list[tuple[int, str]]:

@@ -137,7 +137,9 @@ async def test_audio_that_crashes_two_workers_is_skipped_and_declared() -> None:
 async def test_an_utterance_left_out_is_counted_by_its_reason() -> None:
     player = Player(pool := MemoryPool(workers=1))
     final = Final("", (), 0.0, 0.04, 0.0, "silence", drop="doubtful")
-    player.session.receive(player.session.tracks[0], messages.Final(messages.StreamId(1), final, BLOCK, BLOCK, b""))
+    player.session.receive(
+        player.session.tracks[0], messages.FinalMessage(messages.StreamId(1), final, BLOCK, BLOCK, b"")
+    )
     registry = pool.metrics.registry
     assert registry.get_sample_value("gigastt_utterances_dropped_total", {"reason": "doubtful"}) == 1
 

@@ -11,17 +11,17 @@ from gigastt.gateway.server.ws_patience import (
     MOST_BEFORE_PONG_BYTES,
     SHORT_TEXT_BYTES,
     Allowance,
+    PeerVerdict,
     Reading,
-    Verdict,
 )
 
 DEADLINES = Deadlines(ping=20.0, pong=6.0)
 
 
-def looked_at(reading: Reading, arriving: int, seconds: float, *, late: float = 0.0) -> tuple[Verdict, float]:
+def looked_at(reading: Reading, arriving: int, seconds: float, *, late: float = 0.0) -> tuple[PeerVerdict, float]:
     """Look every second, `arriving` bytes each, until patience ends or `seconds` are over."""
     now, received = 0.0, 0
-    verdict: Verdict = "patient"
+    verdict: PeerVerdict = "patient"
     while verdict == "patient" and now < seconds:
         now += DEADLINES.pong / LOOKS + late
         received += arriving

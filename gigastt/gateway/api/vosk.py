@@ -1,0 +1,198 @@
+"""The protocol of vosk-server as a dialect, on a listener of its own (`--vosk`): audio in, one reply to each frame.
+
+    {"config": {"sample_rate": 16000}}         no reply
+    audio                                      {"partial": "привет"}, or {"text": …, "result": […]} of one that ended
+    {"eof": 1}, {"reset": 1}                   the words that are not told yet; after `eof` the server closes
+
+Clients of Vosk send a frame and wait for its reply, so every frame has exactly one, an error among them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from gigastt.audio.resample import SAMPLE_RATE_RANGE
+from gigastt.gateway.api.client_messages import MOST_BINARY_MESSAGE_BYTES, parse
+from gigastt.gateway.api.conversation import CLOSE_UNSUPPORTED_DATA
+from gigastt.gateway.api.dialect import (
+    Complain,
+    Configuration,
+    Configure,
+    Dialect,
+    EndUtterance,
+    Message,
+    Moment,
+    Problem,
+    Refuse,
+    Reply,
+    Request,
+    Speech,
+    Stop,
+)
+from gigastt.gateway.api.spelling import plain
+from gigastt.transcript import Final, Gap, Partial, Word, gap_fields
+
+_RATE = 8_000
+
+
+class VoskDialect(Dialect):
+    """What clients of vosk-server speak.
+
+    Args:
+        plain: tell words in lower case and without punctuation, as Vosk does.
+    """
+
+    name: ClassVar[str] = "vosk"
+    configuration = Configuration(sample_rate=_RATE)
+
+    def __init__(self, *, plain: bool = True) -> None:
+        self._plain = plain
+        self._words = True
+        self._alternatives = False
+        self._partial = ""
+        self._finals: deque[Final] = deque()  # not told yet
+        self._gaps: list[Gap] = []
+        self._resets = 0  # not answered yet
+        self._owed = 0  # replies to frames that came after a reset that is not answered yet
+
+    def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:
+        """Return what a message asks for; frames with audio are answered as they come."""
+        fields = _fields(message)
+        if fields is not None and "config" in fields:
+            return self._configure(fields["config"], configuration)
+        if fields is not None and fields.get("eof"):
+            return [Stop()]
+        if fields is not None and fields.get("reset"):
+            self._resets += 1
+            return [EndUtterance()]
+        if isinstance(message, bytes):
+            return [Speech(message), Reply(self._answer_frame())]
+        problem = Problem("invalid_message", "A text frame must be JSON with config, eof or reset.")
+        return [Complain([problem], characters=len(message))]
+
+    def tell(self, event: Partial | Final | Gap, moment: Moment) -> Sequence[Message]:
+        """Keep an event for the reply to a frame that is to come; the end of an utterance answers a reset."""
+        match event:
+            case Partial():
+                self._partial = event.text
+            case Gap():
+                self._gaps.append(event)
+            case Final():
+                self._partial = ""
+                if event.text:
+                    self._finals.append(event)
+                if event.reason == "flush" and self._resets:
+                    return self._answer_reset()
+        return ()
+
+    def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
+        """Return an error, under a key that transcripts do not have."""
+        return [_encode({"error": message, "code": code})]
+
+    def end(self) -> Sequence[Message]:
+        """Return all that is not told yet, in one reply."""
+        return [self._result(self._take_all())]
+
+    def _configure(self, wanted: object, before: Configuration | None) -> Sequence[Request]:
+        if not isinstance(wanted, dict):
+            return _refuse("config must be a JSON object.")
+        self._words = _is_true(wanted.get("words", self._words))
+        self._alternatives = _is_true(wanted.get("max_alternatives", self._alternatives))
+        if (told := wanted.get("sample_rate")) is None:
+            return []
+        rate, (least, most) = _number(told), SAMPLE_RATE_RANGE
+        if not least <= rate <= most or rate != int(rate):
+            return _refuse(f"sample_rate must be a whole number from {least} to {most}.")
+        if before is None:
+            if rate == self.configuration.sample_rate:
+                return []
+            return _refuse("sample_rate cannot change once audio has come.")
+        self.configuration = replace(before, sample_rate=int(rate))
+        return [Configure(self.configuration)]
+
+    def _answer_frame(self) -> Sequence[Message]:
+        if self._resets:
+            self._owed += 1
+            return ()
+        if self._finals:
+            return [self._result([self._finals.popleft()])]
+        return [_encode({"partial": self._spell(self._partial)})]
+
+    def _answer_reset(self) -> Sequence[Message]:
+        self._resets -= 1
+        told: list[Message] = [self._result(self._take_all())]
+        if not self._resets:
+            while self._owed:
+                self._owed -= 1
+                told += self._answer_frame()
+        return told
+
+    def _take_all(self) -> Sequence[Final]:
+        finals = list(self._finals)
+        self._finals.clear()
+        return finals
+
+    def _result(self, finals: Sequence[Final]) -> str:
+        text = " ".join(spelled for final in finals if (spelled := self._spell(final.text)))
+        words = [shown for final in finals for word in final.words if (shown := self._word(word))]
+        if self._alternatives:
+            for word in words:
+                del word["conf"]
+        told: dict[str, Any] = {"result": words, "text": text} if words and self._words else {"text": text}
+        if self._alternatives:
+            confidences = [final.confidence for final in finals]
+            mean = round(math.fsum(confidences) / len(confidences), 4) if confidences else 1.0
+            told = {"alternatives": [{"confidence": mean, **told}]}
+        if self._gaps:
+            told["failed"] = [gap_fields(gap) for gap in self._gaps]
+            self._gaps.clear()
+        return _encode(told)
+
+    def _word(self, word: Word) -> dict[str, Any] | None:
+        if not (spelled := self._spell(word.text)):
+            return None
+        return {"conf": word.confidence, "end": word.end, "start": word.start, "word": spelled}
+
+    def _spell(self, text: str) -> str:
+        return plain(text) if self._plain else text
+
+
+def _fields(message: Message) -> dict[str, Any] | None:
+    """Return what a message says; None for audio and for what is no JSON object. Some clients send both as binary."""
+    if isinstance(message, str):
+        return parse(message)
+    if not message.startswith(b"{") or len(message) > MOST_BINARY_MESSAGE_BYTES:
+        return None
+    try:
+        return parse(message.decode())
+    except UnicodeDecodeError:
+        return None
+
+
+def _number(told: object) -> float:
+    """Return a number that is written as one or as text; NaN for anything else."""
+    if isinstance(told, bool) or not isinstance(told, int | float | str):
+        return math.nan
+    try:
+        number = float(told)
+    except (ValueError, OverflowError):
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+def _is_true(told: object) -> bool:
+    """Tell what Python, JavaScript and people mean by a flag; a number of alternatives is one too."""
+    return told.strip().lower() not in ("", "0", "false") if isinstance(told, str) else bool(told)
+
+
+def _refuse(message: str) -> Sequence[Request]:
+    return [Refuse(Problem("invalid_parameter", message), CLOSE_UNSUPPORTED_DATA, with_final=False)]
+
+
+def _encode(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, ensure_ascii=False)
