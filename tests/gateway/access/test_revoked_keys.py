@@ -14,7 +14,7 @@ from gigastt.gateway.access.key_file import add_key, revoke_key
 from gigastt.gateway.app import NATIVE
 from gigastt.gateway.context import AppContext
 from gigastt.log import fields_of
-from gigastt.reloading import reload_keys
+from gigastt.reloading import reload_keys, reload_limits
 from tests.fakes.gateway import echo, http_client, serving
 from tests.fakes.pool import Fakes
 
@@ -91,6 +91,16 @@ async def test_a_wrong_file_keeps_the_keys_and_the_log_says_why(file: Path, capl
     assert "--api-keys-file" in told["reason"]
     assert "line 1" in told["reason"]
     assert await status(context, alice) == 200
+
+
+async def test_a_signal_has_the_keys_read_again(file: Path) -> None:
+    alice = add_key(file, "alice")
+    context = Fakes().context(api_keys_file=file)
+    add_key(file, "bob")
+    revoke_key(file, "alice")
+    async with serving(context) as running:
+        reload_limits(context, running.server, lambda: context.settings)
+    assert await status(context, alice) == 401
 
 
 @pytest.mark.parametrize("native", [echo, NATIVE], ids=["echo", "native"])

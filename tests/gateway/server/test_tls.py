@@ -112,6 +112,26 @@ async def test_a_client_that_hangs_up_in_the_middle_leaves_nothing(
 
 
 @on_uvloop
+async def test_a_client_that_hangs_up_while_its_answer_is_made_is_noticed(pair: Pair) -> None:
+    fakes = Fakes()
+    certificate = Certificate(pair.chain, pair.key)
+    deadlines = Deadlines(probe=0.05, linger=0.5)
+    async with (
+        serving(fakes.context(), certificate=certificate, deadlines=deadlines) as running,
+        fakes.pool.full_of_uploads(),
+    ):
+        for pipelined in (b"", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"):
+            _, writer = await open_line(running, pair.trust())
+            writer.write(
+                b"POST /v1/transcribe HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 4\r\n\r\nabcd" + pipelined
+            )
+            state = running.server.server_state
+            await wait_until(lambda: state.tasks)  # noqa: B023
+            writer.transport.abort()
+            await wait_until(lambda: not state.connections and not state.tasks)  # noqa: B023
+
+
+@on_uvloop
 async def test_an_early_refusal_is_read_by_a_client_that_still_sends(pair: Pair) -> None:
     async with serving_tls(pair, deadlines=Deadlines(linger=0.5)) as running:
         reader, writer = await open_line(running, pair.trust())
