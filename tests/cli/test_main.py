@@ -50,7 +50,7 @@ def test_an_unknown_command_is_one_line_and_exit_code_2(capsys: pytest.CaptureFi
 
 def test_help_loads_neither_numpy_nor_onnxruntime() -> None:
     code = (
-        "import sys\nfrom gigastt.cli.main import run\nrun(['--help'])\n"
+        "import sys\nfrom gigastt.cli.main import run_command\nrun_command(['--help'])\n"
         "sys.exit(any(name in sys.modules for name in ('numpy', 'onnxruntime', 'av', 'starlette')))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

@@ -114,10 +114,10 @@ def test_downloading_reaches_the_hub_only(child: bool, trace: Trace, home: Path,
 def test_a_program_that_imports_us_is_silent_too(trace: Trace, home: Path, tmp_path: Path) -> None:
     script = (
         "from pathlib import Path\n"
-        "from gigastt.transcribe import Recording, load_recognizer\n"
+        "from gigastt.transcribe import TranscribedFile, load_recognizer\n"
         "recognizer = load_recognizer('demo', Path())[1]\n"
         f"with open({str(CLIP.path)!r}, 'rb') as file:\n"
-        "    print(*(segment.text for segment in Recording(file, recognizer).segments()))\n"
+        "    print(*(segment.text for segment in TranscribedFile(file, recognizer).segments()))\n"
     )
     done = run_traced(trace, [sys.executable, "-c", script], outside_environment(home), tmp_path)
 

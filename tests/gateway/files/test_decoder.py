@@ -303,9 +303,9 @@ async def test_leftovers_of_dead_servers_are_removed_at_start(tmp_path: Path) ->
 async def test_the_process_ends_with_its_gateway(tmp_path: Path) -> None:
     script = (
         "import asyncio, pathlib, sys\n"
-        "from gigastt.gateway.files.decoder import Decoder\n"
+        "from gigastt.gateway.files.decoder import FileDecoder\n"
         "async def main():\n"
-        "    async with Decoder(pathlib.Path(sys.argv[1])):\n"
+        "    async with FileDecoder(pathlib.Path(sys.argv[1])):\n"
         "        await asyncio.Event().wait()\n"
         "asyncio.run(main())\n"
     )
