@@ -11,15 +11,14 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import Protocol
 
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
 from gigastt.gateway.api.dialect import Dialect, Message, Moment, Opening, Reply
 from gigastt.gateway.api.intake import Intake
+from gigastt.gateway.api.transport import InputEnded, Transport
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.pool.events import Event, ProgressEvent
@@ -37,33 +36,6 @@ CLOSE_INTERNAL = 1011
 
 class SlowConsumer(Exception):
     """The client does not read what it is sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputEnded:
-    """The client sends no more but can be told something; close with `close_code` after it."""
-
-    close_code: int
-
-
-class Transport(Protocol):
-    """A connection that carries whole messages both ways. `ClientGone` from any method: the client hung up."""
-
-    async def receive(self) -> Message | InputEnded:
-        """Wait for the client's next message."""
-        ...
-
-    async def send(self, message: Message) -> None:
-        """Send a message; wait while the client does not read."""
-        ...
-
-    async def close(self, code: int, reason: str) -> None:
-        """Close with a code of WebSocket, or as the transport says it; nothing may follow."""
-        ...
-
-    def hand_over(self, take: Callable[[bytes], bool]) -> None:
-        """Offer binary messages to `take` before they are queued for `receive`; it returns whether it took one."""
-        ...
 
 
 async def converse(transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange) -> None:

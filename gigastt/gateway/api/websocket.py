@@ -8,7 +8,8 @@ from typing import TypeAlias
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gigastt.gateway.api.dialect import Dialect, Message
-from gigastt.gateway.api.shell import InputEnded, converse
+from gigastt.gateway.api.shell import converse
+from gigastt.gateway.api.transport import InputEnded
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.requests import ClientGone, exchange_of
 from gigastt.gateway.server.ws_protocol import INPUT_ENDED, TAKER
