@@ -23,7 +23,8 @@ import jiwer
 from benchmarks.live_stream import Record, play
 from benchmarks.playlist import Playlist, load_clips, make_playlist
 from benchmarks.server_process import ServerProcess, Usage, serve
-from benchmarks.wording import normalise, unmatched
+from benchmarks.wording import unmatched
+from gigastt.scoring import normalise
 
 _BOUND_SECONDS = 0.5  # of --find-capacity: p95 of end of speech to final, beyond the endpoint silence
 _ENDPOINT_SECONDS = 0.6

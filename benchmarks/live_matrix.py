@@ -28,7 +28,7 @@ from benchmarks.live import cores, stability, upload, upload_without_end
 from benchmarks.live_stream import Record, play
 from benchmarks.playlist import SAMPLE_RATE, Clip, Playlist, join_clips, load_clips
 from benchmarks.server_process import ServerProcess, serve
-from benchmarks.wording import normalise
+from gigastt.scoring import normalise
 
 _SPEECH_SHARE = 0.8  # with the clips' own silence, pauses of a second or two
 _CHANGED_BY_FINAL_PERCENT = 1.0

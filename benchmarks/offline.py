@@ -35,11 +35,11 @@ import numpy as np
 from benchmarks.long_files import as_wav, count_seconds, make_dense, make_natural
 from benchmarks.peers import load_onnx_asr, load_silero, optimized_encoder
 from benchmarks.pinned import machine, median_seconds, pin
-from benchmarks.wording import normalise
 from gigastt.audio.pcm import SAMPLE_RATE, Samples
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
 from gigastt.models.prepacked import prepare_load
 from gigastt.optimize.words import edit_distance, read_clip
+from gigastt.scoring import normalise
 from gigastt.speech.features import log_mel
 from gigastt.speech.mapped_search import choose_network
 from gigastt.speech.model import Encoder, Triplet, TripletFiles

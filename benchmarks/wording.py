@@ -1,17 +1,9 @@
-"""Words as they are compared: lower case, no punctuation, ё as е."""
+"""Words of one transcript that another does not have."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
-
-_NOT_WORDS = re.compile(r"[^\w\s]+")
-
-
-def normalise(text: str) -> str:
-    """Reduce a transcript or a reference to what a word error rate compares."""
-    return " ".join(_NOT_WORDS.sub(" ", text.lower().replace("ё", "е")).split())
 
 
 def unmatched(words: Sequence[str], others: Sequence[str]) -> int:
