@@ -206,7 +206,7 @@ class Pool:
         """Keep one worker running."""
         while True:
             death = await self._live_once(index)
-            delay = self._policy.died(index, time.monotonic())
+            delay = self._policy.died(index, time.monotonic(), killed=death.reason == "killed")
             if self._policy.boot_failed:
                 self._give_up()
                 return

@@ -3,6 +3,7 @@
 A core without I/O or clock, owned by the pool.
 
 - A worker that dies is spawned again after 0.1 s, doubling to 5 s for as long as it keeps dying young.
+- One that was ready and is killed from outside could start: the next is spawned after 0.1 s, at any pace of kills.
 - Two failures before the first worker of the pool was ready end the server: its files are wrong, and no
   number of attempts will mend them.
 - A worker that dies young again and again is a crash loop: `/ready` says so, other workers go on serving.
@@ -23,7 +24,8 @@ LOOP_DEATHS = 5
 @dataclass(slots=True)
 class _Slot:
     ready_at: float | None = None
-    early_deaths: int = 0
+    early_deaths: int = 0  # of its own
+    early_kills: int = 0  # from outside
 
 
 class RestartPolicy:
@@ -39,14 +41,23 @@ class RestartPolicy:
         self._slots[worker].ready_at = now
         self._any_ready = True
 
-    def died(self, worker: int, now: float) -> float:
-        """A worker is gone; return the seconds to wait before spawning it again."""
+    def died(self, worker: int, now: float, *, killed: bool = False) -> float:
+        """A worker is gone; return the seconds to wait before spawning it again.
+
+        Args:
+            worker: its place in the pool.
+            now: seconds of any monotonic clock.
+            killed: a signal from outside ended it.
+        """
         slot = self._slots[worker]
         if not self._any_ready:
             self._boot_failures += 1
         if slot.ready_at is not None and now - slot.ready_at >= STEADY_SECONDS:
-            slot.early_deaths = 0
-        slot.ready_at = None
+            slot.early_deaths = slot.early_kills = 0
+        was_ready, slot.ready_at = slot.ready_at is not None, None
+        if killed and was_ready:
+            slot.early_kills += 1
+            return FIRST_DELAY
         slot.early_deaths += 1
         return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(slot.early_deaths - 1, 10)))
 
@@ -58,6 +69,7 @@ class RestartPolicy:
     def crash_loop(self, now: float) -> bool:
         """Some worker keeps dying young and has not served steadily since."""
         return any(
-            slot.early_deaths >= LOOP_DEATHS and (slot.ready_at is None or now - slot.ready_at < STEADY_SECONDS)
+            slot.early_deaths + slot.early_kills >= LOOP_DEATHS
+            and (slot.ready_at is None or now - slot.ready_at < STEADY_SECONDS)
             for slot in self._slots
         )

@@ -21,6 +21,21 @@ def test_delay_is_short_again_after_a_steady_life() -> None:
     assert policy.died(0, 10.0 + STEADY_SECONDS) == 0.1
 
 
+def test_kills_from_outside_never_make_the_delay_longer() -> None:
+    policy = RestartPolicy(1)
+    for _ in range(20):
+        policy.ready(0, 0.0)
+        assert policy.died(0, 0.1, killed=True) == 0.1
+    assert policy.crash_loop(0.1)
+    assert policy.died(0, 0.1) == 0.1  # the first death of its own
+
+
+def test_kills_while_a_worker_loads_make_the_delay_longer_as_its_memory_may_be_the_reason() -> None:
+    policy = RestartPolicy(1)
+    policy.ready(0, 0.0)
+    assert [policy.died(0, 0.1, killed=True) for _ in range(4)] == [0.1, 0.1, 0.2, 0.4]
+
+
 def test_two_failures_before_anything_was_ready_end_the_boot() -> None:
     policy = RestartPolicy(2)
     policy.died(0, 0.0)
