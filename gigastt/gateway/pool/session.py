@@ -17,7 +17,7 @@ from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
-from gigastt.gateway.pool.events import EndReason, Event, ProgressEvent
+from gigastt.gateway.pool.events import Checkpoint, EndReason, Event, ProgressEvent
 from gigastt.gateway.pool.latency import Stopwatch
 from gigastt.gateway.pool.ordering import Sequencer
 from gigastt.gateway.pool.sources import FileSource, LiveSource
@@ -44,6 +44,8 @@ class Session:
         request_id: under which its traces are found in logs.
         file: the samples of an upload; None where they arrive.
         first_seq: the number of its first final.
+        checkpoint: where another session left off, which this one continues; it says `first_seq`, too.
+        keeps_checkpoints: whether `checkpoint_before` is of use.
         clock: seconds, of the loop's kind.
     """
 
@@ -56,11 +58,14 @@ class Session:
         request_id: str = "",
         file: FileSource | None = None,
         first_seq: int = 0,
+        checkpoint: Checkpoint | None = None,
+        keeps_checkpoints: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._clock = clock
-        self._sequencer = Sequencer(channels, first_seq)
+        self._sequencer = Sequencer(channels, checkpoint.next_seq if checkpoint else first_seq)
+        self._checkpoints: deque[Checkpoint] | None = deque() if keeps_checkpoints else None  # one for each number
         self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms)
         self._is_file = file is not None
         self._queue: deque[Event] = deque()
@@ -71,7 +76,16 @@ class Session:
         self._cancelled = False
         if file is not None:
             pool.metrics.accepted_samples += file.end
-        self.tracks = [Track(file or LiveSource(), options, request_id, channel) for channel in range(channels)]
+        self.tracks = [
+            Track(
+                file or LiveSource(begin.committed if begin else 0),
+                options,
+                request_id,
+                channel=channel,
+                checkpoint=begin,
+            )
+            for channel, begin in enumerate(checkpoint.tracks if checkpoint else [None] * channels)
+        ]
         for track in self.tracks:
             pool.open_track(track, self)
 
@@ -179,6 +193,8 @@ class Session:
         self._room.set()
         if self._sequencer.waits or not isinstance(news, Progress):
             self._release()
+        elif self._checkpoints is not None:
+            self._keep_checkpoint(self._checkpoints)
 
     def _fail(self, gap: transcript.Gap) -> None:
         """Declare a span without words, and count it as lost: the two always agree."""
@@ -191,6 +207,8 @@ class Session:
             if not self._is_file:
                 self._stopwatch.told(event, now)
             self._put(event)
+        if self._checkpoints is not None:
+            self._keep_checkpoint(self._checkpoints)
         if self._sequencer.ended:
             self._changed.set()
         if self._timer is not None:
@@ -198,6 +216,26 @@ class Session:
             self._timer = None
         if (deadline := self._sequencer.deadline) is not None and not self._cancelled:
             self._timer = asyncio.get_running_loop().call_later(max(0.0, deadline - now), self._release)
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the next final that `events` will be given."""
+        return self._sequencer.next_seq
+
+    def checkpoint_before(self, seq: int) -> Checkpoint | None:
+        """Return the newest moment between the final before `seq` and that one; None where there was none."""
+        kept = self._checkpoints
+        while kept and kept[0].next_seq < seq:
+            kept.popleft()
+        return kept[0] if kept and kept[0].next_seq == seq else None
+
+    def _keep_checkpoint(self, kept: deque[Checkpoint]) -> None:
+        """Note this moment. While a final waits for its turn, none is a checkpoint."""
+        if self._sequencer.waits:
+            return
+        if kept and kept[-1].next_seq == self._sequencer.next_seq:
+            kept.pop()
+        kept.append(Checkpoint(tuple(track.checkpoint for track in self.tracks), self._sequencer.next_seq))
 
     def _put(self, event: Event) -> None:
         """Queue an event; a partial or a progress that was not read yet gives way to its successor."""
