@@ -93,15 +93,23 @@ class Session:
 
     async def send(self, channel: int, pcm: bytes) -> None:
         """Accept PCM (PCM16, 16 kHz) of one channel; wait while too much is on its way. Nothing after `finish`."""
+        while pcm := self.accept(channel, pcm):
+            await self.wait_for_room()
+
+    def accept(self, channel: int, pcm: bytes) -> bytes:
+        """Accept what there is room for; return the rest, which is nothing where no audio matters any more."""
         track = self.tracks[channel]
-        while pcm and not self._finished and not track.done:
-            room = track.room
-            if not room:
-                self._room.clear()
-                await self._room.wait()
-                continue
+        if self._finished or track.done:
+            return b""
+        room = track.room
+        if room:
             self.push(channel, pcm[: 2 * room])
-            pcm = pcm[2 * room :]
+        return pcm[2 * room :]
+
+    async def wait_for_room(self) -> None:
+        """Wait until it is worth while to try again; the rest of a channel comes before anything behind it."""
+        self._room.clear()
+        await self._room.wait()
 
     def has_room(self, samples: int) -> bool:
         """Whether every channel may be given so many now."""
