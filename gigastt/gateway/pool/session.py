@@ -85,6 +85,8 @@ class Session:
         ]
         for track in self.tracks:
             pool.open_track(track, self)
+        if self._checkpoints is not None:
+            self._keep_checkpoint(self._checkpoints)
 
     # -- audio in
 
