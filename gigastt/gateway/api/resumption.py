@@ -13,9 +13,10 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from gigastt.gateway.access.tokens import Tokens
+from gigastt.gateway.api.conversation import CLOSE_NORMAL, CLOSE_SERVICE_RESTART
 from gigastt.gateway.api.dialect import Ack, Configuration, Dialect, Message, Resume
 from gigastt.gateway.api.intake import Intake
-from gigastt.gateway.api.link import CLOSE_SERVICE_RESTART, Link
+from gigastt.gateway.api.link import Link
 from gigastt.gateway.api.resume_points import ResumePoint
 from gigastt.gateway.api.transport import InputEnded, Transport
 from gigastt.gateway.pool.session import Session
@@ -116,6 +117,8 @@ class Resumption:
         received = self._intake.received if self._intake is not None else 0
         lacks_audio = request.position > received and self._link.ended is None
         remembers = self._link.remembers(request.have_final_seq)
+        if self._link.ended not in (None, CLOSE_NORMAL):
+            return False  # by a limit of its own; the token still says how to go on
         return owner == self._owner and self._link.can_resume and remembers and not lacks_audio
 
     def find_point(self, request: Resume) -> ResumePoint | None:

@@ -239,8 +239,8 @@ class Session:
         return kept[0] if kept and kept[0].next_seq == seq else None
 
     def _keep_checkpoint(self, kept: deque[Checkpoint]) -> None:
-        """Note this moment. While a final waits for its turn, none is a checkpoint."""
-        if self._sequencer.waits:
+        """Note this moment. While a final waits for its turn, or no more audio may come, none is a checkpoint."""
+        if self._sequencer.waits or self._finished:
             return
         if kept and kept[-1].next_seq == self._sequencer.next_seq:
             kept.pop()
