@@ -60,6 +60,7 @@ class KeptAudio:
 
     def trim(self, committed: int) -> None:
         """Forget the samples before `committed`."""
+        committed = min(committed, self.end)
         if committed > self.start:
             del self._data[: (committed - self.start) * self._frame_bytes]
             self.start = committed
@@ -111,6 +112,7 @@ class Session:
         self._token: str | None = None
         self._origin = self._first_seq = self._first_flush = 0  # what is added to the server's counts
         self._final_seq = -1  # the last final that was told, in our count
+        self._ends: dict[int, float] = {}  # of each channel's last final, in seconds
         self._error = ""  # the last one
         # of the connection
         self._ready_token: str | None = None
@@ -264,6 +266,8 @@ class Session:
             case "goaway":
                 self._go_at = asyncio.get_running_loop().time() + message["seconds"] - SECONDS_TO_GO
             case "error" if message["code"] == "resume_failed":
+                if len(self._ends) == self._configure["channels"]:  # behind the last finals
+                    self.audio.trim(round(min(self._ends.values()) * self._rate))
                 self._forget_session(self.audio.start)
                 self._events.put_nowait({"type": "connection", "state": "begun anew"})
                 await self._begin(socket)
@@ -310,6 +314,7 @@ class Session:
         if final["seq"] <= self._final_seq or unfinished:  # known, or to be told whole by the next session
             return
         self._final_seq = final["seq"]
+        self._ends[final.get("channel", 0)] = final["end"]
         self._events.put_nowait(final)
         if reason == "stop":
             self._over = True

@@ -64,12 +64,12 @@ class Teller:
         await self.send(self._resumption.acknowledge(self.next_seq, again=again))
 
     async def acknowledge_regularly(self) -> None:
-        """Acknowledge every second, by which the client also hears that it is heard."""
+        """Acknowledge at once and every second, by which the client also hears that it is heard."""
         with suppress(ClientGone, SlowConsumer):  # the session's tasks find out as well
             while self._link.can_resume and not self.is_over:
-                await asyncio.sleep(ACK_SECONDS)
                 if not self._link.is_lost:
                     await self.acknowledge()
+                await asyncio.sleep(ACK_SECONDS)
 
     async def send(self, messages: Sequence[Message], seq: int | None = None) -> None:
         """Send messages, which belong to the final `seq` if they may have to be told again.
