@@ -1,4 +1,4 @@
-"""Capacity: how many live streams a worker carries, from what its passes really cost.
+"""Capacity: how many live sessions fit, from what the workers' passes really cost.
 
 A core without I/O or clock, owned by the pool. Passes and the speech that they were for go in as they happen; older
 ones count less and less. Until somebody speaks, passes that the workers timed at their start stand in.
@@ -8,16 +8,23 @@ A worker runs one pass at a time, finals before partials. With n streams, of whi
     work of finals   ρ = n × (SPEECH_SHARE × c + LISTENING)      c: seconds of final passes for a second of speech
     pass in the way  R = E[S²] / 2 E[S]                          S: seconds of a pass; what is left of it on average
     final waits      1.9 R + 3 R ρ / (1 − ρ)   (p95)             the rest of one pass, and the finals that are ahead
-    places           the n at which that is the promise L:  ρ = (L − 1.9 R) / (L + 1.1 R)
+    streams          the n at which that is the promise L:  ρ = (L − 1.9 R) / (L + 1.1 R)
 
 The final's own pass is hidden: it mostly runs ahead, in the silence that ends its utterance. Passes of uploads do not
 count: they wait for live work. Partials take the time that is left, less often the more streams there are.
+
+Two things make places fewer than streams. Where people speak for more than half of the time, they take more of the
+room that is reckoned for others; those who come are expected to speak for half of it. And what was measured with few
+streams need not hold with many (processors slow down, neighbours wake up), so that places grow in steps: at first a
+third of what is thought to fit by the processor time of the timed passes, and no more than fit by the clock; then half
+as many again as have been seen to speak.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from gigastt.ipc.messages import PassRecord
@@ -28,14 +35,26 @@ FADE_SECONDS: Final = 120.0  # of speech: what was measured this long ago counts
 MOST_WORK: Final = 0.8  # of a worker's time for finals: beyond, nobody gets partials
 MOST_STREAMS: Final = 500  # of one server: the gateway takes 0.16 % of its core for each
 
+UNTRIED_SHARE: Final = 1 / 3  # of what is thought to fit, before anybody has spoken
+STEP: Final = 1.5  # from the streams that were seen to speak to those that are let in
+TRIAL_SECONDS: Final = 20.0  # of speech by that many: then they have been seen
+
 # What a pass that was timed at the start stands for, before anybody has spoken.
 _TIMED_SPEECH = 20.0  # seconds of speech: soon outweighed
 _FINAL_OVER_TIMED = 1.0  # of the timed rate: seconds of final passes for a second of speech, looks ahead included
 _SPREAD = 4 / 3  # E[S²] / E[S]² of passes over windows of all lengths
 
 
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What came of the live streams in some time: seconds of utterances that got their finals, and of all audio."""
+
+    speech: float = 0.0
+    audio: float = 0.0
+
+
 class CapacityEstimate:
-    """What passes cost, smoothed, and the streams that a worker carries by it."""
+    """What passes cost, smoothed, and the sessions that fit by it."""
 
     def __init__(self, final_latency_ms: float) -> None:
         """Args:
@@ -46,23 +65,33 @@ class CapacityEstimate:
         self._finals = 0.0  # seconds of passes for them,
         self._passes = 0.0  # of all live passes,
         self._squares = 0.0  # and the sum of their squares
+        self._talk = Talk()  # the same speech, without what stands in for it at the start
+        self._slowest = math.inf  # streams of a worker, by the clock of the timed passes
+        self._tried = 0  # streams that were seen to speak at a time
+        self._trial = 0.0  # seconds of speech by more than those
 
     def begin(self, timed: Iterable[PassRecord]) -> None:
         """Start from passes of known length, in processor time: a machine that is busy now need not stay so."""
-        rates = [record.cpu_seconds / record.audio_seconds for record in timed if record.audio_seconds]
-        if self._speech or not rates:
+        timed = [record for record in timed if record.audio_seconds]
+        if self._speech or not timed:
             return
-        rate = min(rates)
+        self._stand_in(min(record.seconds / record.audio_seconds for record in timed))
+        self._slowest = self.streams
+        self._stand_in(min(record.cpu_seconds / record.audio_seconds for record in timed))
+
+    def _stand_in(self, rate: float) -> None:
+        """Take passes at such a rate, in seconds for a second of speech, for what was measured."""
         self._speech = _TIMED_SPEECH
         self._finals = _FINAL_OVER_TIMED * rate * _TIMED_SPEECH
         usual = 2.0 * rate  # a pass over two seconds
         self._passes = _TIMED_SPEECH * usual
         self._squares = _TIMED_SPEECH * _SPREAD * usual**2
 
-    def record(self, passes: Iterable[PassRecord], speech_seconds: float) -> None:
-        """Take passes that were run, and how much speech has got its final meanwhile."""
-        fade = math.exp(-speech_seconds / FADE_SECONDS)
-        self._speech = self._speech * fade + speech_seconds
+    def record(self, passes: Iterable[PassRecord], talk: Talk, streams: int) -> None:
+        """Take passes that were run, what has been said meanwhile, and the live streams that there are."""
+        fade = math.exp(-talk.speech / FADE_SECONDS)
+        self._speech = self._speech * fade + talk.speech
+        self._talk = Talk(self._talk.speech * fade + talk.speech, self._talk.audio * fade + talk.audio)
         self._finals *= fade
         self._passes *= fade
         self._squares *= fade
@@ -73,6 +102,13 @@ class CapacityEstimate:
             self._squares += made.seconds**2
             if made.kind == "final":
                 self._finals += made.seconds
+        self._try(talk.speech, streams)
+
+    def _try(self, speech: float, streams: int) -> None:
+        if streams > self._tried:
+            self._trial += speech
+            if self._trial >= TRIAL_SECONDS:
+                self._tried, self._trial = streams, 0.0
 
     @property
     def final_cost(self) -> float:
@@ -85,6 +121,11 @@ class CapacityEstimate:
         return self._squares / (2 * self._passes) if self._passes else 0.0
 
     @property
+    def speech_share(self) -> float:
+        """The share of their time for which people speak, at least the half that is expected of everybody."""
+        return max(SPEECH_SHARE, min(1.0, self._talk.speech / self._talk.audio if self._talk.audio else 0.0))
+
+    @property
     def streams(self) -> float:
         """Live streams that one worker carries within the promise, at least one; 0 before anything is known."""
         if not self._speech:
@@ -93,6 +134,19 @@ class CapacityEstimate:
         work = min(MOST_WORK, (promise - 1.9 * left) / (promise + 1.1 * left))
         return max(1.0, work / (SPEECH_SHARE * self.final_cost + LISTENING))
 
-    def places(self, workers: int) -> int:
-        """Return the live sessions that so many workers carry."""
+    def fitting(self, workers: int) -> int:
+        """Return the sessions that so many workers are thought to carry, each speaking half of the time."""
         return min(MOST_STREAMS, int(workers * self.streams + 1e-9))
+
+    def places(self, workers: int, sessions: int = 0, streams: int = 0) -> int:
+        """Return the live sessions that may be there now.
+
+        Args:
+            workers: that are ready.
+            sessions: that are there.
+            streams: of them; two in a session with two channels.
+        """
+        extra = max(sessions, streams) * self.speech_share / SPEECH_SHARE - sessions
+        fitting = self.fitting(workers)
+        tried = max(min(UNTRIED_SHARE * fitting, workers * self._slowest), STEP * self._tried)
+        return max(min(fitting, workers), int(min(fitting - extra, tried)))

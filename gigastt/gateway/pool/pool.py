@@ -182,7 +182,7 @@ class Pool:
     def _resize(self) -> None:
         """Tell admission what fits: the places asked for, or what the workers carry by what their passes cost."""
         ready = self.workers_ready
-        fits = self.capacity.places(ready)
+        fits = self.capacity.places(ready, self._admission.active, self._router.live_tracks)
         if self._max_sessions is not None:
             fits = self._max_sessions * any(self._crew.was_ready)
         self._admission.resize(fits)
