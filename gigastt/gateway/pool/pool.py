@@ -133,6 +133,16 @@ class Pool:
         return self._admission.available
 
     @property
+    def sessions(self) -> int:
+        """Live sessions that hold a place."""
+        return self._admission.active
+
+    @property
+    def fitting(self) -> int:
+        """Live sessions that these workers are thought to carry; places grow up to it."""
+        return self.capacity.fitting(self.workers_ready)
+
+    @property
     def waiters(self) -> int:
         return self._admission.waiters
 
