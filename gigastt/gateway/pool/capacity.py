@@ -5,7 +5,8 @@ ones count less and less. Until somebody speaks, passes that the workers timed a
 
 A worker runs one pass at a time, finals before partials. With n streams, of which each speaks half of the time:
 
-    work of finals   ρ = n × (SPEECH_SHARE × c + LISTENING)      c: seconds of final passes for a second of speech
+    work of finals   ρ = n × (SPEECH_SHARE × c + l)              c: seconds of final passes for a second of speech
+                                                                 l: seconds of listening for a second of audio
     pass in the way  R = E[S²] / 2 E[S]                          S: seconds of a pass; what is left of it on average
     final waits      1.9 R + 3 R ρ / (1 − ρ)   (p95)             the rest of one pass, and the finals that are ahead
     streams          the n at which that is the promise L:  ρ = (L − 1.9 R) / (L + 1.1 R)
@@ -18,6 +19,9 @@ room that is reckoned for others; those who come are expected to speak for half 
 streams need not hold with many (processors slow down, neighbours wake up), so that places grow in steps: at first a
 third of what is thought to fit by the processor time of the timed passes, and no more than fit by the clock; then half
 as many again as have been seen to speak.
+
+The finals themselves have the last word: while more than one in twenty is late, what is thought to fit shrinks, and
+while they are in time it grows back. That is how neighbours count that take the processor away between two passes.
 """
 
 from __future__ import annotations
@@ -30,7 +34,6 @@ from typing import Final
 from gigastt.ipc.messages import PassRecord
 
 SPEECH_SHARE: Final = 0.5  # of a live stream's time somebody speaks
-LISTENING: Final = 0.002  # seconds of work for a second of audio: features, detector, packets
 FADE_SECONDS: Final = 120.0  # of speech: what was measured this long ago counts a third
 MOST_WORK: Final = 0.8  # of a worker's time for finals: beyond, nobody gets partials
 MOST_STREAMS: Final = 500  # of one server: the gateway takes 0.16 % of its core for each
@@ -39,10 +42,16 @@ UNTRIED_SHARE: Final = 1 / 3  # of what is thought to fit, before anybody has sp
 STEP: Final = 1.5  # from the streams that were seen to speak to those that are let in
 TRIAL_SECONDS: Final = 20.0  # of speech by that many: then they have been seen
 
+ROUND: Final = 40  # finals that are judged together
+LATE_SHARE: Final = 0.05  # of them may be late
+_EASING, _SHRINKING, _SHRINKING_FAST = 1.1, 0.9, 0.75  # after a round: in time, late, more than twice as many late
+_LEAST_EASE = 0.2
+
 # What a pass that was timed at the start stands for, before anybody has spoken.
 _TIMED_SPEECH = 20.0  # seconds of speech: soon outweighed
 _FINAL_OVER_TIMED = 1.0  # of the timed rate: seconds of final passes for a second of speech, looks ahead included
 _SPREAD = 4 / 3  # E[S²] / E[S]² of passes over windows of all lengths
+_LISTENING = 0.003  # seconds of work for a second of audio: features, detector, packets
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +74,13 @@ class CapacityEstimate:
         self._finals = 0.0  # seconds of passes for them,
         self._passes = 0.0  # of all live passes,
         self._squares = 0.0  # and the sum of their squares
-        self._talk = Talk()  # the same speech, without what stands in for it at the start
+        self._listening = 0.0  # seconds of work,
+        self._audio = 0.0  # for so many of audio
+        self._talk = Talk()  # without what stands in for it at the start
         self._slowest = math.inf  # streams of a worker, by the clock of the timed passes
+        self._ease = 1.0  # of the streams by the reckoning, by the finals
+        self._judged = 0  # finals of this round,
+        self._late = 0  # and the late ones among them
         self._tried = 0  # streams that were seen to speak at a time
         self._trial = 0.0  # seconds of speech by more than those
 
@@ -86,12 +100,21 @@ class CapacityEstimate:
         usual = 2.0 * rate  # a pass over two seconds
         self._passes = _TIMED_SPEECH * usual
         self._squares = _TIMED_SPEECH * _SPREAD * usual**2
+        self._audio = _TIMED_SPEECH / SPEECH_SHARE
+        self._listening = _LISTENING * self._audio
 
-    def record(self, passes: Iterable[PassRecord], talk: Talk, streams: int) -> None:
-        """Take passes that were run, what has been said meanwhile, and the live streams that there are."""
+    def record(self, passes: Iterable[PassRecord], talk: Talk, listening: float, streams: int) -> None:
+        """Take passes that were run, what has been said meanwhile, and the live streams that there are.
+
+        Args:
+            listening: seconds of work besides passes.
+        """
+        fade = math.exp(-talk.audio * SPEECH_SHARE / FADE_SECONDS)
+        self._talk = Talk(self._talk.speech * fade + talk.speech, self._talk.audio * fade + talk.audio)
+        self._listening = self._listening * fade + listening
+        self._audio = self._audio * fade + talk.audio
         fade = math.exp(-talk.speech / FADE_SECONDS)
         self._speech = self._speech * fade + talk.speech
-        self._talk = Talk(self._talk.speech * fade + talk.speech, self._talk.audio * fade + talk.audio)
         self._finals *= fade
         self._passes *= fade
         self._squares *= fade
@@ -104,6 +127,17 @@ class CapacityEstimate:
                 self._finals += made.seconds
         self._try(talk.speech, streams)
 
+    def note_final(self, latency: float) -> None:
+        """Take how many seconds a live final came after the last audio that it needed."""
+        self._judged += 1
+        self._late += latency > self.final_latency_ms / 1000
+        if self._judged < ROUND:
+            return
+        late = self._late / self._judged
+        factor = _EASING if late <= LATE_SHARE else _SHRINKING if late <= 2 * LATE_SHARE else _SHRINKING_FAST
+        self._ease = max(_LEAST_EASE, min(1.0, self._ease * factor))
+        self._judged = self._late = 0
+
     def _try(self, speech: float, streams: int) -> None:
         if streams > self._tried:
             self._trial += speech
@@ -114,6 +148,11 @@ class CapacityEstimate:
     def final_cost(self) -> float:
         """Seconds of passes for the finals of one second of speech."""
         return self._finals / self._speech if self._speech else 0.0
+
+    @property
+    def listening_cost(self) -> float:
+        """Seconds of work besides passes for one second of audio."""
+        return self._listening / self._audio if self._audio else 0.0
 
     @property
     def pass_left(self) -> float:
@@ -132,7 +171,7 @@ class CapacityEstimate:
             return 0.0
         promise, left = self.final_latency_ms / 1000, self.pass_left
         work = min(MOST_WORK, (promise - 1.9 * left) / (promise + 1.1 * left))
-        return max(1.0, work / (SPEECH_SHARE * self.final_cost + LISTENING))
+        return max(1.0, self._ease * work / (SPEECH_SHARE * self.final_cost + self.listening_cost))
 
     def fitting(self, workers: int) -> int:
         """Return the sessions that so many workers are thought to carry, each speaking half of the time."""

@@ -184,6 +184,10 @@ class Pool:
 
     # -- capacity
 
+    def note_final(self, latency: float) -> None:
+        """Take in how many seconds somebody who speaks waited for a final."""
+        self.capacity.note_final(latency)
+
     def keep_promise(self, final_latency_ms: float) -> None:
         """Change how late finals may be; places follow."""
         self.capacity.final_latency_ms = final_latency_ms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gigastt.gateway.pool.capacity import MOST_STREAMS, CapacityEstimate, Talk
+from gigastt.gateway.pool.capacity import MOST_STREAMS, ROUND, CapacityEstimate, Talk
 from gigastt.ipc.messages import PassRecord
 
 # Of the benchmark model with the optimised encoder, on one core of Zen 4: seconds of a pass over two seconds.
@@ -30,7 +30,7 @@ def speak(
     for _ in range(seconds // 4):
         final = PassRecord("final", 1, slowness * 0.17, 4.6, slowness * 0.17)
         partial = PassRecord("partial", 1, slowness * 0.09, 2.3, slowness * 0.09)
-        capacity.record([partial, partial, partial, partial, final], Talk(4.0, 4.0 / share), streams)
+        capacity.record([partial, partial, partial, partial, final], Talk(4.0, 4.0 / share), 0.016 / share, streams)
 
 
 def test_nothing_fits_before_anything_is_known() -> None:
@@ -76,7 +76,7 @@ def test_passes_of_uploads_change_nothing() -> None:
     capacity = estimate()
     speak(capacity, 100)
     before = capacity.streams
-    capacity.record([PassRecord("file", 1, 0.8, 20.0, 0.8)] * 50, Talk(), 10)
+    capacity.record([PassRecord("file", 1, 0.8, 20.0, 0.8)] * 50, Talk(), 0.0, 10)
     assert capacity.streams == before
 
 
@@ -115,7 +115,7 @@ def test_a_machine_that_proves_slower_than_its_start_lets_in_no_more_than_fit() 
         most = max(most, places)
         speak(capacity, 4, slowness=2.5, streams=places)
     speak(capacity, 600, slowness=2.5)
-    assert most <= 1.25 * capacity.fitting(1)
+    assert most <= capacity.fitting(1) + 2
 
 
 def test_people_who_speak_all_the_time_take_the_room_of_two() -> None:
@@ -123,10 +123,37 @@ def test_people_who_speak_all_the_time_take_the_room_of_two() -> None:
     speak(capacity, 600, streams=100)
     assert capacity.places(4, 40, 40) == capacity.fitting(4)
     speak(capacity, 600, share=0.95, streams=100)
-    assert capacity.places(4, 40, 40) == pytest.approx(capacity.fitting(4) - 36, abs=1)
+    assert capacity.places(4, 40, 40) == pytest.approx(capacity.fitting(4) - 36, abs=3)
 
 
 def test_a_session_with_two_channels_takes_the_room_of_two() -> None:
     capacity = estimate()
     speak(capacity, 600, streams=100)
     assert capacity.places(4, 10, 20) == capacity.fitting(4) - 10
+
+
+def test_finals_that_come_late_shrink_what_fits_and_those_in_time_restore_it() -> None:
+    capacity = estimate()
+    full = capacity.fitting(4)
+    for number in range(10 * ROUND):
+        capacity.note_final(0.2 if number % 25 else 0.9)  # one in twenty-five is late
+    assert capacity.fitting(4) == full
+    for number in range(2 * ROUND):
+        capacity.note_final(0.2 if number % 10 else 0.9)
+    assert 0.75 * full < capacity.fitting(4) < 0.9 * full
+    for _ in range(20 * ROUND):
+        capacity.note_final(3.0)
+    assert 0.15 * full < capacity.fitting(4) < 0.25 * full
+    for _ in range(20 * ROUND):
+        capacity.note_final(0.2)
+    assert capacity.fitting(4) == full
+
+
+def test_work_besides_passes_counts() -> None:
+    capacity, busy = estimate(), estimate()
+    speak(capacity, 600)
+    speak(busy, 600)
+    for _ in range(200):
+        busy.record([], Talk(0.0, 10.0), 0.2, 10)  # nobody speaks, and the detector takes five times as long
+    assert busy.listening_cost == pytest.approx(0.02, rel=0.1)
+    assert busy.streams < 0.7 * capacity.streams
