@@ -11,8 +11,9 @@ A worker runs one pass at a time, finals before partials. With n streams, of whi
     final waits      1.9 R + 3 R ρ / (1 − ρ)   (p95)             the rest of one pass, and the finals that are ahead
     streams          the n at which that is the promise L:  ρ = (L − 1.9 R) / (L + 1.1 R)
 
-The final's own pass is hidden: it mostly runs ahead, in the silence that ends its utterance. Passes of uploads do not
-count: they wait for live work. Partials take the time that is left, less often the more streams there are.
+The final's own pass is hidden: it mostly runs ahead, in the silence that ends its utterance. On an idle worker a partial
+is as good, so c is never less than what a second of any pass costs. Passes of uploads do not count: they wait for live
+work. Partials take the time that is left, less often the more streams there are.
 
 Two things make places fewer than streams. Where people speak for more than half of the time, they take more of the
 room that is reckoned for others; those who come are expected to speak for half of it. And what was measured with few
@@ -40,7 +41,7 @@ MOST_STREAMS: Final = 500  # of one server: the gateway takes 0.16 % of its core
 
 UNTRIED_SHARE: Final = 1 / 3  # of what is thought to fit, before anybody has spoken
 STEP: Final = 1.5  # from the streams that were seen to speak to those that are let in
-TRIAL_SECONDS: Final = 20.0  # of speech by that many: then they have been seen
+TRIAL_SECONDS: Final = 6.0  # of audio of each of them, without a late final: then they have been seen
 
 ROUND: Final = 40  # finals that are judged together
 LATE_SHARE: Final = 0.05  # of them may be late
@@ -73,7 +74,8 @@ class CapacityEstimate:
         self._speech = 0.0  # seconds of finals' utterances,
         self._finals = 0.0  # seconds of passes for them,
         self._passes = 0.0  # of all live passes,
-        self._squares = 0.0  # and the sum of their squares
+        self._windows = 0.0  # of the audio that these saw,
+        self._squares = 0.0  # and the sum of the squares of the passes
         self._listening = 0.0  # seconds of work,
         self._audio = 0.0  # for so many of audio
         self._talk = Talk()  # without what stands in for it at the start
@@ -82,7 +84,7 @@ class CapacityEstimate:
         self._judged = 0  # finals of this round,
         self._late = 0  # and the late ones among them
         self._tried = 0  # streams that were seen to speak at a time
-        self._trial = 0.0  # seconds of speech by more than those
+        self._trial = 0.0  # seconds of audio of more than those
 
     def begin(self, timed: Iterable[PassRecord]) -> None:
         """Start from passes of known length, in processor time: a machine that is busy now need not stay so."""
@@ -99,6 +101,7 @@ class CapacityEstimate:
         self._finals = _FINAL_OVER_TIMED * rate * _TIMED_SPEECH
         usual = 2.0 * rate  # a pass over two seconds
         self._passes = _TIMED_SPEECH * usual
+        self._windows = _TIMED_SPEECH * 2.0
         self._squares = _TIMED_SPEECH * _SPREAD * usual**2
         self._audio = _TIMED_SPEECH / SPEECH_SHARE
         self._listening = _LISTENING * self._audio
@@ -117,20 +120,24 @@ class CapacityEstimate:
         self._speech = self._speech * fade + talk.speech
         self._finals *= fade
         self._passes *= fade
+        self._windows *= fade
         self._squares *= fade
         for made in passes:
             if made.kind == "file":
                 continue
             self._passes += made.seconds
+            self._windows += made.audio_seconds
             self._squares += made.seconds**2
             if made.kind == "final":
                 self._finals += made.seconds
-        self._try(talk.speech, streams)
+        self._try(talk.audio, streams)
 
     def note_final(self, latency: float) -> None:
         """Take how many seconds a live final came after the last audio that it needed."""
         self._judged += 1
-        self._late += latency > self.final_latency_ms / 1000
+        if latency > self.final_latency_ms / 1000:
+            self._late += 1
+            self._trial = 0.0
         if self._judged < ROUND:
             return
         late = self._late / self._judged
@@ -138,16 +145,16 @@ class CapacityEstimate:
         self._ease = max(_LEAST_EASE, min(1.0, self._ease * factor))
         self._judged = self._late = 0
 
-    def _try(self, speech: float, streams: int) -> None:
+    def _try(self, audio: float, streams: int) -> None:
         if streams > self._tried:
-            self._trial += speech
-            if self._trial >= TRIAL_SECONDS:
+            self._trial += audio
+            if self._trial >= TRIAL_SECONDS * streams:
                 self._tried, self._trial = streams, 0.0
 
     @property
     def final_cost(self) -> float:
         """Seconds of passes for the finals of one second of speech."""
-        return self._finals / self._speech if self._speech else 0.0
+        return max(self._finals / self._speech, self._passes / self._windows) if self._speech else 0.0
 
     @property
     def listening_cost(self) -> float:
