@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.cli.options import model_options, setting
 from gigastt.config import Limits, Precision, Settings, default_pool_size, usable_cpus
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _GATEWAY_SHARE: Final = 0.0016  # of a core, for each live session
 _SIZES: Final = (10, 50, 100, 300)
+_LONGEST_SECONDS: Final = 5.0  # people pause that often, and seldom read aloud
 
 
 @click.command()
@@ -69,7 +71,7 @@ def capacity(
     )
     files = find_model(settings)
     assert files is not None, "without --auto-download a missing model is an error"
-    clips = [clip.samples for clip in load_clips()]
+    clips = [clip.samples for clip in load_clips() if len(clip.samples) <= _LONGEST_SECONDS * SAMPLE_RATE]
     shows = sys.stderr.isatty()
 
     def tell(gone: float, sessions: int) -> None:

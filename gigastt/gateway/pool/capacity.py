@@ -11,9 +11,9 @@ A worker runs one pass at a time, finals before partials. With n streams, of whi
     final waits      1.9 R + 3 R ρ / (1 − ρ)   (p95)             the rest of one pass, and the finals that are ahead
     streams          the n at which that is the promise L:  ρ = (L − 1.9 R) / (L + 1.1 R)
 
-The final's own pass is hidden: it mostly runs ahead, in the silence that ends its utterance. On an idle worker a partial
-is as good, so c is never less than what a second of any pass costs. Passes of uploads do not count: they wait for live
-work. Partials take the time that is left, less often the more streams there are.
+The final's own pass is hidden: it mostly runs ahead, in the silence that ends its utterance. On an idle worker a
+partial is as good, so c is never less than what a second of any pass costs. Passes of uploads do not count: they wait
+for live work. Partials take the time that is left, less often the more streams there are.
 
 Two things make places fewer than streams. Where people speak for more than half of the time, they take more of the
 room that is reckoned for others; those who come are expected to speak for half of it. And what was measured with few
@@ -36,6 +36,8 @@ from gigastt.ipc.messages import PassRecord
 
 SPEECH_SHARE: Final = 0.5  # of a live stream's time somebody speaks
 FADE_SECONDS: Final = 120.0  # of speech: what was measured this long ago counts a third
+TALK_SECONDS: Final = 1200.0  # of audio: the same for the share of it that is speech; utterances come in lumps
+EDGES: Final = 0.05  # of the time of who speaks half of it is silence at the ends of utterances
 MOST_WORK: Final = 0.8  # of a worker's time for finals: beyond, nobody gets partials
 MOST_STREAMS: Final = 500  # of one server: the gateway takes 0.16 % of its core for each
 
@@ -112,7 +114,7 @@ class CapacityEstimate:
         Args:
             listening: seconds of work besides passes.
         """
-        fade = math.exp(-talk.audio * SPEECH_SHARE / FADE_SECONDS)
+        fade = math.exp(-talk.audio / TALK_SECONDS)
         self._talk = Talk(self._talk.speech * fade + talk.speech, self._talk.audio * fade + talk.audio)
         self._listening = self._listening * fade + listening
         self._audio = self._audio * fade + talk.audio
@@ -169,7 +171,8 @@ class CapacityEstimate:
     @property
     def speech_share(self) -> float:
         """The share of their time for which people speak, at least the half that is expected of everybody."""
-        return max(SPEECH_SHARE, min(1.0, self._talk.speech / self._talk.audio if self._talk.audio else 0.0))
+        share = self._talk.speech / self._talk.audio if self._talk.audio else 0.0
+        return max(SPEECH_SHARE, min(1.0, share - EDGES))
 
     @property
     def streams(self) -> float:
