@@ -28,7 +28,7 @@ _ON_PURPOSE = "add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant
 
 
 def default_pool_size() -> int:
-    """Return one worker per physical core, at most four, and no more than a container's processor and memory pay for."""
+    """Return one worker per physical core, at most four, and no more than a container's limits pay for."""
     quota, memory = cpu_quota(), memory_limit()
     by_quota = math.ceil(quota) if quota is not None else MOST_WORKERS
     by_memory = memory // WORKER_MEMORY - 1 if memory is not None else MOST_WORKERS  # the gateway takes as much as one
