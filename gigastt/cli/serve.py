@@ -63,7 +63,7 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     "--pool-size",
     type=click.IntRange(1, 256),
     default=_DEFAULTS.pool_size,
-    show_default="physical cores, at most 4 and a CPU quota",
+    show_default="physical cores, at most 4 and what a container may use",
     help="Inference workers.",
 )
 @setting("--max-sessions", type=CountOrAuto(), default="auto", help="Live sessions at once.")
