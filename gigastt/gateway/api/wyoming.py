@@ -3,8 +3,8 @@
     transcribe, audio-start, audio-chunk …, audio-stop
     transcript-start, transcript-chunk …, transcript, transcript-stop
 
-Chunks are stable words, and together the transcript. An assistant acts on a transcript, so only audio that its client
-ended has one: a server that stops earlier says `error` instead, and an error is never put into a text.
+Chunks are stable words; the transcript is what counts. An assistant acts on it, so only audio that its client ended has
+one: a server that stops earlier says `error` instead, and an error is never put into a text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from gigastt import __version__
 from gigastt.audio.resample import SAMPLE_RATE_RANGE
-from gigastt.gateway.api.conversation import CLOSE_PROTOCOL_ERROR, CLOSE_UNSUPPORTED_DATA
+from gigastt.gateway.api.conversation import CLOSE_UNSUPPORTED_DATA
 from gigastt.gateway.api.dialect import (
     Complain,
     Configuration,
@@ -33,7 +33,7 @@ from gigastt.gateway.api.dialect import (
 )
 from gigastt.gateway.api.openai_form import is_russian
 from gigastt.gateway.api.wire import gap_error_fields
-from gigastt.gateway.api.wyoming_frames import BROKEN, MOST_CHANNELS, WIDTHS, Event, decode, encode
+from gigastt.gateway.api.wyoming_frames import CHANNELS, WIDTHS, Event, decode, encode, is_whole
 from gigastt.gateway.context import ServedModel
 from gigastt.transcript import Final, Gap, Partial, Word
 
@@ -56,15 +56,14 @@ class WyomingDialect(Dialect):
         self._model = model
         self._is_whole = False  # the client ended its audio
         self._failed = False
-        self._text = ""  # what chunks have told
+        self._spoken: list[str] = []
+        self._is_begun = False  # a chunk has been told
         self._told = 0  # words of the open utterance in chunks
 
     def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:
         """Return what an event asks for; samples come by themselves."""
         if isinstance(message, bytes):
             return [Speech(message)]
-        if message == BROKEN:
-            return _refuse("These bytes are no event.", CLOSE_PROTOCOL_ERROR)
         event = decode(message)
         if (answer := answer_at_once(event, self._model())) is not None:
             return [Reply([encode(answer)])]
@@ -86,25 +85,26 @@ class WyomingDialect(Dialect):
         """Return the words that have become stable."""
         match event:
             case Gap():
-                return [_error(event.code, gap_error_fields(event)["message"])]
+                return [complaint(event.code, gap_error_fields(event)["message"])]
             case Partial():
                 return self._grow(event.words[: event.stable])
             case Final():
                 grown = self._grow(event.words)
                 self._told = 0
+                self._spoken += [event.text] if event.text else []
                 return grown
 
     def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
         """Return `error`."""
         self._failed = True
-        return [_error(code, message)]
+        return [complaint(code, message)]
 
     def end(self) -> Sequence[Message]:
         """Return the transcript of audio that its client ended; else say, once, that there is none."""
         if self._is_whole:
-            transcript = Event("transcript", {"text": self._text, "language": LANGUAGE})
+            transcript = Event("transcript", {"text": " ".join(self._spoken), "language": LANGUAGE})
             return [encode(transcript), encode(Event("transcript-stop"))]
-        return [] if self._failed else [_error("interrupted", "The session ended before the audio did.")]
+        return [] if self._failed else [complaint("interrupted", "The session ended before the audio did.")]
 
     def _transcribe(self, fields: Mapping[str, Any]) -> Sequence[Request]:
         language = fields.get("language")
@@ -114,12 +114,11 @@ class WyomingDialect(Dialect):
 
     def _configure(self, fields: Mapping[str, Any], before: Configuration | None) -> Sequence[Request]:
         rate, width, channels = (fields.get(name) for name in ("rate", "width", "channels"))
-        least, most = SAMPLE_RATE_RANGE
-        if not _is_whole(rate, least, most):
-            return _refuse(f"rate must be a whole number from {least} to {most}.")
-        if not _is_whole(width, WIDTHS[0], WIDTHS[-1]) or not _is_whole(channels, 1, MOST_CHANNELS):
+        if not is_whole(rate, SAMPLE_RATE_RANGE):
+            return _refuse(f"rate must be a whole number from {SAMPLE_RATE_RANGE[0]} to {SAMPLE_RATE_RANGE[1]}.")
+        if not is_whole(width, WIDTHS) or not is_whole(channels, CHANNELS):
             return _refuse(
-                f"Samples have a width of {WIDTHS[0]} to {WIDTHS[-1]} bytes and 1 to {MOST_CHANNELS} channels."
+                f"width must be from {WIDTHS[0]} to {WIDTHS[1]}, channels from {CHANNELS[0]} to {CHANNELS[1]}."
             )
         if rate == self.configuration.sample_rate:
             return []
@@ -134,8 +133,8 @@ class WyomingDialect(Dialect):
         self._told = max(self._told, len(words))
         if not new:
             return ()
-        chunk = f" {new}" if self._text else new
-        self._text += chunk
+        chunk = f" {new}" if self._is_begun else new
+        self._is_begun = True
         return [encode(Event("transcript-chunk", {"text": chunk}))]
 
 
@@ -168,14 +167,10 @@ def _info(model: ServedModel) -> dict[str, Any]:
     return {"asr": [program], **nothing}
 
 
-def _is_whole(told: object, least: int, most: int) -> bool:
-    return isinstance(told, int) and not isinstance(told, bool) and least <= told <= most
-
-
-def _error(code: str, message: str) -> bytes:
+def complaint(code: str, message: str) -> Message:
+    """Return `error`."""
     return encode(Event("error", {"text": message, "code": code}))
 
 
-def _refuse(message: str, close_code: int = CLOSE_UNSUPPORTED_DATA) -> Sequence[Request]:
-    code = "invalid_message" if close_code == CLOSE_PROTOCOL_ERROR else "invalid_parameter"
-    return [Refuse(Problem(code, message), close_code, with_final=False)]
+def _refuse(message: str) -> Sequence[Request]:
+    return [Refuse(Problem("invalid_parameter", message), CLOSE_UNSUPPORTED_DATA, with_final=False)]

@@ -11,21 +11,22 @@ no event, so that they can go to the session as they are.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 
 from gigastt import __version__
 from gigastt.gateway.api.client_messages import parse
 from gigastt.gateway.api.dialect import Message
+from gigastt.gateway.api.tcp import BrokenStream
 
 MOST_HEADER_BYTES: Final = 64 * 1024
 MOST_DATA_BYTES: Final = 256 * 1024  # names that a client wants to be heard may be many
-BROKEN: Final = ""  # stands for the first bytes that are no event; nothing comes after it
-WIDTHS: Final = (1, 2, 3, 4)  # bytes of a sample
-MOST_CHANNELS: Final = 64
+WIDTHS: Final = (1, 4)  # bytes of a sample, the least and the most
+CHANNELS: Final = (1, 64)
 
 _AUDIO = "audio-chunk"
 
@@ -38,15 +39,13 @@ class Event:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def encode(event: Event) -> bytes:
-    """Return an event as it goes to a client."""
-    data = json.dumps(event.fields, ensure_ascii=False).encode() if event.fields else b""
-    header = {"type": event.kind, "version": __version__, **({"data_length": len(data)} if data else {})}
-    return json.dumps(header).encode() + b"\n" + data
+def encode(event: Event) -> str:
+    """Return an event as a message."""
+    return f"{event.kind}\n{json.dumps(event.fields, ensure_ascii=False)}"
 
 
 def decode(message: str) -> Event:
-    """Return an event as `WyomingFrames` tells it."""
+    """Return a message as the event that it is."""
     kind, _, data = message.partition("\n")
     return Event(kind, json.loads(data))
 
@@ -66,62 +65,61 @@ class WyomingFrames:
         self._mono = MonoPcm(2, 1)
         self._takes_payload = False  # it is samples that can be understood
         self._format: tuple[object, ...] | None = None  # of the last chunk that was told as an event
-        self._broken = False
 
-    def push(self, data: bytes) -> list[Message]:
-        """Take the next bytes, cut anywhere; return the messages that they complete."""
-        messages: list[Message] = []
-        if self._broken:
-            return messages
+    def frame(self, message: Message) -> bytes:
+        """Return an event as it is sent."""
+        assert isinstance(message, str)
+        kind, _, text = message.partition("\n")
+        data = text.encode()
+        header = {"type": kind, "version": __version__, "data_length": len(data)}
+        return json.dumps(header).encode() + b"\n" + data
+
+    def cut(self, data: bytes) -> Iterator[Message]:
+        """Take the next bytes, cut anywhere, and yield the messages that they complete.
+
+        Raises:
+            BrokenStream: the bytes are no events.
+        """
         buffer, offset = self._buffer + data if self._buffer else data, 0
-        while offset < len(buffer) and not self._broken:
+        self._buffer = b""
+        while offset < len(buffer):
             if self._payload_left:
                 piece = buffer[offset : offset + min(self._payload_left, self._most_piece_bytes)]
                 self._payload_left -= len(piece)
                 offset += len(piece)
                 if self._takes_payload and (samples := self._mono.push(piece)):
-                    messages.append(samples)
+                    yield samples
                 continue
             if self._header is None:
                 end = buffer.find(b"\n", offset)
                 if end < 0 and len(buffer) - offset <= MOST_HEADER_BYTES:
                     break
-                self._header = _parse_header(buffer[offset:end]) if 0 <= end - offset <= MOST_HEADER_BYTES else None
-                if self._header is None:
-                    self._broken = True
-                    break
-                offset = end + 1
+                self._header, offset = _parse_header(buffer[offset:end]), end + 1
             end = offset + (self._header.get("data_length") or 0)
             if end > len(buffer):
                 break
-            self._take_event(self._header, buffer[offset:end], messages)
-            self._header, offset = None, end
-        self._buffer = b"" if self._broken else buffer[offset:]
-        if self._broken:
-            messages.append(BROKEN)
-        return messages
+            header, self._header = self._header, None
+            event = self._take_event(header, buffer[offset:end])
+            offset = end
+            if event is not None:
+                yield encode(event)
+        self._buffer = buffer[offset:]
 
-    def _take_event(self, header: dict[str, Any], data: bytes, messages: list[Message]) -> None:
-        fields = header.get("data") or {}
-        if data:
-            told = _parse_bytes(data)
-            if told is None:
-                self._broken = True
-                return
-            fields = {**fields, **told}
+    def _take_event(self, header: dict[str, Any], data: bytes) -> Event | None:
+        """Return an event; None for a chunk that is like the one before it."""
+        fields = {**(header.get("data") or {}), **(_parse(data) if data else {})}
         kind: str = header["type"]
         self._payload_left = header.get("payload_length") or 0
-        if kind == _AUDIO:
-            form = (fields.get("rate"), fields.get("width"), fields.get("channels"))
-            if form == self._format:
-                return
-            self._format = form
-            self._takes_payload = _is_understood(form[1], form[2])
-            if self._takes_payload:
-                self._mono = MonoPcm(int(form[1]), int(form[2]))
-        else:
+        if kind != _AUDIO:
             self._format, self._takes_payload = None, False
-        messages.append(f"{kind}\n{json.dumps(fields, ensure_ascii=False)}")
+            return Event(kind, fields)
+        rate, width, channels = (fields.get(name) for name in ("rate", "width", "channels"))
+        if (rate, width, channels) == self._format:
+            return None
+        self._format, self._takes_payload = (rate, width, channels), False
+        if is_whole(width, WIDTHS) and is_whole(channels, CHANNELS):
+            self._mono, self._takes_payload = MonoPcm(width, channels), True
+        return Event(kind, fields)
 
 
 class MonoPcm:
@@ -145,33 +143,31 @@ class MonoPcm:
         else:  # the two highest bytes
             samples = np.ascontiguousarray(octets[:, -2:]).view("<i2")[:, 0].astype(np.int32)
         mixed = samples.reshape(-1, self._channels).mean(axis=1)
-        return np.rint(mixed).astype("<i2").tobytes()
+        mono: bytes = np.rint(mixed).astype("<i2").tobytes()
+        return mono
 
 
-def _is_understood(width: object, channels: object) -> bool:
-    return width in WIDTHS and isinstance(channels, int) and 1 <= channels <= MOST_CHANNELS
+def is_whole(told: object, span: tuple[int, int]) -> TypeGuard[int]:
+    """Tell whether a client's value is a whole number from the first to the second."""
+    return isinstance(told, int) and not isinstance(told, bool) and span[0] <= told <= span[1]
 
 
-def _parse_header(line: bytes) -> dict[str, Any] | None:
-    """Return a header; None if it is none, or its lengths are none."""
-    header = _parse_bytes(line)
-    if header is None or not isinstance(header.get("type"), str) or "\n" in header["type"]:
-        return None
-    if not isinstance(header.get("data") or {}, dict):
-        return None
-    if not _is_length(header.get("data_length"), MOST_DATA_BYTES) or not _is_length(header.get("payload_length")):
-        return None
+def _parse_header(line: bytes) -> dict[str, Any]:
+    header = _parse(line) if len(line) <= MOST_HEADER_BYTES else {}
+    kind = header.get("type")
+    if not isinstance(kind, str) or "\n" in kind or not isinstance(header.get("data") or {}, dict):
+        raise BrokenStream("A header has a type, and data that are an object.")
+    for name, most in (("data_length", MOST_DATA_BYTES), ("payload_length", sys.maxsize)):
+        if header.get(name) is not None and not is_whole(header[name], (0, most)):
+            raise BrokenStream(f"{name} is a number of bytes, at most {most}.")
     return header
 
 
-def _is_length(told: object, most: int | None = None) -> bool:
-    if told is None:
-        return True
-    return isinstance(told, int) and not isinstance(told, bool) and 0 <= told and (most is None or told <= most)
-
-
-def _parse_bytes(data: bytes) -> dict[str, Any] | None:
+def _parse(data: bytes) -> dict[str, Any]:
     try:
-        return parse(data.decode(), most=MOST_DATA_BYTES)
+        fields = parse(data.decode(), most=MOST_DATA_BYTES)
     except UnicodeDecodeError:
-        return None
+        fields = None
+    if fields is None:
+        raise BrokenStream("An event is a line of JSON.")
+    return fields
