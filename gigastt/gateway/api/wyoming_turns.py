@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gigastt.gateway.access.addresses import AddressRange
+from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.api.conversation import CLOSE_NORMAL
 from gigastt.gateway.api.dialect import Message
 from gigastt.gateway.api.shell import converse
@@ -26,8 +26,9 @@ from gigastt.gateway.server.listener import ConnectionFactory
 _BEGINNINGS = ("transcribe", "audio-start", "audio-chunk")
 
 
-def listen_for_wyoming(context: AppContext, allowed: tuple[AddressRange, ...] | None) -> ConnectionFactory:
-    """Return what makes the connections of the listener; `allowed` as in `listen_for`."""
+def listen_for_wyoming(context: AppContext) -> ConnectionFactory:
+    """Return what makes the connections of the listener."""
+    allowed = parse_networks(context.settings.wyoming_allow) or None
     return listen_for(
         WyomingDialect.name, serve, lambda: WyomingFrames(context.limits.ws_frame_max_bytes), context, allowed
     )

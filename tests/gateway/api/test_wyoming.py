@@ -38,7 +38,7 @@ MOMENT = Moment(0, 0.0, 1)
 @asynccontextmanager
 async def listener(limits: Limits | None = None, pool: MemoryPool | None = None) -> AsyncIterator[Running]:
     context = memory_context(pool or MemoryPool(automatic=True), limits)
-    factory = listen_for_wyoming(context, None)
+    factory = listen_for_wyoming(context)
     async with serving(context, tcp=factory, deadlines=Deadlines(linger=0.2)) as running:
         yield running
 
