@@ -129,7 +129,7 @@ class TcpConnection(asyncio.Protocol):
     # -- the port
 
     async def receive(self) -> Message | InputEnded:
-        """Wait for the next message."""
+        """Wait for the next message; once, at the end of the input, for that."""
         while not self._queue:
             if self._gone:
                 raise ClientGone
