@@ -179,8 +179,7 @@ class TcpConnection(asyncio.Protocol):
 
     # -- called by the loop
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvloop's is none
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else None
