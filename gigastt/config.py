@@ -150,6 +150,8 @@ def check_settings(settings: Settings) -> None:
             raise ConfigError(
                 f"--{name} {address} would let every machine that reaches this one use the server; {_ON_PURPOSE}"
             )
+    if settings.wyoming_announce and settings.wyoming is None:
+        raise ConfigError("--wyoming-announce announces a listener that --wyoming opens.")
     if settings.wyoming is not None and settings.api_keys_file is not None and not settings.wyoming_allow:
         raise ConfigError(
             "--wyoming serves clients that cannot present an API key; name their networks with --wyoming-allow, "

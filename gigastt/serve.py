@@ -21,10 +21,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 import uvloop
 from starlette.types import ASGIApp
 
+from gigastt.announcement import announce, check_zeroconf
 from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
-from gigastt.gateway.app import create_app, create_metrics_app, create_vosk_app, split_by_port
 from gigastt.gateway.api.wyoming_turns import listen_for_wyoming
+from gigastt.gateway.app import create_app, create_metrics_app, create_vosk_app, split_by_port
 from gigastt.gateway.context import AppContext, Listening
 from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
 from gigastt.gateway.metrics import Metrics
@@ -64,6 +65,8 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
         DutyFailed: a part of the server did not last as long as the server.
     """
     forbid_core_files()
+    if settings.wyoming_announce:
+        check_zeroconf()
     model = find_model(settings)
     listeners = bind(settings.host, settings.port)
     metrics_listeners = (
@@ -142,6 +145,9 @@ async def serve_model(
             duties.start("workers", keep_workers(context, model, ready))
             duties.start("upgrades", keep_upgrading(context, read_settings, upgrade_asked))
             duties.start("loop_lag", watch_loop_lag(metrics))
+            if settings.wyoming_announce:
+                announced = next(each for each in context.listeners if each.protocol == "wyoming")
+                duties.start("announcement", announce(announced))
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
             await server.serve([*listeners, *itertools.chain(*others.values())])

@@ -116,6 +116,7 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
         (["--vosk", "2700"], "--vosk 2700: expected HOST:PORT"),
         (["--vosk", "0.0.0.0:2700"], "--bind-all"),
         (["--wyoming", "0.0.0.0:10300"], "--bind-all"),
+        (["--wyoming-announce"], "--wyoming opens"),
         (["--wyoming", "127.0.0.1:10300", "--api-keys-file", __file__], "--wyoming-allow"),
         (["--idle-timeout-secs", "0"], "--idle-timeout-secs"),
         (["--rate-limit-per-minute", "-1"], "--rate-limit-per-minute"),

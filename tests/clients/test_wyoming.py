@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from wyoming.asr import Transcribe, Transcript, TranscriptChunk, TranscriptStop
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
-from wyoming.client import AsyncClient
+from wyoming.client import AsyncClient, AsyncTcpClient
 from wyoming.info import Describe, Info
 
 from tests.clips import Clip, load_clips
@@ -84,3 +84,29 @@ async def test_the_server_says_what_it_offers_and_where(wyoming: ServerProcess) 
     [listening] = wyoming.get("/v1/models").json()["listeners"]
     assert address(wyoming) == f"tcp://{listening['host']}:{listening['port']}"
     assert listening["protocol"] == "wyoming"
+
+
+async def test_the_exchange_of_home_assistant(wyoming: ServerProcess) -> None:
+    """What `homeassistant.components.wyoming` of Home Assistant 2024.3.3 sent, byte for byte."""
+    clip = load_clips()[0]
+    form = b'{"rate": 16000, "width": 2, "channels": 1, "timestamp": null}'
+    spoken = b'{"type": "transcribe", "version": "1.5.3", "data_length": 18}\n{"language": "ru"}'
+    spoken += b'{"type": "audio-start", "version": "1.5.3", "data_length": 61}\n' + form
+    empty = spoken
+    for begin in range(0, len(clip.pcm), 2048):
+        samples = clip.pcm[begin : begin + 2048]
+        header = b'{"type": "audio-chunk", "version": "1.5.3", "data_length": 61, "payload_length": %d}\n'
+        spoken += header % len(samples) + form + samples
+    end = b'{"type": "audio-stop", "version": "1.5.3", "data_length": 19}\n{"timestamp": null}'
+    asked = {"info": b'{"type": "describe", "version": "1.5.3"}\n', "spoken": spoken + end, "empty": empty + end}
+    told: dict[str, str] = {}
+    for name, request in asked.items():
+        async with AsyncClient.from_uri(address(wyoming), read_timeout=60) as client:
+            assert isinstance(client, AsyncTcpClient)
+            assert client._writer is not None
+            client._writer.write(request)
+            while (event := await client.read_event()) is not None:
+                if Transcript.is_type(event.type) or Info.is_type(event.type):
+                    told[name] = event.data.get("text", event.type)
+                    break
+    assert told == {"info": "info", "spoken": by_file(wyoming, clip), "empty": ""}
