@@ -97,6 +97,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     ops = Operations(
         lambda: context.model,
         lambda: context.installed,
+        lambda: context.listeners,
         context.pool,
         metrics,
         lambda: context.preparing() if context.preparing else None,
