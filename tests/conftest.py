@@ -29,6 +29,7 @@ _SLOW = (
     "gateway/api/test_native_ws",
     "gateway/api/test_realtime.py",
     "gateway/api/test_realtime_secrets.py",
+    "gateway/api/test_tcp.py",
     "gateway/files/test_decoder.py",
     "gateway/server/test_caps_server.py",
     "gateway/server/test_connections.py",

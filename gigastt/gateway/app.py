@@ -64,6 +64,7 @@ ROUTES: Final[Routes] = {
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
     "/v1/models/{id}": ("GET", "HEAD"),
+    "/v1/capacity": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
     "/v1/audio/transcriptions": ("POST",),
@@ -96,6 +97,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     ops = Operations(
         lambda: context.model,
         lambda: context.installed,
+        lambda: context.listeners,
         context.pool,
         metrics,
         lambda: context.preparing() if context.preparing else None,
@@ -121,6 +123,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route("/health", ops.health),
             Route("/ready", ops.ready),
             Route("/v1/models", ops.models),
+            Route("/v1/capacity", ops.capacity),
             Route("/metrics", ops.metrics),
             Route("/openapi.json", serve_openapi),
             Route("/docs", serve_docs),

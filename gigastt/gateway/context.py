@@ -45,6 +45,15 @@ class ServedModel:
     demo: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A listener for the clients of one protocol."""
+
+    protocol: str
+    host: str
+    port: int
+
+
 @dataclass(slots=True)
 class AppContext:
     """The parts of one server. ConfigError: the file of API keys or of the secret is wrong."""
@@ -58,6 +67,7 @@ class AppContext:
     clock: Callable[[], float] = time.monotonic
     installed: Sequence[str] = ()  # names of the models whose files are here
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
+    listeners: Sequence[Listening] = ()  # besides the server's own
     limits: Limits = field(init=False)
     rate_limiter: RateLimiter = field(init=False)
     connections: Connections = field(init=False)

@@ -33,6 +33,7 @@ class TrackCarrier(Protocol):
     def open_track(self, track: Track, sink: Session) -> None: ...
     def pump_track(self, track: Track) -> None: ...
     def close_track(self, track: Track) -> None: ...
+    def note_final(self, latency: float) -> None: ...
 
 
 class Session:
@@ -67,7 +68,7 @@ class Session:
         self._clock = clock
         self._sequencer = Sequencer(channels, checkpoint.next_seq if checkpoint else first_seq)
         self._checkpoints: deque[Checkpoint] | None = deque() if keeps_checkpoints else None  # one for each number
-        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms)
+        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms, pool.note_final)
         self._is_file = file is not None
         self._queue: deque[Event] = deque()
         self._changed = asyncio.Event()  # the queue, or the room for audio
