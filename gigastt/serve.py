@@ -24,12 +24,14 @@ from gigastt.config import AUTO_MODEL, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
 from gigastt.gateway.app import create_app, create_metrics_app, create_vosk_app, split_by_port
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
+from gigastt.gateway.files.decoder import FileDecoder
+from gigastt.gateway.files.decoder_report import DecodedFile
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.ops import DEMO_WARNING
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
-from gigastt.gateway.pool.session import transcribe_segment
+from gigastt.gateway.pool.session import transcribe_files
+from gigastt.gateway.pool.sources import FileSource
 from gigastt.gateway.server.listener import Server, bind, watch_loop_lag
 from gigastt.gateway.server.tls import Certificate
 from gigastt.log import get_logger
@@ -163,13 +165,16 @@ def url_of(listener: socket.socket, scheme: str) -> str:
 
 
 class FileTranscription:
-    """How an upload is recognised: a session over its shared segment."""
+    """How an upload is recognised: a session over its shared segments."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
-        async for event in transcribe_segment(self._pool, file.name, file.samples, options, request_id):
+    async def __call__(
+        self, channels: Sequence[DecodedFile], request_id: str, options: Options
+    ) -> AsyncGenerator[Event, None]:
+        files = [FileSource(file.name, file.samples) for file in channels]
+        async for event in transcribe_files(self._pool, files, options, request_id):
             yield event
 
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol
 
 from starlette.types import Receive, Send
 
+from gigastt.audio.selection import ALL_MIXED, FileChoice
 from gigastt.errors import RequestError, ShuttingDown
 from gigastt.gateway.api.native_files import Recognition, Uploads, until_hung_up
 from gigastt.gateway.files.bodies import Upload
+from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.responses import encode_json, public_error
 from gigastt.log import get_logger
@@ -48,17 +50,18 @@ async def answer_with_events(
     receive: Receive,
     send: Send,
     options: Options,
-    writer: Callable[[float], EventWriter],
+    writer: Callable[[DecodedChannels], EventWriter],
+    choice: FileChoice = ALL_MIXED,
 ) -> None:
-    """Recognise an upload and answer with its events; `writer` is given the length of the audio in seconds."""
-    await until_hung_up(receive, _answer(uploads, upload, send, options, writer))
+    """Recognise an upload and answer with its events; `writer` is given what was decoded."""
+    await until_hung_up(receive, _answer(send, uploads.recognise(upload, options, choice), writer))
 
 
 async def _answer(
-    uploads: Uploads, upload: Upload, send: Send, options: Options, writer: Callable[[float], EventWriter]
+    send: Send, recognising: AbstractAsyncContextManager[Recognition], writer: Callable[[DecodedChannels], EventWriter]
 ) -> None:
-    async with uploads.recognise(upload, options) as recognition:
-        write = writer(recognition.duration)
+    async with recognising as recognition:
+        write = writer(recognition.file)
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         try:
             await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})

@@ -19,7 +19,6 @@ import contextlib
 import gc
 import importlib
 import io
-import json
 import os
 import pkgutil
 import resource
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from gigastt import sandbox
+from gigastt.audio.selection import Findings, Selection
 from gigastt.gateway.files.decoder_job import Decode, Job, decode_whole, run_job
 from gigastt.processes import end_with_parent
 
@@ -90,7 +90,7 @@ class Template:
             return False
         try:
             if len(descriptors) == 3:
-                self._start(Job(**json.loads(body)), *descriptors)
+                self._start(Job.from_json(body), *descriptors)
         finally:
             for descriptor in descriptors[1:]:
                 os.close(descriptor)
@@ -152,7 +152,7 @@ def _preload() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if module.name not in _NOT_FOR_DECODING:
                 importlib.import_module(module.name)
-    for _ in decode_whole(_silence(), 60.0, lambda hole: None):
+    for _ in decode_whole(_silence(), 60.0, Findings(), Selection(channel=0)):
         pass
     gc.collect()
     gc.freeze()  # or the children's collections would copy every page
