@@ -103,13 +103,14 @@ class Decoding:
 
     async def _decode(self, body: Body, choice: FileChoice, memory: Holding, stack: AsyncExitStack) -> DecodedChannels:
         limit = self._max_seconds()
+        descriptor = body.open()
         bytes_before = 0
 
         async def decode_one(channel: int | None) -> DecodedFile:
             selection = Selection(choice.track, channel)
             before = bytes_before
             file = await self._decoder.decode(
-                body.open(), limit, lambda size: memory.change_to(before + size), selection
+                descriptor, limit, lambda size: memory.change_to(before + size), selection
             )
             stack.callback(file.unlink)
             return file
