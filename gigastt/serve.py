@@ -26,11 +26,13 @@ from gigastt.gateway.app import create_app, create_metrics_app, create_vosk_app,
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.decoder_report import DecodedFile
+from gigastt.gateway.jobs.jobs import Jobs
+from gigastt.gateway.jobs.running import JobSession, OnSettled
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.ops import DEMO_WARNING
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
-from gigastt.gateway.pool.session import transcribe_files
+from gigastt.gateway.pool.session import Session, transcribe_files
 from gigastt.gateway.pool.sources import FileSource
 from gigastt.gateway.server.listener import Server, bind, watch_loop_lag
 from gigastt.gateway.server.tls import Certificate
@@ -100,6 +102,7 @@ async def serve_model(
         decoder=decoder,
         transcribe=FileTranscription(pool),
     )
+    context.jobs = open_jobs(context)
     app: ASGIApp = create_app(context)
     vosk_ports = {listener.getsockname()[1] for listener in vosk_listeners}
     server = Server(
@@ -131,6 +134,8 @@ async def serve_model(
             duties.start("workers", keep_workers(context, model, ready))
             duties.start("upgrades", keep_upgrading(context, read_settings, upgrade_asked))
             duties.start("loop_lag", watch_loop_lag(metrics))
+            if context.jobs is not None:
+                duties.start("jobs", context.jobs.run())
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
             await server.serve([*listeners, *vosk_listeners])
@@ -176,6 +181,29 @@ class FileTranscription:
         files = [FileSource(file.name, file.samples) for file in channels]
         async for event in transcribe_files(self._pool, files, options, request_id):
             yield event
+
+
+def open_jobs(context: AppContext) -> Jobs | None:
+    """Open the folder of jobs, where there is to be one. ConfigError: it cannot be had."""
+    settings, pool = context.settings, context.pool
+    if settings.jobs_dir is None:
+        return None
+
+    def open_session(
+        files: Sequence[FileSource], options: Options, request_id: str, on_settled: OnSettled
+    ) -> JobSession:
+        return Session(pool, options, request_id=request_id, files=files, on_settled=on_settled)
+
+    jobs = Jobs(
+        settings.jobs_dir,
+        settings.jobs_quota_bytes,
+        settings.jobs_keep,
+        lambda: context.limits.body_limit_bytes,
+        context.decoding,
+        open_session,
+    )
+    pool.drain_listeners.add(jobs.begin_drain)
+    return jobs
 
 
 def find_certificate(settings: Settings) -> Certificate | None:

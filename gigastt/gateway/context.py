@@ -20,6 +20,8 @@ from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
 from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.decoder_report import DecodedFile
+from gigastt.gateway.files.decoding import Decoding
+from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
@@ -64,7 +66,9 @@ class AppContext:
     clock: Callable[[], float] = time.monotonic
     installed: Sequence[str] = ()  # names of the models whose files are here
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
+    jobs: Jobs | None = None
     limits: Limits = field(init=False)
+    decoding: Decoding = field(init=False)
     rate_limiter: RateLimiter = field(init=False)
     connections: Connections = field(init=False)
     tokens: Tokens = field(init=False)
@@ -72,6 +76,7 @@ class AppContext:
 
     def __post_init__(self) -> None:
         self.limits = self.settings.limits
+        self.decoding = Decoding(self.decoder, lambda: self.limits.max_audio_secs)
         self.rate_limiter = RateLimiter(_rate(self.limits))
         self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
         self.tokens = Tokens()

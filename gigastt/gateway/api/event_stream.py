@@ -26,8 +26,8 @@ from gigastt.transcript import Options
 log = get_logger(__name__)
 
 QUIET_SECONDS = 5.0  # also how long a client that has gone stays unnoticed, when there is nothing else to send it
-_COMMENT = b": nothing new\n\n"
-_HEADERS = [
+QUIET_COMMENT = b": nothing new\n\n"
+EVENT_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
@@ -62,9 +62,9 @@ async def _answer(
 ) -> None:
     async with recognising as recognition:
         write = writer(recognition.file)
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
         try:
-            await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
+            await send({"type": "http.response.body", "body": QUIET_COMMENT, "more_body": True})
             async with aclosing(_blocks(recognition, write)) as blocks:
                 async for block in blocks:
                     if block:
@@ -80,7 +80,7 @@ async def _blocks(recognition: Recognition, write: EventWriter) -> AsyncGenerato
     try:
         async with aclosing(with_pauses(recognition.events, QUIET_SECONDS)) as events:
             async for event in events:
-                yield _COMMENT if event is None else write.event(event)
+                yield QUIET_COMMENT if event is None else write.event(event)
     except Exception as exc:  # the answer has begun: the error becomes its last event
         if not isinstance(exc, RequestError):
             log.exception("transcription_failed")

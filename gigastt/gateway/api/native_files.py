@@ -27,7 +27,6 @@ from gigastt.errors import CapacityTimeout
 from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.context import FileTranscriber
 from gigastt.gateway.files.bodies import Bodies, Upload
-from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.decoding import DecodedChannels, Decoding
 from gigastt.gateway.files.shares import Patience, Slots
 from gigastt.gateway.metrics import Metrics
@@ -60,7 +59,7 @@ class Uploads:
         self,
         limits: Callable[[], Limits],
         pool: Pool,
-        decoder: FileDecoder,
+        decoding: Decoding,
         transcribe: FileTranscriber,
         metrics: Metrics,
     ) -> None:
@@ -69,7 +68,7 @@ class Uploads:
         self._recognise = transcribe
         self._metrics = metrics
         self._bodies = Bodies(lambda: limits().body_limit_bytes)
-        self._decoding = Decoding(decoder, lambda: limits().max_audio_secs)
+        self._decoding = decoding
         self._recognising = Slots(lambda: pool.upload_places, lambda: -(-pool.upload_places // 2))
         pool.drain_listeners.add(self._begin_drain)
 

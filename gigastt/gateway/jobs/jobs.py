@@ -1,0 +1,314 @@
+"""Jobs: what the routes ask for, and the lanes that run jobs one after the other.
+
+    added ─► queued ─► running (a lane of `LANES`) ─► done or failed ─► its webhook ─► forgotten after `--jobs-keep`
+                ▲           │
+                └───────────┴ no room or no disk now, or the server ended: later, from the last commit
+
+On the event loop, as long as the server. A job that runs is `queued` in the store, so that a server that starts finds
+all it has to do there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gigastt.errors import FetchFailed, InternalError, JobsFull, NotFound, PayloadTooLarge, RequestError, ShuttingDown
+from gigastt.gateway.files.decoding import Decoding
+from gigastt.gateway.jobs.job import Job, JobOrder
+from gigastt.gateway.jobs.running import OpenSession, Progress, Runner
+from gigastt.gateway.jobs.spool import Oversized, Spool, new_job_id
+from gigastt.gateway.jobs.store import JobStore
+from gigastt.gateway.jobs.turns import Pace, QueuedJob, order_of
+from gigastt.gateway.webhook import RETRY_SECONDS, call_webhook
+from gigastt.log import get_logger
+
+log = get_logger(__name__)
+
+LANES: Final = 2  # one is decoded or fetched while another is recognised
+_FETCH_TRIES: Final = 3
+_WAIT_SECONDS: Final = 10.0  # until a job is tried again for which there was no room
+_SWEEP_SECONDS: Final = 600.0
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A job that runs."""
+
+    job: QueuedJob
+    progress: Progress
+    task: asyncio.Task[None]
+
+
+class Jobs:
+    """The jobs of one server.
+
+    Args:
+        folder: of the store and the spool.
+        quota_bytes: what recordings may take.
+        keep_seconds: how long ended jobs stay.
+        max_bytes: the longest recording.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        quota_bytes: int,
+        keep_seconds: float,
+        max_bytes: Callable[[], int],
+        decoding: Decoding,
+        open_session: OpenSession,
+    ) -> None:
+        self._spool = Spool(folder, quota_bytes)
+        self._store = JobStore(folder)
+        self._keep_seconds = keep_seconds
+        self._max_bytes = max_bytes
+        self._decoding = decoding
+        self._open_session = open_session
+        self._pace = Pace()
+        self._running: dict[str, _Run] = {}
+        self._not_before: dict[str, float] = {}  # of jobs for which there was no room
+        self._tries: dict[str, int] = {}  # of fetching
+        self._news = asyncio.Event()
+        self._draining = False
+
+    # -- for clients
+
+    async def add(self, order: JobOrder, pieces: AsyncIterator[bytes] | None) -> Job:
+        """Take a job, with its recording unless that is to be fetched; the job is kept when this returns.
+
+        Raises:
+            JobsFull: there is no room for it.
+            ShuttingDown: the server is draining.
+        """
+        if self._draining:
+            raise ShuttingDown()
+        id, size = new_job_id(), 0
+        if pieces is not None:
+            try:
+                size = await self._spool.keep(id, order.owner, pieces, self._max_bytes())
+            except Oversized as exc:
+                raise PayloadTooLarge(f"The body is over {self._max_bytes()} bytes.") from exc
+        try:
+            await self._store.add(id, order, size)
+        except BaseException:
+            self._spool.remove(id, order.owner, size)
+            raise
+        self._ring()
+        return await self.find(id, order.owner)
+
+    async def find(self, id: str, owner: str) -> Job:
+        """Return a job of an owner. NotFound: it has none of this name."""
+        job = await self._store.find(id)
+        if job is None or job.order.owner != owner:
+            raise NotFound("There is no job of this name.")
+        return job
+
+    async def delete(self, job: Job) -> None:
+        """End a job, and forget it and its recording."""
+        run = self._running.get(job.id)
+        if run is not None:
+            run.task.cancel()
+            await asyncio.wait({run.task})
+        await self._store.delete(job.id)
+        now = await self._bytes_of(job)
+        self._spool.remove(job.id, job.order.owner, now)
+        self._ring()
+
+    async def told(self, job: Job, after: int = 0) -> list[Any]:
+        """Return what has been found of a job behind a number: (number, final or gap)."""
+        return list(await self._store.told(job.id, after))
+
+    async def describe(self, job: Job) -> dict[str, Any]:
+        """Render a job: what it is at, and as far as that is known how long it will take."""
+        fields: dict[str, Any] = {"id": job.id, "status": job.state, "created": round(job.created, 3)}
+        duration = job.facts.duration if job.facts else None
+        run = self._running.get(job.id)
+        if job.state == "queued" and run is not None:
+            progress = run.progress
+            fields |= {"status": "running", "doing": progress.doing, "seconds": round(progress.seconds, 2)}
+            fields["seconds_left"] = self._rounded(self._left_of(run))
+        elif job.state == "queued":
+            order = await self._order()
+            ahead = next((number for number, each in enumerate(order) if each.id == job.id), 0)
+            fields["position"] = ahead + 1
+            fields["seconds_left"] = self._rounded(self._left_until(order[: ahead + 1]))
+        else:
+            fields["ended"] = round(job.ended, 3)
+        if duration is not None:
+            fields["duration"] = round(duration, 3)
+        if job.error_code:
+            fields |= {"error": job.error, "code": job.error_code}
+        return fields
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until there is news of any job, at most so long. ShuttingDown: the server is draining."""
+        if self._draining:
+            raise ShuttingDown()
+        news = self._news
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(news.wait(), seconds)
+
+    # -- life
+
+    def begin_drain(self) -> None:
+        """Take no job any more, and stop those that run; they go on when a server starts again."""
+        self._draining = True
+        for run in self._running.values():
+            run.task.cancel()
+        self._ring()
+
+    async def run(self) -> None:
+        """Run jobs, call webhooks and forget what is old, until cancelled."""
+        import httpx2
+
+        try:
+            async with httpx2.AsyncClient(follow_redirects=False) as client:
+                await self._take_up()
+                runner = Runner(
+                    self._store, self._spool, self._decoding, self._open_session, client, self._max_bytes, self._pace,
+                    lambda id: self._ring(),
+                )  # fmt: skip
+                async with asyncio.TaskGroup() as tasks:
+                    for _ in range(LANES):
+                        tasks.create_task(self._lane(runner))
+                    tasks.create_task(self._call_webhooks(client))
+                    tasks.create_task(self._sweep())
+        finally:
+            self._store.close()
+            self._spool.close()
+
+    async def _take_up(self) -> None:
+        """Count what an earlier server has left."""
+        queued = await self._store.queued()
+        here = self._spool.take_stock((id, owner, size) for _, id, owner, size in queued)
+        for _, id, _, size in queued:
+            if size and id not in here:
+                await self._store.set_audio(id, 0)
+        if queued:
+            log.info("jobs_resumed", count=len(queued))
+
+    async def _lane(self, runner: Runner) -> None:
+        while True:
+            job, progress = await self._next(), Progress()
+            task = asyncio.create_task(self._run_one(runner, job, progress))
+            self._running[job.id] = _Run(job, progress, task)  # before another lane looks for its next one
+            self._ring()
+            await asyncio.wait({task})
+            self._running.pop(job.id, None)
+            if not task.cancelled():
+                task.result()
+            self._ring()
+
+    async def _next(self) -> QueuedJob:
+        """Wait for the next job that may run."""
+        while True:
+            news = self._news
+            if not self._draining:
+                now = time.monotonic()
+                for job in await self._order():
+                    if self._not_before.get(job.id, 0.0) <= now and job.id not in self._running:
+                        return job
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), 1.0 if self._not_before else None)
+
+    async def _run_one(self, runner: Runner, queued: QueuedJob, progress: Progress) -> None:
+        """Run a job, and note how it ended: for good, or for now."""
+        try:
+            job = await self._store.find(queued.id)
+            if job is None:
+                return
+            await runner.run(job, progress)
+            await self._end(job)
+        except RequestError as exc:
+            await self._end_or_wait(queued, exc)
+        except Exception:  # the border of a job
+            log.exception("job_failed", job=queued.id)
+            await self._end_or_wait(queued, InternalError("The server could not transcribe the recording."))
+
+    async def _end_or_wait(self, queued: QueuedJob, exc: RequestError) -> None:
+        if isinstance(exc, FetchFailed):
+            self._tries[queued.id] = self._tries.get(queued.id, 0) + 1
+        is_transient = exc.status == 503 or (isinstance(exc, FetchFailed) and self._tries[queued.id] < _FETCH_TRIES)
+        job = None
+        if not is_transient:
+            with contextlib.suppress(JobsFull):
+                job = await self._store.find(queued.id)
+                if job is not None:
+                    await self._end(job, exc.code, str(exc))
+                return
+        log.warning("job_waits", job=queued.id, code=exc.code)
+        self._not_before[queued.id] = time.monotonic() + _WAIT_SECONDS
+
+    async def _end(self, job: Job, code: str = "", error: str = "") -> None:
+        size = await self._bytes_of(job)
+        await self._store.end(job.id, code, error)
+        self._spool.remove(job.id, job.order.owner, size)
+        self._not_before.pop(job.id, None)
+        self._tries.pop(job.id, None)
+        log.info("job_ended", job=job.id, **({"code": code} if code else {}))
+
+    async def _bytes_of(self, job: Job) -> int:
+        current = await self._store.find(job.id)
+        return current.audio_bytes if current else job.audio_bytes
+
+    async def _call_webhooks(self, client: Any) -> None:
+        while True:
+            news = self._news
+            due = None
+            with contextlib.suppress(JobsFull):
+                due = await self._store.next_webhook()
+            if due is not None and due[0] <= time.time():
+                with contextlib.suppress(JobsFull):
+                    await self._call_webhook(client, due[2], due[1])
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), max(0.1, due[0] - time.time()) if due else None)
+
+    async def _call_webhook(self, client: Any, job: Job, tries: int) -> None:
+        body = json.dumps(await self.describe(job), ensure_ascii=False).encode()
+        taken = await call_webhook(client, job.order.webhook, f"job.{job.state}", body, job.order.webhook_secret)
+        again = None if taken or tries >= len(RETRY_SECONDS) else time.time() + RETRY_SECONDS[tries]
+        await self._store.set_webhook(job.id, tries + 1, again)
+
+    async def _sweep(self) -> None:
+        while True:
+            with contextlib.suppress(JobsFull):
+                await self._store.delete_ended(time.time() - self._keep_seconds)
+            await asyncio.sleep(min(_SWEEP_SECONDS, max(1.0, self._keep_seconds / 4)))
+
+    # -- the queue
+
+    async def _order(self) -> list[QueuedJob]:
+        """Return the jobs that wait, the next one first; empty while the store cannot be read."""
+        with contextlib.suppress(JobsFull):
+            queued = [QueuedJob(*row) for row in await self._store.queued()]
+            running = [run.job for run in self._running.values()]
+            return order_of((job for job in queued if job.id not in self._running), running)
+        return []
+
+    def _left_of(self, run: _Run) -> float | None:
+        progress = run.progress
+        if progress.duration:
+            return self._pace.left(progress.duration - progress.seconds)
+        return self._pace.left(0.0, [run.job.audio_bytes])
+
+    def _left_until(self, jobs: list[QueuedJob]) -> float | None:
+        """Return how long it may take until all that runs, and these jobs, are done."""
+        lefts = [self._left_of(run) for run in self._running.values()]
+        lefts.append(self._pace.left(0.0, [job.audio_bytes for job in jobs]))
+        return sum(left for left in lefts if left is not None) if None not in lefts else None
+
+    def _rounded(self, seconds: float | None) -> float | None:
+        return None if seconds is None else round(max(0.0, seconds), 1)
+
+    def _ring(self) -> None:
+        """Wake all who wait for news."""
+        self._news.set()
+        self._news = asyncio.Event()
