@@ -102,7 +102,7 @@ async def serve_model(
         decoder=decoder,
         transcribe=FileTranscription(pool),
     )
-    context.jobs = open_jobs(context)
+    context.jobs = await open_jobs(context)
     app: ASGIApp = create_app(context)
     vosk_ports = {listener.getsockname()[1] for listener in vosk_listeners}
     server = Server(
@@ -130,6 +130,8 @@ async def serve_model(
         # main loop
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(decoder)
+            if context.jobs is not None:
+                stack.callback(context.jobs.close)
             await stack.enter_async_context(duties)
             duties.start("workers", keep_workers(context, model, ready))
             duties.start("upgrades", keep_upgrading(context, read_settings, upgrade_asked))
@@ -183,7 +185,7 @@ class FileTranscription:
             yield event
 
 
-def open_jobs(context: AppContext) -> Jobs | None:
+async def open_jobs(context: AppContext) -> Jobs | None:
     """Open the folder of jobs, where there is to be one. ConfigError: it cannot be had."""
     settings, pool = context.settings, context.pool
     if settings.jobs_dir is None:
@@ -202,6 +204,7 @@ def open_jobs(context: AppContext) -> Jobs | None:
         context.decoding,
         open_session,
     )
+    await jobs.take_up()
     pool.drain_listeners.add(jobs.begin_drain)
     return jobs
 

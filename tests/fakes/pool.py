@@ -116,6 +116,7 @@ class FakeFile:
     holes: tuple[Gap, ...] = ()
     track: HeardTrack | None = None
     copies: tuple[int | None, ...] = ()
+    name: str = "segment"
 
     @property
     def seconds(self) -> float:

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +33,7 @@ log = get_logger(__name__)
 
 LANES: Final = 2  # one is decoded or fetched while another is recognised
 _FETCH_TRIES: Final = 3
-_WAIT_SECONDS: Final = 10.0  # until a job is tried again for which there was no room
+_SECONDS_BETWEEN_TRIES: Final = 10.0  # of a job for which there was no room, or whose host did not answer
 _SWEEP_SECONDS: Final = 600.0
 
 
@@ -54,6 +54,8 @@ class Jobs:
         quota_bytes: what recordings may take.
         keep_seconds: how long ended jobs stay.
         max_bytes: the longest recording.
+        seconds_between_tries: of a job that cannot be done now.
+        webhook_pauses: seconds between the tries of a call.
     """
 
     def __init__(
@@ -64,6 +66,9 @@ class Jobs:
         max_bytes: Callable[[], int],
         decoding: Decoding,
         open_session: OpenSession,
+        *,
+        seconds_between_tries: float = _SECONDS_BETWEEN_TRIES,
+        webhook_pauses: Sequence[float] = RETRY_SECONDS,
     ) -> None:
         self._spool = Spool(folder, quota_bytes)
         self._store = JobStore(folder)
@@ -71,6 +76,8 @@ class Jobs:
         self._max_bytes = max_bytes
         self._decoding = decoding
         self._open_session = open_session
+        self._seconds_between_tries = seconds_between_tries
+        self._webhook_pauses = webhook_pauses
         self._pace = Pace()
         self._running: dict[str, _Run] = {}
         self._not_before: dict[str, float] = {}  # of jobs for which there was no room
@@ -157,6 +164,16 @@ class Jobs:
 
     # -- life
 
+    async def take_up(self) -> None:
+        """Count what an earlier server has left; call it once, before any job is added."""
+        queued = await self._store.queued()
+        here = self._spool.take_stock((id, owner, size) for _, id, owner, size in queued)
+        for _, id, _, size in queued:
+            if size and id not in here:
+                await self._store.set_audio(id, 0)
+        if queued:
+            log.info("jobs_resumed", count=len(queued))
+
     def begin_drain(self) -> None:
         """Take no job any more, and stop those that run; they go on when a server starts again."""
         self._draining = True
@@ -168,31 +185,21 @@ class Jobs:
         """Run jobs, call webhooks and forget what is old, until cancelled."""
         import httpx2
 
-        try:
-            async with httpx2.AsyncClient(follow_redirects=False) as client:
-                await self._take_up()
-                runner = Runner(
-                    self._store, self._spool, self._decoding, self._open_session, client, self._max_bytes, self._pace,
-                    lambda id: self._ring(),
-                )  # fmt: skip
-                async with asyncio.TaskGroup() as tasks:
-                    for _ in range(LANES):
-                        tasks.create_task(self._lane(runner))
-                    tasks.create_task(self._call_webhooks(client))
-                    tasks.create_task(self._sweep())
-        finally:
-            self._store.close()
-            self._spool.close()
+        async with httpx2.AsyncClient(follow_redirects=False) as client:
+            runner = Runner(
+                self._store, self._spool, self._decoding, self._open_session, client, self._max_bytes, self._pace,
+                self._ring,
+            )  # fmt: skip
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(LANES):
+                    tasks.create_task(self._lane(runner))
+                tasks.create_task(self._call_webhooks(client))
+                tasks.create_task(self._sweep())
 
-    async def _take_up(self) -> None:
-        """Count what an earlier server has left."""
-        queued = await self._store.queued()
-        here = self._spool.take_stock((id, owner, size) for _, id, owner, size in queued)
-        for _, id, _, size in queued:
-            if size and id not in here:
-                await self._store.set_audio(id, 0)
-        if queued:
-            log.info("jobs_resumed", count=len(queued))
+    def close(self) -> None:
+        """Close the store, and let another server have the folder; `run` has ended."""
+        self._store.close()
+        self._spool.close()
 
     async def _lane(self, runner: Runner) -> None:
         while True:
@@ -200,11 +207,15 @@ class Jobs:
             task = asyncio.create_task(self._run_one(runner, job, progress))
             self._running[job.id] = _Run(job, progress, task)  # before another lane looks for its next one
             self._ring()
-            await asyncio.wait({task})
-            self._running.pop(job.id, None)
-            if not task.cancelled():
-                task.result()
-            self._ring()
+            try:
+                await asyncio.wait({task})
+                if not task.cancelled():
+                    task.result()
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                self._running.pop(job.id, None)
+                self._ring()
 
     async def _next(self) -> QueuedJob:
         """Wait for the next job that may run."""
@@ -216,7 +227,7 @@ class Jobs:
                     if self._not_before.get(job.id, 0.0) <= now and job.id not in self._running:
                         return job
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), 1.0 if self._not_before else None)
+                await asyncio.wait_for(news.wait(), min(1.0, self._seconds_between_tries) if self._not_before else None)
 
     async def _run_one(self, runner: Runner, queued: QueuedJob, progress: Progress) -> None:
         """Run a job, and note how it ended: for good, or for now."""
@@ -244,7 +255,7 @@ class Jobs:
                     await self._end(job, exc.code, str(exc))
                 return
         log.warning("job_waits", job=queued.id, code=exc.code)
-        self._not_before[queued.id] = time.monotonic() + _WAIT_SECONDS
+        self._not_before[queued.id] = time.monotonic() + self._seconds_between_tries
 
     async def _end(self, job: Job, code: str = "", error: str = "") -> None:
         size = await self._bytes_of(job)
@@ -274,7 +285,7 @@ class Jobs:
     async def _call_webhook(self, client: Any, job: Job, tries: int) -> None:
         body = json.dumps(await self.describe(job), ensure_ascii=False).encode()
         taken = await call_webhook(client, job.order.webhook, f"job.{job.state}", body, job.order.webhook_secret)
-        again = None if taken or tries >= len(RETRY_SECONDS) else time.time() + RETRY_SECONDS[tries]
+        again = None if taken or tries >= len(self._webhook_pauses) else time.time() + self._webhook_pauses[tries]
         await self._store.set_webhook(job.id, tries + 1, again)
 
     async def _sweep(self) -> None:

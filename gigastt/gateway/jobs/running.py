@@ -65,7 +65,7 @@ class Runner:
     """Runs jobs.
 
     max_bytes: how long a recording that is fetched may be.
-    notice: is called when there is something new to tell of a job, with its id.
+    notice: is called when there is something new to tell.
     """
 
     store: JobStore
@@ -75,7 +75,7 @@ class Runner:
     client: httpx2.AsyncClient
     max_bytes: Callable[[], int]
     pace: Pace
-    notice: Callable[[str], None]
+    notice: Callable[[], None]
 
     async def run(self, job: Job, progress: Progress) -> None:
         """Run a job to its end.
@@ -152,7 +152,7 @@ class Runner:
                     self.pace.note(max(0.0, event.seconds - done), now - clock)
                     done, clock = max(done, event.seconds), now
                     progress.seconds = done
-                    self.notice(job.id)
+                    self.notice()
             if settled:
                 await self.store.settle(job.id, settled)
         finally:
