@@ -200,6 +200,7 @@ async def open_jobs(context: AppContext) -> Jobs | None:
         settings.jobs_dir,
         settings.jobs_quota_bytes,
         settings.jobs_keep,
+        settings.jobs_url_host,
         lambda: context.limits.body_limit_bytes,
         context.decoding,
         open_session,

@@ -80,6 +80,7 @@ class FakeJobs:
             self.folder,
             self.quota,
             self.keep,
+            context.settings.jobs_url_host,
             lambda: self.body_limit,
             context.decoding,
             self.open_session,

@@ -24,6 +24,7 @@ from gigastt.gateway.api.event_stream import EVENT_HEADERS, QUIET_COMMENT, QUIET
 from gigastt.gateway.api.native_files import Uploads, render_answer, until_hung_up
 from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.api.wire import gap_error_fields
+from gigastt.gateway.jobs.bell import wait_for_ring
 from gigastt.gateway.jobs.job import Job, JobOrder, transcript_of
 from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.jobs.spool import pieces_of
@@ -141,6 +142,7 @@ class JobEvents(Response):
 
         try:
             while True:
+                ring = self._jobs.next_ring
                 job = await self._jobs.find(self._job.id, self._job.order.owner)
                 for number, told in await self._jobs.told(job, self._after):
                     self._after = number
@@ -159,7 +161,7 @@ class JobEvents(Response):
                     return
                 await write(encode_block(state) if state != before else QUIET_COMMENT)
                 before = state
-                await self._jobs.wait(QUIET_SECONDS)
+                await wait_for_ring(ring, QUIET_SECONDS)
         except RequestError as exc:
             fields = error_fields(public_error(exc))
             await write(encode_block({"type": "error", "message": fields.pop("error"), **fields, "last": True}))

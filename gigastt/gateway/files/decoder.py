@@ -22,7 +22,7 @@ from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.audio.selection import WHOLE, Selection
 from gigastt.audio.shared import SHARED_MEMORY, SharedSegment, remove_leftovers
 from gigastt.errors import CapacityTimeout, InvalidAudio
-from gigastt.gateway.files.decoder_job import BASE_CPU_SECONDS, Job
+from gigastt.gateway.files.decoder_job import BASE_CPU_SECONDS, DecoderJob
 from gigastt.gateway.files.decoder_report import DecodedFile, DecoderLost, read_report
 from gigastt.log import get_logger
 from gigastt.processes import python_command, spawn_child
@@ -117,12 +117,12 @@ class FileDecoder:
         base = self._base_cpu_seconds + os.fstat(descriptor).st_size / BYTES_PER_CPU_SECOND
         for _ in range(2):
             try:
-                return await self._decode(descriptor, Job(max_seconds, base, selection), on_size)
+                return await self._decode(descriptor, DecoderJob(max_seconds, base, selection), on_size)
             except DecoderLost as exc:
                 log.warning("decoder_lost", cause=str(exc))
         raise CapacityTimeout("The server cannot decode the file now.", retry_after_ms=_RETRY_AFTER_MS)
 
-    async def _decode(self, descriptor: int, job: Job, on_size: Callable[[int], None]) -> DecodedFile:
+    async def _decode(self, descriptor: int, job: DecoderJob, on_size: Callable[[int], None]) -> DecodedFile:
         template = await self._find_template()
         segment = SharedSegment.create(directory=self._directory)
         try:
@@ -187,7 +187,7 @@ class _Template:
     def alive(self) -> bool:
         return self._process.returncode is None and self._socket.fileno() >= 0
 
-    def fork(self, job: Job, body: int, segment: int) -> _Process:
+    def fork(self, job: DecoderJob, body: int, segment: int) -> _Process:
         """Have a process forked that does a job.
 
         Raises:

@@ -45,7 +45,7 @@ class Decode(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class DecoderJob:
     """How much may be spent on one upload.
 
     max_seconds: how long its audio may be.
@@ -62,7 +62,7 @@ class Job:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
-    def from_json(cls, text: bytes) -> Job:
+    def from_json(cls, text: bytes) -> DecoderJob:
         """Decode what the gateway has sent."""
         fields = json.loads(text)
         return cls(fields["max_seconds"], fields["base_cpu_seconds"], Selection(**fields["selection"]))
@@ -76,7 +76,7 @@ def decode_whole(source: BinaryIO, max_seconds: float, findings: Findings, selec
     yield from decode(source, max_seconds, findings, selection)
 
 
-def run_job(job: Job, *, body: int, segment: int, report: int, decode: Decode) -> None:
+def run_job(job: DecoderJob, *, body: int, segment: int, report: int, decode: Decode) -> None:
     """Give up everything but three descriptors, decode the file behind `body` into `segment`, write the report."""
     file = open(body, "rb", buffering=0)  # noqa: SIM115 - a descriptor; it ends with the process
     file.seek(0)
@@ -89,7 +89,7 @@ def run_job(job: Job, *, body: int, segment: int, report: int, decode: Decode) -
     os.write(report, json.dumps(result).encode() + b"\n")
 
 
-def _limit(job: Job) -> None:
+def _limit(job: DecoderJob) -> None:
     """Limit what a hostile file can make this process use, in all; memory is limited since before the fork."""
     seconds = math.ceil(job.base_cpu_seconds + job.max_seconds / LEAST_SPEED)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
@@ -98,7 +98,7 @@ def _limit(job: Job) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-def _decode(job: Job, file: BinaryIO, segment: SharedSegment, decode: Decode) -> dict[str, Any]:
+def _decode(job: DecoderJob, file: BinaryIO, segment: SharedSegment, decode: Decode) -> dict[str, Any]:
     samples = 0
     findings = Findings()
     _grant_time(job, 0.0)
@@ -122,7 +122,7 @@ def _decode(job: Job, file: BinaryIO, segment: SharedSegment, decode: Decode) ->
     return report
 
 
-def _grant_time(job: Job, seconds: float) -> None:
+def _grant_time(job: DecoderJob, seconds: float) -> None:
     """Have SIGPROF end this process when it has used up what so many seconds of audio are worth."""
     left = job.base_cpu_seconds + seconds / LEAST_SPEED - time.process_time()
     signal.setitimer(signal.ITIMER_PROF, max(left, 0.001))

@@ -31,7 +31,7 @@ from typing import NoReturn
 
 from gigastt import sandbox
 from gigastt.audio.selection import Findings, Selection
-from gigastt.gateway.files.decoder_job import Decode, Job, decode_whole, run_job
+from gigastt.gateway.files.decoder_job import Decode, DecoderJob, decode_whole, run_job
 from gigastt.processes import end_with_parent
 
 MAX_JOB_BYTES = 4096
@@ -90,13 +90,13 @@ class Template:
             return False
         try:
             if len(descriptors) == 3:
-                self._start(Job.from_json(body), *descriptors)
+                self._start(DecoderJob.from_json(body), *descriptors)
         finally:
             for descriptor in descriptors[1:]:
                 os.close(descriptor)
         return True
 
-    def _start(self, job: Job, line: int, body: int, segment: int) -> None:
+    def _start(self, job: DecoderJob, line: int, body: int, segment: int) -> None:
         side = socket.socket(fileno=line)
         template = os.getpid()
         try:
@@ -109,7 +109,7 @@ class Template:
         self._lines[pid] = side
         self._poll.register(side, select.POLLIN)
 
-    def _become_child(self, template: int, job: Job, line: int, body: int, segment: int) -> NoReturn:
+    def _become_child(self, template: int, job: DecoderJob, line: int, body: int, segment: int) -> NoReturn:
         code = 1
         try:
             end_with_parent()

@@ -26,7 +26,7 @@ _DECODERS_OF_CLIENT = 2
 _RESERVED_BYTES = 16 * 1024 * 1024  # of shared memory, by files that are being decoded, ahead of their samples
 
 
-class Body(Protocol):
+class FileBody(Protocol):
     """The bytes of a file."""
 
     @property
@@ -82,7 +82,7 @@ class Decoding:
 
     @asynccontextmanager
     async def decode(
-        self, body: Body, choice: FileChoice, patience: Patience, began: Callable[[], None] = lambda: None
+        self, body: FileBody, choice: FileChoice, patience: Patience, began: Callable[[], None] = lambda: None
     ) -> AsyncIterator[DecodedChannels]:
         """Decode a file; free its samples at the end.
 
@@ -101,7 +101,9 @@ class Decoding:
                 decoded = await self._decode(body, choice, memory, stack)
             yield decoded
 
-    async def _decode(self, body: Body, choice: FileChoice, memory: Holding, stack: AsyncExitStack) -> DecodedChannels:
+    async def _decode(
+        self, body: FileBody, choice: FileChoice, memory: Holding, stack: AsyncExitStack
+    ) -> DecodedChannels:
         limit = self._max_seconds()
         descriptor = body.open()
         bytes_before = 0

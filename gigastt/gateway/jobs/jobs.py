@@ -12,21 +12,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gigastt.errors import FetchFailed, InternalError, JobsFull, NotFound, PayloadTooLarge, RequestError, ShuttingDown
+from gigastt.errors import (
+    FetchFailed,
+    InternalError,
+    JobsFull,
+    NotFound,
+    PayloadTooLarge,
+    RequestError,
+    ShuttingDown,
+)
 from gigastt.gateway.files.decoding import Decoding
+from gigastt.gateway.jobs.bell import Bell, wait_for_ring
+from gigastt.gateway.jobs.fetching import Fetcher
 from gigastt.gateway.jobs.job import Job, JobOrder
-from gigastt.gateway.jobs.running import OpenSession, Progress, Runner
+from gigastt.gateway.jobs.running import JobProgress, OpenSession, Runner
 from gigastt.gateway.jobs.spool import Oversized, Spool, new_job_id
 from gigastt.gateway.jobs.store import JobStore
-from gigastt.gateway.jobs.turns import Pace, QueuedJob, order_of
-from gigastt.gateway.webhook import RETRY_SECONDS, call_webhook
+from gigastt.gateway.jobs.turns import JobPace, QueuedJob, order_of
+from gigastt.gateway.jobs.webhook_calls import WebhookCalls
+from gigastt.gateway.webhook import RETRY_SECONDS
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -42,7 +52,7 @@ class _Run:
     """A job that runs."""
 
     job: QueuedJob
-    progress: Progress
+    progress: JobProgress
     task: asyncio.Task[None]
 
 
@@ -53,6 +63,7 @@ class Jobs:
         folder: of the store and the spool.
         quota_bytes: what recordings may take.
         keep_seconds: how long ended jobs stay.
+        hosts: from which audio is fetched, and which are told of ends.
         max_bytes: the longest recording.
         seconds_between_tries: of a job that cannot be done now.
         webhook_pauses: seconds between the tries of a call.
@@ -63,6 +74,7 @@ class Jobs:
         folder: Path,
         quota_bytes: int,
         keep_seconds: float,
+        hosts: Collection[str],
         max_bytes: Callable[[], int],
         decoding: Decoding,
         open_session: OpenSession,
@@ -73,16 +85,17 @@ class Jobs:
         self._spool = Spool(folder, quota_bytes)
         self._store = JobStore(folder)
         self._keep_seconds = keep_seconds
+        self._hosts = hosts
         self._max_bytes = max_bytes
         self._decoding = decoding
         self._open_session = open_session
         self._seconds_between_tries = seconds_between_tries
         self._webhook_pauses = webhook_pauses
-        self._pace = Pace()
+        self._pace = JobPace()
         self._running: dict[str, _Run] = {}
         self._not_before: dict[str, float] = {}  # of jobs for which there was no room
         self._tries: dict[str, int] = {}  # of fetching
-        self._news = asyncio.Event()
+        self._bell = Bell()
         self._draining = False
 
     # -- for clients
@@ -107,7 +120,7 @@ class Jobs:
         except BaseException:
             self._spool.remove(id, order.owner, size)
             raise
-        self._ring()
+        self._bell.ring()
         return await self.find(id, order.owner)
 
     async def find(self, id: str, owner: str) -> Job:
@@ -126,7 +139,7 @@ class Jobs:
         await self._store.delete(job.id)
         now = await self._bytes_of(job)
         self._spool.remove(job.id, job.order.owner, now)
-        self._ring()
+        self._bell.ring()
 
     async def told(self, job: Job, after: int = 0) -> list[Any]:
         """Return what has been found of a job behind a number: (number, final or gap)."""
@@ -154,13 +167,12 @@ class Jobs:
             fields |= {"error": job.error, "code": job.error_code}
         return fields
 
-    async def wait(self, seconds: float) -> None:
-        """Wait until there is news of any job, at most so long. ShuttingDown: the server is draining."""
+    @property
+    def next_ring(self) -> asyncio.Event:
+        """What is set when there is news of any job. ShuttingDown: the server is draining."""
         if self._draining:
             raise ShuttingDown()
-        news = self._news
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(news.wait(), seconds)
+        return self._bell.next_ring
 
     # -- life
 
@@ -179,22 +191,28 @@ class Jobs:
         self._draining = True
         for run in self._running.values():
             run.task.cancel()
-        self._ring()
+        self._bell.ring()
 
     async def run(self) -> None:
         """Run jobs, call webhooks and forget what is old, until cancelled."""
-        import httpx2
+        async with contextlib.AsyncExitStack() as stack:
+            outside = None
+            if self._hosts:
+                import httpx2
 
-        async with httpx2.AsyncClient(follow_redirects=False) as client:
+                outside = await stack.enter_async_context(httpx2.AsyncClient(follow_redirects=False))
+            fetcher = Fetcher(outside, self._hosts)
             runner = Runner(
-                self._store, self._spool, self._decoding, self._open_session, client, self._max_bytes, self._pace,
-                self._ring,
+                self._store, self._spool, self._decoding, self._open_session, fetcher, self._max_bytes, self._pace,
+                self._bell.ring,
             )  # fmt: skip
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(LANES):
-                    tasks.create_task(self._lane(runner))
-                tasks.create_task(self._call_webhooks(client))
-                tasks.create_task(self._sweep())
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            for _ in range(LANES):
+                tasks.create_task(self._lane(runner))
+            if outside is not None:
+                calls = WebhookCalls(self._store, outside, self._hosts, self._webhook_pauses, self.describe)
+                tasks.create_task(calls.run(self._bell))
+            tasks.create_task(self._sweep())
 
     def close(self) -> None:
         """Close the store, and let another server have the folder; `run` has ended."""
@@ -203,10 +221,10 @@ class Jobs:
 
     async def _lane(self, runner: Runner) -> None:
         while True:
-            job, progress = await self._next(), Progress()
+            job, progress = await self._next(), JobProgress()
             task = asyncio.create_task(self._run_one(runner, job, progress))
             self._running[job.id] = _Run(job, progress, task)  # before another lane looks for its next one
-            self._ring()
+            self._bell.ring()
             try:
                 await asyncio.wait({task})
                 if not task.cancelled():
@@ -215,21 +233,20 @@ class Jobs:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
                 self._running.pop(job.id, None)
-                self._ring()
+                self._bell.ring()
 
     async def _next(self) -> QueuedJob:
         """Wait for the next job that may run."""
         while True:
-            news = self._news
+            ring = self._bell.next_ring
             if not self._draining:
                 now = time.monotonic()
                 for job in await self._order():
                     if self._not_before.get(job.id, 0.0) <= now and job.id not in self._running:
                         return job
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), min(1.0, self._seconds_between_tries) if self._not_before else None)
+            await wait_for_ring(ring, min(1.0, self._seconds_between_tries) if self._not_before else None)
 
-    async def _run_one(self, runner: Runner, queued: QueuedJob, progress: Progress) -> None:
+    async def _run_one(self, runner: Runner, queued: QueuedJob, progress: JobProgress) -> None:
         """Run a job, and note how it ended: for good, or for now."""
         try:
             job = await self._store.find(queued.id)
@@ -269,25 +286,6 @@ class Jobs:
         current = await self._store.find(job.id)
         return current.audio_bytes if current else job.audio_bytes
 
-    async def _call_webhooks(self, client: Any) -> None:
-        while True:
-            news = self._news
-            due = None
-            with contextlib.suppress(JobsFull):
-                due = await self._store.next_webhook()
-            if due is not None and due[0] <= time.time():
-                with contextlib.suppress(JobsFull):
-                    await self._call_webhook(client, due[2], due[1])
-                continue
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), max(0.1, due[0] - time.time()) if due else None)
-
-    async def _call_webhook(self, client: Any, job: Job, tries: int) -> None:
-        body = json.dumps(await self.describe(job), ensure_ascii=False).encode()
-        taken = await call_webhook(client, job.order.webhook, f"job.{job.state}", body, job.order.webhook_secret)
-        again = None if taken or tries >= len(self._webhook_pauses) else time.time() + self._webhook_pauses[tries]
-        await self._store.set_webhook(job.id, tries + 1, again)
-
     async def _sweep(self) -> None:
         while True:
             with contextlib.suppress(JobsFull):
@@ -318,8 +316,3 @@ class Jobs:
 
     def _rounded(self, seconds: float | None) -> float | None:
         return None if seconds is None else round(max(0.0, seconds), 1)
-
-    def _ring(self) -> None:
-        """Wake all who wait for news."""
-        self._news.set()
-        self._news = asyncio.Event()

@@ -10,23 +10,20 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from gigastt.errors import FetchFailed, InvalidAudio, PayloadTooLarge
 from gigastt.gateway.files.decoding import DecodedChannels, Decoding
 from gigastt.gateway.files.shares import Patience
-from gigastt.gateway.jobs.fetching import fetching
+from gigastt.gateway.jobs.fetching import Fetcher
 from gigastt.gateway.jobs.job import Job, JobCommit, JobFacts, Settled
 from gigastt.gateway.jobs.spool import Oversized, Spool
 from gigastt.gateway.jobs.store import JobStore
-from gigastt.gateway.jobs.turns import Pace
+from gigastt.gateway.jobs.turns import JobPace
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.pool.sources import FileSource
 from gigastt.ipc.messages import FinalMessage
 from gigastt.transcript import Gap, Options
-
-if TYPE_CHECKING:
-    import httpx2
 
 OnSettled = Callable[[int, FinalMessage | Gap], None]
 
@@ -48,7 +45,7 @@ class OpenSession(Protocol):
 
 
 @dataclass(slots=True)
-class Progress:
+class JobProgress:
     """How far a job that runs is.
 
     doing: `fetching`, `decoding` or `recognising`.
@@ -72,12 +69,12 @@ class Runner:
     spool: Spool
     decoding: Decoding
     open_session: OpenSession
-    client: httpx2.AsyncClient
+    fetcher: Fetcher
     max_bytes: Callable[[], int]
-    pace: Pace
+    pace: JobPace
     notice: Callable[[], None]
 
-    async def run(self, job: Job, progress: Progress) -> None:
+    async def run(self, job: Job, progress: JobProgress) -> None:
         """Run a job to its end.
 
         Raises:
@@ -104,7 +101,7 @@ class Runner:
     async def _fetch(self, job: Job) -> int:
         if not job.order.url:
             raise InvalidAudio("The recording is lost.")
-        async with fetching(self.client, job.order.url) as pieces:
+        async with self.fetcher.fetch(job.order.url) as pieces:
             try:
                 size = await self.spool.keep(job.id, job.order.owner, pieces, self.max_bytes())
             except Oversized as exc:
@@ -116,7 +113,7 @@ class Runner:
         await self.store.set_audio(job.id, size)
         return size
 
-    async def _recognise(self, job: Job, file: DecodedChannels, progress: Progress) -> None:
+    async def _recognise(self, job: Job, file: DecodedChannels, progress: JobProgress) -> None:
         commits = await self.store.commits(job.id)
         numbers = [number for number in file.channels if not commits.get(number, JobCommit()).is_last]
         if not numbers:

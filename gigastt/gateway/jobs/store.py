@@ -19,7 +19,7 @@ from gigastt.errors import JobsFull
 from gigastt.gateway.jobs.job import Job, JobCommit, JobFacts, JobOrder, Settled, decode_told, encode_told
 from gigastt.transcript import Final, Gap
 
-Result = TypeVar("Result")
+Answered = TypeVar("Answered")
 
 _FILE = "jobs.sqlite3"
 _RETRY_AFTER_MS = 30_000
@@ -175,7 +175,7 @@ class JobStore:
     async def _read(self, statement: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
         return await self._run(lambda: self._database.execute(statement, values).fetchall())
 
-    async def _run(self, work: Callable[[], Result]) -> Result:
+    async def _run(self, work: Callable[[], Answered]) -> Answered:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as exc:

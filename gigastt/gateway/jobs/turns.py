@@ -33,7 +33,7 @@ def order_of(queued: Iterable[QueuedJob], running: Iterable[QueuedJob]) -> list[
     return [job for _, _, job in sorted(ranks, key=lambda rank: rank[:2])]
 
 
-class Pace:
+class JobPace:
     """How fast jobs get on: seconds of audio a second, and bytes that a second of audio has."""
 
     def __init__(self) -> None:

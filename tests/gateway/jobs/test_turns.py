@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gigastt.gateway.jobs.turns import Pace, QueuedJob, order_of
+from gigastt.gateway.jobs.turns import JobPace, QueuedJob, order_of
 
 
 def job(number: int, owner: str = "") -> QueuedJob:
@@ -23,7 +23,7 @@ def test_who_has_a_job_running_comes_behind_who_has_none() -> None:
 
 
 def test_nothing_is_said_of_the_time_left_before_anything_is_known() -> None:
-    pace = Pace()
+    pace = JobPace()
     assert pace.left(10.0) is None
     pace.note(100.0, 10.0)
     assert pace.left(50.0) == 5.0
