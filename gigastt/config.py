@@ -98,6 +98,10 @@ class Settings:
     wyoming: str | None = None  # HOST:PORT
     wyoming_allow: tuple[str, ...] = ()
     wyoming_announce: bool = False
+    jobs_dir: Path | None = None
+    jobs_quota_bytes: int = 20 * 1024**3
+    jobs_keep: float = 7 * 24 * 3600.0  # seconds
+    jobs_url_host: tuple[str, ...] = ()  # HOST or HOST:PORT
     api_keys_file: Path | None = None
     secret_file: Path | None = None  # None = a secret of this process's own
     tls_cert: Path | None = None

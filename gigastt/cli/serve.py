@@ -103,6 +103,24 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
 @setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use it, if not any; repeatable.")
 @setting("--wyoming-announce", is_flag=True, help="Announce it to Home Assistant (needs gigastt[zeroconf]).")
 @setting(
+    "--jobs-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Take jobs, and keep their recordings and transcripts in this folder.",
+)
+@setting(
+    "--jobs-quota-bytes",
+    type=click.IntRange(1),
+    default=_DEFAULTS.jobs_quota_bytes,
+    help="What recordings of jobs may take of its disk.",
+)
+@setting("--jobs-keep", type=_SECONDS, default=_DEFAULTS.jobs_keep, help="How long ended jobs are kept, in seconds.")
+@setting(
+    "--jobs-url-host",
+    type=ListItem(),
+    multiple=True,
+    help="Host from which jobs may fetch audio and which they may tell of their end; repeatable.",
+)
+@setting(
     "--api-keys-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="File of API keys, made by `gigastt keys add`; without it no key is asked for.",

@@ -18,7 +18,7 @@ from gigastt.errors import HostDenied, OriginDenied, RateLimited, Unauthorized
 from gigastt.gateway.access.addresses import AddressRange, client_address, rate_key
 from gigastt.gateway.access.client_secrets import ClientSecrets
 from gigastt.gateway.access.hosts import HostPolicy
-from gigastt.gateway.access.key_file import ApiKey, key_owner
+from gigastt.gateway.access.key_file import ApiKey
 from gigastt.gateway.access.keys import ApiKeys, choose_subprotocol, presented_token
 from gigastt.gateway.access.origins import OriginPolicy, cors_headers, is_own_page, preflight_headers
 from gigastt.gateway.access.rate_limit import RateLimiter
@@ -114,7 +114,7 @@ class PolicyMiddleware:
             token, key = self._check_key(self._keys, scope, headers)
             exchange.client = (exchange.client, hash(token))
             exchange.key_name = key.name if key is not None else None
-            exchange.owner = key_owner(token or "")
+            exchange.owner = (key.name or key.digest.hex()) if key is not None else ""
         if scope["type"] == "websocket":
             exchange.subprotocol = choose_subprotocol(scope.get("subprotocols", []))
             if self._keys is not None and key is not None:

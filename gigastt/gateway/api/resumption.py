@@ -7,6 +7,7 @@ says in acknowledgements what the client need not keep any more. `link` is the c
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -36,7 +37,7 @@ class Resumption:
         transport: the client's first connection.
         dialect: how the client is told.
         context: has the tokens and the waiting room.
-        owner: the client's API key, by a name; empty where none is asked for. A session is its owner's alone.
+        owner: whose the session is alone; empty where no key is asked for.
         conversation: knows whether the client said that it may come back.
         wake: makes the shell look up: a connection was lost, or lent.
 
@@ -78,7 +79,7 @@ class Resumption:
         self.told_from = 0
         seconds = context.limits.resume_secs if dialect.can_resume else 0.0
         self.link = Link(transport, seconds, lambda: conversation.configuration.resumable, wake)
-        self._owner = owner
+        self._owner = hashlib.sha256(owner.encode()).hexdigest()[:16] if owner else ""  # as clients may read it
         self._dialect = dialect
         self._tokens = context.tokens
         self._room: WaitingRoom[Resumption] = context.waiting_room
