@@ -70,6 +70,7 @@ class Limits:
     pool_checkout_timeout_secs: float = 30.0
     final_latency_ms: float = 500.0  # of 95 % of the finals; places follow from it
     shutdown_drain_secs: float = 30.0
+    resume_secs: float = 60.0  # 0 = a session ends with its connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Settings:
     jobs_keep: float = 7 * 24 * 3600.0  # seconds
     jobs_url_host: tuple[str, ...] = ()  # HOST or HOST:PORT
     api_keys_file: Path | None = None
+    secret_file: Path | None = None  # None = a secret of this process's own
     tls_cert: Path | None = None
     tls_key: Path | None = None
     auto_download: bool = False

@@ -11,7 +11,7 @@ import resource
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from gigastt.config import Limits, Settings
 from gigastt.gateway.access.addresses import parse_networks
@@ -27,6 +27,7 @@ from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.rate import Rate
 from gigastt.gateway.server.caps import Caps, Connections, most_connections
+from gigastt.gateway.waiting_room import WaitingRoom
 from gigastt.transcript import Options
 
 
@@ -64,7 +65,7 @@ class Listening:
 
 @dataclass(slots=True)
 class AppContext:
-    """The parts of one server. ConfigError: the file of API keys is wrong."""
+    """The parts of one server. ConfigError: the file of API keys or of the secret is wrong."""
 
     settings: Settings
     model: ServedModel
@@ -82,6 +83,7 @@ class AppContext:
     rate_limiter: RateLimiter = field(init=False)
     connections: Connections = field(init=False)
     tokens: Tokens = field(init=False)
+    waiting_room: WaitingRoom[Any] = field(init=False)
     api_keys: ApiKeys | None = field(init=False)  # None: no key is asked for
 
     def __post_init__(self) -> None:
@@ -89,7 +91,8 @@ class AppContext:
         self.decoding = Decoding(self.decoder, lambda: self.limits.max_audio_secs)
         self.rate_limiter = RateLimiter(_rate(self.limits))
         self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
-        self.tokens = Tokens()
+        self.tokens = Tokens.load(self.settings.secret_file) if self.settings.secret_file is not None else Tokens()
+        self.waiting_room = WaitingRoom(lambda: self.limits.resume_secs)
         file = self.settings.api_keys_file
         self.api_keys = ApiKeys.load(file) if file is not None else None
 

@@ -56,7 +56,7 @@ class Exchange:
     error_fields: renders its error, in the shape of the protocol that its path speaks.
     address: the client's own, also behind a trusted proxy; None until the policies have looked.
     key_name: the name of its API key; None where no key is asked or the key has no name.
-    owner: whose what it makes is: the key's name or digest; empty where no key is asked.
+    owner: whose what it makes is: the key's name or digest, the same on every server; empty where no key is asked.
     """
 
     request_id: str
