@@ -104,6 +104,7 @@ class Shell:
         try:
             async with AsyncExitStack() as stack:
                 if await self._enter(stack):
+                    stack.enter_context(self._context.metrics.count_session(self._dialect.name))
                     async with asyncio.TaskGroup() as self._tasks:
                         await self._serve()
             await self._resumption.lend(self._first_transport)
