@@ -63,7 +63,7 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     "--pool-size",
     type=click.IntRange(1, 256),
     default=_DEFAULTS.pool_size,
-    show_default="physical cores, at most 4 and a CPU quota",
+    show_default="physical cores, at most 4 and what a container may use",
     help="Inference workers.",
 )
 @setting("--max-sessions", type=CountOrAuto(), default="auto", help="Live sessions at once.")
@@ -98,6 +98,9 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     default=_DEFAULTS.vosk_plain,
     help="Tell them words in lower case without punctuation.",
 )
+@setting("--wyoming", metavar="HOST:PORT", help="Serve voice assistants over Wyoming on a listener of its own.")
+@setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use it, if not any; repeatable.")
+@setting("--wyoming-announce", is_flag=True, help="Announce it to Home Assistant (needs gigastt[zeroconf]).")
 @setting(
     "--jobs-dir",
     type=click.Path(file_okay=False, path_type=Path),

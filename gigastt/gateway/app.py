@@ -31,7 +31,7 @@ from gigastt.gateway.api import openai_wire
 from gigastt.gateway.api.deepgram import deepgram_of
 from gigastt.gateway.api.deepgram_files import DeepgramFiles
 from gigastt.gateway.api.description import serve_docs, serve_openapi
-from gigastt.gateway.api.native import NativeDialect
+from gigastt.gateway.api.native import native_of
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.api.native_jobs import JobRoutes
 from gigastt.gateway.api.native_sse import TranscriptStream
@@ -49,7 +49,7 @@ from gigastt.log import get_logger
 
 log = get_logger(__name__)
 
-NATIVE: Final[Endpoint] = speak(lambda _: NativeDialect())
+NATIVE: Final[Endpoint] = speak(native_of)
 
 _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
@@ -65,6 +65,7 @@ ROUTES: Final[Routes] = {
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
     "/v1/models/{id}": ("GET", "HEAD"),
+    "/v1/capacity": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
     "/v1/jobs": ("POST",),
@@ -101,6 +102,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     ops = Operations(
         lambda: context.model,
         lambda: context.installed,
+        lambda: context.listeners,
         context.pool,
         metrics,
         lambda: context.preparing() if context.preparing else None,
@@ -127,6 +129,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route("/health", ops.health),
             Route("/ready", ops.ready),
             Route("/v1/models", ops.models),
+            Route("/v1/capacity", ops.capacity),
             Route("/metrics", ops.metrics),
             Route("/openapi.json", serve_openapi),
             Route("/docs", serve_docs),

@@ -53,6 +53,15 @@ class ServedModel:
     demo: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A listener for the clients of one protocol."""
+
+    protocol: str
+    host: str
+    port: int
+
+
 @dataclass(slots=True)
 class AppContext:
     """The parts of one server. ConfigError: the file of API keys is wrong."""
@@ -66,6 +75,7 @@ class AppContext:
     clock: Callable[[], float] = time.monotonic
     installed: Sequence[str] = ()  # names of the models whose files are here
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
+    listeners: Sequence[Listening] = ()  # besides the server's own
     jobs: Jobs | None = None
     limits: Limits = field(init=False)
     decoding: Decoding = field(init=False)

@@ -33,6 +33,7 @@ class TrackCarrier(Protocol):
     def open_track(self, track: Track, sink: Session) -> None: ...
     def pump_track(self, track: Track) -> None: ...
     def close_track(self, track: Track) -> None: ...
+    def note_final(self, latency: float) -> None: ...
 
 
 class Session:
@@ -67,7 +68,7 @@ class Session:
         self._is_file = bool(files)
         channels = len(files) or channels
         self._sequencer = Sequencer(channels, first_seq, is_file=self._is_file)
-        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms)
+        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms, pool.note_final)
         self._queue: deque[Event] = deque()
         self._changed = asyncio.Event()  # the queue, or the room for audio
         self._room = asyncio.Event()
