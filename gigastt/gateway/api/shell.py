@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
 from gigastt.gateway.api.dialect import Dialect, Message, Opening, Reply, Resume
-from gigastt.gateway.api.entrance import HasPlace, enter
+from gigastt.gateway.api.entrance import wait_for_place
 from gigastt.gateway.api.intake import Intake, Position
 from gigastt.gateway.api.resume_points import ResumePoint
 from gigastt.gateway.api.resumption import Resumption
@@ -97,6 +97,7 @@ class Shell:
         try:
             async with AsyncExitStack() as stack:
                 if await self._enter(stack):
+                    stack.enter_context(self._context.metrics.count_session(self._dialect.name))
                     async with asyncio.TaskGroup() as self._tasks:
                         await self._serve()
         except SlowConsumer:
@@ -120,17 +121,15 @@ class Shell:
 
     async def _enter(self, stack: AsyncExitStack) -> bool:
         """Wait for a place; return whether the session may begin."""
-        wait = self._limits.pool_checkout_timeout_secs
+        if self._is_in:
+            return True
+        admission = self._context.pool.admit(self._limits.pool_checkout_timeout_secs, self._guest)
         try:
-            if not self._is_in:
-                joins = self.resumption.joins
-                self._early = await enter(stack, self._context.pool, wait, self._guest, self._transport, joins)
-        except HasPlace:
-            return False
+            admitted, self._early = await wait_for_place(stack, admission, self._transport, self.resumption.joins)
         except RequestError as error:
             await self._perform(self._conversation.refused(error))
             return False
-        return True
+        return admitted
 
     def _ask_to_leave(self) -> bool:
         """Make room for others, unless audio is on its way; return whether the session will."""

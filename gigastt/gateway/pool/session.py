@@ -46,9 +46,9 @@ class Session:
         request_id: under which its traces are found in logs.
         files: the samples of an upload, of each channel; empty where they arrive.
         first_seq: the number of its first final.
+        on_settled: is told what is found of a file's channel, before and in another order than clients are.
         checkpoint: where another session left off, which this one continues; it says `first_seq`, too.
         keeps_checkpoints: whether `checkpoint_before` is of use.
-        on_settled: is told what is found of a file's channel, before and in another order than clients are.
         clock: seconds, of the loop's kind.
     """
 
@@ -61,9 +61,9 @@ class Session:
         request_id: str = "",
         files: Sequence[FileSource] = (),
         first_seq: int = 0,
+        on_settled: Callable[[int, FinalMessage | transcript.Gap], None] = lambda channel, news: None,
         checkpoint: Checkpoint | None = None,
         keeps_checkpoints: bool = False,
-        on_settled: Callable[[int, FinalMessage | transcript.Gap], None] = lambda channel, news: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
@@ -71,8 +71,7 @@ class Session:
         self._on_settled = on_settled
         self._is_file = bool(files)
         channels = len(files) or channels
-        first_seq = checkpoint.next_seq if checkpoint else first_seq
-        self._sequencer = Sequencer(channels, first_seq, is_file=self._is_file)
+        self._sequencer = Sequencer(channels, checkpoint.next_seq if checkpoint else first_seq, is_file=self._is_file)
         self._checkpoints: deque[Checkpoint] | None = deque() if keeps_checkpoints else None  # one for each number
         self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms, pool.note_final)
         self._queue: deque[Event] = deque()
