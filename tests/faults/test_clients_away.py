@@ -70,7 +70,7 @@ async def test_what_is_kept_of_a_session_without_its_client_is_bounded() -> None
         await asyncio.gather(sending, return_exceptions=True)
         second = await come_back(running, newest_token(first))
         ack = await second.receive("ack")
-        assert ack["received"] <= CREDIT_SAMPLES
+        assert ack["received"] <= CREDIT_SAMPLES + 1_600  # and the frame that waits
         assert pool.metrics.accepted_samples <= CREDIT_SAMPLES
 
 
