@@ -89,6 +89,10 @@ class Settings:
     metrics_listen: str | None = None  # HOST:PORT
     vosk: str | None = None  # HOST:PORT
     vosk_plain: bool = True
+    audiosocket: str | None = None  # HOST:PORT
+    audiosocket_allow: tuple[str, ...] = ()  # networks; none: this machine only
+    webhook: str | None = None  # URL
+    webhook_secret_file: Path | None = None
     api_keys_file: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -138,12 +142,13 @@ def check_settings(settings: Settings) -> None:
                 f"--metrics-listen {settings.metrics_listen} would show the metrics, which ask for no password, "
                 f"to every machine that reaches this one; {_ON_PURPOSE}"
             )
-    if settings.vosk is not None:
-        host, _ = split_address(settings.vosk, "--vosk")
-        if not is_loopback(host) and not settings.bind_all:
+    for setting, address in (("--vosk", settings.vosk), ("--audiosocket", settings.audiosocket)):
+        if address is not None and not is_loopback(split_address(address, setting)[0]) and not settings.bind_all:
             raise ConfigError(
-                f"--vosk {settings.vosk} would let every machine that reaches this one use the server; {_ON_PURPOSE}"
+                f"{setting} {address} would let every machine that reaches this one use the server; {_ON_PURPOSE}"
             )
+    if settings.webhook is not None and settings.webhook_secret_file is None:
+        raise ConfigError("--webhook-secret-file is missing: without a signature nobody can trust a webhook.")
     if settings.api_keys_file is not None and not settings.api_keys_file.is_file():
         raise ConfigError(f"--api-keys-file {settings.api_keys_file}: no such file.")
     if (settings.tls_cert is None) != (settings.tls_key is None):

@@ -20,7 +20,7 @@ into the log through `raise … from exc`.
         ├── EmptyBody, InvalidAudio, AudioTooLong, PayloadTooLarge, InvalidParameter
         ├── Unauthorized, OriginDenied, HostDenied, RateLimited
         ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired
-        ├── BadRequest, RequestTimeout, HeadersTooLarge
+        ├── BadRequest, RequestTimeout, HeadersTooLarge, SessionTaken
         └── CapacityTimeout, ShuttingDown, InternalError
 """
 
@@ -178,6 +178,12 @@ class HostDenied(RequestError):
 class InvalidAudio(RequestError):
     code = "invalid_audio"
     status = 422
+
+
+class SessionTaken(RequestError):
+    code = "session_taken"
+    status = 409
+    close_code = 1008
 
 
 class RateLimited(RequestError):

@@ -15,23 +15,27 @@ import gc
 import resource
 import signal
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
 import uvloop
 from starlette.types import ASGIApp
 
 from gigastt.config import AUTO_MODEL, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
-from gigastt.gateway.app import create_app, create_metrics_app, create_vosk_app, split_by_port
+from gigastt.gateway.app import create_app, create_audiosocket, create_metrics_app, create_vosk_app, split_by_port
 from gigastt.gateway.context import AppContext
+from gigastt.gateway.feeds import Feeds
 from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.ops import DEMO_WARNING
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.pool.session import transcribe_segment
-from gigastt.gateway.server.listener import Server, bind, watch_loop_lag
+from gigastt.gateway.server.listener import ConnectionFactory, Server, bind, watch_loop_lag
 from gigastt.gateway.server.tls import Certificate
+from gigastt.gateway.webhook import Webhook, read_secret
 from gigastt.log import get_logger
 from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, keep_improving, load
 from gigastt.models.fetch import FetchRequest
@@ -41,6 +45,9 @@ from gigastt.reloading import SettingsReader, keep_upgrading, reload_limits
 from gigastt.transcript import Options
 
 log = get_logger(__name__)
+
+OTHER_APPS: Final[Mapping[str, Callable[[AppContext], ASGIApp]]] = {"vosk": create_vosk_app}
+TCP_PROTOCOLS: Final[Mapping[str, Callable[[AppContext], ConnectionFactory]]] = {"audiosocket": create_audiosocket}
 
 Greeting = Callable[
     [str, bool], None
@@ -63,14 +70,10 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
     metrics_listeners = (
         bind(*split_address(settings.metrics_listen), "--metrics-listen") if settings.metrics_listen else []
     )
-    vosk_listeners = bind(*split_address(settings.vosk, "--vosk"), "--vosk") if settings.vosk else []
+    others = bind_others(settings)
     raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(
-            serve_model(
-                settings, model, listeners, metrics_listeners, read_settings, greet, vosk_listeners=vosk_listeners
-            )
-        )
+        runner.run(serve_model(settings, model, listeners, metrics_listeners, read_settings, greet, others=others))
     return 0
 
 
@@ -83,9 +86,14 @@ async def serve_model(
     greet: Greeting,
     fetch_command: FetchCommand = FetchRequest.command,
     *,
-    vosk_listeners: Sequence[socket.socket] = (),
+    others: Mapping[str, Sequence[socket.socket]] = MappingProxyType({}),
 ) -> None:
-    """Join the parts, serve, and end them; `model` is None while it must be fetched first."""
+    """Join the parts, serve, and end them.
+
+    Args:
+        model: None while it must be fetched first.
+        others: listeners of other protocols, by their settings.
+    """
     # startup
     metrics = Metrics()
     decoder = FileDecoder()
@@ -99,15 +107,16 @@ async def serve_model(
         transcribe=FileTranscription(pool),
     )
     app: ASGIApp = create_app(context)
-    vosk_ports = {listener.getsockname()[1] for listener in vosk_listeners}
+    ports = {listener.getsockname()[1]: name for name, bound in others.items() for listener in bound}
     server = Server(
-        split_by_port(app, dict.fromkeys(vosk_ports, create_vosk_app(context))) if vosk_ports else app,
+        split_by_port(app, {port: OTHER_APPS[name](context) for port, name in ports.items() if name in OTHER_APPS}),
         max_frame_bytes=settings.limits.ws_frame_max_bytes,
         begin_drain=pool.begin_drain,
         drain_seconds=lambda: context.limits.shutdown_drain_secs,
         connections=context.connections,
         certificate=find_certificate(settings),
-        events=dict.fromkeys(vosk_ports, "vosk_listening"),
+        events={port: f"{name}_listening" for port, name in ports.items()},
+        protocols={port: TCP_PROTOCOLS[name](context) for port, name in ports.items() if name in TCP_PROTOCOLS},
     )
     warn(context)
     duties = Duties(on_failure=server.stop)
@@ -131,7 +140,9 @@ async def serve_model(
             duties.start("loop_lag", watch_loop_lag(metrics))
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
-            await server.serve([*listeners, *vosk_listeners])
+            if (webhook := find_webhook(settings, context.feeds)) is not None:
+                await stack.enter_async_context(webhook)
+            await server.serve([*listeners, *(listener for bound in others.values() for listener in bound)])
             duties.release()
     finally:
         # shutdown
@@ -139,6 +150,14 @@ async def serve_model(
         log.info("stopped")
     if duties.failure is not None:
         raise duties.failure
+
+
+def bind_others(settings: Settings) -> dict[str, list[socket.socket]]:
+    """Listen for other protocols, where asked to; return the sockets by their settings."""
+    addresses: dict[str, str | None] = {name: getattr(settings, name) for name in (*OTHER_APPS, *TCP_PROTOCOLS)}
+    return {
+        name: bind(*split_address(address, f"--{name}"), f"--{name}") for name, address in addresses.items() if address
+    }
 
 
 async def keep_workers(context: AppContext, model: ModelFiles | None, ready: Callable[[], None]) -> None:
@@ -178,6 +197,13 @@ def find_certificate(settings: Settings) -> Certificate | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return Certificate(settings.tls_cert, settings.tls_key)
+
+
+def find_webhook(settings: Settings, feeds: Feeds) -> Webhook | None:
+    """Return the webhook where there is to be one. ConfigError: its secret is wrong."""
+    if settings.webhook is None or settings.webhook_secret_file is None:
+        return None
+    return Webhook(settings.webhook, read_secret(settings.webhook_secret_file), feeds)
 
 
 def warn(context: AppContext) -> None:

@@ -3,6 +3,7 @@
 create_app(context)          the server's own listener
 create_metrics_app(context)  the listener of --metrics-listen: /metrics and nothing else
 create_vosk_app(context)     the listener of --vosk: a WebSocket at /
+create_audiosocket(context)  that of --audiosocket, which speaks no HTTP
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import PolicyMiddleware, check_host
 from gigastt.gateway.api import openai_wire
+from gigastt.gateway.api.audiosocket import AudioSocketFraming, answer_audiosocket
+from gigastt.gateway.api.calls import CallEvents
 from gigastt.gateway.api.deepgram import deepgram_of
 from gigastt.gateway.api.deepgram_files import DeepgramFiles
 from gigastt.gateway.api.description import serve_docs, serve_openapi
@@ -37,6 +40,7 @@ from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
 from gigastt.gateway.api.realtime import realtime_of
 from gigastt.gateway.api.realtime_secrets import RealtimeSecrets
+from gigastt.gateway.api.tcp import listen_for
 from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
@@ -44,6 +48,7 @@ from gigastt.gateway.ops import Operations, metrics_response
 from gigastt.gateway.pages import FILES, PAGE, Pages
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
+from gigastt.gateway.server.listener import ConnectionFactory
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -52,9 +57,11 @@ NATIVE: Final[Endpoint] = speak(native_of)
 
 _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
+_EVENTS_PATH: Final = "/v1/sessions/{id}/events"
 _REALTIME_PATH: Final = "/v1/realtime"
 _DEEPGRAM_PATH: Final = "/v1/listen"
 _WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH, _DEEPGRAM_PATH)
+_LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
 _VOSK_ROUTES: Final[Routes] = {"/": ("GET",)}
 ROUTES: Final[Routes] = {
@@ -64,6 +71,7 @@ ROUTES: Final[Routes] = {
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
     "/v1/models/{id}": ("GET", "HEAD"),
+    _EVENTS_PATH: ("GET",),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
     "/v1/audio/transcriptions": ("POST",),
@@ -126,6 +134,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route("/docs", serve_docs),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
+            Route(_EVENTS_PATH, CallEvents(context), methods=["GET"]),
             Route("/v1/models/{id}", Models(context.model.name).retrieve),
             Route("/v1/audio/transcriptions", Transcriptions(uploads), methods=["POST"]),
             Route("/v1/audio/translations", refuse_translation, methods=["POST"]),
@@ -171,6 +180,12 @@ def create_vosk_app(context: AppContext) -> Starlette:
         [Route("/", _refuse_plain_request), WebSocketRoute("/", run)],
         [_policies(context, _VOSK_ROUTES, host, ClientSecrets(context.tokens))],
     )
+
+
+def create_audiosocket(context: AppContext) -> ConnectionFactory:
+    """Return what makes the connections of the listener for Asterisk's AudioSocket."""
+    allowed = parse_networks(context.settings.audiosocket_allow or _LOOPBACK_NETWORKS)
+    return listen_for("audiosocket", answer_audiosocket, AudioSocketFraming, context, allowed)
 
 
 def split_by_port(app: ASGIApp, others: Mapping[int, ASGIApp]) -> ASGIApp:

@@ -18,6 +18,7 @@ from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
+from gigastt.gateway.feeds import Feeds
 from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
@@ -57,6 +58,7 @@ class AppContext:
     clock: Callable[[], float] = time.monotonic
     installed: Sequence[str] = ()  # names of the models whose files are here
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
+    feeds: Feeds = field(default_factory=Feeds)
     limits: Limits = field(init=False)
     rate_limiter: RateLimiter = field(init=False)
     connections: Connections = field(init=False)
@@ -68,6 +70,7 @@ class AppContext:
         self.rate_limiter = RateLimiter(_rate(self.limits))
         self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
         self.tokens = Tokens()
+        self.pool.drain_listeners.add(self.feeds.drain)
         file = self.settings.api_keys_file
         self.api_keys = ApiKeys.load(file) if file is not None else None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from starlette.types import Receive, Send
 
@@ -23,9 +23,11 @@ from gigastt.transcript import Options
 
 log = get_logger(__name__)
 
+Item = TypeVar("Item")
+
 QUIET_SECONDS = 5.0  # also how long a client that has gone stays unnoticed, when there is nothing else to send it
-_COMMENT = b": nothing new\n\n"
-_HEADERS = [
+COMMENT = b": nothing new\n\n"
+EVENT_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
@@ -59,9 +61,9 @@ async def _answer(
 ) -> None:
     async with uploads.recognise(upload, options) as recognition:
         write = writer(recognition.duration)
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
         try:
-            await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
+            await send({"type": "http.response.body", "body": COMMENT, "more_body": True})
             async with aclosing(_blocks(recognition, write)) as blocks:
                 async for block in blocks:
                     if block:
@@ -77,7 +79,7 @@ async def _blocks(recognition: Recognition, write: EventWriter) -> AsyncGenerato
     try:
         async with aclosing(with_pauses(recognition.events, QUIET_SECONDS)) as events:
             async for event in events:
-                yield _COMMENT if event is None else write.event(event)
+                yield COMMENT if event is None else write.event(event)
     except Exception as exc:  # the answer has begun: the error becomes its last event
         if not isinstance(exc, RequestError):
             log.exception("transcription_failed")
@@ -91,7 +93,7 @@ def encode_block(fields: object) -> bytes:
     return b"data: " + encode_json(fields) + b"\n\n"
 
 
-async def with_pauses(events: AsyncGenerator[Event, None], seconds: float) -> AsyncGenerator[Event | None, None]:
+async def with_pauses(events: AsyncGenerator[Item, None], seconds: float) -> AsyncGenerator[Item | None, None]:
     """Yield events, and None whenever none has come for so many seconds."""
     pending = asyncio.ensure_future(_next(events))
     try:
@@ -110,6 +112,6 @@ async def with_pauses(events: AsyncGenerator[Event, None], seconds: float) -> As
         await asyncio.gather(pending, return_exceptions=True)
 
 
-async def _next(events: AsyncGenerator[Event, None]) -> Event | None:
+async def _next(events: AsyncGenerator[Item, None]) -> Item | None:
     """Return the next event, None at the end (a task cannot raise StopAsyncIteration)."""
     return await anext(events, None)
