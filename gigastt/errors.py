@@ -107,6 +107,7 @@ class EmptyBody(RequestError):
 class InvalidParameter(RequestError):
     code = "invalid_parameter"
     status = 400
+    close_code = 1003
 
 
 class Unauthorized(RequestError):
@@ -148,11 +149,13 @@ class UpgradeRequired(RequestError):
 class BadRequest(RequestError):
     code = "bad_request"
     status = 400
+    close_code = 1002
 
 
 class RequestTimeout(RequestError):
     code = "request_timeout"
     status = 408
+    close_code = 1008
 
 
 class HeadersTooLarge(RequestError):

@@ -29,6 +29,7 @@ from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import PolicyMiddleware, check_host
 from gigastt.gateway.api import openai_wire
+from gigastt.gateway.api.asterisk import answer_asterisk
 from gigastt.gateway.api.audiosocket import AudioSocketFraming, answer_audiosocket
 from gigastt.gateway.api.calls import CallEvents
 from gigastt.gateway.api.deepgram import deepgram_of
@@ -60,7 +61,8 @@ _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
 _EVENTS_PATH: Final = "/v1/sessions/{id}/events"
 _REALTIME_PATH: Final = "/v1/realtime"
 _DEEPGRAM_PATH: Final = "/v1/listen"
-_WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH, _DEEPGRAM_PATH)
+_ASTERISK_PATH: Final = "/v1/asterisk/ws"
+_WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH, _DEEPGRAM_PATH, _ASTERISK_PATH)
 _LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
 _VOSK_ROUTES: Final[Routes] = {"/": ("GET",)}
@@ -83,6 +85,7 @@ ROUTES: Final[Routes] = {
     "/v1/realtime/transcription_sessions": ("POST",),
     _REALTIME_PATH: ("GET",),
     _DEEPGRAM_PATH: ("GET", "POST"),
+    _ASTERISK_PATH: ("GET",),
     _WEBSOCKET_PATH: ("GET",),
     _DEPRECATED_WEBSOCKET_PATH: ("GET",),
 }
@@ -143,6 +146,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             WebSocketRoute(_WEBSOCKET_PATH, partial(run, native)),
             WebSocketRoute(_REALTIME_PATH, partial(run, speak(partial(realtime_of, client_secrets)))),
             WebSocketRoute(_DEEPGRAM_PATH, partial(run, speak(deepgram_of))),
+            WebSocketRoute(_ASTERISK_PATH, partial(run, answer_asterisk)),
             Route("/v1/realtime/client_secrets", realtime_secrets.create, methods=["POST"]),
             Route("/v1/realtime/transcription_sessions", realtime_secrets.create_as_in_beta, methods=["POST"]),
             WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from gigastt.errors import InvalidParameter, RequestError, RequestTimeout
-from gigastt.gateway.api.conversation import CLOSE_GOING_AWAY
+from gigastt.gateway.api.conversation import CLOSE_GOING_AWAY, CLOSE_NORMAL
 from gigastt.gateway.api.dialect import Dialect, Message
 from gigastt.gateway.api.event_stream import COMMENT, EVENT_HEADERS, QUIET_SECONDS, encode_block, with_pauses
 from gigastt.gateway.api.native_files import until_hung_up
@@ -97,7 +97,7 @@ class _Call:
             return await self._transport.receive()
         except ClientGone:
             self._gone = True
-            return InputEnded(CLOSE_GOING_AWAY)
+            return InputEnded(CLOSE_NORMAL)
 
     async def send(self, message: Message) -> None:
         assert isinstance(message, str)

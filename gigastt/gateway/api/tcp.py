@@ -13,7 +13,7 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, cast
 
 from uvicorn.server import ServerState
 
@@ -180,16 +180,15 @@ class TcpConnection(asyncio.Protocol):
     # -- called by the loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else None
         self._place = self._config.connections.enter(self.peer)
-        self._turns = Turns(self._config.rota, transport, self._step)
+        self._turns = Turns(self._config.rota, self._transport, self._step)
         if self._place is None or self._place.refusal is not None:
-            transport.abort()
+            self._transport.abort()
             return
-        transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
+        self._transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn calls nothing of it but `shutdown`
         task = asyncio.get_running_loop().create_task(self._run())
         self._state.tasks.add(task)

@@ -128,7 +128,7 @@ async def test_a_caller_who_vanishes_leaves_his_words() -> None:
             client.writer.transport.abort()
         events = await server.events(str(CALL))
         assert words(events) == "w1 w2"
-        assert events[-1]["close_code"] == 1001
+        assert events[-1]["close_code"] == 1000
 
 
 @pytest.mark.parametrize(("kind", "rate"), [(0x10, 8_000), (0x13, 24_000), (0x16, 48_000)])
