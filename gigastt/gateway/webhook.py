@@ -1,134 +1,77 @@
-"""The webhook: what feeds tell, sent to one URL that the operator has named, signed as in Standard Webhooks.
+"""Webhooks: a signed POST to an address that a client has named, tried again until it is taken.
 
-Each final, digit and error of a call is a POST, in order, and so is the end, with the whole text. One that fails is
-sent again a few times, under the same `webhook-id`; then it is left out, and the next one follows.
+    POST …                       Content-Type: application/json
+    X-Gigastt-Event: job.done
+    X-Gigastt-Timestamp: 1712700000
+    X-Gigastt-Signature: sha256=HEX    HMAC-SHA256 of "TIMESTAMP.BODY" under the client's secret, if it gave one
 
-    webhook-signature: v1,BASE64(HMAC-SHA-256(secret, "{webhook-id}.{webhook-timestamp}.{body}"))
+Only hosts that the operator has listed are called, and no redirect is followed.
 """
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import hashlib
 import hmac
-import json
 import time
-import uuid
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Final
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
-import httpx2
-
-from gigastt.errors import ConfigError
-from gigastt.gateway.feeds import Feed, Feeds
-from gigastt.gateway.responses import encode_json
+from gigastt.errors import InvalidParameter
 from gigastt.log import get_logger
+
+if TYPE_CHECKING:
+    import httpx2
 
 log = get_logger(__name__)
 
-ANSWER_SECONDS: Final = 10.0  # for the receiver
-PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before another try
-END_SECONDS: Final = 5.0  # for what is not sent yet when the server stops
-LEAST_SECRET_BYTES: Final = 16
-_SENT: Final = ("final", "dtmf", "error", "end")
-_PREFIX: Final = "whsec_"
-_TRANSIENT: Final = (408, 425, 429)
+RETRY_SECONDS: Final = (10.0, 60.0, 300.0, 1_800.0, 7_200.0, 43_200.0)  # between two tries; then it is given up
+_TIMEOUT_SECONDS = 15.0
+_MOST_URL_CHARACTERS = 2_000
 
 
-def read_secret(path: Path) -> bytes:
-    """Read a secret: `whsec_` and base64, or any text.
+def check_url(url: str, hosts: Collection[str], param: str) -> str:
+    """Return an address if its host is among those listed, with its port if that is listed.
 
     Raises:
-        ConfigError: there is none, or a short one.
+        InvalidParameter: it is not, or it is no address.
     """
     try:
-        text = path.read_text(encoding="utf-8").strip()
-        secret = base64.b64decode(text.removeprefix(_PREFIX)) if text.startswith(_PREFIX) else text.encode()
-    except (OSError, ValueError) as exc:
-        raise ConfigError(f"--webhook-secret-file {path}: cannot be read as text, or as whsec_ and base64.") from exc
-    if len(secret) < LEAST_SECRET_BYTES:
-        raise ConfigError(f"--webhook-secret-file {path}: expected at least {LEAST_SECRET_BYTES} characters.")
-    return secret
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port, parts = "", None, urlsplit("")
+    is_address = parts.scheme in ("http", "https") and host and parts.username is None and parts.password is None
+    if not is_address or len(url) > _MOST_URL_CHARACTERS or not url.isascii() or not url.isprintable():
+        raise InvalidParameter(f"{param} must be http(s)://HOST[:PORT]/PATH.", param=param)
+    allowed = {name.lower() for name in hosts}
+    if host not in allowed and f"{host}:{port}" not in allowed:
+        message = (
+            f"{param}: this server asks nothing of {host[:80]!a}. Its operator can allow it: --jobs-url-host HOST."
+        )
+        raise InvalidParameter(message, param=param)
+    return url
 
 
-class Webhook:
-    """Sends the feeds that begin while it is entered."""
+def signature_of(secret: str, timestamp: int, body: bytes) -> str:
+    """Return the value of `X-Gigastt-Signature`."""
+    return "sha256=" + hmac.new(secret.encode(), b"%d." % timestamp + body, hashlib.sha256).hexdigest()
 
-    def __init__(
-        self,
-        url: str,
-        secret: bytes,
-        feeds: Feeds,
-        pauses: tuple[float, ...] = PAUSES,
-        end_seconds: float = END_SECONDS,
-    ) -> None:
-        self._url = url
-        self._secret = secret
-        self._feeds = feeds
-        self._pauses = pauses
-        self._end_seconds = end_seconds
-        self._client = httpx2.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False)
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Webhook:
-        self._feeds.on_begin = self._begin
-        return self
+async def call_webhook(client: httpx2.AsyncClient, url: str, event: str, body: bytes, secret: str) -> bool:
+    """Call once; return whether the call was taken (2xx)."""
+    import httpx2
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._end_seconds)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._client.aclose()
-
-    def _begin(self, feed: Feed) -> None:
-        task = asyncio.get_running_loop().create_task(self._send_all(feed))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _send_all(self, feed: Feed) -> None:
-        texts: list[str] = []
-        async for message in feed.read():
-            fields: dict[str, Any] = json.loads(message.text)
-            if fields["type"] not in _SENT:
-                continue
-            if fields["type"] == "final":
-                if not fields["text"]:
-                    continue
-                texts.append(fields["text"])
-            if fields["type"] == "end":
-                fields["text"] = " ".join(texts)
-            await self._send(encode_json({"session": feed.session_id, **fields}), feed.session_id)
-
-    async def _send(self, body: bytes, session: str) -> None:
-        """Send one message, again where that may help."""
-        message_id = f"msg_{uuid.uuid4().hex}"
-        failure = ""
-        for pause in (0.0, *self._pauses):
-            await asyncio.sleep(pause)
-            try:
-                answer = await self._client.post(self._url, content=body, headers=self._headers(message_id, body))
-            except httpx2.HTTPError as exc:
-                failure = type(exc).__name__
-                continue
-            if answer.is_success:
-                return
-            failure = f"status {answer.status_code}"
-            if answer.status_code < 500 and answer.status_code not in _TRANSIENT:
-                break
-        log.warning("webhook_failed", session=session, reason=failure)
-
-    def _headers(self, message_id: str, body: bytes) -> dict[str, str]:
-        now = str(int(time.time()))
-        signed = hmac.digest(self._secret, f"{message_id}.{now}.".encode() + body, hashlib.sha256)
-        return {
-            "content-type": "application/json",
-            "webhook-id": message_id,
-            "webhook-timestamp": now,
-            "webhook-signature": f"v1,{base64.b64encode(signed).decode()}",
-        }
+    timestamp = int(time.time())
+    headers = {"content-type": "application/json", "x-gigastt-event": event, "x-gigastt-timestamp": str(timestamp)}
+    if secret:
+        headers["x-gigastt-signature"] = signature_of(secret, timestamp, body)
+    try:
+        async with client.stream("POST", url, content=body, headers=headers, timeout=_TIMEOUT_SECONDS) as response:
+            status = response.status_code
+    except (httpx2.HTTPError, OSError) as exc:
+        log.warning("webhook_failed", event_name=event, cause=type(exc).__name__)
+        return False
+    if not 200 <= status < 300:
+        log.warning("webhook_failed", event_name=event, status=status)
+    return 200 <= status < 300

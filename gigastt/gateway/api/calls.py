@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from gigastt.errors import InvalidParameter, RequestError, RequestTimeout
 from gigastt.gateway.api.conversation import CLOSE_GOING_AWAY, CLOSE_NORMAL
 from gigastt.gateway.api.dialect import Dialect, Message
-from gigastt.gateway.api.event_stream import COMMENT, EVENT_HEADERS, QUIET_SECONDS, encode_block, with_pauses
+from gigastt.gateway.api.event_stream import EVENT_HEADERS, QUIET_COMMENT, QUIET_SECONDS, encode_block, with_pauses
 from gigastt.gateway.api.native_files import until_hung_up
 from gigastt.gateway.api.shell import converse
 from gigastt.gateway.api.transport import InputEnded, Transport
@@ -126,7 +126,7 @@ class CallEvents:
 
     async def _answer(self, session_id: str, after: int, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
-        await send({"type": "http.response.body", "body": COMMENT, "more_body": True})
+        await send({"type": "http.response.body", "body": QUIET_COMMENT, "more_body": True})
         messages = self._context.feeds.follow(session_id, after, PATIENCE_SECONDS)
         async with aclosing(_blocks(messages)) as blocks:
             async for block in blocks:
@@ -138,7 +138,7 @@ async def _blocks(messages: AsyncGenerator[FeedMessage]) -> AsyncGenerator[bytes
     try:
         async with aclosing(with_pauses(messages, QUIET_SECONDS)) as told:
             async for message in told:
-                yield COMMENT if message is None else _block(message)
+                yield QUIET_COMMENT if message is None else _block(message)
     except RequestError as exc:
         fields = error_fields(exc)
         yield encode_block({"type": "error", "message": fields.pop("error"), **fields, "last": True})

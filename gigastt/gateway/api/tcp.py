@@ -13,7 +13,7 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Final, Protocol, TypeAlias
 
 from uvicorn.server import ServerState
 
@@ -179,8 +179,8 @@ class TcpConnection(asyncio.Protocol):
 
     # -- called by the loop
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvloop's is none
+        self._transport = transport
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else None
         self._place = self._config.connections.enter(self.peer)
