@@ -149,7 +149,7 @@ async def serve_model(
             if context.jobs is not None:
                 stack.callback(context.jobs.close)
             await stack.enter_async_context(duties)
-            duties.start("workers", keep_workers(context, model, ready))
+            duties.start("workers", keep_workers(pool, context, model, ready))
             duties.start("upgrades", keep_upgrading(context, read_settings, upgrade_asked))
             duties.start("loop_lag", watch_loop_lag(metrics))
             if settings.wyoming_announce:
@@ -169,12 +169,12 @@ async def serve_model(
         raise duties.failure
 
 
-async def keep_workers(context: AppContext, model: ModelFiles | None, ready: Callable[[], None]) -> None:
+async def keep_workers(pool: Pool, context: AppContext, model: ModelFiles | None, ready: Callable[[], None]) -> None:
     """Fetch the model if need be, load it, call `ready`, and keep the workers at work."""
-    await load(context, model or await fetch_model(context, context.settings.model))
+    await load(pool, context, model or await fetch_model(context, context.settings.model))
     tune_garbage_collection()
     ready()
-    await context.pool.watch()
+    await pool.watch()
 
 
 def tell_ready(context: AppContext, url: str, greet: Greeting) -> None:

@@ -24,7 +24,7 @@ from gigastt.gateway.files.decoding import Decoding
 from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
-from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.ports import ServingPool
 from gigastt.gateway.rate import Rate
 from gigastt.gateway.server.caps import Caps, Connections, most_connections
 from gigastt.gateway.waiting_room import WaitingRoom
@@ -70,7 +70,7 @@ class AppContext:
     settings: Settings
     model: ServedModel
     metrics: Metrics
-    pool: Pool
+    pool: ServingPool
     decoder: FileDecoder
     transcribe: FileTranscriber
     clock: Callable[[], float] = time.monotonic

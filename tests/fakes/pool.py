@@ -16,20 +16,15 @@ from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission, Guest
 from gigastt.gateway.pool.capacity import CapacityEstimate
+from gigastt.gateway.pool.crew import ModelCard, WorkerCommand
 from gigastt.gateway.pool.events import Event
+from gigastt.gateway.pool.ports import PoolState
+from gigastt.gateway.pool.routing import Router
 from gigastt.transcript import Final, Gap, HeardTrack, Options, Word
 
 if TYPE_CHECKING:
     from gigastt.gateway.files.decoder import FileDecoder
     from gigastt.gateway.files.decoder_report import DecodedFile
-    from gigastt.gateway.pool.pool import Pool
-
-
-@dataclass
-class FakeCard:
-    encoder: str = "fake.onnx"
-    vocab_size: int = 257
-    provider: str = "cpu"
 
 
 class FakePool:
@@ -39,11 +34,14 @@ class FakePool:
     workers_ready = 2
     fitting = 4
 
-    def __init__(self) -> None:
-        self.state = "ready"
-        self.model: FakeCard | None = FakeCard()
-        self._admission = Admission(Metrics())
-        self._admission.resize(4)
+    def __init__(self, places: int = 4) -> None:
+        self.metrics = Metrics()
+        self.router = Router()
+        self.state: PoolState = "ready"
+        self.model: ModelCard | None = ModelCard("fake.onnx", 257, "cpu")
+        self._admission = Admission(self.metrics)
+        self._admission.resize(places)
+        self.draining = False
         self.drain_listeners: set[Callable[[], None]] = set()
         self.uploads = Admission(None)
         self.uploads.resize(4)
@@ -61,7 +59,7 @@ class FakePool:
     def keep_promise(self, final_latency_ms: float) -> None:
         self.capacity.final_latency_ms = final_latency_ms
 
-    async def replace_workers(self, worker_command: Callable[[int], list[str]]) -> None:
+    async def replace_workers(self, worker_command: WorkerCommand) -> None:
         if self.replacement_error is not None:
             raise self.replacement_error
         self.replacements += 1
@@ -71,10 +69,8 @@ class FakePool:
         return self._admission.capacity
 
     @property
-    def busy(self) -> int:
+    def sessions(self) -> int:
         return self._admission.active
-
-    sessions = busy
 
     @property
     def waiters(self) -> int:
@@ -108,7 +104,7 @@ class FakePool:
             yield
 
     def begin_drain(self) -> None:
-        self.state = "shutting_down"
+        self.state, self.draining = "shutting_down", True
         self._admission.close()
         self.uploads.close()
         for listener in list(self.drain_listeners):
@@ -215,7 +211,7 @@ class Fakes:
             settings=Settings(limits=limits or Limits(), model_dir=Path("models"), **settings),
             model=ServedModel("gigaam-v3-e2e-rnnt", "GigaAM v3", demo=demo),
             metrics=Metrics(),
-            pool=cast("Pool", self.pool),
+            pool=self.pool,
             decoder=cast("FileDecoder", self.decoder),
             transcribe=self.transcriber,
         )
