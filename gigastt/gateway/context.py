@@ -18,9 +18,8 @@ from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
-from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.decoder_report import DecodedFile
-from gigastt.gateway.files.decoding import Decoding
+from gigastt.gateway.files.decoding import Decodes, Decoding
 from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
@@ -71,7 +70,7 @@ class AppContext:
     model: ServedModel
     metrics: Metrics
     pool: ServingPool
-    decoder: FileDecoder
+    decoder: Decodes
     transcribe: FileTranscriber
     clock: Callable[[], float] = time.monotonic
     installed: Sequence[str] = ()  # names of the models whose files are here

@@ -8,11 +8,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from gigastt.audio.selection import WHOLE, Selection
+from gigastt.audio.shared import SharedSegment
 from gigastt.config import Limits, Settings
 from gigastt.gateway.context import AppContext, ServedModel
+from gigastt.gateway.files.decoder_report import DecodedFile
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission, Guest
 from gigastt.gateway.pool.capacity import CapacityEstimate
@@ -21,10 +23,6 @@ from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.ports import PoolState
 from gigastt.gateway.pool.routing import Router
 from gigastt.transcript import Final, Gap, HeardTrack, Options, Word
-
-if TYPE_CHECKING:
-    from gigastt.gateway.files.decoder import FileDecoder
-    from gigastt.gateway.files.decoder_report import DecodedFile
 
 
 class FakePool:
@@ -111,20 +109,12 @@ class FakePool:
             listener()
 
 
-@dataclass
-class FakeFile:
-    """A decoded file that knows whether it was freed."""
+class FakeSegment(SharedSegment):
+    """A segment without memory, that knows whether it was freed."""
 
-    samples: int
-    freed: bool = False
-    holes: tuple[Gap, ...] = ()
-    track: HeardTrack | None = None
-    copies: tuple[int | None, ...] = ()
-    name: str = "segment"
-
-    @property
-    def seconds(self) -> float:
-        return self.samples / 16_000
+    def __init__(self) -> None:
+        super().__init__("segment", -1, Path(os.devnull))
+        self.freed = False
 
     def unlink(self) -> None:
         self.freed = True
@@ -134,7 +124,7 @@ class FakeDecoder:
     """Takes any body; two bytes are a sample."""
 
     def __init__(self) -> None:
-        self.files: list[FakeFile] = []
+        self.segments: list[FakeSegment] = []
         self.bodies: list[bytes] = []
         self.error: Exception | None = None
         self.holes: tuple[Gap, ...] = ()
@@ -150,17 +140,16 @@ class FakeDecoder:
         max_seconds: float,
         on_size: Callable[[int], None] = lambda size: None,
         selection: Selection = WHOLE,
-    ) -> FakeFile:
+    ) -> DecodedFile:
         self.bodies.append(os.pread(descriptor, 1 << 24, 0))
         await self.gate.wait()
         if self.error is not None:
             raise self.error
         self.selections.append(selection)
         copies = () if selection.channel is None else self.copies
-        file = FakeFile(len(self.bodies[-1]) // 2, holes=self.holes, track=self.track, copies=copies)
         on_size(len(self.bodies[-1]))
-        self.files.append(file)
-        return file
+        self.segments.append(FakeSegment())
+        return DecodedFile(self.segments[-1], len(self.bodies[-1]) // 2, self.holes, self.track, copies)
 
 
 def final(text: str, seq: int = 0, reason: Any = "silence", start: float = 0.0) -> Final:
@@ -212,7 +201,7 @@ class Fakes:
             model=ServedModel("gigaam-v3-e2e-rnnt", "GigaAM v3", demo=demo),
             metrics=Metrics(),
             pool=self.pool,
-            decoder=cast("FileDecoder", self.decoder),
+            decoder=self.decoder,
             transcribe=self.transcriber,
         )
         if self.clock is not None:

@@ -39,7 +39,7 @@ def memory_files() -> int:
 
 def assert_given_back(fakes: Fakes) -> None:
     assert fakes.pool.sessions == 0
-    assert all(file.freed for file in fakes.decoder.files)
+    assert all(file.freed for file in fakes.decoder.segments)
     assert memory_files() == 0
 
 

@@ -85,7 +85,7 @@ async def test_a_failure_in_the_middle_is_the_terminal_event(error: Exception, c
     assert events[1].get("retry_after_ms") == (700 if code == "timeout" else None)
     assert "secret" not in text
     assert terminals(events) == [1]
-    assert fakes.decoder.files[0].freed
+    assert fakes.decoder.segments[0].freed
     assert fakes.pool.sessions == 0
 
 

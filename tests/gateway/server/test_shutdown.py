@@ -39,7 +39,7 @@ async def stopping(fakes: Fakes, caplog: pytest.LogCaptureFixture) -> AsyncItera
         await asyncio.wait_for(asyncio.shield(running.task), 10)
     assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
     assert fakes.pool.sessions == 0
-    assert all(file.freed for file in fakes.decoder.files)
+    assert all(file.freed for file in fakes.decoder.segments)
 
 
 def end(running: Running, way: str) -> None:
