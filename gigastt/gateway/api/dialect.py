@@ -157,6 +157,10 @@ class Dialect:
         """
         raise NotImplementedError
 
+    def answer_empty(self) -> Sequence[Message]:
+        """Return what an empty binary message is answered with."""
+        return ()
+
     def open(self, opening: Opening) -> Sequence[Message]:
         """Return what to tell a client that may begin."""
         return ()
