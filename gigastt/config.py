@@ -15,21 +15,25 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from gigastt.errors import ConfigError
-from gigastt.quota import cpu_quota
+from gigastt.quota import cpu_quota, memory_limit
 
 Precision: TypeAlias = Literal["auto", "int8", "fp32"]
 
 DEFAULT_MODEL = "gigaam-v3-e2e-rnnt"
 DEMO_MODEL = "demo"
 AUTO_MODEL = "auto"  # the default one where it is installed, else the demo model
+MOST_WORKERS = 4  # by default
+WORKER_MEMORY = 384 * 2**20  # bytes, of the optimised default model where workers share no weights, with some to spare
 LISTENERS = ("vosk", "wyoming")  # settings that are the address of a listener for one protocol, and its name
 _ON_PURPOSE = "add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant."
 
 
 def default_pool_size() -> int:
-    """Return one worker per physical core, at most four, and no more than a container's processor quota pays for."""
-    quota = cpu_quota()
-    return max(1, min(4, _physical_cores(), math.ceil(quota) if quota is not None else 4))
+    """Return one worker per physical core, at most four, and no more than a container's limits pay for."""
+    quota, memory = cpu_quota(), memory_limit()
+    by_quota = math.ceil(quota) if quota is not None else MOST_WORKERS
+    by_memory = memory // WORKER_MEMORY - 1 if memory is not None else MOST_WORKERS  # the gateway takes as much as one
+    return max(1, min(MOST_WORKERS, _physical_cores(), by_quota, by_memory))
 
 
 def usable_cpus() -> set[int]:
@@ -66,6 +70,7 @@ class Limits:
     pool_checkout_timeout_secs: float = 30.0
     final_latency_ms: float = 500.0  # of 95 % of the finals; places follow from it
     shutdown_drain_secs: float = 30.0
+    resume_secs: float = 60.0  # 0 = a session ends with its connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,12 @@ class Settings:
     wyoming: str | None = None  # HOST:PORT
     wyoming_allow: tuple[str, ...] = ()
     wyoming_announce: bool = False
+    jobs_dir: Path | None = None
+    jobs_quota_bytes: int = 20 * 1024**3
+    jobs_keep: float = 7 * 24 * 3600.0  # seconds
+    jobs_url_host: tuple[str, ...] = ()  # HOST or HOST:PORT
     api_keys_file: Path | None = None
+    secret_file: Path | None = None  # None = a secret of this process's own
     tls_cert: Path | None = None
     tls_key: Path | None = None
     auto_download: bool = False

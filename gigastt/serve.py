@@ -27,12 +27,16 @@ from gigastt.duties import Duties
 from gigastt.gateway.api.wyoming_turns import listen_for_wyoming
 from gigastt.gateway.app import create_app, create_metrics_app, create_vosk_app, split_by_port
 from gigastt.gateway.context import AppContext, Listening
-from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
+from gigastt.gateway.files.decoder import FileDecoder
+from gigastt.gateway.files.decoder_report import DecodedFile
+from gigastt.gateway.jobs.jobs import Jobs
+from gigastt.gateway.jobs.running import JobSession, OnSettled
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.ops import DEMO_WARNING
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
-from gigastt.gateway.pool.session import transcribe_segment
+from gigastt.gateway.pool.session import Session, transcribe_files
+from gigastt.gateway.pool.sources import FileSource
 from gigastt.gateway.server.listener import ConnectionFactory, Server, bind, watch_loop_lag
 from gigastt.gateway.server.tls import Certificate
 from gigastt.log import get_logger
@@ -114,6 +118,7 @@ async def serve_model(
         Listening(name, *listener.getsockname()[:2]) for name, listeners in others.items() for listener in listeners
     ]
     names = {listening.port: listening.protocol for listening in context.listeners}
+    context.jobs = await open_jobs(context)
     app: ASGIApp = create_app(context)
     server = Server(
         split_by_port(app, {port: APPS[name](context) for port, name in names.items() if name in APPS}),
@@ -141,6 +146,8 @@ async def serve_model(
         # main loop
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(decoder)
+            if context.jobs is not None:
+                stack.callback(context.jobs.close)
             await stack.enter_async_context(duties)
             duties.start("workers", keep_workers(context, model, ready))
             duties.start("upgrades", keep_upgrading(context, read_settings, upgrade_asked))
@@ -148,6 +155,8 @@ async def serve_model(
             if settings.wyoming_announce:
                 announced = next(each for each in context.listeners if each.protocol == "wyoming")
                 duties.start("announcement", announce(announced))
+            if context.jobs is not None:
+                duties.start("jobs", context.jobs.run())
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
             await server.serve([*listeners, *itertools.chain(*others.values())])
@@ -182,14 +191,42 @@ def url_of(listener: socket.socket, scheme: str) -> str:
 
 
 class FileTranscription:
-    """How an upload is recognised: a session over its shared segment."""
+    """How an upload is recognised: a session over its shared segments."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
-        async for event in transcribe_segment(self._pool, file.name, file.samples, options, request_id):
+    async def __call__(
+        self, channels: Sequence[DecodedFile], request_id: str, options: Options
+    ) -> AsyncGenerator[Event, None]:
+        files = [FileSource(file.name, file.samples) for file in channels]
+        async for event in transcribe_files(self._pool, files, options, request_id):
             yield event
+
+
+async def open_jobs(context: AppContext) -> Jobs | None:
+    """Open the folder of jobs, where there is to be one. ConfigError: it cannot be had."""
+    settings, pool = context.settings, context.pool
+    if settings.jobs_dir is None:
+        return None
+
+    def open_session(
+        files: Sequence[FileSource], options: Options, request_id: str, on_settled: OnSettled
+    ) -> JobSession:
+        return Session(pool, options, request_id=request_id, files=files, on_settled=on_settled)
+
+    jobs = Jobs(
+        settings.jobs_dir,
+        settings.jobs_quota_bytes,
+        settings.jobs_keep,
+        settings.jobs_url_host,
+        lambda: context.limits.body_limit_bytes,
+        context.decoding,
+        open_session,
+    )
+    await jobs.take_up()
+    pool.drain_listeners.add(jobs.begin_drain)
+    return jobs
 
 
 def find_certificate(settings: Settings) -> Certificate | None:

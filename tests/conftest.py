@@ -26,6 +26,7 @@ _SLOW = (
     "deploy/test_linters",
     "deploy/test_monitoring",
     "processes",
+    "gateway/api/test_native_query.py",
     "gateway/api/test_native_ws",
     "gateway/api/test_realtime.py",
     "gateway/api/test_realtime_secrets.py",

@@ -31,8 +31,9 @@ from gigastt.gateway.api import openai_wire
 from gigastt.gateway.api.deepgram import deepgram_of
 from gigastt.gateway.api.deepgram_files import DeepgramFiles
 from gigastt.gateway.api.description import serve_docs, serve_openapi
-from gigastt.gateway.api.native import NativeDialect
+from gigastt.gateway.api.native import native_of
 from gigastt.gateway.api.native_files import Uploads
+from gigastt.gateway.api.native_jobs import JobRoutes
 from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
 from gigastt.gateway.api.realtime import realtime_of
@@ -48,7 +49,7 @@ from gigastt.log import get_logger
 
 log = get_logger(__name__)
 
-NATIVE: Final[Endpoint] = speak(lambda _: NativeDialect())
+NATIVE: Final[Endpoint] = speak(native_of)
 
 _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
@@ -64,8 +65,13 @@ ROUTES: Final[Routes] = {
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
     "/v1/models/{id}": ("GET", "HEAD"),
+    "/v1/capacity": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
+    "/v1/jobs": ("POST",),
+    "/v1/jobs/{id}": ("GET", "HEAD", "DELETE"),
+    "/v1/jobs/{id}/events": ("GET",),
+    "/v1/jobs/{id}/result": ("GET", "HEAD"),
     "/v1/audio/transcriptions": ("POST",),
     "/v1/audio/translations": ("POST",),
     "/openapi.json": ("GET", "HEAD"),
@@ -111,7 +117,8 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         lambda: context.preparing() if context.preparing else None,
     )
     realtime_secrets = RealtimeSecrets(client_secrets)
-    uploads = Uploads(lambda: context.limits, context.pool, context.decoder, context.transcribe, context.metrics)
+    uploads = Uploads(lambda: context.limits, context.pool, context.decoding, context.transcribe, context.metrics)
+    jobs = JobRoutes(context.jobs, uploads, settings.jobs_url_host)
 
     async def run(endpoint: Endpoint, websocket: WebSocket) -> None:
         with context.metrics.ws_active_connections.track_inprogress():
@@ -131,11 +138,17 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route("/health", ops.health),
             Route("/ready", ops.ready),
             Route("/v1/models", ops.models),
+            Route("/v1/capacity", ops.capacity),
             Route("/metrics", ops.metrics),
             Route("/openapi.json", serve_openapi),
             Route("/docs", serve_docs),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
+            Route("/v1/jobs", jobs.create, methods=["POST"]),
+            Route("/v1/jobs/{id}", jobs.show),
+            Route("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),
+            Route("/v1/jobs/{id}/events", jobs.events),
+            Route("/v1/jobs/{id}/result", jobs.result),
             Route("/v1/models/{id}", Models(context.model.name).retrieve),
             Route("/v1/audio/transcriptions", Transcriptions(uploads), methods=["POST"]),
             Route("/v1/audio/translations", refuse_translation, methods=["POST"]),

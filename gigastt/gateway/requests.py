@@ -56,6 +56,7 @@ class Exchange:
     error_fields: renders its error, in the shape of the protocol that its path speaks.
     address: the client's own, also behind a trusted proxy; None until the policies have looked.
     key_name: the name of its API key; None where no key is asked or the key has no name.
+    owner: whose what it makes is: the key's name or digest, the same on every server; empty where no key is asked.
     """
 
     request_id: str
@@ -65,6 +66,7 @@ class Exchange:
     error_fields: ErrorFields = error_fields
     address: str | None = None
     key_name: str | None = None
+    owner: str = ""
 
 
 def exchange_of(scope: Scope) -> Exchange:

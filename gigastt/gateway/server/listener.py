@@ -38,9 +38,11 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 BACKLOG = 2_048
+_ACCEPTED_AT_ONCE = 16  # connections a pass of the loop: libuv accepts one for each socket it listens on
 _KEEP_ALIVE_SECONDS = 75  # longer than a reverse proxy keeps a connection, so that it is the one to close
 _DEADLINES = Deadlines()
 SEND_BUFFER_BYTES = 128 * 1024
+MOST_UNSENT_IN_KERNEL_BYTES = 4 * 1024  # so that a client that does not read is noticed before its buffer is full
 _STOP_SECONDS = 1
 _ONE_SIGNAL_SECONDS = 1.0  # make and the terminal may both pass on one Ctrl-C: that is not a second one
 _LAG_SECONDS = 0.25
@@ -182,7 +184,8 @@ class Server(uvicorn.Server):
             connect = self._protocols.get(port)
             tls = {} if connect is not None else self._tls_options()
             factory = self._connect if connect is None else partial(connect, self.config, self.server_state)
-            self.servers.append(await loop.create_server(factory, sock=listener, backlog=BACKLOG, **tls))
+            for sock in (listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))):
+                self.servers.append(await loop.create_server(factory, sock=sock, backlog=BACKLOG, **tls))
             log.info(self._events.get(port, self._event), host=host, port=port, tls=bool(tls))
         self.started = True
 
@@ -252,6 +255,7 @@ def _listen(family: socket.AddressFamily | int, address: tuple[object, ...], *, 
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MOST_UNSENT_IN_KERNEL_BYTES)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
         listener.bind(address)
