@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 import uvloop
 from starlette.types import ASGIApp
 
-from gigastt.announcement import announce, check_zeroconf
+from gigastt.announcement import announce_listener, check_zeroconf
 from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
 from gigastt.gateway.api.wyoming_turns import listen_for_wyoming
@@ -154,7 +154,7 @@ async def serve_model(
             duties.start("loop_lag", watch_loop_lag(metrics))
             if settings.wyoming_announce:
                 announced = next(each for each in context.listeners if each.protocol == "wyoming")
-                duties.start("announcement", announce(announced))
+                duties.start("announcement", announce_listener(announced))
             if context.jobs is not None:
                 duties.start("jobs", context.jobs.run())
             if metrics_listeners:

@@ -198,6 +198,10 @@ class Dialect(ABC):
             configuration: the one in force; None when audio has begun and `Configure` may not follow.
         """
 
+    def answer_empty(self) -> Sequence[Message]:
+        """Return what an empty binary message is answered with."""
+        return ()
+
     def open(self, opening: Opening) -> Sequence[Message]:
         """Return what to tell a client that may begin."""
         return ()
