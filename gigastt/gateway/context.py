@@ -66,7 +66,8 @@ class AppContext:
     def __post_init__(self) -> None:
         self.limits = self.settings.limits
         self.rate_limiter = RateLimiter(_rate(self.limits))
-        self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
+        trusted = parse_networks(self.settings.trusted_proxy)
+        self.connections = Connections(_caps(self.limits), trusted, self.metrics.count_refusal)
         self.tokens = Tokens()
         file = self.settings.api_keys_file
         self.api_keys = ApiKeys.load(file) if file is not None else None

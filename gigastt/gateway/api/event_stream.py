@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Protocol
 
 from starlette.types import Receive, Send
@@ -62,7 +63,7 @@ async def _answer(
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         try:
             await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
-            async with aclosing(_blocks(recognition, write)) as blocks:
+            async with aclosing(_blocks(recognition, write, partial(uploads.note_failure, upload))) as blocks:
                 async for block in blocks:
                     if block:
                         await send({"type": "http.response.body", "body": block, "more_body": True})
@@ -72,7 +73,9 @@ async def _answer(
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _blocks(recognition: Recognition, write: EventWriter) -> AsyncGenerator[bytes, None]:
+async def _blocks(
+    recognition: Recognition, write: EventWriter, note_failure: Callable[[RequestError], None]
+) -> AsyncGenerator[bytes, None]:
     """Yield events and comments, and once, last, the end or the failure."""
     try:
         async with aclosing(with_pauses(recognition.events, QUIET_SECONDS)) as events:
@@ -81,7 +84,9 @@ async def _blocks(recognition: Recognition, write: EventWriter) -> AsyncGenerato
     except Exception as exc:  # the answer has begun: the error becomes its last event
         if not isinstance(exc, RequestError):
             log.exception("transcription_failed")
-        yield write.failure(public_error(exc))
+        error = public_error(exc)
+        note_failure(error)
+        yield write.failure(error)
         return
     yield write.end()
 

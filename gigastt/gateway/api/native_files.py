@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope
 from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.config import Limits
-from gigastt.errors import CapacityTimeout
+from gigastt.errors import CapacityTimeout, RequestError
 from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.context import FileTranscriber
 from gigastt.gateway.files.bodies import Bodies, Upload
@@ -131,8 +131,14 @@ class Uploads:
             async with patience.waiting() as left:
                 await stack.enter_async_context(self._counted(self._pool.admit_upload(left)))
             recognised = await stack.enter_async_context(aclosing(self._recognise(file, upload.request_id, options)))
-            events = await stack.enter_async_context(aclosing(_tell_first(file.holes, recognised)))
+            upload.facts |= {"audio_seconds": round(file.seconds, 2), "words": 0}
+            events = await stack.enter_async_context(aclosing(_tell_first(file.holes, recognised, upload.facts)))
             yield Recognition(file.seconds, events)
+
+    def note_failure(self, upload: Upload, error: RequestError) -> None:
+        """Count an error that is told amid an answer, and put it into the request's line of the log."""
+        self._metrics.count_error(error.code)
+        upload.facts["code"] = error.code
 
     @asynccontextmanager
     async def _turn(self, slots: Slots, upload: Upload, patience: Patience) -> AsyncIterator[None]:
@@ -180,11 +186,17 @@ def render_answer(form: TranscriptForm, heard: Transcript, *, tells_dropped: boo
     return Response(text, headers=headers)
 
 
-async def _tell_first(holes: Sequence[transcript.Gap], events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
-    """Yield what is known of a file beforehand, then what comes out of it."""
+async def _tell_first(
+    holes: Sequence[transcript.Gap], events: AsyncIterator[Event], facts: dict[str, float | str]
+) -> AsyncGenerator[Event, None]:
+    """Yield what is known of a file beforehand, then what comes out of it; count its words."""
     for hole in holes:
         yield hole
+    words = 0
     async for event in events:
+        if isinstance(event, transcript.Final):
+            words += len(event.words)
+            facts["words"] = words
         yield event
 
 

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
+from gigastt.gateway.api.account import Account
 from gigastt.gateway.api.dialect import Dialect, Message, Moment, Opening, Reply
 from gigastt.gateway.api.entrance import enter
 from gigastt.gateway.api.intake import Intake
@@ -42,10 +43,7 @@ class SlowConsumer(Exception):
 async def converse(
     transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange, guest: Guest | None = None
 ) -> None:
-    """Serve one client from its admission, or as a guest that has its place, to its close.
-
-    Raises ClientGone if it hung up before.
-    """
+    """Serve one client from its admission, or as a guest that has its place. ClientGone: it hung up before."""
     shell = Shell(transport, dialect, context, exchange, guest)
     listeners = context.pool.drain_listeners
     listeners.add(shell.wake)
@@ -75,9 +73,9 @@ class Shell:
             max_frame_bytes=limits.ws_frame_max_bytes,
             now=self._loop.time(),
         )
-        self._is_in = guest is not None
         self._guest = guest or Guest(exchange.client)
         self._guest.make_room = self._ask_to_leave
+        self._account = Account(context.metrics, exchange, dialect.name, self._loop.time)
         self._must_leave = False
         self._early: Message | InputEnded | None = None  # what came while the client waited for a place
         self._session: Session | None = None
@@ -101,17 +99,17 @@ class Shell:
 
     async def run(self) -> None:
         """Admit the client, serve it, and clean up."""
-        try:
-            async with AsyncExitStack() as stack:
-                if await self._enter(stack):
-                    async with asyncio.TaskGroup() as self._tasks:
-                        await self._serve()
-        except SlowConsumer:
-            await self._evict()
+        with self._account.kept():
+            try:
+                async with AsyncExitStack() as stack:
+                    if await self._enter(stack):
+                        async with asyncio.TaskGroup() as self._tasks:
+                            await self._serve()
+            except SlowConsumer:
+                await self._evict()
 
     async def _serve(self) -> None:
-        began = self._loop.time()
-        log.info("session_opened", protocol=self._dialect.name)
+        self._account.open()
         try:
             # In a task of its own: here every frame would come up through the frames of all middleware.
             await self._tasks.create_task(self._read())
@@ -120,7 +118,6 @@ class Shell:
                 self._alarm.cancel()
             if self._session is not None:
                 self._session.cancel()
-            log.info("session_closed", seconds=round(self._loop.time() - began, 3), finals=self._next_seq)
 
     # -- capacity
 
@@ -128,7 +125,7 @@ class Shell:
         """Wait for a place; return whether the session may begin."""
         patience = self._limits.pool_checkout_timeout_secs
         try:
-            if not self._is_in:
+            if not self._guest.is_in:
                 self._early = await enter(stack, self._context.pool, patience, self._guest, self._transport)
         except RequestError as error:
             await self._perform(self._conversation.refused(error))
@@ -155,6 +152,7 @@ class Shell:
             while not self._over:
                 await self._perform(await self._receive())
         except ClientGone:
+            self._account.lose()
             self._over = True
         except SlowConsumer:
             await self._evict()
@@ -200,6 +198,7 @@ class Shell:
 
     def _take(self, message: Message | InputEnded) -> list[conversation.Effect]:
         if isinstance(message, InputEnded):
+            self._account.lose(message.close_code)
             return self._conversation.input_ended(message.close_code)
         return self._conversation.receive(message, self._loop.time())
 
@@ -211,7 +210,9 @@ class Shell:
             self._audio_taken(len(data))
 
     def _audio_taken(self, size: int) -> None:
-        self._guest.heard(self._conversation.audio_taken(size, self._loop.time()))
+        seconds = self._conversation.audio_taken(size, self._loop.time())
+        self._account.audio_seconds += seconds
+        self._guest.heard(seconds)
         if self._alarm is None or self._conversation.pause_at < self._alarm.when():
             self._set_alarm()
 
@@ -235,6 +236,7 @@ class Shell:
     # -- effects
 
     async def _perform(self, effects: list[conversation.Effect]) -> None:
+        self._account.note(effects)
         for effect in effects:
             match effect:
                 case conversation.SendReady():
@@ -315,6 +317,8 @@ class Shell:
             return
         if isinstance(event, Final):
             self._next_seq = event.seq + 1
+            self._account.finals += 1
+            self._account.words += len(event.words)
         lag = self._session.lag_seconds if self._session is not None else 0.0
         await self._send(
             self._dialect.tell(event, Moment(self._next_seq, lag, self._conversation.configuration.channels))
@@ -340,5 +344,5 @@ class Shell:
 
     async def _evict(self) -> None:
         self._over = True
-        log.warning("slow_consumer")
+        self._account.ended_by = "slow_consumer"
         await self._close(conversation.CLOSE_POLICY, "slow_consumer")
