@@ -2,8 +2,9 @@
 
 One attribute per contract name, without the `gigastt_` prefix and the `_total` suffix:
 `metrics.worker_restarts.labels(reason="killed").inc()`. Used from the event loop only. Every label takes
-its values from a closed set, so a hostile client cannot add series: `path` is a route's template or
-`other`, `method` one of `KNOWN_METHODS` or `OTHER`. Never a transcript, an address or a key.
+its values from a closed set, so a hostile client cannot add series: `path` is the template of a route that
+serves the method or `other`, `method` one of `KNOWN_METHODS` or `OTHER`. Only POST is timed by its path. Never a
+transcript, an address or a key.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _CODES_OF_SESSIONS = (
     "policy_violation", "segment_failed", "slow_consumer", "unknown_field", "unsupported_protocol_version",
 )  # fmt: skip
 ERRORS = tuple(sorted({*_CODES_OF_SESSIONS, *codes_of_requests(), OTHER_CODE}))  # of clients, over HTTP and in sessions
-ENDINGS = ("stop", "client_gone", "interrupted", "broken_frames", "shutdown", "error", *ERRORS)  # of sessions
+ENDINGS = ("stop", "client_gone", "interrupted", "broken_frames", "shutdown", "error", *_CODES_OF_SESSIONS, OTHER_CODE)
 REFUSALS = ("address_full", "server_full", "flood")  # of connections
 
 _REQUEST_BUCKETS = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0)

@@ -196,7 +196,8 @@ class _Answer:
         self.method = method if method in KNOWN_METHODS else OTHER_METHOD
         self._served = method in allowed
         known = method in KNOWN_METHODS and (self._served or method == "OPTIONS")
-        self._labels = (method if known else OTHER_METHOD, path)
+        self._labels = (method if known else OTHER_METHOD, path if self._served else OTHER_PATH)
+        self._timed = self._labels if method == "POST" else ("GET", OTHER_PATH)  # all others are done at once
         self._began = time.perf_counter()
         self._started = False
         self._ended = False
@@ -242,7 +243,7 @@ class _Answer:
             self._counted = True
             self._metrics.http_requests.labels(*self._labels, str(self.status or 500)).inc()
             if self._served:
-                self._metrics.http_request_duration_seconds.labels(*self._labels).observe(self.elapsed)
+                self._metrics.http_request_duration_seconds.labels(*self._timed).observe(self.elapsed)
 
 
 def _request_id(presented: list[str]) -> str:
