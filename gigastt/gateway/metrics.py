@@ -3,12 +3,13 @@
 One attribute per contract name, without the `gigastt_` prefix and the `_total` suffix:
 `metrics.worker_restarts.labels(reason="killed").inc()`. Used from the event loop only. Every label takes
 its values from a closed set, so a hostile client cannot add series: `path` is the template of a route that
-serves the method or `other`, `method` one of `KNOWN_METHODS` or `OTHER`. Only POST is timed by its path. Never a
-transcript, an address or a key.
+serves the method or `other`, `method` one of `KNOWN_METHODS` or `OTHER`. `protocol` a dialect's name.
+Only POST is timed by its path. Never a transcript, an address or a key.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import get_args
 
 import prometheus_client
@@ -83,6 +84,8 @@ class Metrics:
         self.pool_places = self._gauge("pool_places", "Live sessions that fit, taken or not.")
         self.pool_waiters = self._gauge("pool_waiters", "Sessions that wait for a place.")
         self.upload_waiters = self._gauge("upload_waiters", "Decoded uploads that wait for a place.")
+        self.sessions = self._counter("sessions", "Live sessions begun.", "protocol")
+        self.sessions_open = self._gauge("sessions_open", "Live sessions that have a place.", "protocol")
         self.pool_saturation_ratio = self._gauge("pool_saturation_ratio", "Share of the capacity in use, 0 to 1.")
         self.pool_checkout_duration_seconds = self._histogram(
             "pool_checkout_duration_seconds", "Time a client waited for capacity.", _REQUEST_BUCKETS
@@ -134,10 +137,15 @@ class Metrics:
         """Count a connection that was refused, or hung up on without a word (`flood`)."""
         self.refused_connections.labels(reason).inc()
 
-    def count_session(self, reason: str, seconds: float) -> None:
+    def count_ending(self, reason: str, seconds: float) -> None:
         """Count a session that is over."""
         self.sessions_closed.labels(reason if reason in ENDINGS else OTHER_CODE).inc()
         self.session_duration_seconds.observe(seconds)
+
+    def count_session(self, protocol: str) -> AbstractContextManager[object]:
+        """Count a live session, as open until the block ends."""
+        self.sessions.labels(protocol=protocol).inc()
+        return self.sessions_open.labels(protocol=protocol).track_inprogress()
 
     def render(self) -> bytes:
         """Return every series in the Prometheus text format (`CONTENT_TYPE`)."""

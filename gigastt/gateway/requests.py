@@ -56,6 +56,7 @@ class Exchange:
     error_fields: renders its error, in the shape of the protocol that its path speaks.
     address: the client's own, also behind a trusted proxy; None until the policies have looked.
     key_name: the name of its API key; None where no key is asked or the key has no name.
+    owner: whose what it makes is: the key's name or digest, the same on every server; empty where no key is asked.
     has_line: it was a session, whose line is in the log.
     facts: what its line in the log also tells, such as seconds of audio; never text.
     """
@@ -67,6 +68,7 @@ class Exchange:
     error_fields: ErrorFields = error_fields
     address: str | None = None
     key_name: str | None = None
+    owner: str = ""
     has_line: bool = False
     facts: dict[str, float | str] = field(default_factory=dict)
 
@@ -130,12 +132,19 @@ class RequestMiddleware:
     """Give a request its id, count it, log it, and turn whatever it raises into an answer."""
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, routes: Routes, error_forms: ErrorForms = lambda path: error_fields
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        routes: Routes,
+        error_forms: ErrorForms = lambda path: error_fields,
+        protocol_of: Callable[[str], str | None] = lambda path: None,
     ) -> None:
+        """Wrap `app`; `protocol_of` names the clients' protocol at a path, for the log."""
         self._app = app
         self._metrics = metrics
         self._routes = routes
         self._error_forms = error_forms
+        self._protocol_of = protocol_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -172,7 +181,8 @@ class RequestMiddleware:
         """Write the request's line into the log."""
         event = log.debug if path in _QUIET else log.info
         peer = scope["client"][0] if scope.get("client") else None
-        told = {"key": exchange.key_name, **exchange.facts, "code": code or exchange.facts.get("code")}
+        named = {"protocol": self._protocol_of(scope["path"]), "key": exchange.key_name}
+        told = {**named, **exchange.facts, "code": code or exchange.facts.get("code")}
         known = {name: value for name, value in told.items() if value is not None}
         event("request", method=answer.method, path=path, status=answer.status, seconds=round(answer.elapsed, 4),
               client=exchange.address or peer, **known)  # fmt: skip

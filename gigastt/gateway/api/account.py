@@ -12,11 +12,13 @@ from gigastt.gateway.api import conversation
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.log import get_logger
+from gigastt.transcript import Final
 
 log = get_logger(__name__)
 
 CLIENT_GONE = "client_gone"
 INTERRUPTED = "interrupted"  # from outside: its key was revoked, or the server stops at once
+JOINED = "joined"  # it went on with a session that waited for it, whose line follows
 BROKEN_FRAMES = "broken_frames"  # of WebSocket; the close code says what was wrong
 
 
@@ -24,14 +26,12 @@ class Account:
     """One session, from the first look at its client to its end.
 
     Attributes:
-        audio_seconds, finals, words: that came in, and out.
+        audio_seconds: that came in.
         ended_by: why it ends, where the conversation does not decide that: `CLIENT_GONE` and such.
     """
 
     def __init__(self, metrics: Metrics, exchange: Exchange, protocol: str, clock: Callable[[], float]) -> None:
         self.audio_seconds = 0.0
-        self.finals = 0
-        self.words = 0
         self.ended_by = ""
         self._metrics = metrics
         self._exchange = exchange
@@ -39,6 +39,8 @@ class Account:
         self._clock = clock
         self._began = clock()
         self._is_open = False
+        self._finals = 0
+        self._words = 0
         self._reason = ""
         self._close_code: int | None = None
 
@@ -72,6 +74,11 @@ class Account:
                 case conversation.Close(close_code, reason):
                     self._reason, self._close_code = error or reason, close_code
 
+    def told(self, final: Final) -> None:
+        """The client has been told a final."""
+        self._finals += 1
+        self._words += len(final.words)
+
     def lose(self, close_code: int = conversation.CLOSE_NORMAL) -> None:
         """The client has hung up, or sends what cannot be read (any other code)."""
         if not self._reason and not self.ended_by:
@@ -82,12 +89,14 @@ class Account:
         self._exchange.has_line = True
         reason = self.ended_by or self._reason or INTERRUPTED
         ending = {} if self._close_code is None or reason == CLIENT_GONE else {"close_code": self._close_code}
-        if not self._is_open:
+        if reason == JOINED:
+            log.info("session_joined", **self._who(), seconds=seconds)
+        elif not self._is_open:
             log.warning("session_refused", **self._who(), reason=reason, **ending, seconds=seconds)
-            return
-        self._metrics.count_session(reason, seconds)
-        work = {"audio_seconds": round(self.audio_seconds, 2), "finals": self.finals, "words": self.words}
-        log.info("session_closed", **self._who(), reason=reason, **ending, seconds=seconds, **work)
+        else:
+            self._metrics.count_ending(reason, seconds)
+            work = {"audio_seconds": round(self.audio_seconds, 2), "finals": self._finals, "words": self._words}
+            log.info("session_closed", **self._who(), reason=reason, **ending, seconds=seconds, **work)
 
     def _who(self) -> dict[str, object]:
         told = {"protocol": self._protocol, "client": self._exchange.address, "key": self._exchange.key_name}

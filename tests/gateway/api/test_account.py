@@ -96,7 +96,7 @@ async def test_a_client_that_found_no_place_is_no_success(caplog: pytest.LogCapt
     assert (line["event"], line["reason"], line["close_code"]) == ("session_refused", "timeout", 1013)
     assert line["level"] == "warning"
     assert value(metrics, "errors_total", code="timeout") == 1
-    assert value(metrics, "sessions_closed_total", reason="timeout") == 0
+    assert value(metrics, "session_duration_seconds_count") == 0
 
 
 async def test_what_is_wrong_and_goes_on_is_counted_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
