@@ -228,3 +228,11 @@ class ShuttingDown(RequestError):
 
     def __init__(self, message: str = "The server is shutting down.", *, retry_after_ms: int = 5_000) -> None:
         super().__init__(message, retry_after_ms=retry_after_ms)  # by then another server, or this one, may be there
+
+
+def codes_of_requests() -> set[str]:
+    """Return the code of every error that a request can be answered with."""
+    classes = [RequestError]
+    for each in classes:
+        classes += each.__subclasses__()
+    return {each.code for each in classes}

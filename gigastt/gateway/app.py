@@ -41,7 +41,7 @@ from gigastt.gateway.api.realtime_secrets import RealtimeSecrets
 from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.ops import Operations, metrics_response
+from gigastt.gateway.ops import Operations, landing_response, metrics_response
 from gigastt.gateway.pages import FILES, PAGE, Pages
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
@@ -57,6 +57,7 @@ _REALTIME_PATH: Final = "/v1/realtime"
 _DEEPGRAM_PATH: Final = "/v1/listen"
 _WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH, _DEEPGRAM_PATH)
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
+_METRICS_LISTENER_ROUTES: Final[Routes] = {"/": ("GET", "HEAD"), **_METRICS_ROUTES}
 _VOSK_ROUTES: Final[Routes] = {"/": ("GET",)}
 ROUTES: Final[Routes] = {
     PAGE: ("GET", "HEAD"),
@@ -176,7 +177,12 @@ def create_metrics_app(context: AppContext) -> Starlette:
         check_host(hosts, request.scope)
         return metrics_response(context.metrics)
 
-    return _build(context, _METRICS_ROUTES, [Route("/metrics", metrics)], [])
+    async def landing(request: Request) -> Response:
+        check_host(hosts, request.scope)
+        return landing_response()
+
+    routes: list[BaseRoute] = [Route("/", landing), Route("/metrics", metrics)]
+    return _build(context, _METRICS_LISTENER_ROUTES, routes, [])
 
 
 def create_vosk_app(context: AppContext) -> Starlette:

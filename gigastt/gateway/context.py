@@ -89,7 +89,8 @@ class AppContext:
         self.limits = self.settings.limits
         self.decoding = Decoding(self.decoder, lambda: self.limits.max_audio_secs)
         self.rate_limiter = RateLimiter(_rate(self.limits))
-        self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
+        trusted = parse_networks(self.settings.trusted_proxy)
+        self.connections = Connections(_caps(self.limits), trusted, self.metrics.count_refusal)
         self.tokens = Tokens.load(self.settings.secret_file) if self.settings.secret_file is not None else Tokens()
         self.waiting_room = WaitingRoom(lambda: self.limits.resume_secs)
         file = self.settings.api_keys_file

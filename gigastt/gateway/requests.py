@@ -30,7 +30,7 @@ from gigastt.errors import (
     ShuttingDown,
 )
 from gigastt.gateway.metrics import KNOWN_METHODS, OTHER_METHOD, OTHER_PATH, Metrics
-from gigastt.gateway.responses import ErrorFields, error_fields, send_error
+from gigastt.gateway.responses import ErrorFields, error_fields, public_error, send_error
 from gigastt.log import bound_fields, get_logger
 
 log = get_logger(__name__)
@@ -57,6 +57,8 @@ class Exchange:
     address: the client's own, also behind a trusted proxy; None until the policies have looked.
     key_name: the name of its API key; None where no key is asked or the key has no name.
     owner: whose what it makes is: the key's name or digest, the same on every server; empty where no key is asked.
+    has_line: it was a session, whose line is in the log.
+    facts: what its line in the log also tells, such as seconds of audio; never text.
     """
 
     request_id: str
@@ -67,6 +69,8 @@ class Exchange:
     address: str | None = None
     key_name: str | None = None
     owner: str = ""
+    has_line: bool = False
+    facts: dict[str, float | str] = field(default_factory=dict)
 
 
 def exchange_of(scope: Scope) -> Exchange:
@@ -161,7 +165,8 @@ class RequestMiddleware:
             except asyncio.CancelledError:  # the server stops; its task ends here, as it was asked to
                 await answer.fail(scope, ShuttingDown())
             except Exception as exc:  # the border of a request
-                code = getattr(exc, "code", InternalError.code)
+                code = public_error(exc).code
+                self._metrics.count_error(code)
                 if isinstance(exc, RateLimited):
                     self._metrics.rate_limit_rejections.inc()
                 elif not isinstance(exc, RequestError):
@@ -169,13 +174,18 @@ class RequestMiddleware:
                 await answer.fail(scope, exc)
             finally:
                 answer.count()
-                event = log.debug if path in _QUIET else log.info
-                seconds = round(answer.elapsed, 4)
-                peer = scope["client"][0] if scope.get("client") else None
-                told = {"protocol": self._protocol_of(scope["path"]), "key": exchange.key_name, "code": code}
-                known = {name: value for name, value in told.items() if value is not None}
-                event("request", method=answer.method, path=path, status=answer.status, seconds=seconds,
-                      client=exchange.address or peer, **known)  # fmt: skip
+                if code is not None or not exchange.has_line:
+                    self._write_line(scope, exchange, answer, path, code)
+
+    def _write_line(self, scope: Scope, exchange: Exchange, answer: _Answer, path: str, code: str | None) -> None:
+        """Write the request's line into the log."""
+        event = log.debug if path in _QUIET else log.info
+        peer = scope["client"][0] if scope.get("client") else None
+        named = {"protocol": self._protocol_of(scope["path"]), "key": exchange.key_name}
+        told = {**named, **exchange.facts, "code": code or exchange.facts.get("code")}
+        known = {name: value for name, value in told.items() if value is not None}
+        event("request", method=answer.method, path=path, status=answer.status, seconds=round(answer.elapsed, 4),
+              client=exchange.address or peer, **known)  # fmt: skip
 
 
 class _Answer:
@@ -196,7 +206,8 @@ class _Answer:
         self.method = method if method in KNOWN_METHODS else OTHER_METHOD
         self._served = method in allowed
         known = method in KNOWN_METHODS and (self._served or method == "OPTIONS")
-        self._labels = (method if known else OTHER_METHOD, path)
+        self._labels = (method if known else OTHER_METHOD, path if self._served else OTHER_PATH)
+        self._timed = self._labels if method == "POST" else ("GET", OTHER_PATH)  # all others are done at once
         self._began = time.perf_counter()
         self._started = False
         self._ended = False
@@ -242,7 +253,7 @@ class _Answer:
             self._counted = True
             self._metrics.http_requests.labels(*self._labels, str(self.status or 500)).inc()
             if self._served:
-                self._metrics.http_request_duration_seconds.labels(*self._labels).observe(self.elapsed)
+                self._metrics.http_request_duration_seconds.labels(*self._timed).observe(self.elapsed)
 
 
 def _request_id(presented: list[str]) -> str:

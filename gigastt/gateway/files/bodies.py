@@ -40,6 +40,7 @@ class Upload:
         client: whose it is, for shares.
         request_id: its request's.
         fields: those beside the file in a form; None where the body is the file itself.
+        facts: what the request's line in the log also tells.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Upload:
         self.client = client
         self.request_id = request_id
         self.fields: FormFields | None = None
+        self.facts: dict[str, float | str] = {}
         self.size = 0
         self._place = held_place
         self._bytes = held_bytes
@@ -141,6 +143,7 @@ class Bodies:
         place = self.uploads.hold(client)
         place.change_to(1)
         upload = Upload(client, exchange.request_id, place, self.bytes.hold(client), self.files.hold(client))
+        upload.facts = exchange.facts
         try:
             await self._fill(upload, headers, receive)
         except BaseException as exc:
