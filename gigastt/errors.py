@@ -20,7 +20,7 @@ into the log through `raise … from exc`.
         ├── EmptyBody, InvalidAudio, AudioTooLong, PayloadTooLarge, InvalidParameter
         ├── Unauthorized, OriginDenied, HostDenied, RateLimited
         ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired
-        ├── BadRequest, RequestTimeout, HeadersTooLarge
+        ├── BadRequest, RequestTimeout, HeadersTooLarge, SessionTaken
         ├── JobsDisabled, JobNotDone, JobFailed, FetchFailed, JobsFull
         └── CapacityTimeout, ShuttingDown, InternalError
 """
@@ -108,6 +108,7 @@ class EmptyBody(RequestError):
 class InvalidParameter(RequestError):
     code = "invalid_parameter"
     status = 400
+    close_code = 1003
 
 
 class Unauthorized(RequestError):
@@ -173,11 +174,13 @@ class UpgradeRequired(RequestError):
 class BadRequest(RequestError):
     code = "bad_request"
     status = 400
+    close_code = 1002
 
 
 class RequestTimeout(RequestError):
     code = "request_timeout"
     status = 408
+    close_code = 1008
 
 
 class HeadersTooLarge(RequestError):
@@ -203,6 +206,12 @@ class HostDenied(RequestError):
 class InvalidAudio(RequestError):
     code = "invalid_audio"
     status = 422
+
+
+class SessionTaken(RequestError):
+    code = "session_taken"
+    status = 409
+    close_code = 1008
 
 
 class RateLimited(RequestError):

@@ -25,8 +25,10 @@ from gigastt.announcement import announce_listener, check_zeroconf
 from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
 from gigastt.gateway.api.wyoming_turns import listen_for_wyoming
-from gigastt.gateway.app import create_app, create_metrics_app, create_vosk_app, split_by_port
+from gigastt.gateway.app import create_app, create_audiosocket, create_metrics_app, create_vosk_app, split_by_port
+from gigastt.gateway.call_webhook import CallWebhook, read_secret
 from gigastt.gateway.context import AppContext, Listening
+from gigastt.gateway.feeds import Feeds
 from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.decoder_report import DecodedFile
 from gigastt.gateway.jobs.jobs import Jobs
@@ -55,7 +57,10 @@ Greeting = Callable[
 
 # What serves the listeners of `LISTENERS`: an application over HTTP, or connections of their own kind.
 APPS: Mapping[str, Callable[[AppContext], ASGIApp]] = {"vosk": create_vosk_app}
-TCP: Mapping[str, Callable[[AppContext], ConnectionFactory]] = {"wyoming": listen_for_wyoming}
+TCP: Mapping[str, Callable[[AppContext], ConnectionFactory]] = {
+    "wyoming": listen_for_wyoming,
+    "audiosocket": create_audiosocket,
+}
 
 
 def run_server(settings: Settings, read_settings: SettingsReader, greet: Greeting = lambda url, demo: None) -> int:
@@ -159,6 +164,8 @@ async def serve_model(
                 duties.start("jobs", context.jobs.run())
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
+            if (webhook := find_webhook(settings, context.feeds)) is not None:
+                await stack.enter_async_context(webhook)
             await server.serve([*listeners, *itertools.chain(*others.values())])
             duties.release()
     finally:
@@ -234,6 +241,13 @@ def find_certificate(settings: Settings) -> Certificate | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return Certificate(settings.tls_cert, settings.tls_key)
+
+
+def find_webhook(settings: Settings, feeds: Feeds) -> CallWebhook | None:
+    """Return the webhook where there is to be one. ConfigError: its secret is wrong."""
+    if settings.webhook is None or settings.webhook_secret_file is None:
+        return None
+    return CallWebhook(settings.webhook, read_secret(settings.webhook_secret_file), feeds)
 
 
 def warn(context: AppContext) -> None:

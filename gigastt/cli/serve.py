@@ -17,6 +17,7 @@ from gigastt.cli.options import (
     Cidr,
     CountOrAuto,
     Function,
+    HttpAddress,
     ListItem,
     Origin,
     config_option,
@@ -108,6 +109,18 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     "--vosk-plain/--no-vosk-plain",
     default=_DEFAULTS.vosk_plain,
     help="Tell them words in lower case without punctuation.",
+)
+@setting(
+    "--audiosocket-allow",
+    type=Cidr(),
+    multiple=True,
+    help="Network that may connect to it; repeatable; without it only this machine may.",
+)
+@setting("--webhook", type=HttpAddress(), help="Send the text of calls to this URL.")
+@setting(
+    "--webhook-secret-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with the secret that signs what is sent there.",
 )
 @setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use it, if not any; repeatable.")
 @setting("--wyoming-announce", is_flag=True, help="Announce it to Home Assistant (needs gigastt[zeroconf]).")

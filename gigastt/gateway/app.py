@@ -3,6 +3,7 @@
 create_app(context)          the server's own listener
 create_metrics_app(context)  the listener of --metrics-listen: /metrics and nothing else
 create_vosk_app(context)     the listener of --vosk: a WebSocket at /
+create_audiosocket(context)  that of --audiosocket, which speaks no HTTP
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import PolicyMiddleware, check_host
 from gigastt.gateway.api import openai_wire
+from gigastt.gateway.api.asterisk import answer_asterisk
+from gigastt.gateway.api.audiosocket import AudioSocketFraming, answer_audiosocket
+from gigastt.gateway.api.calls import CallEvents
 from gigastt.gateway.api.deepgram import deepgram_of
 from gigastt.gateway.api.deepgram_files import DeepgramFiles
 from gigastt.gateway.api.description import serve_docs, serve_openapi
@@ -38,6 +42,7 @@ from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
 from gigastt.gateway.api.realtime import realtime_of
 from gigastt.gateway.api.realtime_secrets import RealtimeSecrets
+from gigastt.gateway.api.tcp import listen_for
 from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
@@ -45,6 +50,7 @@ from gigastt.gateway.ops import Operations, landing_response, metrics_response
 from gigastt.gateway.pages import FILES, PAGE, Pages
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
+from gigastt.gateway.server.listener import ConnectionFactory
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -53,9 +59,12 @@ NATIVE: Final[Endpoint] = speak(native_of)
 
 _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
+_EVENTS_PATH: Final = "/v1/sessions/{id}/events"
 _REALTIME_PATH: Final = "/v1/realtime"
 _DEEPGRAM_PATH: Final = "/v1/listen"
-_WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH, _DEEPGRAM_PATH)
+_ASTERISK_PATH: Final = "/v1/asterisk/ws"
+_WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH, _DEEPGRAM_PATH, _ASTERISK_PATH)
+_LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
 _METRICS_LISTENER_ROUTES: Final[Routes] = {"/": ("GET", "HEAD"), **_METRICS_ROUTES}
 _VOSK_ROUTES: Final[Routes] = {"/": ("GET",)}
@@ -66,6 +75,7 @@ ROUTES: Final[Routes] = {
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
     "/v1/models/{id}": ("GET", "HEAD"),
+    _EVENTS_PATH: ("GET",),
     "/v1/capacity": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
@@ -82,6 +92,7 @@ ROUTES: Final[Routes] = {
     "/v1/realtime/transcription_sessions": ("POST",),
     _REALTIME_PATH: ("GET",),
     _DEEPGRAM_PATH: ("GET", "POST"),
+    _ASTERISK_PATH: ("GET",),
     _WEBSOCKET_PATH: ("GET",),
     _DEPRECATED_WEBSOCKET_PATH: ("GET",),
 }
@@ -145,6 +156,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route("/docs", serve_docs),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
+            Route(_EVENTS_PATH, CallEvents(context), methods=["GET"]),
             Route("/v1/jobs", jobs.create, methods=["POST"]),
             Route("/v1/jobs/{id}", jobs.show),
             Route("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),
@@ -158,6 +170,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             WebSocketRoute(_WEBSOCKET_PATH, partial(run, native)),
             WebSocketRoute(_REALTIME_PATH, partial(run, speak(partial(realtime_of, client_secrets)))),
             WebSocketRoute(_DEEPGRAM_PATH, partial(run, speak(deepgram_of))),
+            WebSocketRoute(_ASTERISK_PATH, partial(run, answer_asterisk)),
             Route("/v1/realtime/client_secrets", realtime_secrets.create, methods=["POST"]),
             Route("/v1/realtime/transcription_sessions", realtime_secrets.create_as_in_beta, methods=["POST"]),
             WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),
@@ -202,6 +215,12 @@ def create_vosk_app(context: AppContext) -> Starlette:
         [_policies(context, _VOSK_ROUTES, host, ClientSecrets(context.tokens))],
         lambda path: VoskDialect.name,
     )
+
+
+def create_audiosocket(context: AppContext) -> ConnectionFactory:
+    """Return what makes the connections of the listener for Asterisk's AudioSocket."""
+    allowed = parse_networks(context.settings.audiosocket_allow or _LOOPBACK_NETWORKS)
+    return listen_for("audiosocket", answer_audiosocket, AudioSocketFraming, context, allowed)
 
 
 def split_by_port(app: ASGIApp, others: Mapping[int, ASGIApp]) -> ASGIApp:
