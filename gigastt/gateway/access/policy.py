@@ -29,7 +29,13 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 _PROBES = ("/health", "/ready")  # exempt from every policy: load balancers call them by address, name or no name
-_PUBLIC = ("/", "/web/{name}", "/docs", "/openapi.json")  # need no key to be read: a browser has none to send
+_PUBLIC = (
+    "/",
+    "/web/{name}",
+    "/docs",
+    "/openapi.json",
+    "/ca.crt",
+)  # need no key to be read: a browser has none to send
 _REALTIME = "/v1/realtime"
 CAPTIONS = "/v1/captions/{session}"  # read by tokens for one session
 _TOKEN_MAKERS = ("/v1/tokens", "/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions")
