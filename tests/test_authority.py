@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from gigastt.authority import LEAF_LIFE, Authority, Names, sort_hosts, own_addresses, own_authority
+from gigastt.authority import LEAF_LIFE, Authority, Names, own_addresses, own_authority, sort_hosts
 from gigastt.errors import ConfigError
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
