@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from gigastt.errors import ConfigError
+from gigastt.errors import ConfigError, ConfigErrors
 from gigastt.quota import cpu_quota
 
 Precision: TypeAlias = Literal["auto", "int8", "fp32"]
@@ -127,35 +127,59 @@ def split_address(address: str, setting: str = "--metrics-listen") -> tuple[str,
     return match[1] or match[2], int(match[3])
 
 
-def check_settings(settings: Settings) -> None:
-    """Check the settings together.
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong with settings together, and which ones they are, by the names of their fields."""
 
-    Raises:
-        ConfigError: the server would listen to the network unasked, the file of keys is not there, or TLS has half of
-            what it needs.
+    names: frozenset[str]
+    text: str
+
+
+def find_mistakes(settings: Settings) -> list[Mistake]:
+    """Return every mistake that settings make together.
+
+    Such are: the server would listen to the network unasked, the file of keys is not there, or TLS has half of what it
+    needs.
     """
+    found: list[Mistake] = []
+
+    def add(text: str, *names: str) -> None:
+        found.append(Mistake(frozenset(names), text))
+
     if not is_loopback(settings.host) and not settings.bind_all:
-        raise ConfigError(
+        add(
             f"--host {settings.host} would let every machine that reaches this one use the server, "
-            f"which asks for no password by default; {_ON_PURPOSE}"
+            f"which asks for no password by default; {_ON_PURPOSE}",
+            "host",
+            "bind_all",
         )
-    if settings.metrics_listen is not None:
-        host, _ = split_address(settings.metrics_listen)
+    for name, address, harm in (
+        ("metrics_listen", settings.metrics_listen, "show the metrics, which ask for no password, to"),
+        ("vosk", settings.vosk, "let the server be used by"),
+    ):
+        if address is None:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        try:
+            host, _ = split_address(address, flag)
+        except ConfigError as exc:
+            add(str(exc), name)
+            continue
         if not is_loopback(host) and not settings.bind_all:
-            raise ConfigError(
-                f"--metrics-listen {settings.metrics_listen} would show the metrics, which ask for no password, "
-                f"to every machine that reaches this one; {_ON_PURPOSE}"
-            )
-    if settings.vosk is not None:
-        host, _ = split_address(settings.vosk, "--vosk")
-        if not is_loopback(host) and not settings.bind_all:
-            raise ConfigError(
-                f"--vosk {settings.vosk} would let every machine that reaches this one use the server; {_ON_PURPOSE}"
-            )
-    if settings.api_keys_file is not None and not settings.api_keys_file.is_file():
-        raise ConfigError(f"--api-keys-file {settings.api_keys_file}: no such file.")
+            add(f"{flag} {address} would {harm} every machine that reaches this one; {_ON_PURPOSE}", name, "bind_all")
+    for name, file in (("api_keys_file", settings.api_keys_file), ("secret_file", settings.secret_file)):
+        if file is not None and not file.is_file():
+            add(f"--{name.replace('_', '-')} {file}: no such file.", name)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         missing = "--tls-key" if settings.tls_key is None else "--tls-cert"
-        raise ConfigError(f"{missing} is missing: --tls-cert and --tls-key belong together.")
+        add(f"{missing} is missing: --tls-cert and --tls-key belong together.", "tls_cert", "tls_key")
     if settings.tls_cert is not None and settings.tls == "auto":
-        raise ConfigError("--tls auto makes a certificate, and --tls-cert names one: leave one of them out.")
+        add("--tls auto makes a certificate, and --tls-cert names one: leave one of them out.", "tls_cert", "tls")
+    return found
+
+
+def check_settings(settings: Settings) -> None:
+    """Check the settings together. ConfigErrors: `find_mistakes` finds some."""
+    found = find_mistakes(settings)
+    if found:
+        raise ConfigErrors([mistake.text for mistake in found])

@@ -7,6 +7,7 @@ into the log through `raise … from exc`.
 
     GigasttError
     ├── ConfigError                    the command line, environment or file is wrong (exit 2)
+    │   └── ConfigErrors               the same, with every mistake
     ├── ModelMissing                   no model files (exit 3)
     ├── ModelInvalid                   model files that break their contract (exit 3)
     ├── DownloadFailed                 the hub, the way to it, or what it sent (exit 5)
@@ -26,6 +27,7 @@ into the log through `raise … from exc`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -42,6 +44,14 @@ class GigasttError(Exception):
 class ConfigError(GigasttError):
     code = "invalid_configuration"
     exit_code = 2
+
+
+class ConfigErrors(ConfigError):
+    """Every mistake that was found in the settings; one sentence or two each."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__(" ".join(mistakes))
+        self.mistakes = tuple(mistakes)
 
 
 class ModelMissing(GigasttError):
