@@ -15,20 +15,24 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from gigastt.errors import ConfigError, ConfigErrors
-from gigastt.quota import cpu_quota
+from gigastt.quota import cpu_quota, memory_limit
 
 Precision: TypeAlias = Literal["auto", "int8", "fp32"]
 
 DEFAULT_MODEL = "gigaam-v3-e2e-rnnt"
 DEMO_MODEL = "demo"
 AUTO_MODEL = "auto"  # the default one where it is installed, else the demo model
+MOST_WORKERS = 4  # by default
+WORKER_MEMORY = 384 * 2**20  # bytes, of the optimised default model where workers share no weights, with some to spare
 _ON_PURPOSE = "add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant."
 
 
 def default_pool_size() -> int:
-    """Return one worker per physical core, at most four, and no more than a container's processor quota pays for."""
-    quota = cpu_quota()
-    return max(1, min(4, _physical_cores(), math.ceil(quota) if quota is not None else 4))
+    """Return one worker per physical core, at most four, and no more than a container's limits pay for."""
+    quota, memory = cpu_quota(), memory_limit()
+    by_quota = math.ceil(quota) if quota is not None else MOST_WORKERS
+    by_memory = memory // WORKER_MEMORY - 1 if memory is not None else MOST_WORKERS  # the gateway takes as much as one
+    return max(1, min(MOST_WORKERS, _physical_cores(), by_quota, by_memory))
 
 
 def usable_cpus() -> set[int]:

@@ -72,7 +72,7 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
     "--pool-size",
     type=click.IntRange(1, 256),
     default=_DEFAULTS.pool_size,
-    show_default="physical cores, at most 4 and a CPU quota",
+    show_default="physical cores, at most 4 and what a container may use",
     help="Inference workers.",
 )
 @setting("--max-sessions", type=CountOrAuto(), default="auto", help="Live sessions at once.")

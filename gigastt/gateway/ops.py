@@ -87,6 +87,26 @@ class Operations:
         others = [{"id": name, **kind, "served": False} for name in self._installed() if name != model["id"]]
         return JSONResponse({**model, "object": "list", "data": [{**model, **kind, "served": True}, *others]})
 
+    async def capacity(self, request: Request) -> Response:
+        """`GET /v1/capacity`: how many live sessions there may be, and from what that was reckoned."""
+        pool, cost = self._pool, self._pool.capacity
+        return JSONResponse(
+            {
+                "places": pool.total,
+                "sessions": pool.sessions,
+                "waiting": pool.waiters,
+                "saturation": round(pool.saturation, 3),
+                "fitting": pool.fitting,
+                "workers": pool.workers_ready,
+                "workers_configured": pool.size,
+                "streams_per_worker": round(cost.streams, 1),
+                "final_latency_ms": cost.final_latency_ms,
+                "final_cost": round(cost.final_cost, 4),
+                "speech_share": round(cost.speech_share, 3),
+                "upload_places": pool.upload_places,
+            }
+        )
+
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`."""
         if self._metrics is None:

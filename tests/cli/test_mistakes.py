@@ -74,7 +74,7 @@ def test_a_flag_without_its_value_hides_no_other_mistake(
     assert "'pool-sise'" in error
 
 
-@pytest.mark.parametrize("command", [["health"], ["doctor"], ["reload"], ["tls", "init"]])
+@pytest.mark.parametrize("command", [["health"], ["doctor"], ["reload"], ["capacity"], ["tls", "init"]])
 def test_other_commands_read_the_same_file_and_tell_its_mistakes(
     command: list[str], config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ from gigastt.config import Limits, Settings
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission, Guest
+from gigastt.gateway.pool.capacity import CapacityEstimate
 from gigastt.gateway.pool.events import Event
 from gigastt.transcript import Final, Gap, Options, Word
 
@@ -34,6 +35,7 @@ class FakePool:
 
     size = 2
     workers_ready = 2
+    fitting = 4
 
     def __init__(self) -> None:
         self.state = "ready"
@@ -43,7 +45,7 @@ class FakePool:
         self.drain_listeners: set[Callable[[], None]] = set()
         self.uploads = Admission(None)
         self.uploads.resize(4)
-        self.promise_ms = 500.0
+        self.capacity = CapacityEstimate(500.0)
         self.replacements = 0
         self.replacement_error: Exception | None = None
 
@@ -55,7 +57,7 @@ class FakePool:
         return self.uploads.admit(timeout)
 
     def keep_promise(self, final_latency_ms: float) -> None:
-        self.promise_ms = final_latency_ms
+        self.capacity.final_latency_ms = final_latency_ms
 
     async def replace_workers(self, worker_command: Callable[[int], list[str]]) -> None:
         if self.replacement_error is not None:
@@ -69,6 +71,12 @@ class FakePool:
     @property
     def busy(self) -> int:
         return self._admission.active
+
+    sessions = busy
+
+    @property
+    def waiters(self) -> int:
+        return self._admission.waiters
 
     @property
     def available(self) -> int:

@@ -6,11 +6,14 @@ import json
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 
 from gigastt import __version__
+from gigastt.gateway.api.description import openapi_text
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.metrics import KNOWN_METHODS
+from gigastt.ipc.messages import PassRecord
 from gigastt.log import fields_of
 from tests.fakes.gateway import http_client
 from tests.fakes.pool import Fakes
@@ -94,6 +97,17 @@ async def test_ready_counts_places_and_stays_ready_when_full() -> None:
         response = await request(fakes.context(), "GET", "/ready")
     assert response.status_code == 200
     assert response.json() == {"status": "ready", "pool_available": 0, "pool_total": 4, "saturation": 1.0}
+
+
+async def test_capacity_says_how_many_there_may_be_and_why() -> None:
+    fakes = Fakes()
+    fakes.pool.capacity.begin([PassRecord("final", 1, 0.2, 2.0, 0.08)])
+    async with fakes.pool.full():
+        body = (await request(fakes.context(), "GET", "/v1/capacity")).json()
+    jsonschema.validate(body, json.loads(openapi_text())["components"]["schemas"]["Capacity"])
+    assert (body["places"], body["sessions"], body["saturation"]) == (4, 4, 1.0)
+    assert body["streams_per_worker"] == pytest.approx(fakes.pool.capacity.streams, abs=0.05)
+    assert body["final_latency_ms"] == 500
 
 
 @pytest.mark.parametrize("reason", ["initializing", "shutting_down", "crash_loop"])

@@ -17,6 +17,7 @@ from contextlib import AsyncExitStack
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
 from gigastt.gateway.api.dialect import Dialect, Message, Moment, Opening, Reply
+from gigastt.gateway.api.entrance import enter
 from gigastt.gateway.api.intake import Intake
 from gigastt.gateway.api.transport import InputEnded, Transport
 from gigastt.gateway.context import AppContext
@@ -38,9 +39,14 @@ class SlowConsumer(Exception):
     """The client does not read what it is sent."""
 
 
-async def converse(transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange) -> None:
-    """Serve one client from its admission to its close. Raises ClientGone if it hung up before."""
-    shell = Shell(transport, dialect, context, exchange)
+async def converse(
+    transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange, guest: Guest | None = None
+) -> None:
+    """Serve one client from its admission, or as a guest that has its place, to its close.
+
+    Raises ClientGone if it hung up before.
+    """
+    shell = Shell(transport, dialect, context, exchange, guest)
     listeners = context.pool.drain_listeners
     listeners.add(shell.wake)
     try:
@@ -52,7 +58,9 @@ async def converse(transport: Transport, dialect: Dialect, context: AppContext, 
 class Shell:
     """One client."""
 
-    def __init__(self, transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange) -> None:
+    def __init__(
+        self, transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange, guest: Guest | None
+    ) -> None:
         limits = context.limits
         self._transport = transport
         self._dialect = dialect
@@ -67,7 +75,9 @@ class Shell:
             max_frame_bytes=limits.ws_frame_max_bytes,
             now=self._loop.time(),
         )
-        self._guest = Guest(exchange.client, self._ask_to_leave)
+        self._is_in = guest is not None
+        self._guest = guest or Guest(exchange.client)
+        self._guest.make_room = self._ask_to_leave
         self._must_leave = False
         self._usage = exchange.usage
         self._used_up = False  # the audio that the client's key may send today
@@ -117,27 +127,14 @@ class Shell:
     # -- capacity
 
     async def _enter(self, stack: AsyncExitStack) -> bool:
-        """Wait for a place, and for the client to lose patience; return whether the session may begin."""
-        pool = self._context.pool
-        admission = asyncio.ensure_future(
-            stack.enter_async_context(pool.admit(self._limits.pool_checkout_timeout_secs, self._guest))
-        )
-        first = asyncio.ensure_future(self._transport.receive())
+        """Wait for a place; return whether the session may begin."""
+        patience = self._limits.pool_checkout_timeout_secs
         try:
-            await asyncio.wait({admission, first}, return_when=asyncio.FIRST_COMPLETED)
-            if not admission.done():
-                first.result()
-                await asyncio.wait({admission})
-            admission.result()
+            if not self._is_in:
+                self._early = await enter(stack, self._context.pool, patience, self._guest, self._transport)
         except RequestError as error:
             await self._perform(self._conversation.refused(error))
             return False
-        finally:
-            for task in (admission, first):
-                task.cancel()
-            await asyncio.gather(admission, first, return_exceptions=True)
-        if not first.cancelled():
-            self._early = first.result()
         return True
 
     def _ask_to_leave(self) -> bool:

@@ -33,6 +33,7 @@ class TrackCarrier(Protocol):
     def open_track(self, track: Track, sink: Session) -> None: ...
     def pump_track(self, track: Track) -> None: ...
     def close_track(self, track: Track) -> None: ...
+    def note_final(self, latency: float) -> None: ...
 
 
 class Session:
@@ -62,7 +63,7 @@ class Session:
         self._pool = pool
         self._clock = clock
         self._sequencer = Sequencer(channels, first_seq)
-        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms)
+        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms, pool.note_final)
         self._is_file = file is not None
         self._queue: deque[Event] = deque()
         self._changed = asyncio.Event()  # the queue, or the room for audio

@@ -37,9 +37,11 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 BACKLOG = 2_048
+_ACCEPTED_AT_ONCE = 16  # connections a pass of the loop: libuv accepts one for each socket it listens on
 _KEEP_ALIVE_SECONDS = 75  # longer than a reverse proxy keeps a connection, so that it is the one to close
 _DEADLINES = Deadlines()
 SEND_BUFFER_BYTES = 128 * 1024
+MOST_UNSENT_IN_KERNEL_BYTES = 4 * 1024  # so that a client that does not read is noticed before its buffer is full
 _STOP_SECONDS = 1
 _ONE_SIGNAL_SECONDS = 1.0  # make and the terminal may both pass on one Ctrl-C: that is not a second one
 _LAG_SECONDS = 0.25
@@ -162,7 +164,8 @@ class Server(uvicorn.Server):
             if self.certificate is not None:
                 self.servers.append(self._open_doorway(self.certificate, listener))
             else:
-                self.servers.append(await loop.create_server(self._connect, sock=listener, backlog=BACKLOG))
+                for sock in (listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))):
+                    self.servers.append(await loop.create_server(self._connect, sock=sock, backlog=BACKLOG))
             host, port = listener.getsockname()[:2]
             event = self._events.get(port, self._event)
             log.info(event, host=host, port=port, tls=self.certificate is not None)
@@ -262,6 +265,7 @@ def _listen(family: socket.AddressFamily | int, address: tuple[object, ...], *, 
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MOST_UNSENT_IN_KERNEL_BYTES)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
         listener.bind(address)
