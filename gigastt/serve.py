@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from gigastt.authority import Authority, own_authority
 from gigastt.config import AUTO_MODEL, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
+from gigastt.gateway.access.hosts import ANY_NAME
 from gigastt.gateway.app import create_app, create_metrics_app, create_plain_app, create_vosk_app, split_by_port
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
@@ -214,6 +215,9 @@ def warn(context: AppContext) -> None:
         log.warning("more_workers_than_cores", workers=settings.pool_size, cores=cores, message=message)
     if settings.cors_allow_any:
         log.warning("cors_allow_any", message="Every web page that a user of this network opens may use the server.")
+    if ANY_NAME in settings.allowed_host and settings.api_keys_file is None:
+        message = "A web page that points its own name at this machine may use the server, which asks for no key."
+        log.warning("any_host", message=message)
     if settings.bind_all and settings.api_keys_file is None:
         log.warning("open_to_the_network", message="Whoever reaches this machine may use the server: no key is asked.")
 
