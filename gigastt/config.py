@@ -24,6 +24,7 @@ DEMO_MODEL = "demo"
 AUTO_MODEL = "auto"  # the default one where it is installed, else the demo model
 MOST_WORKERS = 4  # by default
 WORKER_MEMORY = 384 * 2**20  # bytes, of the optimised default model where workers share no weights, with some to spare
+LISTENERS = ("vosk", "wyoming")  # settings that are the address of a listener for one protocol, and its name
 _ON_PURPOSE = "add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant."
 
 
@@ -93,6 +94,13 @@ class Settings:
     metrics_listen: str | None = None  # HOST:PORT
     vosk: str | None = None  # HOST:PORT
     vosk_plain: bool = True
+    wyoming: str | None = None  # HOST:PORT
+    wyoming_allow: tuple[str, ...] = ()
+    wyoming_announce: bool = False
+    jobs_dir: Path | None = None
+    jobs_quota_bytes: int = 20 * 1024**3
+    jobs_keep: float = 7 * 24 * 3600.0  # seconds
+    jobs_url_host: tuple[str, ...] = ()  # HOST or HOST:PORT
     api_keys_file: Path | None = None
     secret_file: Path | None = None  # None = a secret of this process's own
     tls_cert: Path | None = None
@@ -157,11 +165,8 @@ def find_mistakes(settings: Settings) -> list[Mistake]:
             "host",
             "bind_all",
         )
-    for name, address, harm in (
-        ("metrics_listen", settings.metrics_listen, "show the metrics, which ask for no password, to"),
-        ("vosk", settings.vosk, "let the server be used by"),
-    ):
-        if address is None:
+    for name in ("metrics_listen", *LISTENERS):
+        if (address := getattr(settings, name)) is None:
             continue
         flag = f"--{name.replace('_', '-')}"
         try:
@@ -170,7 +175,18 @@ def find_mistakes(settings: Settings) -> list[Mistake]:
             add(str(exc), name)
             continue
         if not is_loopback(host) and not settings.bind_all:
+            harm = "show the metrics, which ask for no password, to" if name == "metrics_listen" else "serve"
             add(f"{flag} {address} would {harm} every machine that reaches this one; {_ON_PURPOSE}", name, "bind_all")
+    if settings.wyoming_announce and settings.wyoming is None:
+        add("--wyoming-announce announces a listener that --wyoming opens.", "wyoming_announce", "wyoming")
+    if settings.wyoming is not None and settings.api_keys_file is not None and not settings.wyoming_allow:
+        add(
+            "--wyoming serves clients that cannot present an API key; name their networks with --wyoming-allow, "
+            "127.0.0.1/32 for this machine.",
+            "wyoming",
+            "wyoming_allow",
+            "api_keys_file",
+        )
     for name, file in (("api_keys_file", settings.api_keys_file), ("secret_file", settings.secret_file)):
         if file is not None and not file.is_file():
             add(f"--{name.replace('_', '-')} {file}: no such file.", name)

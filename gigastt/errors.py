@@ -22,6 +22,7 @@ into the log through `raise … from exc`.
         ├── Unauthorized, OriginDenied, HostDenied, RateLimited, QuotaExceeded
         ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired, TlsRequired
         ├── BadRequest, RequestTimeout, HeadersTooLarge
+        ├── JobsDisabled, JobNotDone, JobFailed, FetchFailed, JobsFull
         └── CapacityTimeout, ShuttingDown, InternalError
 """
 
@@ -143,6 +144,30 @@ class ModelNotFound(RequestError):
 class MetricsDisabled(RequestError):
     code = "metrics_disabled"
     status = 404
+
+
+class JobsDisabled(NotFound):
+    code = "jobs_disabled"
+
+
+class JobNotDone(RequestError):
+    code = "job_not_done"
+    status = 409
+
+
+class JobFailed(RequestError):
+    code = "job_failed"
+    status = 409
+
+
+class FetchFailed(RequestError):
+    code = "fetch_failed"
+    status = 502
+
+
+class JobsFull(RequestError):
+    code = "jobs_full"
+    status = 503
 
 
 class MethodNotAllowed(RequestError):

@@ -109,7 +109,7 @@ def _transcribe(reference: Reference, recognizer: _Counting, *, live: bool, tele
     from gigastt.transcribe import MAX_SECONDS
 
     with reference.path.open("rb") as source:
-        chunks: Iterator[Samples] = decode(source, MAX_SECONDS, lambda *hole: None)
+        chunks: Iterator[Samples] = decode(source, MAX_SECONDS)
         if telephone or live:
             chunks = _cut(list(chunks), telephone=telephone)
         finals = recording.transcribe_recording(recognizer, chunks, is_live=live)

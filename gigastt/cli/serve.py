@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from gigastt.cli.config_file import config_option
-from gigastt.cli.kinds import Cidr, CountOrAuto, Origin
+from gigastt.cli.kinds import Cidr, CountOrAuto, ListItem, Origin
 from gigastt.cli.mistakes import SettingsCommand
 from gigastt.cli.options import (
     Function,
@@ -106,6 +106,27 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
     "--vosk-plain/--no-vosk-plain",
     default=_DEFAULTS.vosk_plain,
     help="Tell them words in lower case without punctuation.",
+)
+@setting("--wyoming", metavar="HOST:PORT", help="Serve voice assistants over Wyoming on a listener of its own.")
+@setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use it, if not any; repeatable.")
+@setting("--wyoming-announce", is_flag=True, help="Announce it to Home Assistant (needs gigastt[zeroconf]).")
+@setting(
+    "--jobs-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Take jobs, and keep their recordings and transcripts in this folder.",
+)
+@setting(
+    "--jobs-quota-bytes",
+    type=click.IntRange(1),
+    default=_DEFAULTS.jobs_quota_bytes,
+    help="What recordings of jobs may take of its disk.",
+)
+@setting("--jobs-keep", type=_SECONDS, default=_DEFAULTS.jobs_keep, help="How long ended jobs are kept, in seconds.")
+@setting(
+    "--jobs-url-host",
+    type=ListItem(),
+    multiple=True,
+    help="Host from which jobs may fetch audio and which they may tell of their end; repeatable.",
 )
 @setting(
     "--api-keys-file",

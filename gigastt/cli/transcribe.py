@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -24,16 +24,27 @@ from gigastt.cli.archive import Manifest, find_files, mirror_targets, open_manif
 from gigastt.cli.options import NonEmptyOption, min_confidence_option, model_options
 from gigastt.cli.progress import ProgressLine
 from gigastt.cli.targets import STANDARD_INPUT, plan_targets, prepare_targets, writing
-from gigastt.errors import RequestError
+from gigastt.errors import InvalidParameter, RequestError
 from gigastt.processes import use_one_thread
 
 if TYPE_CHECKING:
+    from gigastt.audio.selection import FileChoice
     from gigastt.config import Precision
     from gigastt.rendering import TranscriptForm
     from gigastt.speech.recognizer import Recognizer
     from gigastt.transcript import Final
 
 _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "md": ".md"}
+
+
+def _check_track(context: click.Context, parameter: click.Parameter, track: str) -> str:
+    """Check the form of a track's name before any file is opened."""
+    from gigastt.audio.selection import read_choice
+
+    try:
+        return read_choice({"track": track}).track
+    except InvalidParameter as exc:
+        raise click.BadParameter(str(exc), context, parameter) from exc
 
 
 @click.command()
@@ -66,6 +77,20 @@ _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "md"
     help="Go on where a run with the same --output-dir stopped: what it has done, by its list there (.gigastt.jsonl), "
     "is not done again. A transcript that is not in the list is not replaced.",
 )
+@click.option(
+    "--channels",
+    type=click.Choice(["mix", "split"]),
+    default="mix",
+    show_default=True,
+    help="split: each channel by itself, with its number; one that is a copy of another only once.",
+)
+@click.option(
+    "--track",
+    default="",
+    metavar="N|LANGUAGE",
+    callback=_check_track,
+    help="The audio track to hear, by its number from 0 or its language; else the default, else a Russian one.",
+)
 @click.option("--dropped", is_flag=True, help="Tell in the JSON what was left out, and why.")
 @min_confidence_option
 @model_options
@@ -76,6 +101,8 @@ def transcribe(
     overwrite: bool,
     recursive: bool,
     resume: bool,
+    channels: str,
+    track: str,
     dropped: bool,
     min_confidence: float,
     model: str,
@@ -98,6 +125,9 @@ def transcribe(
         raise click.UsageError("--resume needs --output-dir and files, and goes without --overwrite.")
     if dropped and form != "json":
         raise click.UsageError("--dropped needs --format json.")
+    from gigastt.audio.selection import FileChoice
+
+    choice = FileChoice(track, splits_channels=channels == "split")
     targets: dict[str, Path] = {}
     if output_dir is not None and recursive:
         targets = mirror_targets(files, names, output_dir, _SUFFIXES[form])
@@ -105,7 +135,7 @@ def transcribe(
         targets = plan_targets(files, output_dir, _SUFFIXES[form])
 
     def load() -> _How:
-        return _How(form, open_recognizer(model, model_dir, precision), min_confidence, tells_dropped=dropped)
+        return _How(form, open_recognizer(model, model_dir, precision), min_confidence, choice, tells_dropped=dropped)
 
     if resume and output_dir is not None:
         with open_manifest(output_dir) as manifest:
@@ -193,6 +223,7 @@ class _How:
     form: TranscriptForm
     recognizer: Recognizer
     min_confidence: float
+    choice: FileChoice
     tells_dropped: bool
 
 
@@ -203,40 +234,32 @@ def _transcribe_one(name: str, how: _How, target: TextIO, *, several: bool = Fal
         several: whether other files' transcripts go to the same target.
         of_all: what the progress line says before the name.
     """
-    from gigastt.rendering import render_transcript
+    from gigastt.rendering import Renderer
     from gigastt.transcribe import TranscribedFile
 
     with _open_source(name) as source, ProgressLine(sys.stderr, of_all + name, _share_read(source)) as progress:
-        recording = TranscribedFile(source, how.recognizer, progress.update, how.min_confidence)
+        recording = TranscribedFile(source, how.recognizer, progress.update, how.min_confidence, how.choice)
         segments = recording.segments()
         first = list(islice(segments, 1))  # a file that is no audio fails here, before anything is written
         if several and how.form == "text":
             progress.clear()
             target.write(f"==> {name} <==\n")
-        shown = _clear_before(chain(first, segments), progress) if target.isatty() else chain(first, segments)
-        pieces = render_transcript(
-            how.form,
-            shown,
-            lambda: recording.seconds,
-            name if several else None,
-            lambda: recording.gaps,
-            (lambda: recording.dropped) if how.tells_dropped else None,
-        )
-        for piece in pieces:
-            target.write(piece)
+        splits = how.choice.splits_channels
+        renderer = Renderer(how.form, name if several else None, tells_channels=splits, tells_dropped=how.tells_dropped)
+        finals: list[Final] = []
+        target.write(renderer.begin())
+        for final in chain(first, segments):
+            finals.append(final)
+            if target.isatty():
+                progress.clear()
+            target.write(renderer.segment(final))
             target.flush()
         progress.clear()
-    for gap in recording.gaps:
+        heard = recording.transcript(finals)
+        target.write(renderer.end(heard))
+    for gap in heard.gaps:
         click.echo(f"gigastt: {name}: {gap.start:.2f} to {gap.end:.2f} s: {GAPS[gap.code]}", err=True)
     return not recording.failed
-
-
-def _clear_before(segments: Iterable[Final], progress: ProgressLine) -> Iterator[Final]:
-    """Take the progress line away before a segment is written to the same terminal, and before the end."""
-    for segment in segments:
-        progress.clear()
-        yield segment
-    progress.clear()
 
 
 @contextmanager

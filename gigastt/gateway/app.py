@@ -32,8 +32,9 @@ from gigastt.gateway.api import openai_wire
 from gigastt.gateway.api.deepgram import deepgram_of
 from gigastt.gateway.api.deepgram_files import DeepgramFiles
 from gigastt.gateway.api.description import serve_docs, serve_openapi
-from gigastt.gateway.api.native import NativeDialect
+from gigastt.gateway.api.native import native_of
 from gigastt.gateway.api.native_files import Uploads
+from gigastt.gateway.api.native_jobs import JobRoutes
 from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
 from gigastt.gateway.api.realtime import realtime_of
@@ -51,7 +52,7 @@ from gigastt.log import get_logger
 
 log = get_logger(__name__)
 
-NATIVE: Final[Endpoint] = speak(lambda _: NativeDialect())
+NATIVE: Final[Endpoint] = speak(native_of)
 
 _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
@@ -70,6 +71,10 @@ ROUTES: Final[Routes] = {
     "/v1/capacity": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
+    "/v1/jobs": ("POST",),
+    "/v1/jobs/{id}": ("GET", "HEAD", "DELETE"),
+    "/v1/jobs/{id}/events": ("GET",),
+    "/v1/jobs/{id}/result": ("GET", "HEAD"),
     "/v1/audio/transcriptions": ("POST",),
     "/v1/audio/translations": ("POST",),
     "/openapi.json": ("GET", "HEAD"),
@@ -102,12 +107,14 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     ops = Operations(
         lambda: context.model,
         lambda: context.installed,
+        lambda: context.listeners,
         context.pool,
         metrics,
         lambda: context.preparing() if context.preparing else None,
     )
     realtime_secrets = RealtimeSecrets(client_tokens)
-    uploads = Uploads(lambda: context.limits, context.pool, context.decoder, context.transcribe, context.metrics)
+    uploads = Uploads(lambda: context.limits, context.pool, context.decoding, context.transcribe, context.metrics)
+    jobs = JobRoutes(context.jobs, uploads, settings.jobs_url_host)
 
     async def run(endpoint: Endpoint, websocket: WebSocket) -> None:
         with context.metrics.ws_active_connections.track_inprogress():
@@ -134,6 +141,11 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route(CA_PATH, Trust(context.authority).certificate),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
+            Route("/v1/jobs", jobs.create, methods=["POST"]),
+            Route("/v1/jobs/{id}", jobs.show),
+            Route("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),
+            Route("/v1/jobs/{id}/events", jobs.events),
+            Route("/v1/jobs/{id}/result", jobs.result),
             Route("/v1/models/{id}", Models(context.model.name).retrieve),
             Route("/v1/audio/transcriptions", Transcriptions(uploads), methods=["POST"]),
             Route("/v1/audio/translations", refuse_translation, methods=["POST"]),

@@ -19,7 +19,10 @@ from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
-from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
+from gigastt.gateway.files.decoder import FileDecoder
+from gigastt.gateway.files.decoder_report import DecodedFile
+from gigastt.gateway.files.decoding import Decoding
+from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
@@ -31,8 +34,14 @@ from gigastt.transcript import Options
 class FileTranscriber(Protocol):
     """How a decoded file is recognised."""
 
-    def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
-        """Yield finals and progress, and partials if asked to; the last final has the reason `stop`."""
+    def __call__(
+        self, channels: Sequence[DecodedFile], request_id: str, options: Options
+    ) -> AsyncGenerator[Event, None]:
+        """Yield finals and progress, and partials if asked to; the last final has the reason `stop`.
+
+        Args:
+            channels: of one file; a channel is told by its place here.
+        """
         ...
 
 
@@ -43,6 +52,15 @@ class ServedModel:
     name: str
     title: str
     demo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A listener for the clients of one protocol."""
+
+    protocol: str
+    host: str
+    port: int
 
 
 @dataclass(slots=True)
@@ -59,7 +77,10 @@ class AppContext:
     installed: Sequence[str] = ()  # names of the models whose files are here
     authority: Authority | None = None  # the server's own, with --tls auto
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
+    listeners: Sequence[Listening] = ()  # besides the server's own
+    jobs: Jobs | None = None
     limits: Limits = field(init=False)
+    decoding: Decoding = field(init=False)
     rate_limiter: RateLimiter = field(init=False)
     connections: Connections = field(init=False)
     tokens: Tokens = field(init=False)
@@ -67,6 +88,7 @@ class AppContext:
 
     def __post_init__(self) -> None:
         self.limits = self.settings.limits
+        self.decoding = Decoding(self.decoder, lambda: self.limits.max_audio_secs)
         self.rate_limiter = RateLimiter(_rate(self.limits))
         self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
         self.tokens = Tokens.load(self.settings.secret_file) if self.settings.secret_file is not None else Tokens()

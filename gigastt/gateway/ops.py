@@ -7,6 +7,7 @@ busy server stays ready and says how busy it is, or every copy would leave the l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -16,7 +17,7 @@ from gigastt import __version__
 from gigastt.audio.formats import SUPPORTED_FORMATS
 from gigastt.audio.resample import SUPPORTED_RATES
 from gigastt.errors import MetricsDisabled
-from gigastt.gateway.context import ServedModel
+from gigastt.gateway.context import Listening, ServedModel
 from gigastt.gateway.metrics import CONTENT_TYPE, Metrics
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.responses import JSONResponse
@@ -41,6 +42,7 @@ class Operations:
     Args:
         model: the model that is served, which may change.
         installed: names of the models whose files are here.
+        listeners: those for one protocol each.
         metrics: None if they are not shown here.
         preparing: how far the download of the model is, in words; None when none is running.
     """
@@ -49,12 +51,14 @@ class Operations:
         self,
         model: Callable[[], ServedModel],
         installed: Callable[[], Sequence[str]],
+        listeners: Callable[[], Sequence[Listening]],
         pool: Pool,
         metrics: Metrics | None,
         preparing: Callable[[], str | None],
     ) -> None:
         self._model = model
         self._installed = installed
+        self._listeners = listeners
         self._pool = pool
         self._metrics = metrics
         self._preparing = preparing
@@ -129,6 +133,7 @@ class Operations:
             "supported_formats": list(SUPPORTED_FORMATS),
             "supported_rates": list(SUPPORTED_RATES),
             "diarization": False,
+            "listeners": [asdict(listening) for listening in self._listeners()],
         }
         if served.demo:
             model |= {"demo": True, "warning": DEMO_WARNING}

@@ -10,16 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from gigastt.audio.selection import WHOLE, Selection
 from gigastt.config import Limits, Settings
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission, Guest
 from gigastt.gateway.pool.capacity import CapacityEstimate
 from gigastt.gateway.pool.events import Event
-from gigastt.transcript import Final, Gap, Options, Word
+from gigastt.transcript import Final, Gap, HeardTrack, Options, Word
 
 if TYPE_CHECKING:
-    from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
+    from gigastt.gateway.files.decoder import FileDecoder
+    from gigastt.gateway.files.decoder_report import DecodedFile
     from gigastt.gateway.pool.pool import Pool
 
 
@@ -120,6 +122,9 @@ class FakeFile:
     samples: int
     freed: bool = False
     holes: tuple[Gap, ...] = ()
+    track: HeardTrack | None = None
+    copies: tuple[int | None, ...] = ()
+    name: str = "segment"
 
     @property
     def seconds(self) -> float:
@@ -137,17 +142,26 @@ class FakeDecoder:
         self.bodies: list[bytes] = []
         self.error: Exception | None = None
         self.holes: tuple[Gap, ...] = ()
+        self.track: HeardTrack | None = None
+        self.copies: tuple[int | None, ...] = (None,)  # where a channel is selected
+        self.selections: list[Selection] = []
         self.gate = asyncio.Event()  # to be cleared by a test in which decoding takes time
         self.gate.set()
 
     async def decode(
-        self, descriptor: int, max_seconds: float, on_size: Callable[[int], None] = lambda size: None
+        self,
+        descriptor: int,
+        max_seconds: float,
+        on_size: Callable[[int], None] = lambda size: None,
+        selection: Selection = WHOLE,
     ) -> FakeFile:
         self.bodies.append(os.pread(descriptor, 1 << 24, 0))
         await self.gate.wait()
         if self.error is not None:
             raise self.error
-        file = FakeFile(len(self.bodies[-1]) // 2, holes=self.holes)
+        self.selections.append(selection)
+        copies = () if selection.channel is None else self.copies
+        file = FakeFile(len(self.bodies[-1]) // 2, holes=self.holes, track=self.track, copies=copies)
         on_size(len(self.bodies[-1]))
         self.files.append(file)
         return file
@@ -168,7 +182,9 @@ class FakeTranscriber:
         self.options = Options()  # of the last file
         self.closed = 0
 
-    async def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
+    async def __call__(
+        self, channels: Sequence[DecodedFile], request_id: str, options: Options
+    ) -> AsyncGenerator[Event, None]:
         self.request_ids.append(request_id)
         self.options = options
         try:

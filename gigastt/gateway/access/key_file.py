@@ -58,6 +58,11 @@ class ApiKey:
     limits: KeyLimits = KeyLimits()
 
     @property
+    def owner(self) -> str:
+        """What belongs to the key is kept under this: its name, or its digest."""
+        return self.name or self.digest.hex()
+
+    @property
     def label(self) -> str:
         """The name, or a word for keys without one."""
         return self.name or "(without a name)"

@@ -122,6 +122,7 @@ class PolicyMiddleware:
         if key is not None:
             exchange.client = (exchange.client, key.digest)
             exchange.key_name = key.name
+            exchange.owner = key.owner
         if self._keys is not None and key is not None:
             exchange.usage = self._keys.usage(key)
             exchange.usage.begin_request(self._clock())

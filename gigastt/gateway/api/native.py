@@ -5,13 +5,17 @@ Texts for people never repeat what the client sent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from starlette.websockets import WebSocket
+
+from gigastt.errors import InvalidParameter
 from gigastt.gateway.api import wire
 from gigastt.gateway.api.client_messages import MESSAGE_TYPES, SIGNS_OF_LIFE, as_text, message_type, parse
 from gigastt.gateway.api.configure import (
+    FIELDS,
     FORMAT_FIELDS,
     VERSIONS,
     Complaint,
@@ -41,13 +45,42 @@ from gigastt.gateway.api.gathering import Gatherer
 from gigastt.transcript import Final, Gap, Partial
 
 
+def native_of(websocket: WebSocket) -> Dialect:
+    """Return the dialect for a client, configured by the fields of `configure` in its query.
+
+    Telephone switches that configure so send text of their own, of which nothing is told.
+
+    Raises:
+        InvalidParameter: a field is wrong, or nearly has a field's name; `param` names it.
+    """
+    query = websocket.query_params
+    for name in query.keys() - set(FIELDS):
+        if (near := near_miss(name, FIELDS)) is not None:
+            raise InvalidParameter(f"The query has a parameter that this server does not know. Was {near} meant?")
+    fields = {name: query[name] for name in query if name in FIELDS}
+    configuration, complaints = apply(Configuration(), fields)
+    for complaint in complaints:
+        raise InvalidParameter(complaint.message, param=complaint.field)
+    if not supports_version(fields):
+        raise InvalidParameter(f"This server speaks {', '.join(VERSIONS)}.", param="protocol_version")
+    dialect = NativeDialect(tolerant=any(name in fields for name in FORMAT_FIELDS))
+    dialect.configuration = configuration
+    dialect.choose_mode(fields)
+    return dialect
+
+
 class NativeDialect(Dialect):
-    """What the clients of `/v1/ws` speak."""
+    """What the clients of `/v1/ws` speak.
+
+    Args:
+        tolerant: tell nothing of messages that mean nothing.
+    """
 
     name: ClassVar[str] = "native"
     frames_are_audio: ClassVar[bool] = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, tolerant: bool = False) -> None:
+        self._tolerant = tolerant
         self._wrong_format: dict[str, Complaint] = {}  # fields without which audio would be noise
         self._gatherer = Gatherer()
 
@@ -65,7 +98,7 @@ class NativeDialect(Dialect):
     def _hear_text(self, text: str, configuration: Configuration | None) -> Sequence[Request]:
         fields = parse(text)
         if fields is None:
-            return _garbage(text, "A text frame must be a JSON object with a type.")
+            return self._garbage(text, "A text frame must be a JSON object with a type.")
         kind = message_type(fields)
         match kind:
             case "stop":
@@ -80,7 +113,7 @@ class NativeDialect(Dialect):
             return []
         near = near_miss(kind, MESSAGE_TYPES)
         hint = f"Was {near} meant?" if near is not None else f"It is one of {', '.join(MESSAGE_TYPES)}."
-        return _garbage(text, f"The type of this message is not known. {hint}")
+        return self._garbage(text, f"The type of this message is not known. {hint}")
 
     def _configure(self, fields: dict[str, Any], before: Configuration | None) -> Sequence[Request]:
         if before is None:
@@ -89,7 +122,7 @@ class NativeDialect(Dialect):
             problem = Problem("unsupported_protocol_version", f"This server speaks {', '.join(VERSIONS)}.")
             return [Refuse(problem, CLOSE_PROTOCOL_ERROR, with_final=False)]
         configuration, complaints = apply(before, fields)
-        self._gatherer.mode = endpoint_mode(fields) or self._gatherer.mode
+        self.choose_mode(fields)
         wrong = {complaint.field: complaint for complaint in complaints}
         for field in FORMAT_FIELDS:
             if field in wrong:
@@ -98,6 +131,14 @@ class NativeDialect(Dialect):
                 self._wrong_format.pop(field, None)
         problems = [Problem(each.code, each.message, once=not each.field) for each in complaints]
         return [Configure(configuration), *([Complain(problems)] if problems else [])]
+
+    def choose_mode(self, fields: Mapping[str, Any]) -> None:
+        """Tell utterances as `endpoint_mode` says, if it does."""
+        self._gatherer.mode = endpoint_mode(fields) or self._gatherer.mode
+
+    def _garbage(self, text: str, message: str) -> Sequence[Request]:
+        problems = [] if self._tolerant else [Problem("invalid_message", message, once=True)]
+        return [Complain(problems, characters=len(text))]
 
     def open(self, opening: Opening) -> Sequence[Message]:
         """Return `ready`."""
@@ -117,7 +158,3 @@ class NativeDialect(Dialect):
     def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
         """Return `error`."""
         return [wire.error(code, message, retry_after_ms)]
-
-
-def _garbage(text: str, message: str) -> Sequence[Request]:
-    return [Complain([Problem("invalid_message", message, once=True)], characters=len(text))]

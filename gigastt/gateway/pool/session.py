@@ -1,4 +1,4 @@
-"""Session: one client's recognition, of one channel or two, or of one uploaded file.
+"""Session: one client's recognition, of one channel or more, live or of one uploaded file.
 
 On the event loop; owned by whoever shows it to a client. Between the tracks, which the pool carries through its
 workers, and the events, which a shell turns into JSON. Knows no protocol and no socket.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -44,8 +44,9 @@ class Session:
         options: what its client chose.
         channels: how many there are, each with a track of its own.
         request_id: under which its traces are found in logs.
-        file: the samples of an upload; None where they arrive.
+        files: the samples of an upload, of each channel; empty where they arrive.
         first_seq: the number of its first final.
+        on_settled: is told what is found of a file's channel, before and in another order than clients are.
         clock: seconds, of the loop's kind.
     """
 
@@ -56,29 +57,28 @@ class Session:
         *,
         channels: int = 1,
         request_id: str = "",
-        file: FileSource | None = None,
+        files: Sequence[FileSource] = (),
         first_seq: int = 0,
+        on_settled: Callable[[int, FinalMessage | transcript.Gap], None] = lambda channel, news: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._clock = clock
-        self._sequencer = Sequencer(channels, first_seq)
+        self._on_settled = on_settled
+        self._is_file = bool(files)
+        channels = len(files) or channels
+        self._sequencer = Sequencer(channels, first_seq, is_file=self._is_file)
         self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms, pool.note_final)
-        self._is_file = file is not None
         self._queue: deque[Event] = deque()
         self._changed = asyncio.Event()  # the queue, or the room for audio
         self._room = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._finished = file is not None
+        self._finished = self._is_file
         self._cancelled = False
-        if file is not None:
-            pool.metrics.accepted_samples += file.end
-        self.tracks = [
-            Track(LiveSource(), options, request_id, channel)
-            if file is None
-            else FileReading(file, options, request_id, channel)
-            for channel in range(channels)
-        ]
+        pool.metrics.accepted_samples += sum(file.end - file.first_start for file in files)
+        self.tracks: Sequence[Track] = [
+            FileReading(file, options, request_id, channel) for channel, file in enumerate(files)
+        ] or [Track(LiveSource(), options, request_id, channel) for channel in range(channels)]
         for track in self.tracks:
             pool.open_track(track, self)
 
@@ -174,11 +174,12 @@ class Session:
                 if news.final.drop:
                     self._pool.metrics.utterances_dropped.labels(reason=news.final.drop).inc()
                 if self._is_file:
-                    self._put(ProgressEvent(news.committed / SAMPLE_RATE))
+                    self._on_settled(channel, news)
+                    self._put(ProgressEvent(self._sequencer.decided))
             case Progress():
                 self._sequencer.committed(channel, news.committed)
                 if self._is_file:
-                    self._put(ProgressEvent(news.committed / SAMPLE_RATE))
+                    self._put(ProgressEvent(self._sequencer.decided))
             case Failed():
                 self._fail(replace(news.gap, channel=channel))
             case Span():
@@ -192,6 +193,7 @@ class Session:
     def _fail(self, gap: transcript.Gap) -> None:
         """Declare a span without words, and count it as lost: the two always agree."""
         self._sequencer.failed(gap)
+        self._on_settled(gap.channel, gap)
         self._pool.metrics.audio_samples_lost.inc(round((gap.end - gap.start) * SAMPLE_RATE))
 
     def _release(self) -> None:
@@ -224,14 +226,14 @@ class Session:
         self._changed.set()
 
 
-async def transcribe_segment(
-    pool: TrackCarrier, segment: str, samples: int, options: transcript.Options, request_id: str = ""
+async def transcribe_files(
+    pool: TrackCarrier, files: Sequence[FileSource], options: transcript.Options, request_id: str = ""
 ) -> AsyncIterator[Event]:
-    """Transcribe the first `samples` of a shared segment; yield events up to its last final.
+    """Transcribe shared segments, each a channel of one file; yield events up to the last final.
 
-    The segment must live until the iterator ends or is closed.
+    The segments must live until the iterator ends or is closed.
     """
-    session = Session(pool, options, request_id=request_id, file=FileSource(segment, samples))
+    session = Session(pool, options, request_id=request_id, files=files)
     try:
         async for event in session.events():
             yield event
