@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gigastt.cli.hearing import open_recognizer
 from gigastt.cli.options import model_options
-from gigastt.cli.transcribe import open_recognizer
 from gigastt.errors import RequestError
 from gigastt.references import Reference, read_references
 from gigastt.scoring import Score, align, normalise, score

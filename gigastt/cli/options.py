@@ -123,3 +123,10 @@ tls_dir_option = setting(
 def model_options(function: Function) -> Function:
     """Declare the settings that name a model and the folder of its files."""
     return model_option(model_dir_option(precision_option(function)))
+
+
+def listener_options(function: Function) -> Function:
+    """Declare the settings that open a listener for the clients of one protocol: `config.LISTENERS`."""
+    for name, whose in {"wyoming": "voice assistants over Wyoming", "vosk": "clients of Vosk"}.items():
+        function = setting(f"--{name}", metavar="HOST:PORT", help=f"Serve {whose} on a listener of its own.")(function)
+    return function

@@ -20,6 +20,7 @@ from gigastt.cli.options import (
     Function,
     allowed_host_option,
     host_option,
+    listener_options,
     min_confidence_option,
     model_options,
     setting,
@@ -99,15 +100,15 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
 @limit_setting("--max-connections-per-address", click.IntRange(0), "Open connections of one address; 0 is any number.")
 @limit_setting("--pool-checkout-timeout-secs", _SECONDS, "How long a client waits for capacity.")
 @limit_setting("--shutdown-drain-secs", _SECONDS, "How long sessions may take to finish when the server stops.")
+@limit_setting("--resume-secs", _SECONDS, "How long a session waits for a client that lost its connection; 0 is not.")
 @setting("--metrics", is_flag=True, help="Publish GET /metrics.")
 @setting("--metrics-listen", metavar="HOST:PORT", help="Publish /metrics on a listener of its own.")
-@setting("--vosk", metavar="HOST:PORT", help="Serve clients of Vosk on a listener of its own.")
+@listener_options
 @setting(
     "--vosk-plain/--no-vosk-plain",
     default=_DEFAULTS.vosk_plain,
     help="Tell them words in lower case without punctuation.",
 )
-@setting("--wyoming", metavar="HOST:PORT", help="Serve voice assistants over Wyoming on a listener of its own.")
 @setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use it, if not any; repeatable.")
 @setting("--wyoming-announce", is_flag=True, help="Announce it to Home Assistant (needs gigastt[zeroconf]).")
 @setting(

@@ -8,7 +8,7 @@ create_plain_app(context)    plain HTTP on the ports that speak TLS
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -92,6 +92,15 @@ ROUTES: Final[Routes] = {
 
 _OPENAI_PATHS: Final = ("/v1/audio/", "/v1/models/", _REALTIME_PATH)  # errors there have OpenAI's shape
 
+_PROTOCOLS: Final = {  # by the beginning of a path
+    "/ws": "native",
+    "/v1/ws": "native",
+    "/v1/transcribe": "native",
+    "/v1/audio/": "openai",
+    _REALTIME_PATH: "openai_realtime",
+    _DEEPGRAM_PATH: "deepgram",
+}
+
 
 def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     """Build the server's application; `native` serves `/v1/ws`.
@@ -160,6 +169,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),
         ],
         [policies],
+        _protocol_of,
     )
 
 
@@ -191,6 +201,7 @@ def create_vosk_app(context: AppContext) -> Starlette:
         _VOSK_ROUTES,
         [Route("/", _refuse_plain_request), WebSocketRoute("/", run)],
         [_policies(context, _VOSK_ROUTES, host)],
+        lambda path: VoskDialect.name,
     )
 
 
@@ -237,7 +248,13 @@ def _policies(context: AppContext, routes: Routes, host: str, *, asks_keys: bool
     )
 
 
-def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inner: list[Middleware]) -> Starlette:
+def _build(
+    context: AppContext,
+    routes: Routes,
+    endpoints: list[BaseRoute],
+    inner: list[Middleware],
+    protocol_of: Callable[[str], str | None] = lambda path: None,
+) -> Starlette:
     async def raise_http_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
         if exc.status_code == 404:
@@ -249,7 +266,8 @@ def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inne
             raise MethodNotAllowed(f"This address takes {allowed}, not {request.method}.")
         raise InternalError("The request cannot be answered.")
 
-    outer = Middleware(RequestMiddleware, metrics=context.metrics, routes=routes, error_forms=_error_form)
+    outer = Middleware(RequestMiddleware, metrics=context.metrics, routes=routes, error_forms=_error_form,
+                       protocol_of=protocol_of)  # fmt: skip
     app = Starlette(
         routes=endpoints,
         middleware=[outer, *inner],
@@ -258,6 +276,10 @@ def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inne
     app.router.redirect_slashes = False
     app.router.default = _refuse_unknown_address
     return app
+
+
+def _protocol_of(path: str) -> str | None:
+    return next((protocol for beginning, protocol in _PROTOCOLS.items() if path.startswith(beginning)), None)
 
 
 def _error_form(path: str) -> ErrorFields:

@@ -247,7 +247,7 @@ CONTRACT = json.loads(
     "utterances_dropped_total",
     "first_partial_seconds", "final_latency_seconds", "session_lag_seconds", "worker_restarts_total",
     "worker_memory_bytes", "workers_ready", "replays_total", "rate_limit_rejections_total",
-    "event_loop_lag_seconds", "build_info"]"""
+    "event_loop_lag_seconds", "build_info", "sessions_total", "sessions_open"]"""
 )
 
 
@@ -256,6 +256,9 @@ async def test_the_access_line_has_who_asked_for_what_and_why_it_was_refused(cap
     context = Fakes().context(trusted_proxy=("127.0.0.0/8",))
     async with http_client(context) as client:
         await client.get("/nowhere", headers={"x-forwarded-for": "203.0.113.7"})
-    [line] = [fields for fields in map(fields_of, caplog.records) if fields["event"] == "request"]
+        await client.get("/v1/listen")
+    line, other = (fields for fields in map(fields_of, caplog.records) if fields["event"] == "request")
+    assert "protocol" not in line
+    assert (other["protocol"], other["status"]) == ("deepgram", 426)
     told = {name: line[name] for name in ("method", "path", "status", "client", "code")}
     assert told == {"method": "GET", "path": "other", "status": 404, "client": "203.0.113.7", "code": "not_found"}

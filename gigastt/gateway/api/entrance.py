@@ -1,19 +1,20 @@
-"""The entrance: a live client waits for a place, behind the opening of its connection or before it.
+"""The entrance: a live client waits for its place, behind the opening of its connection or before it.
 
-On the event loop, in the client's task.
+It may lose patience meanwhile. On the event loop, in the client's task.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import AsyncExitStack
-from typing import Final
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Final, TypeAlias
 
 from gigastt.gateway.api.dialect import Message
 from gigastt.gateway.api.transport import InputEnded, Transport
-from gigastt.gateway.pool.admission import Guest
-from gigastt.gateway.pool.pool import Pool
+
+Early: TypeAlias = Message | InputEnded
 
 _WAIT: Final = re.compile(r"(?:^|[\s,;])wait\s*=\s*\"?([0-9]{1,5})\b", re.IGNORECASE)
 
@@ -27,25 +28,35 @@ def seconds_to_wait(preferences: list[str]) -> float | None:
     return float(found[1]) if found else None
 
 
-async def enter(
-    stack: AsyncExitStack, pool: Pool, timeout: float, guest: Guest, transport: Transport
-) -> Message | InputEnded | None:
-    """Take a place until the stack ends; return what the client sent meanwhile.
+async def wait_for_place(
+    stack: AsyncExitStack,
+    admission: AbstractAsyncContextManager[None],
+    transport: Transport,
+    joins: Callable[[Early], bool],
+) -> tuple[bool, Early | None]:
+    """Enter `admission` on `stack`; return whether there is a place, and what came meanwhile.
+
+    Args:
+        stack: holds the place.
+        admission: gives it.
+        transport: of the client.
+        joins: whether a client that says this needs no place, since it has one.
 
     Raises:
-        RequestError: there is none in time, or the server drains.
-        ClientGone: the client has lost its patience.
+        RequestError: there is no place.
+        ClientGone: the client hung up.
     """
-    admission = asyncio.ensure_future(stack.enter_async_context(pool.admit(timeout, guest)))
+    admitting = asyncio.ensure_future(stack.enter_async_context(admission))
     first = asyncio.ensure_future(transport.receive())
     try:
-        await asyncio.wait({admission, first}, return_when=asyncio.FIRST_COMPLETED)
-        if not admission.done():
-            first.result()
-            await asyncio.wait({admission})
-        admission.result()
+        await asyncio.wait({admitting, first}, return_when=asyncio.FIRST_COMPLETED)
+        if not admitting.done():
+            if joins(first.result()):
+                return False, None
+            await asyncio.wait({admitting})
+        admitting.result()
     finally:
-        for task in (admission, first):
+        for task in (admitting, first):
             task.cancel()
-        await asyncio.gather(admission, first, return_exceptions=True)
-    return None if first.cancelled() else first.result()
+        await asyncio.gather(admitting, first, return_exceptions=True)
+    return True, None if first.cancelled() else first.result()

@@ -109,6 +109,11 @@ class Sequencer:
         return min(lane.decided for lane in self._lanes)
 
     @property
+    def next_seq(self) -> int:
+        """The number of the next final."""
+        return self._seq
+
+    @property
     def waits(self) -> bool:
         """Whether anything is held back."""
         return any(lane.entries for lane in self._lanes)
