@@ -85,6 +85,8 @@ class Settings:
     min_confidence: float = 0.0
     pool_size: int = field(default_factory=default_pool_size)
     max_sessions: int | None = None  # None = as many as the workers carry, measured while they run
+    worker_memory_mib: int = 0  # after which a worker is replaced; 0 = never
+    worker_passes: int = 0  # likewise
     bind_all: bool = False
     allow_origin: tuple[str, ...] = ()
     cors_allow_any: bool = False

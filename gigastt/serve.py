@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 import uvloop
 from starlette.types import ASGIApp
 
-from gigastt.announcement import announce, check_zeroconf
+from gigastt.announcement import announce_listener, check_zeroconf
 from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
 from gigastt.gateway.access.hosts import ANY_NAME
@@ -154,14 +154,14 @@ async def serve_model(
             if context.jobs is not None:
                 stack.callback(context.jobs.close)
             await stack.enter_async_context(duties)
-            duties.start("workers", keep_workers(context, model, ready))
+            duties.start("workers", keep_workers(pool, context, model, ready))
             duties.start("upgrades", keep_upgrading(context, read_settings, upgrade_asked))
             duties.start("loop_lag", watch_loop_lag(metrics))
             if authority is not None:
                 duties.start("certificate", keep_certificate(authority, server))
             if settings.wyoming_announce:
                 announced = next(each for each in context.listeners if each.protocol == "wyoming")
-                duties.start("announcement", announce(announced))
+                duties.start("announcement", announce_listener(announced))
             if context.jobs is not None:
                 duties.start("jobs", context.jobs.run())
             if metrics_listeners:
@@ -176,12 +176,12 @@ async def serve_model(
         raise duties.failure
 
 
-async def keep_workers(context: AppContext, model: ModelFiles | None, ready: Callable[[], None]) -> None:
+async def keep_workers(pool: Pool, context: AppContext, model: ModelFiles | None, ready: Callable[[], None]) -> None:
     """Fetch the model if need be, load it, call `ready`, and keep the workers at work."""
-    await load(context, model or await fetch_model(context, context.settings.model))
+    await load(pool, context, model or await fetch_model(context, context.settings.model))
     tune_garbage_collection()
     ready()
-    await context.pool.watch()
+    await pool.watch()
 
 
 def tell_ready(context: AppContext, url: str, greet: Greeting) -> None:

@@ -80,6 +80,15 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
 @limit_setting(
     "--final-latency-ms", click.FloatRange(50, 10_000), "How late 95 % of the finals may be, if places are auto."
 )
+@setting(
+    "--worker-memory-mib",
+    type=click.IntRange(0),
+    default=0,
+    help="Replace a worker that has grown to this; sessions go on. 0 is never.",
+)
+@setting(
+    "--worker-passes", type=click.IntRange(0), default=0, help="Replace a worker after so many passes; 0 is never."
+)
 @setting("--bind-all", is_flag=True, aliases=["GIGASTT_ALLOW_BIND_ANY"], help="Allow addresses that others can reach.")
 @setting("--allow-origin", type=Origin(), multiple=True, help="Web origin to allow; repeatable.")
 @setting("--cors-allow-any", is_flag=True, help="Allow every web origin.")

@@ -19,13 +19,12 @@ from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
-from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.decoder_report import DecodedFile
-from gigastt.gateway.files.decoding import Decoding
+from gigastt.gateway.files.decoding import Decodes, Decoding
 from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
-from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.ports import ServingPool
 from gigastt.gateway.rate import Rate
 from gigastt.gateway.server.caps import Caps, Connections, most_connections
 from gigastt.gateway.waiting_room import WaitingRoom
@@ -71,8 +70,8 @@ class AppContext:
     settings: Settings
     model: ServedModel
     metrics: Metrics
-    pool: Pool
-    decoder: FileDecoder
+    pool: ServingPool
+    decoder: Decodes
     transcribe: FileTranscriber
     clock: Callable[[], float] = time.monotonic
     installed: Sequence[str] = ()  # names of the models whose files are here

@@ -19,7 +19,7 @@ from gigastt.audio.resample import SUPPORTED_RATES
 from gigastt.errors import MetricsDisabled
 from gigastt.gateway.context import Listening, ServedModel
 from gigastt.gateway.metrics import CONTENT_TYPE, Metrics
-from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.ports import ServingPool
 from gigastt.gateway.responses import JSONResponse
 
 _CLIENT_SAMPLE_RATE: Final = 48_000  # of a session that does not configure one
@@ -52,7 +52,7 @@ class Operations:
         model: Callable[[], ServedModel],
         installed: Callable[[], Sequence[str]],
         listeners: Callable[[], Sequence[Listening]],
-        pool: Pool,
+        pool: ServingPool,
         metrics: Metrics | None,
         preparing: Callable[[], str | None],
     ) -> None:

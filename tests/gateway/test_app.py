@@ -13,6 +13,7 @@ from gigastt import __version__
 from gigastt.gateway.api.description import openapi_text
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.metrics import KNOWN_METHODS
+from gigastt.gateway.pool.ports import PoolState
 from gigastt.ipc.messages import PassRecord
 from gigastt.log import fields_of
 from tests.fakes.gateway import http_client
@@ -111,7 +112,7 @@ async def test_capacity_says_how_many_there_may_be_and_why() -> None:
 
 
 @pytest.mark.parametrize("reason", ["initializing", "shutting_down", "crash_loop"])
-async def test_ready_says_why_it_is_not(reason: str) -> None:
+async def test_ready_says_why_it_is_not(reason: PoolState) -> None:
     fakes = Fakes()
     fakes.pool.state = reason
     response = await request(fakes.context(), "GET", "/ready")

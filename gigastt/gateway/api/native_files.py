@@ -31,7 +31,7 @@ from gigastt.gateway.files.decoding import DecodedChannels, Decoding
 from gigastt.gateway.files.shares import Patience, Slots
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event, ProgressEvent
-from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.ports import ServingPool
 from gigastt.gateway.requests import ClientGone
 from gigastt.gateway.responses import JSONResponse
 from gigastt.log import get_logger
@@ -58,7 +58,7 @@ class Uploads:
     def __init__(
         self,
         limits: Callable[[], Limits],
-        pool: Pool,
+        pool: ServingPool,
         decoding: Decoding,
         transcribe: FileTranscriber,
         metrics: Metrics,

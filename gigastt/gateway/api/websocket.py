@@ -41,7 +41,9 @@ def speak(dialect_of: Callable[[WebSocket], Dialect]) -> Endpoint:
                 wait = min(wait, context.limits.pool_checkout_timeout_secs)
                 await stack.enter_async_context(context.pool.admit(wait, guest))
             await websocket.accept(subprotocol=exchange.subprotocol)
-            await converse(WebSocketTransport(websocket), dialect, context, exchange, guest)
+            transport = WebSocketTransport(websocket)
+            resumption = await converse(transport, dialect, context, exchange, guest)
+        await resumption.lend(transport)  # without a place: the session it comes back to has one
 
     return serve
 
