@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gigastt.authority import Authority
 from gigastt.config import Limits, Settings
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.keys import ApiKeys
@@ -75,6 +76,7 @@ class AppContext:
     transcribe: FileTranscriber
     clock: Callable[[], float] = time.monotonic
     installed: Sequence[str] = ()  # names of the models whose files are here
+    authority: Authority | None = None  # the server's own, with --tls auto
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
     feeds: Feeds = field(default_factory=Feeds)
     listeners: Sequence[Listening] = ()  # besides the server's own
@@ -98,6 +100,9 @@ class AppContext:
         self.pool.drain_listeners.add(self.feeds.drain)
         file = self.settings.api_keys_file
         self.api_keys = ApiKeys.load(file) if file is not None else None
+        if self.api_keys is not None:
+            keys = self.api_keys
+            self.metrics.keys.read = lambda: keys.usages
 
     def change_limits(self, limits: Limits) -> None:
         """Apply other limits to new requests and new sessions."""
