@@ -1,8 +1,8 @@
 """What idle WebSockets hold in the gateway: `python -m benchmarks.idle_sockets [--sockets 10000] [--waiting 1000]`.
 
 Clients connect to the real server (demo model, one worker) and say nothing; some have asked to be resumed, have sent
-two seconds of audio and lost their connection, so that their sessions wait. Then 200 more connect, one after the other, each
-handshake timed. Prints one JSON object. Needs Linux, and open files for both ends.
+two seconds of audio and lost their connection, so that their sessions wait. Then 200 more connect, one after the other,
+each handshake timed. Prints one JSON object. Needs Linux, and open files for both ends.
 """
 
 from __future__ import annotations
