@@ -7,6 +7,7 @@ into the log through `raise … from exc`.
 
     GigasttError
     ├── ConfigError                    the command line, environment or file is wrong (exit 2)
+    │   └── ConfigErrors               the same, with every mistake
     ├── ModelMissing                   no model files (exit 3)
     ├── ModelInvalid                   model files that break their contract (exit 3)
     ├── DownloadFailed                 the hub, the way to it, or what it sent (exit 5)
@@ -18,8 +19,8 @@ into the log through `raise … from exc`.
     ├── PortUnavailable                the port is taken, or not ours to take (exit 7)
     └── RequestError                   what a client is answered
         ├── EmptyBody, InvalidAudio, AudioTooLong, PayloadTooLarge, InvalidParameter
-        ├── Unauthorized, OriginDenied, HostDenied, RateLimited
-        ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired
+        ├── Unauthorized, OriginDenied, HostDenied, RateLimited, QuotaExceeded
+        ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired, TlsRequired
         ├── BadRequest, RequestTimeout, HeadersTooLarge, SessionTaken
         ├── JobsDisabled, JobNotDone, JobFailed, FetchFailed, JobsFull
         └── CapacityTimeout, ShuttingDown, InternalError
@@ -27,6 +28,7 @@ into the log through `raise … from exc`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -43,6 +45,14 @@ class GigasttError(Exception):
 class ConfigError(GigasttError):
     code = "invalid_configuration"
     exit_code = 2
+
+
+class ConfigErrors(ConfigError):
+    """Every mistake that was found in the settings; one sentence or two each."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__(" ".join(mistakes))
+        self.mistakes = tuple(mistakes)
 
 
 class ModelMissing(GigasttError):
@@ -171,6 +181,14 @@ class UpgradeRequired(RequestError):
     status = 426
 
 
+class TlsRequired(RequestError):
+    code = "tls_required"
+    status = 400
+
+    def __init__(self, message: str = "This address speaks TLS: use https:// and wss://.") -> None:
+        super().__init__(message)
+
+
 class BadRequest(RequestError):
     code = "bad_request"
     status = 400
@@ -219,6 +237,12 @@ class RateLimited(RequestError):
     status = 429
 
 
+class QuotaExceeded(RequestError):
+    code = "quota_exceeded"
+    status = 429
+    close_code = 1008
+
+
 class InternalError(RequestError):
     code = "internal"
     status = 500
@@ -237,3 +261,11 @@ class ShuttingDown(RequestError):
 
     def __init__(self, message: str = "The server is shutting down.", *, retry_after_ms: int = 5_000) -> None:
         super().__init__(message, retry_after_ms=retry_after_ms)  # by then another server, or this one, may be there
+
+
+def codes_of_requests() -> set[str]:
+    """Return the code of every error that a request can be answered with."""
+    classes = [RequestError]
+    for each in classes:
+        classes += each.__subclasses__()
+    return {each.code for each in classes}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
+from functools import partial
 from typing import Protocol, TypeVar
 
 from starlette.types import Receive, Send
@@ -56,18 +57,22 @@ async def answer_with_events(
     choice: FileChoice = ALL_MIXED,
 ) -> None:
     """Recognise an upload and answer with its events; `writer` is given what was decoded."""
-    await until_hung_up(receive, _answer(send, uploads.recognise(upload, options, choice), writer))
+    note_failure = partial(uploads.note_failure, upload)
+    await until_hung_up(receive, _answer(send, uploads.recognise(upload, options, choice), writer, note_failure))
 
 
 async def _answer(
-    send: Send, recognising: AbstractAsyncContextManager[Recognition], writer: Callable[[DecodedChannels], EventWriter]
+    send: Send,
+    recognising: AbstractAsyncContextManager[Recognition],
+    writer: Callable[[DecodedChannels], EventWriter],
+    note_failure: Callable[[RequestError], None],
 ) -> None:
     async with recognising as recognition:
         write = writer(recognition.file)
         await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
         try:
             await send({"type": "http.response.body", "body": QUIET_COMMENT, "more_body": True})
-            async with aclosing(_blocks(recognition, write)) as blocks:
+            async with aclosing(_blocks(recognition, write, note_failure)) as blocks:
                 async for block in blocks:
                     if block:
                         await send({"type": "http.response.body", "body": block, "more_body": True})
@@ -77,7 +82,9 @@ async def _answer(
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _blocks(recognition: Recognition, write: EventWriter) -> AsyncGenerator[bytes, None]:
+async def _blocks(
+    recognition: Recognition, write: EventWriter, note_failure: Callable[[RequestError], None]
+) -> AsyncGenerator[bytes, None]:
     """Yield events and comments, and once, last, the end or the failure."""
     try:
         async with aclosing(with_pauses(recognition.events, QUIET_SECONDS)) as events:
@@ -86,7 +93,9 @@ async def _blocks(recognition: Recognition, write: EventWriter) -> AsyncGenerato
     except Exception as exc:  # the answer has begun: the error becomes its last event
         if not isinstance(exc, RequestError):
             log.exception("transcription_failed")
-        yield write.failure(public_error(exc))
+        error = public_error(exc)
+        note_failure(error)
+        yield write.failure(error)
         return
     yield write.end()
 
