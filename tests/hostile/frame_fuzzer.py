@@ -13,7 +13,6 @@ import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import cast
 
 import uvloop
 
@@ -21,7 +20,7 @@ from gigastt.config import Limits
 from gigastt.gateway.server.deadlines import Deadlines
 from tests.fakes.gateway import Running
 from tests.fakes.memory_pool import MemoryPool
-from tests.fakes.pool import FakePool, Fakes
+from tests.fakes.pool import Fakes
 from tests.hostile import stream_fuzzer
 from tests.hostile.findings import Findings, watching
 from tests.hostile.targets import HEARD, TARGETS, Target
@@ -168,7 +167,7 @@ async def fuzz(
     """
     findings = Findings()
     pool = MemoryPool(automatic=True, sessions=1_000)
-    context = Fakes(pool=cast("FakePool", pool)).context(Limits(ws_frame_max_bytes=20_000))
+    context = Fakes(pool=pool).context(Limits(ws_frame_max_bytes=20_000))
     with watching(findings):
         async with target.serve(context, QUICK) as running:
             async for begun in _seeds(frames, seed, findings):
