@@ -18,10 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gigastt.errors import CapacityTimeout, RequestError
+from gigastt.errors import CapacityTimeout, QuotaExceeded, RequestError
 from gigastt.gateway.api.containers import examine
 from gigastt.gateway.api.dialect import (
     Complain,
+    Configuration,
     Configure,
     Dialect,
     EndUtterance,
@@ -30,6 +31,7 @@ from gigastt.gateway.api.dialect import (
     Refuse,
     Reply,
     Request,
+    Resume,
     Speech,
     Stop,
 )
@@ -50,6 +52,7 @@ CLOSE_PROTOCOL_ERROR = 1002
 CLOSE_UNSUPPORTED_DATA = 1003
 CLOSE_POLICY = 1008
 CLOSE_TOO_LARGE = 1009
+CLOSE_SERVICE_RESTART = 1012
 CLOSE_TRY_LATER = 1013
 
 State: TypeAlias = Literal["waiting", "open", "streaming", "finishing", "closed"]
@@ -104,7 +107,7 @@ class IgnoredText:
     characters: int
 
 
-Effect: TypeAlias = SendReady | SendError | Reply | FeedAudio | Flush | FinishSession | Close | IgnoredText
+Effect: TypeAlias = SendReady | SendError | Reply | Resume | FeedAudio | Flush | FinishSession | Close | IgnoredText
 
 
 class Conversation:
@@ -155,7 +158,9 @@ class Conversation:
         if len(message) > self._max_frame_bytes:
             return self._finish("error", CLOSE_TOO_LARGE)
         if message == b"":
-            return [] if self._empty_frames.bear(now) else self._end_of_patience()
+            if not self._empty_frames.bear(now):
+                return self._end_of_patience()
+            return [Reply(answer)] if (answer := self._dialect.answer_empty()) else []
         effects: list[Effect] = []
         for request in self._dialect.hear(message, self.configuration if self.state == "open" else None):
             if self.state in ("open", "streaming"):
@@ -180,6 +185,13 @@ class Conversation:
         self._empty_frames.forgive()
         self._garbage_frames.forgive()
         return seconds
+
+    def resumed(self, configuration: Configuration) -> None:
+        """It goes on with an earlier session: what its audio is was found out there."""
+        self.configuration = configuration
+        self._head = None
+        self._begin_streaming()
+        self._feeding = False
 
     def input_ended(self, close_code: int) -> list[Effect]:
         """No more comes of the client, but it can be told something: what is pending, and why it is closed."""
@@ -234,6 +246,13 @@ class Conversation:
         error = SendError("idle_timeout", "No audio came for a while, and others wait for the place.")
         return [error, *self._finish("timeout", CLOSE_GOING_AWAY)]
 
+    def use_up(self) -> list[Effect]:
+        """The client's key may send no more audio today."""
+        if self.state != "streaming":
+            return []
+        error = SendError(QuotaExceeded.code, "Today no more audio may be sent with this key.")
+        return [error, *self._finish("error", CLOSE_POLICY)]
+
     def drain(self) -> list[Effect]:
         """The server is shutting down. Who still waits for a place is refused by whoever gives places."""
         if self.state in ("open", "streaming"):
@@ -254,7 +273,7 @@ class Conversation:
                 return self._flush(now)
             case Stop():
                 return self._finish("stop", CLOSE_NORMAL)
-            case Reply():
+            case Reply() | Resume():
                 return [request]
             case Complain(problems, characters):
                 ignored: list[Effect] = [] if characters is None else [IgnoredText(characters)]

@@ -1,19 +1,20 @@
 """The entrance: a live client waits for a place, behind the opening of its connection or before it.
 
-On the event loop, in the client's task.
+It may lose patience meanwhile. On the event loop, in the client's task.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
 from gigastt.gateway.api.dialect import Message
 from gigastt.gateway.api.transport import InputEnded, Transport
 from gigastt.gateway.pool.admission import Guest
-from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.ports import ServingPool
 
 _WAIT: Final = re.compile(r"(?:^|[\s,;])wait\s*=\s*\"?([0-9]{1,5})\b", re.IGNORECASE)
 
@@ -27,12 +28,22 @@ def seconds_to_wait(preferences: list[str]) -> float | None:
     return float(found[1]) if found else None
 
 
+class HasPlace(Exception):
+    """The client needs no place: it comes back to a session that has one."""
+
+
 async def enter(
-    stack: AsyncExitStack, pool: Pool, timeout: float, guest: Guest, transport: Transport
+    stack: AsyncExitStack,
+    pool: ServingPool,
+    timeout: float,
+    guest: Guest,
+    transport: Transport,
+    joins: Callable[[Message | InputEnded], bool],
 ) -> Message | InputEnded | None:
     """Take a place until the stack ends; return what the client sent meanwhile.
 
     Raises:
+        HasPlace: `joins` says that of what it sent.
         RequestError: there is none in time, or the server drains.
         ClientGone: the client has lost its patience.
     """
@@ -41,7 +52,8 @@ async def enter(
     try:
         await asyncio.wait({admission, first}, return_when=asyncio.FIRST_COMPLETED)
         if not admission.done():
-            first.result()
+            if joins(first.result()):
+                raise HasPlace
             await asyncio.wait({admission})
         admission.result()
     finally:

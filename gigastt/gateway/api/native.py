@@ -26,6 +26,7 @@ from gigastt.gateway.api.configure import (
 )
 from gigastt.gateway.api.conversation import CLOSE_PROTOCOL_ERROR, CLOSE_UNSUPPORTED_DATA
 from gigastt.gateway.api.dialect import (
+    Ack,
     Complain,
     Configuration,
     Configure,
@@ -38,11 +39,14 @@ from gigastt.gateway.api.dialect import (
     Refuse,
     Reply,
     Request,
+    Resume,
     Speech,
     Stop,
 )
 from gigastt.gateway.api.gathering import Gatherer
 from gigastt.transcript import Final, Gap, Partial
+
+_RESUME_GOES_WITH = "resume goes with endpoint_mode auto only."
 
 
 def native_of(websocket: WebSocket) -> Dialect:
@@ -66,6 +70,8 @@ def native_of(websocket: WebSocket) -> Dialect:
     dialect = NativeDialect(tolerant=any(name in fields for name in FORMAT_FIELDS))
     dialect.configuration = configuration
     dialect.choose_mode(fields)
+    if configuration.resumable and endpoint_mode(fields) not in (None, "auto"):
+        raise InvalidParameter(_RESUME_GOES_WITH, param="resume")
     return dialect
 
 
@@ -78,6 +84,7 @@ class NativeDialect(Dialect):
 
     name: ClassVar[str] = "native"
     frames_are_audio: ClassVar[bool] = True
+    can_resume: ClassVar[bool] = True
 
     def __init__(self, *, tolerant: bool = False) -> None:
         self._tolerant = tolerant
@@ -107,6 +114,8 @@ class NativeDialect(Dialect):
                 return self._configure(fields, configuration)
             case "flush":
                 return [EndUtterance()]
+            case "resume":
+                return _resume(fields, configuration)
             case "ping":
                 return [Reply([wire.pong()])]
         if kind in SIGNS_OF_LIFE:
@@ -123,6 +132,9 @@ class NativeDialect(Dialect):
             return [Refuse(problem, CLOSE_PROTOCOL_ERROR, with_final=False)]
         configuration, complaints = apply(before, fields)
         self.choose_mode(fields)
+        if configuration.resumable and self._gatherer.mode != "auto":
+            configuration = replace(configuration, resumable=False)
+            complaints.append(Complaint("invalid_configuration", _RESUME_GOES_WITH, "resume"))
         wrong = {complaint.field: complaint for complaint in complaints}
         for field in FORMAT_FIELDS:
             if field in wrong:
@@ -158,3 +170,29 @@ class NativeDialect(Dialect):
     def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
         """Return `error`."""
         return [wire.error(code, message, retry_after_ms)]
+
+    def acknowledge(self, ack: Ack) -> Sequence[Message]:
+        """Return `ack`."""
+        return [wire.acknowledgement(ack)]
+
+    def resumed(self, next_seq: int) -> None:
+        """Go on counting finals."""
+        self._gatherer.told = next_seq
+
+    def ask_to_go(self, seconds: float) -> Sequence[Message]:
+        """Return `goaway`."""
+        return [wire.goaway(seconds)]
+
+
+def _resume(fields: dict[str, Any], before: Configuration | None) -> Sequence[Request]:
+    token, position, have_final_seq = fields.get("token"), fields.get("from", 0), fields.get("have_final_seq", -1)
+    if before is None:
+        return [Complain([Problem("resume_too_late", "resume must come before the first audio.")])]
+    if not (isinstance(token, str) and _is_count(position) and _is_count(have_final_seq, least=-1)):
+        explanation = "resume needs the token as a text, and from and have_final_seq as whole numbers."
+        return [Complain([Problem("invalid_message", explanation)])]
+    return [Resume(token, position, have_final_seq)]
+
+
+def _is_count(value: object, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 53

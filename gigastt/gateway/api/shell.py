@@ -10,47 +10,42 @@ from __future__ import annotations
 
 import asyncio
 import math
-import uuid
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
-from gigastt.gateway.api.dialect import Dialect, Message, Moment, Opening, Reply
-from gigastt.gateway.api.entrance import enter
-from gigastt.gateway.api.intake import Intake
+from gigastt.gateway.api.account import JOINED, Account
+from gigastt.gateway.api.dialect import Dialect, Message, Opening, Reply, Resume
+from gigastt.gateway.api.entrance import HasPlace, enter
+from gigastt.gateway.api.intake import Intake, Position
+from gigastt.gateway.api.resume_points import ResumePoint
+from gigastt.gateway.api.resumption import Resumption
+from gigastt.gateway.api.teller import SlowConsumer, Teller
 from gigastt.gateway.api.transport import InputEnded, Transport
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.admission import Guest
-from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.pool.session import Session
 from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.log import get_logger
-from gigastt.transcript import Final
 
 log = get_logger(__name__)
 
-SEND_SECONDS = 5.0
-CLOSE_SECONDS = 1.0
 CLOSE_INTERNAL = 1011
-
-
-class SlowConsumer(Exception):
-    """The client does not read what it is sent."""
 
 
 async def converse(
     transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange, guest: Guest | None = None
-) -> None:
+) -> Resumption:
     """Serve one client from its admission, or as a guest that has its place, to its close.
 
-    Raises ClientGone if it hung up before.
+    Raises ClientGone if it hung up before. What is returned can `lend` the connection to a session it comes back to.
     """
     shell = Shell(transport, dialect, context, exchange, guest)
     listeners = context.pool.drain_listeners
     listeners.add(shell.wake)
     try:
         await shell.run()
+        return shell.resumption
     finally:
         listeners.discard(shell.wake)
 
@@ -62,7 +57,6 @@ class Shell:
         self, transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange, guest: Guest | None
     ) -> None:
         limits = context.limits
-        self._transport = transport
         self._dialect = dialect
         self._context = context
         self._limits = limits
@@ -75,10 +69,15 @@ class Shell:
             max_frame_bytes=limits.ws_frame_max_bytes,
             now=self._loop.time(),
         )
-        self._is_in = guest is not None
+        self.resumption = Resumption(transport, dialect, context, exchange.owner, self._conversation, self.wake)
+        self._transport = self.resumption.link
+        self._account = Account(context.metrics, exchange, dialect.name, self._loop.time)
+        self._teller = Teller(self._transport, dialect, self.resumption, self._account)
         self._guest = guest or Guest(exchange.client)
         self._guest.make_room = self._ask_to_leave
         self._must_leave = False
+        self._usage = exchange.usage
+        self._used_up = False  # the audio that the client's key may send today
         self._early: Message | InputEnded | None = None  # what came while the client waited for a place
         self._session: Session | None = None
         self._intake: Intake | None = None
@@ -87,10 +86,7 @@ class Shell:
         self._woken = False
         self._listening = False  # the reader waits for a message, and has dealt with all before it
         self._alarm: asyncio.TimerHandle | None = None
-        self._over = False
-        self._closed = False  # nothing may be sent any more
         self._close_code = CLOSE_INTERNAL
-        self._next_seq = 0
 
     def wake(self) -> None:
         """Make the reader look up: the server drains, the conversation's deadline has come, or the writer is done."""
@@ -101,17 +97,18 @@ class Shell:
 
     async def run(self) -> None:
         """Admit the client, serve it, and clean up."""
-        try:
-            async with AsyncExitStack() as stack:
-                if await self._enter(stack):
-                    async with asyncio.TaskGroup() as self._tasks:
-                        await self._serve()
-        except SlowConsumer:
-            await self._evict()
+        with self._account.kept():
+            try:
+                async with AsyncExitStack() as stack:
+                    if await self._enter(stack):
+                        stack.enter_context(self._context.metrics.count_session(self._dialect.name))
+                        async with asyncio.TaskGroup() as self._tasks:
+                            await self._serve()
+            except SlowConsumer:
+                await self._teller.evict()
 
     async def _serve(self) -> None:
-        began = self._loop.time()
-        log.info("session_opened", protocol=self._dialect.name)
+        self._account.open()
         try:
             # In a task of its own: here every frame would come up through the frames of all middleware.
             await self._tasks.create_task(self._read())
@@ -120,16 +117,21 @@ class Shell:
                 self._alarm.cancel()
             if self._session is not None:
                 self._session.cancel()
-            log.info("session_closed", seconds=round(self._loop.time() - began, 3), finals=self._next_seq)
+            self.resumption.leave()
 
     # -- capacity
 
     async def _enter(self, stack: AsyncExitStack) -> bool:
         """Wait for a place; return whether the session may begin."""
-        patience = self._limits.pool_checkout_timeout_secs
+        if self._guest.is_in:
+            return True
+        wait = self._limits.pool_checkout_timeout_secs
         try:
-            if not self._is_in:
-                self._early = await enter(stack, self._context.pool, patience, self._guest, self._transport)
+            joins = self.resumption.joins
+            self._early = await enter(stack, self._context.pool, wait, self._guest, self._transport, joins)
+        except HasPlace:
+            self._account.ended_by = JOINED
+            return False
         except RequestError as error:
             await self._perform(self._conversation.refused(error))
             return False
@@ -137,7 +139,7 @@ class Shell:
 
     def _ask_to_leave(self) -> bool:
         """Make room for others, unless audio is on its way; return whether the session will."""
-        if self._over or not self._conversation.may_make_room:
+        if self._teller.is_over or not self._conversation.may_make_room:
             return False
         self._must_leave = True
         self.wake()
@@ -152,18 +154,19 @@ class Shell:
             self._set_alarm()
             if self._dialect.frames_are_audio:
                 self._transport.hand_over(self._take_at_once)
-            while not self._over:
+            while not self._teller.is_over:
                 await self._perform(await self._receive())
         except ClientGone:
-            self._over = True
+            self._account.lose()
+            self._teller.is_over = True
         except SlowConsumer:
-            await self._evict()
+            await self._teller.evict()
 
     async def _receive(self) -> list[conversation.Effect]:
         """Take messages and feed their audio, until anything else is to be done or somebody calls `wake`."""
         try:
             async with asyncio.timeout(None) as self._scope:
-                while not self._woken and not self._over:
+                while not self._woken and not self._teller.is_over:
                     message = await self._next_message() if self._early is None else self._early
                     self._early = None
                     match self._take(message):
@@ -178,9 +181,24 @@ class Shell:
         finally:
             self._scope = None
         self._woken = False
+        if await self.resumption.go_on():
+            await self._teller.acknowledge(again=True)
+            return []
+        if self._transport.is_lost and (self._context.pool.draining or self._must_leave):
+            raise ClientGone  # it has the audio, and goes on elsewhere
         if self._context.pool.draining:
-            return self._conversation.drain()
+            return await self._drain()
+        if self._used_up:
+            return self._conversation.use_up()
         return self._conversation.make_room() if self._must_leave else self._conversation.tick(self._loop.time())
+
+    async def _drain(self) -> list[conversation.Effect]:
+        """End the session, or let a client that can resume go on elsewhere, at its next pause."""
+        if not self._transport.can_resume or self._conversation.state not in ("open", "streaming"):
+            return self._conversation.drain()
+        if await self.resumption.ask_to_go(self._limits.shutdown_drain_secs / 2, self.wake, self._teller.send):
+            return [conversation.Close(conversation.CLOSE_SERVICE_RESTART, "resume elsewhere")]
+        return self._conversation.tick(self._loop.time())
 
     async def _next_message(self) -> Message | InputEnded:
         self._listening = True
@@ -200,6 +218,7 @@ class Shell:
 
     def _take(self, message: Message | InputEnded) -> list[conversation.Effect]:
         if isinstance(message, InputEnded):
+            self._account.lose(message.close_code)
             return self._conversation.input_ended(message.close_code)
         return self._conversation.receive(message, self._loop.time())
 
@@ -211,7 +230,12 @@ class Shell:
             self._audio_taken(len(data))
 
     def _audio_taken(self, size: int) -> None:
-        self._guest.heard(self._conversation.audio_taken(size, self._loop.time()))
+        seconds = self._conversation.audio_taken(size, self._loop.time())
+        self._account.audio_seconds += seconds
+        self._guest.heard(seconds)
+        if self._usage is not None and not self._usage.hear(seconds):
+            self._used_up = True
+            self.wake()
         if self._alarm is None or self._conversation.pause_at < self._alarm.when():
             self._set_alarm()
 
@@ -235,18 +259,20 @@ class Shell:
     # -- effects
 
     async def _perform(self, effects: list[conversation.Effect]) -> None:
+        self._account.note(effects)
         for effect in effects:
             match effect:
                 case conversation.SendReady():
-                    limits = self._limits
-                    opening = Opening(
-                        self._context.model.name, uuid.uuid4().hex, limits.max_session_secs, limits.idle_timeout_secs
-                    )
-                    await self._send(self._dialect.open(opening))
+                    model, limits, resumption = self._context.model.name, self._limits, self.resumption
+                    times = limits.max_session_secs, limits.idle_timeout_secs
+                    opening = Opening(model, resumption.session_id, *times, resumption.enter())
+                    await self._teller.send(self._dialect.open(opening))
+                case Resume():
+                    await self._resume(effect)
                 case conversation.SendError():
-                    await self._send(self._dialect.fail(effect.code, effect.message, effect.retry_after_ms))
+                    await self._teller.send(self._dialect.fail(effect.code, effect.message, effect.retry_after_ms))
                 case Reply():
-                    await self._send(effect.messages)
+                    await self._teller.send(effect.messages)
                 case conversation.FeedAudio():
                     await self._feed(effect.data)
                 case conversation.Flush():
@@ -254,28 +280,52 @@ class Shell:
                 case conversation.FinishSession():
                     await self._finish(effect)
                 case conversation.Close():
-                    self._over = True
-                    await self._close(effect.code, effect.reason)
+                    self._teller.is_over = True
+                    await self._teller.close(effect.code, effect.reason)
                 case conversation.IgnoredText():
                     log.debug("text_ignored", characters=effect.characters)
 
-    def _open_session(self) -> Intake:
+    def _open_session(self, point: ResumePoint | None = None) -> Intake:
         configuration = self._conversation.configuration
         self._session = Session(
             self._context.pool,
             configuration.options,
             channels=configuration.channels,
             request_id=self._exchange.request_id,
-            first_seq=self._next_seq,
+            first_seq=self._teller.next_seq,
+            checkpoint=point.checkpoint if point is not None else None,
+            keeps_checkpoints=self._transport.can_resume,
         )
-        self._intake = Intake(self._session, configuration, self._loop.time)
+        begin = point.position if point is not None else Position()
+        self._intake = Intake(self._session, configuration, self._loop.time, begin)
+        self.resumption.begin(self._session, self._intake, configuration)
         self._tasks.create_task(self._write(self._session))
         return self._intake
 
+    async def _resume(self, request: Resume) -> None:
+        """Go on with another session: with itself, if it waits here, else from what its token says."""
+        if self.resumption.join(request):
+            self._account.ended_by = JOINED
+            self._teller.is_over = True
+            return
+        point = self.resumption.find_point(request)
+        if point is None or point.checkpoint is None:
+            message = "This session cannot be resumed here; configure begins another."
+            await self._teller.send(self._dialect.fail("resume_failed", message, None))
+            return
+        self._conversation.resumed(point.configuration)
+        self._teller.next_seq = point.checkpoint.next_seq
+        self._dialect.resumed(self.resumption.told_from)
+        self._open_session(point)
+        self._set_alarm()
+        log.info("session_continued")
+        await self._teller.acknowledge()
+
     async def _flush(self) -> None:
+        self.resumption.flushed()
+        channels = self._conversation.configuration.channels
         if self._session is None or self._intake is None:
-            for channel in range(self._conversation.configuration.channels):
-                await self._tell(Final("", (), 0.0, 0.0, 0.0, "flush", channel, self._next_seq))
+            await self._teller.tell_nothing("flush", channels, range(channels))
             return
         await self._intake.flush()
         self._session.flush()
@@ -284,10 +334,10 @@ class Shell:
         self._close_code = effect.close_code
         if self._session is None or self._intake is None:
             # Without audio there is nothing to ask a worker, and nothing to wait for.
-            await self._tell(Final("", (), 0.0, 0.0, 0.0, effect.reason, 0, self._next_seq))
-            await self._send(self._dialect.end())
-            self._over = True
-            await self._close(effect.close_code, effect.reason)
+            await self._teller.tell_nothing(effect.reason, self._conversation.configuration.channels)
+            await self._teller.send(self._dialect.end())
+            self._teller.is_over = True
+            await self._teller.close(effect.close_code, effect.reason)
             return
         await self._intake.flush()
         self._session.finish(effect.reason)
@@ -296,49 +346,18 @@ class Shell:
 
     async def _write(self, session: Session) -> None:
         """Tell the client what the session has to tell, then close."""
+        acknowledging = self._tasks.create_task(self._teller.acknowledge_regularly())
         try:
             async for event in session.events():
-                await self._tell(event)
-            if not self._over:
-                await self._send(self._dialect.end())
-                await self._close(self._close_code, "")
+                await self._teller.tell(event, self._conversation.configuration.channels, session.lag_seconds)
+            if not self._teller.is_over:
+                await self._teller.send(self._dialect.end())
+                await self._teller.close(self._close_code, "")
         except ClientGone:
             pass
         except SlowConsumer:
-            await self._evict()
+            await self._teller.evict()
         finally:
-            self._over = True
+            acknowledging.cancel()
+            self._teller.is_over = True
             self.wake()
-
-    async def _tell(self, event: Event) -> None:
-        if isinstance(event, ProgressEvent):
-            return
-        if isinstance(event, Final):
-            self._next_seq = event.seq + 1
-        lag = self._session.lag_seconds if self._session is not None else 0.0
-        await self._send(
-            self._dialect.tell(event, Moment(self._next_seq, lag, self._conversation.configuration.channels))
-        )
-
-    async def _send(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            if self._closed or self._over:  # by the other task, or the client; what is unsaid stays so
-                return
-            try:
-                async with asyncio.timeout(SEND_SECONDS):
-                    await self._transport.send(message)
-            except TimeoutError as exc:
-                raise SlowConsumer from exc
-
-    async def _close(self, code: int, reason: str) -> None:
-        self._closed = True
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._transport.close(code, reason)
-        except (TimeoutError, ClientGone):  # it does not read, or is gone already
-            pass
-
-    async def _evict(self) -> None:
-        self._over = True
-        log.warning("slow_consumer")
-        await self._close(conversation.CLOSE_POLICY, "slow_consumer")

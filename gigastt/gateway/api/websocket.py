@@ -15,11 +15,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gigastt.gateway.api.dialect import Dialect, Message
 from gigastt.gateway.api.entrance import seconds_to_wait
 from gigastt.gateway.api.shell import converse
-from gigastt.gateway.api.transport import InputEnded
+from gigastt.gateway.api.transport import ConnectionLost, InputEnded
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.requests import ClientGone, exchange_of
 from gigastt.gateway.server.ws_protocol import INPUT_ENDED, TAKER
+
+_SAID_GOODBYE = (1000, 1001)  # close codes of a client that is done, and of a page that is being left
 
 Endpoint: TypeAlias = Callable[[WebSocket, AppContext], Awaitable[None]]
 
@@ -39,7 +41,9 @@ def speak(dialect_of: Callable[[WebSocket], Dialect]) -> Endpoint:
                 wait = min(wait, context.limits.pool_checkout_timeout_secs)
                 await stack.enter_async_context(context.pool.admit(wait, guest))
             await websocket.accept(subprotocol=exchange.subprotocol)
-            await converse(WebSocketTransport(websocket), dialect, context, exchange, guest)
+            transport = WebSocketTransport(websocket)
+            resumption = await converse(transport, dialect, context, exchange, guest)
+        await resumption.lend(transport)  # without a place: the session it comes back to has one
 
     return serve
 
@@ -54,7 +58,7 @@ class WebSocketTransport:
         """Wait for the next message."""
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
-            raise ClientGone
+            raise ClientGone if message.get("code") in _SAID_GOODBYE else ConnectionLost
         if (close_code := message.get(INPUT_ENDED)) is not None:
             return InputEnded(close_code)
         text: str | None = message.get("text")

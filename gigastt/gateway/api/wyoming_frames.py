@@ -39,12 +39,12 @@ class Event:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def encode(event: Event) -> str:
+def message_of(event: Event) -> str:
     """Return an event as a message."""
     return f"{event.kind}\n{json.dumps(event.fields, ensure_ascii=False)}"
 
 
-def decode(message: str) -> Event:
+def event_of(message: str) -> Event:
     """Return a message as the event that it is."""
     kind, _, data = message.partition("\n")
     return Event(kind, json.loads(data))
@@ -102,7 +102,7 @@ class WyomingFrames:
             event = self._take_event(header, buffer[offset:end])
             offset = end
             if event is not None:
-                yield encode(event)
+                yield message_of(event)
         self._buffer = buffer[offset:]
 
     def _take_event(self, header: dict[str, Any], data: bytes) -> Event | None:

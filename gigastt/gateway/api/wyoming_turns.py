@@ -18,7 +18,7 @@ from gigastt.gateway.api.shell import converse
 from gigastt.gateway.api.tcp import TcpConnection, listen_for
 from gigastt.gateway.api.transport import InputEnded
 from gigastt.gateway.api.wyoming import WyomingDialect, answer_at_once, complaint
-from gigastt.gateway.api.wyoming_frames import WyomingFrames, decode, encode
+from gigastt.gateway.api.wyoming_frames import WyomingFrames, event_of, message_of
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.requests import Exchange
 from gigastt.gateway.server.listener import ConnectionFactory
@@ -30,11 +30,11 @@ def listen_for_wyoming(context: AppContext) -> ConnectionFactory:
     """Return what makes the connections of the listener."""
     allowed = parse_networks(context.settings.wyoming_allow) or None
     return listen_for(
-        WyomingDialect.name, serve, lambda: WyomingFrames(context.limits.ws_frame_max_bytes), context, allowed
+        WyomingDialect.name, serve_turns, lambda: WyomingFrames(context.limits.ws_frame_max_bytes), context, allowed
     )
 
 
-async def serve(connection: TcpConnection, context: AppContext, exchange: Exchange) -> None:
+async def serve_turns(connection: TcpConnection, context: AppContext, exchange: Exchange) -> None:
     """Serve one connection until its client has no more to ask, says nothing for too long, or the server stops."""
     while not context.pool.draining:
         message = await _next_message(connection, context)
@@ -46,11 +46,11 @@ async def serve(connection: TcpConnection, context: AppContext, exchange: Exchan
             return
         if isinstance(message, bytes):
             continue
-        event = decode(message)
+        event = event_of(message)
         if event.kind in _BEGINNINGS:
             await converse(_Turn(connection, message), WyomingDialect(lambda: context.model), context, exchange)
         elif (answer := answer_at_once(event, context.model)) is not None:
-            await connection.send(encode(answer))
+            await connection.send(message_of(answer))
 
 
 async def _next_message(connection: TcpConnection, context: AppContext) -> Message | InputEnded | None:
@@ -89,7 +89,7 @@ class _Turn:
             if isinstance(message_or_end, InputEnded):
                 return message_or_end
             message = message_or_end
-        self._is_over = isinstance(message, str) and decode(message).kind == "audio-stop"
+        self._is_over = isinstance(message, str) and event_of(message).kind == "audio-stop"
         return message
 
     async def send(self, message: Message) -> None:

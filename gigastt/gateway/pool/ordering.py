@@ -104,6 +104,11 @@ class Sequencer:
             lane.announced = False
 
     @property
+    def next_seq(self) -> int:
+        """The number of the next final."""
+        return self._seq
+
+    @property
     def decided(self) -> float:
         """Seconds that all channels have decided."""
         return min(lane.decided for lane in self._lanes)

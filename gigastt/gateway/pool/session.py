@@ -11,29 +11,17 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
-from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
-from gigastt.gateway.pool.events import EndReason, Event, ProgressEvent
+from gigastt.gateway.pool.events import Checkpoint, EndReason, Event, ProgressEvent
 from gigastt.gateway.pool.latency import Stopwatch
 from gigastt.gateway.pool.ordering import Sequencer
+from gigastt.gateway.pool.ports import TrackCarrier
 from gigastt.gateway.pool.reading import FileReading
 from gigastt.gateway.pool.sources import FileSource, LiveSource
 from gigastt.ipc.messages import Closed, Failed, FinalMessage, Found, PartialMessage, Progress, Recognised
-
-
-class TrackCarrier(Protocol):
-    """What a session needs of the pool."""
-
-    metrics: Metrics
-
-    def open_track(self, track: Track, sink: Session) -> None: ...
-    def pump_track(self, track: Track) -> None: ...
-    def close_track(self, track: Track) -> None: ...
-    def note_final(self, latency: float) -> None: ...
 
 
 class Session:
@@ -47,6 +35,8 @@ class Session:
         files: the samples of an upload, of each channel; empty where they arrive.
         first_seq: the number of its first final.
         on_settled: is told what is found of a file's channel, before and in another order than clients are.
+        checkpoint: where another session left off, which this one continues; it says `first_seq`, too.
+        keeps_checkpoints: whether `checkpoint_before` is of use.
         clock: seconds, of the loop's kind.
     """
 
@@ -60,6 +50,8 @@ class Session:
         files: Sequence[FileSource] = (),
         first_seq: int = 0,
         on_settled: Callable[[int, FinalMessage | transcript.Gap], None] = lambda channel, news: None,
+        checkpoint: Checkpoint | None = None,
+        keeps_checkpoints: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
@@ -67,8 +59,9 @@ class Session:
         self._on_settled = on_settled
         self._is_file = bool(files)
         channels = len(files) or channels
-        self._sequencer = Sequencer(channels, first_seq, is_file=self._is_file)
-        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms, pool.note_final)
+        self._sequencer = Sequencer(channels, checkpoint.next_seq if checkpoint else first_seq, is_file=self._is_file)
+        self._checkpoints: deque[Checkpoint] | None = deque() if keeps_checkpoints else None  # one for each number
+        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms, pool.capacity.note_final)
         self._queue: deque[Event] = deque()
         self._changed = asyncio.Event()  # the queue, or the room for audio
         self._room = asyncio.Event()
@@ -78,23 +71,36 @@ class Session:
         pool.metrics.accepted_samples += sum(file.end - file.first_start for file in files)
         self.tracks: Sequence[Track] = [
             FileReading(file, options, request_id, channel) for channel, file in enumerate(files)
-        ] or [Track(LiveSource(), options, request_id, channel) for channel in range(channels)]
+        ] or [
+            Track(LiveSource(begin.committed if begin else 0), options, request_id, channel, begin)
+            for channel, begin in enumerate(checkpoint.tracks if checkpoint else [None] * channels)
+        ]
         for track in self.tracks:
-            pool.open_track(track, self)
+            pool.router.open(track, self)
+        if self._checkpoints is not None:
+            self._keep_checkpoint(self._checkpoints)
 
     # -- audio in
 
     async def send(self, channel: int, pcm: bytes) -> None:
         """Accept PCM (PCM16, 16 kHz) of one channel; wait while too much is on its way. Nothing after `finish`."""
+        while pcm := self.accept(channel, pcm):
+            await self.wait_for_room()
+
+    def accept(self, channel: int, pcm: bytes) -> bytes:
+        """Accept what there is room for; return the rest, which is nothing where no audio matters any more."""
         track = self.tracks[channel]
-        while pcm and not self._finished and not track.done:
-            room = track.room
-            if not room:
-                self._room.clear()
-                await self._room.wait()
-                continue
+        if self._finished or track.done:
+            return b""
+        room = track.room
+        if room:
             self.push(channel, pcm[: 2 * room])
-            pcm = pcm[2 * room :]
+        return pcm[2 * room :]
+
+    async def wait_for_room(self) -> None:
+        """Wait until it is worth while to try again; the rest of a channel comes before anything behind it."""
+        self._room.clear()
+        await self._room.wait()
 
     def has_room(self, samples: int) -> bool:
         """Whether every channel may be given so many now."""
@@ -107,19 +113,19 @@ class Session:
             track.push(pcm)
             self._pool.metrics.accepted_samples += len(pcm) // 2
             self._stopwatch.heard(channel, track.source.end, self._clock())
-            self._pool.pump_track(track)
+            self._pool.router.pump(track)
 
     def flush(self) -> None:
         """End the utterance of every channel here; each is answered with a final, and audio goes on."""
         for track in self._live_tracks():
             track.flush()
-            self._pool.pump_track(track)
+            self._pool.router.pump(track)
 
     def preview(self) -> None:
         """Tell what the finals would be if no more audio came, as partials."""
         for track in self._live_tracks():
             track.preview()
-            self._pool.pump_track(track)
+            self._pool.router.pump(track)
 
     def _live_tracks(self) -> list[Track]:
         return [] if self._finished else [track for track in self.tracks if not track.done]
@@ -134,7 +140,7 @@ class Session:
         self._room.set()
         for track in self.tracks:
             track.finish()
-            self._pool.pump_track(track)
+            self._pool.router.pump(track)
 
     def cancel(self) -> None:
         """Forget everything; `events` ends."""
@@ -142,7 +148,7 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         for track in self.tracks:
-            self._pool.close_track(track)
+            self._pool.router.close(track)
         self._room.set()
         self._changed.set()
 
@@ -189,6 +195,8 @@ class Session:
         self._room.set()
         if self._sequencer.waits or not isinstance(news, Progress):
             self._release()
+        elif self._checkpoints is not None:
+            self._keep_checkpoint(self._checkpoints)
 
     def _fail(self, gap: transcript.Gap) -> None:
         """Declare a span without words, and count it as lost: the two always agree."""
@@ -202,6 +210,8 @@ class Session:
             if not self._is_file:
                 self._stopwatch.told(event, now)
             self._put(event)
+        if self._checkpoints is not None:
+            self._keep_checkpoint(self._checkpoints)
         if self._sequencer.ended:
             self._changed.set()
         if self._timer is not None:
@@ -209,6 +219,26 @@ class Session:
             self._timer = None
         if (deadline := self._sequencer.deadline) is not None and not self._cancelled:
             self._timer = asyncio.get_running_loop().call_later(max(0.0, deadline - now), self._release)
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the next final that `events` will be given."""
+        return self._sequencer.next_seq
+
+    def checkpoint_before(self, seq: int) -> Checkpoint | None:
+        """Return the newest moment between the final before `seq` and that one; None where there was none."""
+        kept = self._checkpoints
+        while kept and kept[0].next_seq < seq:
+            kept.popleft()
+        return kept[0] if kept and kept[0].next_seq == seq else None
+
+    def _keep_checkpoint(self, kept: deque[Checkpoint]) -> None:
+        """Note this moment. While a final waits for its turn, or no more audio may come, none is a checkpoint."""
+        if self._sequencer.waits or self._finished:
+            return
+        if kept and kept[-1].next_seq == self._sequencer.next_seq:
+            kept.pop()
+        kept.append(Checkpoint(tuple(track.checkpoint for track in self.tracks), self._sequencer.next_seq))
 
     def _put(self, event: Event) -> None:
         """Queue an event; a partial or a progress that was not read yet gives way to its successor."""

@@ -20,7 +20,7 @@ from wyoming.ping import Ping
 from gigastt.config import Limits
 from gigastt.gateway.api.dialect import Moment
 from gigastt.gateway.api.wyoming import WyomingDialect
-from gigastt.gateway.api.wyoming_frames import decode
+from gigastt.gateway.api.wyoming_frames import event_of
 from gigastt.gateway.api.wyoming_turns import listen_for_wyoming
 from gigastt.gateway.context import ServedModel
 from gigastt.gateway.server.deadlines import Deadlines
@@ -227,7 +227,7 @@ def test_chunks_are_stable_words_and_never_taken_back() -> None:
         *dialect.tell(Partial("три", words("три"), 1), MOMENT),
         *dialect.tell(Final("три", words("три"), 2.0, 3.0, 1.0, "stop"), MOMENT),
     ]
-    assert [decode(str(message)).fields["text"] for message in told] == ["раз", " двор.", " три"]
-    assert [decode(str(message)).kind for message in dialect.end()] == ["error"]
+    assert [event_of(str(message)).fields["text"] for message in told] == ["раз", " двор.", " три"]
+    assert [event_of(str(message)).kind for message in dialect.end()] == ["error"]
     dialect.hear("audio-stop\n{}", None)
-    assert decode(str(dialect.end()[0])).fields["text"] == "Раз, двор. три"
+    assert event_of(str(dialect.end()[0])).fields["text"] == "Раз, двор. три"
