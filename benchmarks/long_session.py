@@ -54,7 +54,7 @@ def drift(record: Record, part_seconds: float, whole_seconds: float) -> float:
         for index in range(size)
     ]
     assert len(same) > 0.95 * len(second), "the last part has other words than the second"
-    return max(abs(one - other) for one, other in same)
+    return float(max(abs(one - other) for one, other in same))
 
 
 async def disturb(cable: Cable, count: int, seconds: float, chance: random.Random) -> Counter[str]:
@@ -63,7 +63,7 @@ async def disturb(cable: Cable, count: int, seconds: float, chance: random.Rando
     began = time.monotonic()
     for at in sorted(chance.uniform(0.01, 0.97) * seconds for _ in range(count)):
         await asyncio.sleep(max(0.0, began + at - time.monotonic()))
-        while (fault := cable.disturb(chance)) is None:
+        while (fault := cable.disturb(chance)) is None:  # noqa: ASYNC110 (a cable has no event)
             await asyncio.sleep(0.1)
         done[fault] += 1
     return done
