@@ -22,6 +22,7 @@ import click
 from gigastt.cli.environment import PREFIX, is_service_link
 from gigastt.config import DEFAULT_MODEL, Settings
 
+_CONFIG_FILE = "gigastt.cli.config_file"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -97,9 +98,16 @@ def listener_options(function: Function) -> Function:
     return function
 
 
+def config_file_of(ctx: click.Context) -> Path | None:
+    """Return the file that a command has read its settings from."""
+    file: Path | None = ctx.meta.get(_CONFIG_FILE)
+    return file
+
+
 def _load_config(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> None:
     if path is None:
         return
+    ctx.meta[_CONFIG_FILE] = path
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
