@@ -58,12 +58,18 @@ class Cable:
         self.strands: set[Strand] = set()
         self.hold_seconds = 0.0
         self._server: asyncio.Server
+        self._carrying: set[asyncio.Task[None]] = set()
 
     @property
     def port(self) -> int:
         return int(self._server.sockets[0].getsockname()[1])
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        carrying = asyncio.get_running_loop().create_task(self._carry(reader, writer))
+        self._carrying.add(carrying)
+        carrying.add_done_callback(self._carrying.discard)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         held, self.hold_seconds = self.hold_seconds, 0.0
         await asyncio.sleep(held)
         try:
@@ -94,8 +100,9 @@ async def laid(upstream: int) -> AsyncIterator[Cable]:
         yield cable
     finally:
         cable._server.close()
-        for strand in list(cable.strands):
-            strand.cut()
+        for carrying in list(cable._carrying):
+            carrying.cancel()
+        await asyncio.gather(*cable._carrying, return_exceptions=True)
 
 
 async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, strand: Strand) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.cli.config_file import config_option
+from gigastt.cli.mistakes import SettingsCommand
 from gigastt.cli.options import model_options, setting
 from gigastt.config import Limits, Precision, Settings, default_pool_size, usable_cpus
 
@@ -24,7 +26,8 @@ _SIZES: Final = (10, 50, 100, 300)
 _LONGEST_SECONDS: Final = 5.0  # people pause that often, and seldom read aloud
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
+@config_option
 @model_options
 @setting(
     "--pool-size",

@@ -17,9 +17,8 @@ import click
 from gigastt.cli.archive import find_files, mirror_targets, open_manifest
 from gigastt.cli.batch import Batch, Writing, each_of
 from gigastt.cli.hearing import OpenBackend, open_here
+from gigastt.cli.kinds import CountOrAuto, HttpAddress
 from gigastt.cli.options import (
-    CountOrAuto,
-    HttpAddress,
     NonEmptyOption,
     min_confidence_option,
     model_options,

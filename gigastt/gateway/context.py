@@ -13,11 +13,13 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gigastt.authority import Authority
 from gigastt.config import Limits, Settings
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
+from gigastt.gateway.feeds import Feeds
 from gigastt.gateway.files.decoder_report import DecodedFile
 from gigastt.gateway.files.decoding import Decodes, Decoding
 from gigastt.gateway.jobs.jobs import Jobs
@@ -74,7 +76,9 @@ class AppContext:
     transcribe: FileTranscriber
     clock: Callable[[], float] = time.monotonic
     installed: Sequence[str] = ()  # names of the models whose files are here
+    authority: Authority | None = None  # the server's own, with --tls auto
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
+    feeds: Feeds = field(default_factory=Feeds)
     listeners: Sequence[Listening] = ()  # besides the server's own
     jobs: Jobs | None = None
     limits: Limits = field(init=False)
@@ -93,8 +97,12 @@ class AppContext:
         self.connections = Connections(_caps(self.limits), trusted, self.metrics.count_refusal)
         self.tokens = Tokens.load(self.settings.secret_file) if self.settings.secret_file is not None else Tokens()
         self.waiting_room = WaitingRoom(lambda: self.limits.resume_secs)
+        self.pool.drain_listeners.add(self.feeds.drain)
         file = self.settings.api_keys_file
         self.api_keys = ApiKeys.load(file) if file is not None else None
+        if self.api_keys is not None:
+            keys = self.api_keys
+            self.metrics.keys.read = lambda: keys.usages
 
     def change_limits(self, limits: Limits) -> None:
         """Apply other limits to new requests and new sessions."""

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import codes_of_requests
+from gigastt.gateway.key_series import KeySeries
 from gigastt.transcript import Drop
 
 KNOWN_METHODS = ("GET", "HEAD", "POST", "OPTIONS")
@@ -53,6 +54,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # process_cpu_seconds_total, process_open_fds, ...
+        self.keys = KeySeries()
+        self.registry.register(self.keys)
         # HTTP
         self.http_requests = self._counter(
             "http_requests", "Requests answered, WebSocket upgrades included.", "method", "path", "status"

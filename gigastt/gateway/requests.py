@@ -24,11 +24,14 @@ from gigastt.errors import (
     InternalError,
     InvalidParameter,
     PayloadTooLarge,
+    QuotaExceeded,
     RateLimited,
     RequestError,
     RequestTimeout,
     ShuttingDown,
 )
+from gigastt.gateway.access.client_tokens import Grant
+from gigastt.gateway.access.key_usage import KeyUsage
 from gigastt.gateway.metrics import KNOWN_METHODS, OTHER_METHOD, OTHER_PATH, Metrics
 from gigastt.gateway.responses import ErrorFields, error_fields, public_error, send_error
 from gigastt.log import bound_fields, get_logger
@@ -60,6 +63,8 @@ class Exchange:
     owner: whose what it makes is: the key's name or digest, the same on every server; empty where no key is asked.
     has_line: it was a session, whose line is in the log.
     facts: what its line in the log also tells, such as seconds of audio; never text.
+    usage: what its key's use is counted in; None where no key is asked.
+    grant: what it may do; None until the policies have looked, and where neither a key was asked for nor a token came.
     """
 
     request_id: str
@@ -69,6 +74,8 @@ class Exchange:
     error_fields: ErrorFields = error_fields
     address: str | None = None
     key_name: str | None = None
+    grant: Grant | None = None
+    usage: KeyUsage | None = None
     owner: str = ""
     has_line: bool = False
     facts: dict[str, float | str] = field(default_factory=dict)
@@ -170,7 +177,7 @@ class RequestMiddleware:
                 code = error.code
                 exchange.facts["reason"] = str(error)[:_MOST_REASON]
                 self._metrics.count_error(code)
-                if isinstance(exc, RateLimited):
+                if isinstance(exc, RateLimited | QuotaExceeded):
                     self._metrics.rate_limit_rejections.inc()
                 elif not isinstance(exc, RequestError):
                     log.exception("request_failed", path=path)

@@ -20,7 +20,7 @@ from pipecat.transcriptions.language import Language
 FRAME_SECONDS = 0.02
 
 
-class Printer(FrameProcessor):
+class Printer(FrameProcessor):  # type: ignore[misc]  # untyped where Pipecat is not installed
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         await super().process_frame(frame, direction)
         if isinstance(frame, TranscriptionFrame):

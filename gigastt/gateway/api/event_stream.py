@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from starlette.types import Receive, Send
 
@@ -25,6 +25,8 @@ from gigastt.log import get_logger
 from gigastt.transcript import Options
 
 log = get_logger(__name__)
+
+Item = TypeVar("Item")
 
 QUIET_SECONDS = 5.0  # also how long a client that has gone stays unnoticed, when there is nothing else to send it
 QUIET_COMMENT = b": nothing new\n\n"
@@ -103,7 +105,7 @@ def encode_block(fields: object) -> bytes:
     return b"data: " + encode_json(fields) + b"\n\n"
 
 
-async def with_pauses(events: AsyncGenerator[Event, None], seconds: float) -> AsyncGenerator[Event | None, None]:
+async def with_pauses(events: AsyncGenerator[Item, None], seconds: float) -> AsyncGenerator[Item | None, None]:
     """Yield events, and None whenever none has come for so many seconds."""
     pending = asyncio.ensure_future(_next(events))
     try:
@@ -122,6 +124,6 @@ async def with_pauses(events: AsyncGenerator[Event, None], seconds: float) -> As
         await asyncio.gather(pending, return_exceptions=True)
 
 
-async def _next(events: AsyncGenerator[Event, None]) -> Event | None:
+async def _next(events: AsyncGenerator[Item, None]) -> Item | None:
     """Return the next event, None at the end (a task cannot raise StopAsyncIteration)."""
     return await anext(events, None)

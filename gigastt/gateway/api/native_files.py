@@ -104,6 +104,7 @@ class Uploads:
         Raises:
             CapacityTimeout, ShuttingDown: no turn or no place in time, or no memory.
             InvalidAudio, AudioTooLong, InvalidParameter: not a file to recognise.
+            QuotaExceeded: the client's key may not send so much today.
         """
         patience = Patience(self._limits().pool_checkout_timeout_secs)
         async with AsyncExitStack() as stack:
@@ -113,6 +114,9 @@ class Uploads:
             file = await stack.enter_async_context(self._counted(decoding))
             segments.change_to(len(file.channels))
             upload.close()
+            if upload.usage is not None:
+                upload.usage.expect_audio(file.seconds)
+                upload.usage.hear(file.seconds)
             await stack.enter_async_context(self._counted(self._recognising.hold(upload.client, patience)))
             async with patience.waiting() as left:
                 await stack.enter_async_context(self._counted(self._pool.admit_upload(left)))

@@ -6,7 +6,7 @@ Used by both tasks of a session, the one that reads and the one that writes; run
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from gigastt.gateway.api import conversation
@@ -16,7 +16,7 @@ from gigastt.gateway.api.link import Link
 from gigastt.gateway.api.resumption import Resumption
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.requests import ClientGone
-from gigastt.transcript import Final, Partial
+from gigastt.transcript import EndpointReason, Final, Partial
 
 ACK_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
@@ -33,6 +33,16 @@ class Teller:
         next_seq: the number of the next final.
         is_over: nothing more is to be said, and nobody listened to.
     """
+
+    __slots__ = (
+        "_account",
+        "_closed",
+        "_dialect",
+        "_link",
+        "_resumption",
+        "is_over",
+        "next_seq",
+    )  # as many as connections
 
     def __init__(self, link: Link, dialect: Dialect, resumption: Resumption, account: Account) -> None:
         self.next_seq = 0
@@ -58,6 +68,11 @@ class Teller:
         await self.send(messages, None if isinstance(event, Partial) else seq)
         if isinstance(event, Final):
             await self.acknowledge()
+
+    async def tell_nothing(self, reason: EndpointReason, channels: int, told: Iterable[int] = (0,)) -> None:
+        """Tell an empty final of each of the channels `told`: there was no audio."""
+        for channel in told:
+            await self.tell(Final("", (), 0.0, 0.0, 0.0, reason, channel, self.next_seq), channels)
 
     async def acknowledge(self, *, again: bool = False) -> None:
         """Tell a client that can resume what it need not keep; with `again`, also the token, if it knows that."""

@@ -16,7 +16,9 @@ from gigastt.gateway.pool.admission import Admission, Guest
 from gigastt.gateway.pool.capacity import CapacityEstimate
 from gigastt.gateway.pool.crew import Crew, ModelCard, WorkerCommand
 from gigastt.gateway.pool.ports import PoolState
+from gigastt.gateway.pool.recycling import recycle
 from gigastt.gateway.pool.routing import Router
+from gigastt.gateway.pool.wear import Endurance
 
 UPLOADS_PER_WORKER = 4  # more would not be done sooner
 
@@ -33,6 +35,7 @@ class Pool:
         self._admission = Admission(metrics)
         self._uploads = Admission(None, count_waiters=metrics.upload_waiters.set)
         self.capacity = CapacityEstimate(settings.limits.final_latency_ms)
+        self._endurance = Endurance(settings.worker_memory_mib * 2**20, settings.worker_passes)
         self._crew = Crew(settings.pool_size, self.router, self.capacity, metrics, self._resize)
         self._running: asyncio.Task[None] | None = None
         metrics.workers_configured.set(settings.pool_size)
@@ -41,7 +44,12 @@ class Pool:
 
     async def start(self, worker_command: WorkerCommand) -> None:
         """Begin to spawn workers by a command; `wait_ready` tells how it went."""
-        self._running = asyncio.create_task(self._crew.run(worker_command), name="pool")
+        self._running = asyncio.create_task(self._run(worker_command), name="pool")
+
+    async def _run(self, worker_command: WorkerCommand) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._crew.run(worker_command), name="crew")
+            tasks.create_task(recycle(self._crew, self._endurance), name="recycling")
 
     async def watch(self) -> None:
         """Return never, while the pool does what it should.
