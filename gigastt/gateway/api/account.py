@@ -64,6 +64,7 @@ class Account:
     def note(self, effects: Sequence[conversation.Effect]) -> None:
         """Take in what the conversation has decided; an error told with the end is its reason."""
         error = ""
+        log.debug("session_does", effects=[type(effect).__name__ for effect in effects])
         for effect in effects:
             match effect:
                 case conversation.SendError(code):
@@ -78,6 +79,8 @@ class Account:
         """The client has been told a final."""
         self._finals += 1
         self._words += len(final.words)
+        log.debug("final_told", seq=final.seq, start=final.start, end=final.end, reason=final.reason,
+                  words=len(final.words))  # fmt: skip
 
     def lose(self, close_code: int = conversation.CLOSE_NORMAL) -> None:
         """The client has hung up, or sends what cannot be read (any other code)."""
