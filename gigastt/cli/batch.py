@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import click
 
-from gigastt.cli.archive import Manifest
+from gigastt.cli.archive import Manifest, SourceStamp
 from gigastt.cli.hearing import Backend, OpenBackend
 from gigastt.cli.progress import ProgressBoard
 from gigastt.cli.targets import STANDARD_INPUT, writing
@@ -98,7 +98,7 @@ class Batch:
         if self.manifest is None or self.target_of is None:
             return False
         try:
-            is_done = self.manifest.is_done(Path(name), self.target_of(name))
+            is_done = self.manifest.is_done(SourceStamp.of(Path(name)), self.target_of(name))
         except OSError as exc:
             self._complain(name, exc)
             return True
@@ -129,7 +129,7 @@ class Batch:
                 yield file
             return
         self.manifest.remove_unfinished(target)
-        record = partial(self.manifest.record, Path(name), target)
+        record = partial(self.manifest.record, SourceStamp.of(Path(name)), target)
         with writing(target, overwrite=target.exists(), before_naming=record) as file:
             yield file
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OnProgress: TypeAlias = Callable[[float, float], None]  # seconds that are done, and the share of the file
 
 
-class Hearing(Protocol):
+class HeardFile(Protocol):
     """One file on its way."""
 
     def segments(self) -> AsyncIterator[Final]:
@@ -48,7 +48,7 @@ class Backend(Protocol):
 
     places: int
 
-    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> Hearing: ...
+    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> HeardFile: ...
 
 
 OpenBackend: TypeAlias = Callable[[], AbstractAsyncContextManager[Backend]]
@@ -63,7 +63,7 @@ class Here:
         self._recognizer = recognizer
         self._min_confidence = min_confidence
 
-    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> Hearing:
+    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> HeardFile:
         return _HeardHere(source, choice, on_progress, self._recognizer, self._min_confidence)
 
 
