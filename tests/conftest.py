@@ -26,6 +26,8 @@ _SLOW = (
     "deploy/test_linters",
     "deploy/test_monitoring",
     "processes",
+    "gateway/api/test_asterisk.py",
+    "gateway/api/test_audiosocket.py",
     "gateway/api/test_native_query.py",
     "gateway/api/test_native_ws",
     "gateway/api/test_realtime.py",

@@ -4,6 +4,7 @@ create_app(context)          the server's own listener
 create_metrics_app(context)  the listener of --metrics-listen: /metrics and nothing else
 create_vosk_app(context)     the listener of --vosk: a WebSocket at /
 create_plain_app(context)    plain HTTP on the ports that speak TLS
+create_audiosocket(context)  that of --audiosocket, which speaks no HTTP
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import PolicyMiddleware, check_host
 from gigastt.gateway.api import openai_wire
+from gigastt.gateway.api.asterisk import answer_asterisk
+from gigastt.gateway.api.audiosocket import AudioSocketFraming, answer_audiosocket
+from gigastt.gateway.api.calls import CallEvents
 from gigastt.gateway.api.deepgram import deepgram_of
 from gigastt.gateway.api.deepgram_files import DeepgramFiles
 from gigastt.gateway.api.description import serve_docs, serve_openapi
@@ -39,14 +43,16 @@ from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
 from gigastt.gateway.api.realtime import realtime_of
 from gigastt.gateway.api.realtime_secrets import RealtimeSecrets
+from gigastt.gateway.api.tcp import listen_for
 from gigastt.gateway.api.token_requests import TokenRequests
 from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.ops import Operations, metrics_response
+from gigastt.gateway.ops import Operations, landing_response, metrics_response
 from gigastt.gateway.pages import FILES, PAGE, Pages
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
+from gigastt.gateway.server.listener import ConnectionFactory
 from gigastt.gateway.trust import CA_PATH, Trust
 from gigastt.log import get_logger
 
@@ -56,10 +62,14 @@ NATIVE: Final[Endpoint] = speak(native_of)
 
 _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
+_EVENTS_PATH: Final = "/v1/sessions/{id}/events"
 _REALTIME_PATH: Final = "/v1/realtime"
 _DEEPGRAM_PATH: Final = "/v1/listen"
-_WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH, _DEEPGRAM_PATH)
+_ASTERISK_PATH: Final = "/v1/asterisk/ws"
+_WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH, _DEEPGRAM_PATH, _ASTERISK_PATH)
+_LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
+_METRICS_LISTENER_ROUTES: Final[Routes] = {"/": ("GET", "HEAD"), **_METRICS_ROUTES}
 _VOSK_ROUTES: Final[Routes] = {"/": ("GET",)}
 ROUTES: Final[Routes] = {
     PAGE: ("GET", "HEAD"),
@@ -68,6 +78,7 @@ ROUTES: Final[Routes] = {
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
     "/v1/models/{id}": ("GET", "HEAD"),
+    _EVENTS_PATH: ("GET",),
     "/v1/capacity": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
@@ -86,6 +97,7 @@ ROUTES: Final[Routes] = {
     "/v1/realtime/transcription_sessions": ("POST",),
     _REALTIME_PATH: ("GET",),
     _DEEPGRAM_PATH: ("GET", "POST"),
+    _ASTERISK_PATH: ("GET",),
     _WEBSOCKET_PATH: ("GET",),
     _DEPRECATED_WEBSOCKET_PATH: ("GET",),
 }
@@ -150,6 +162,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route(CA_PATH, Trust(context.authority).certificate),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
+            Route(_EVENTS_PATH, CallEvents(context), methods=["GET"]),
             Route("/v1/jobs", jobs.create, methods=["POST"]),
             Route("/v1/jobs/{id}", jobs.show),
             Route("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),
@@ -164,6 +177,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             WebSocketRoute(_REALTIME_PATH, partial(run, speak(realtime_of))),
             WebSocketRoute(_DEEPGRAM_PATH, partial(run, speak(deepgram_of))),
             Route("/v1/tokens", TokenRequests(client_tokens).create, methods=["POST"]),
+            WebSocketRoute(_ASTERISK_PATH, partial(run, answer_asterisk)),
             Route("/v1/realtime/client_secrets", realtime_secrets.create, methods=["POST"]),
             Route("/v1/realtime/transcription_sessions", realtime_secrets.create_as_in_beta, methods=["POST"]),
             WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),
@@ -183,7 +197,12 @@ def create_metrics_app(context: AppContext) -> Starlette:
         check_host(hosts, request.scope)
         return metrics_response(context.metrics)
 
-    return _build(context, _METRICS_ROUTES, [Route("/metrics", metrics)], [])
+    async def landing(request: Request) -> Response:
+        check_host(hosts, request.scope)
+        return landing_response()
+
+    routes: list[BaseRoute] = [Route("/", landing), Route("/metrics", metrics)]
+    return _build(context, _METRICS_LISTENER_ROUTES, routes, [])
 
 
 def create_vosk_app(context: AppContext) -> Starlette:
@@ -218,6 +237,12 @@ def create_plain_app(context: AppContext) -> Starlette:
     app = _build(context, {}, [], [_policies(context, {}, context.settings.host, asks_keys=False)])
     app.router.default = answer
     return app
+
+
+def create_audiosocket(context: AppContext) -> ConnectionFactory:
+    """Return what makes the connections of the listener for Asterisk's AudioSocket."""
+    allowed = parse_networks(context.settings.audiosocket_allow or _LOOPBACK_NETWORKS)
+    return listen_for("audiosocket", answer_audiosocket, AudioSocketFraming, context, allowed)
 
 
 def split_by_port(app: ASGIApp, others: Mapping[int, ASGIApp]) -> ASGIApp:

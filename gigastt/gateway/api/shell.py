@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
+from gigastt.gateway.api.account import JOINED, Account
 from gigastt.gateway.api.dialect import Dialect, Message, Opening, Reply, Resume
 from gigastt.gateway.api.entrance import HasPlace, enter
 from gigastt.gateway.api.intake import Intake, Position
@@ -70,13 +71,11 @@ class Shell:
         )
         self.resumption = Resumption(transport, dialect, context, exchange.owner, self._conversation, self.wake)
         self._transport = self.resumption.link
-        self._teller = Teller(self._transport, dialect, self.resumption)
-        self._is_in = guest is not None
+        self._account = Account(context.metrics, exchange, dialect.name, self._loop.time)
+        self._teller = Teller(self._transport, dialect, self.resumption, self._account)
         self._guest = guest or Guest(exchange.client)
         self._guest.make_room = self._ask_to_leave
         self._must_leave = False
-        self._usage = exchange.usage
-        self._used_up = False  # the audio that the client's key may send today
         self._early: Message | InputEnded | None = None  # what came while the client waited for a place
         self._session: Session | None = None
         self._intake: Intake | None = None
@@ -96,18 +95,18 @@ class Shell:
 
     async def run(self) -> None:
         """Admit the client, serve it, and clean up."""
-        try:
-            async with AsyncExitStack() as stack:
-                if await self._enter(stack):
-                    stack.enter_context(self._context.metrics.count_session(self._dialect.name))
-                    async with asyncio.TaskGroup() as self._tasks:
-                        await self._serve()
-        except SlowConsumer:
-            await self._teller.evict()
+        with self._account.kept():
+            try:
+                async with AsyncExitStack() as stack:
+                    if await self._enter(stack):
+                        stack.enter_context(self._context.metrics.count_session(self._dialect.name))
+                        async with asyncio.TaskGroup() as self._tasks:
+                            await self._serve()
+            except SlowConsumer:
+                await self._teller.evict()
 
     async def _serve(self) -> None:
-        began = self._loop.time()
-        log.info("session_opened", protocol=self._dialect.name)
+        self._account.open()
         try:
             # In a task of its own: here every frame would come up through the frames of all middleware.
             await self._tasks.create_task(self._read())
@@ -117,18 +116,19 @@ class Shell:
             if self._session is not None:
                 self._session.cancel()
             self.resumption.leave()
-            log.info("session_closed", seconds=round(self._loop.time() - began, 3), finals=self._teller.next_seq)
 
     # -- capacity
 
     async def _enter(self, stack: AsyncExitStack) -> bool:
         """Wait for a place; return whether the session may begin."""
+        if self._guest.is_in:
+            return True
         wait = self._limits.pool_checkout_timeout_secs
         try:
-            if not self._is_in:
-                joins = self.resumption.joins
-                self._early = await enter(stack, self._context.pool, wait, self._guest, self._transport, joins)
+            joins = self.resumption.joins
+            self._early = await enter(stack, self._context.pool, wait, self._guest, self._transport, joins)
         except HasPlace:
+            self._account.ended_by = JOINED
             return False
         except RequestError as error:
             await self._perform(self._conversation.refused(error))
@@ -155,6 +155,7 @@ class Shell:
             while not self._teller.is_over:
                 await self._perform(await self._receive())
         except ClientGone:
+            self._account.lose()
             self._teller.is_over = True
         except SlowConsumer:
             await self._teller.evict()
@@ -185,7 +186,7 @@ class Shell:
             raise ClientGone  # it has the audio, and goes on elsewhere
         if self._context.pool.draining:
             return await self._drain()
-        if self._used_up:
+        if self._account.is_used_up:
             return self._conversation.use_up()
         return self._conversation.make_room() if self._must_leave else self._conversation.tick(self._loop.time())
 
@@ -215,6 +216,7 @@ class Shell:
 
     def _take(self, message: Message | InputEnded) -> list[conversation.Effect]:
         if isinstance(message, InputEnded):
+            self._account.lose(message.close_code)
             return self._conversation.input_ended(message.close_code)
         return self._conversation.receive(message, self._loop.time())
 
@@ -228,8 +230,7 @@ class Shell:
     def _audio_taken(self, size: int) -> None:
         seconds = self._conversation.audio_taken(size, self._loop.time())
         self._guest.heard(seconds)
-        if self._usage is not None and not self._usage.hear(seconds):
-            self._used_up = True
+        if not self._account.hear(seconds):
             self.wake()
         if self._alarm is None or self._conversation.pause_at < self._alarm.when():
             self._set_alarm()
@@ -254,6 +255,7 @@ class Shell:
     # -- effects
 
     async def _perform(self, effects: list[conversation.Effect]) -> None:
+        self._account.note(effects)
         for effect in effects:
             match effect:
                 case conversation.SendReady():
@@ -299,6 +301,7 @@ class Shell:
     async def _resume(self, request: Resume) -> None:
         """Go on with another session: with itself, if it waits here, else from what its token says."""
         if self.resumption.join(request):
+            self._account.ended_by = JOINED
             self._teller.is_over = True
             return
         point = self.resumption.find_point(request)

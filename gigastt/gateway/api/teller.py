@@ -10,15 +10,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from gigastt.gateway.api import conversation
+from gigastt.gateway.api.account import Account
 from gigastt.gateway.api.dialect import Dialect, Message, Moment
 from gigastt.gateway.api.link import Link
 from gigastt.gateway.api.resumption import Resumption
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.requests import ClientGone
-from gigastt.log import get_logger
 from gigastt.transcript import EndpointReason, Final, Partial
-
-log = get_logger(__name__)
 
 ACK_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
@@ -36,12 +34,13 @@ class Teller:
         is_over: nothing more is to be said, and nobody listened to.
     """
 
-    def __init__(self, link: Link, dialect: Dialect, resumption: Resumption) -> None:
+    def __init__(self, link: Link, dialect: Dialect, resumption: Resumption, account: Account) -> None:
         self.next_seq = 0
         self.is_over = False
         self._link = link
         self._dialect = dialect
         self._resumption = resumption
+        self._account = account
         self._closed = False
 
     async def tell(self, event: Event, channels: int, lag_seconds: float = 0.0) -> None:
@@ -52,6 +51,7 @@ class Teller:
         if isinstance(event, Final):
             seq, self.next_seq = event.seq, event.seq + 1
             self._resumption.told(event)
+            self._account.told(event)
         if seq < self._resumption.told_from:  # the client has it from another server
             return
         messages = self._dialect.tell(event, Moment(self.next_seq, lag_seconds, channels))
@@ -103,5 +103,5 @@ class Teller:
     async def evict(self) -> None:
         """Drop a client that does not read."""
         self.is_over = True
-        log.warning("slow_consumer")
+        self._account.ended_by = "slow_consumer"
         await self.close(conversation.CLOSE_POLICY, "slow_consumer")
