@@ -99,9 +99,6 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
         "tls": ('"off"', "off"),
         "tls-dir": ('"/tls"', "/tls"),
         "secret-file": (f'"{keys_file}"', str(keys_file)),
-        "resume-secs": ("9", "9"),
-        "worker-memory-mib": ("900", "900"),
-        "worker-passes": ("7", "7"),
         "log-level": ('"debug"', "debug"),
         "log-format": ('"json"', "json"),
     }
