@@ -21,6 +21,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 import uvloop
 from starlette.types import ASGIApp
 
+from gigastt import __version__
 from gigastt.announcement import announce_listener, check_zeroconf
 from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
@@ -151,7 +152,8 @@ async def serve_model(
     duties = Duties(on_failure=server.stop)
 
     def ready() -> None:
-        tell_ready(context, url_of(listeners[0], "https" if server.certificate else "http"), greet)
+        addresses = [address_of(listener) for listener in itertools.chain(listeners, *others.values())]
+        tell_ready(context, url_of(listeners[0], "https" if server.certificate else "http"), addresses, greet)
         if settings.model == AUTO_MODEL and context.model.demo:
             duties.start("better_model", keep_improving(context, fetch_command))
 
@@ -198,17 +200,35 @@ async def keep_workers(pool: Pool, context: AppContext, model: ModelFiles | None
     await pool.watch()
 
 
-def tell_ready(context: AppContext, url: str, greet: Greeting) -> None:
-    """Say that the server can be used, and where."""
-    log.info("ready", url=url, workers=context.pool.workers_ready, sessions=context.pool.total)
+def tell_ready(context: AppContext, url: str, addresses: Sequence[str], greet: Greeting) -> None:
+    """Say that the server can be used, where, and as what: the line to look for after a start."""
+    pool, settings, card = context.pool, context.settings, context.pool.model
+    log.info(
+        "ready",
+        url=url,
+        version=__version__,
+        model=context.model.name,
+        encoder=card.encoder if card is not None else None,
+        workers=pool.workers_ready,
+        places=pool.total,
+        fitting=pool.fitting,
+        addresses=addresses,
+        metrics=settings.metrics_listen or settings.metrics,
+        keys=context.api_keys is not None,
+        tls=url.startswith("https"),
+    )
     greet(url, context.model.demo)
 
 
 def url_of(listener: socket.socket, scheme: str) -> str:
     """Return an address under which this machine reaches a listener."""
+    return f"{scheme}://" + address_of(listener).replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return where a listener listens."""
     host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class FileTranscription:

@@ -28,6 +28,8 @@ _SLOW = (
     "processes",
     "gateway/api/test_asterisk.py",
     "gateway/api/test_audiosocket.py",
+    "gateway/api/test_jambonz.py",
+    "gateway/api/test_jitsi.py",
     "gateway/api/test_native_query.py",
     "gateway/api/test_native_ws",
     "gateway/api/test_realtime.py",

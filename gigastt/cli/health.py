@@ -1,6 +1,7 @@
 """`gigastt health`: ask a running server whether it is well; a container's health check calls this.
 
-One HTTP request with the standard library; without `--url`, to the server of this machine that has the same settings.
+One HTTP request with the standard library; without `--url`, to the server of this machine that has the same settings,
+or that runs as the process of `--pid`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import http.client
 import ssl
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,11 +31,12 @@ _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 @setting("--port", type=click.IntRange(1, 65_535), default=Settings().port, help="Port that it listens on.")
 @tls_cert_option
 @tls_option
+@click.option("--pid", type=click.IntRange(1), help="Ask the server that runs as this process, by its command line.")
 @click.option("--ready", is_flag=True, help="Ask whether it is ready to transcribe, not only alive.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True, help="Seconds.")
-def health(url: str | None, ready: bool, timeout: float, **values: Any) -> int:
+def health(url: str | None, pid: int | None, ready: bool, timeout: float, **values: Any) -> int:
     """Ask a running server whether it is well; exit 0 if so, else 1."""
-    base = url or base_address(Settings(**values))
+    base = url or base_address(Settings(**values) if pid is None else settings_of_process(pid))
     parts = urlsplit(base)
     path = parts.path.rstrip("/") + ("/ready" if ready else "/health")
     own = url is None  # the certificate may be for another name, and nothing secret is asked
@@ -52,6 +55,18 @@ def health(url: str | None, ready: bool, timeout: float, **values: Any) -> int:
         raise click.ClickException(f"{base}{path} answered {response.status}: {body}")
     click.echo(body)
     return 0
+
+
+def settings_of_process(pid: int) -> Settings:
+    """Return the settings of a server by its command line, over this environment. ClickException: it is no server."""
+    from gigastt.cli.serve import serve, settings_of
+
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+        with serve.make_context("serve", words[words.index("serve") + 1 :]) as context:
+            return settings_of(context.params)
+    except (OSError, ValueError) as exc:
+        raise click.ClickException(f"Process {pid} is not one of `gigastt serve`.") from exc
 
 
 def base_address(settings: Settings) -> str:

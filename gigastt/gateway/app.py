@@ -36,6 +36,8 @@ from gigastt.gateway.api.calls import CallEvents
 from gigastt.gateway.api.deepgram import deepgram_of
 from gigastt.gateway.api.deepgram_files import DeepgramFiles
 from gigastt.gateway.api.description import serve_docs, serve_openapi
+from gigastt.gateway.api.jambonz import JambonzDialect
+from gigastt.gateway.api.jitsi import answer_jitsi
 from gigastt.gateway.api.native import native_of
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.api.native_jobs import JobRoutes
@@ -66,7 +68,17 @@ _EVENTS_PATH: Final = "/v1/sessions/{id}/events"
 _REALTIME_PATH: Final = "/v1/realtime"
 _DEEPGRAM_PATH: Final = "/v1/listen"
 _ASTERISK_PATH: Final = "/v1/asterisk/ws"
-_WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH, _DEEPGRAM_PATH, _ASTERISK_PATH)
+_JAMBONZ_PATH: Final = "/v1/jambonz"
+_JITSI_PATH: Final = "/v1/jitsi/ws/{meeting}"
+_WEBSOCKET_PATHS: Final = (
+    _WEBSOCKET_PATH,
+    _DEPRECATED_WEBSOCKET_PATH,
+    _REALTIME_PATH,
+    _DEEPGRAM_PATH,
+    _ASTERISK_PATH,
+    _JAMBONZ_PATH,
+    _JITSI_PATH,
+)
 _LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
 _METRICS_LISTENER_ROUTES: Final[Routes] = {"/": ("GET", "HEAD"), **_METRICS_ROUTES}
@@ -98,6 +110,8 @@ ROUTES: Final[Routes] = {
     _REALTIME_PATH: ("GET",),
     _DEEPGRAM_PATH: ("GET", "POST"),
     _ASTERISK_PATH: ("GET",),
+    _JAMBONZ_PATH: ("GET",),
+    _JITSI_PATH: ("GET",),
     _WEBSOCKET_PATH: ("GET",),
     _DEPRECATED_WEBSOCKET_PATH: ("GET",),
 }
@@ -111,6 +125,9 @@ _PROTOCOLS: Final = {  # by the beginning of a path
     "/v1/audio/": "openai",
     _REALTIME_PATH: "openai_realtime",
     _DEEPGRAM_PATH: "deepgram",
+    _ASTERISK_PATH: "asterisk",
+    _JAMBONZ_PATH: "jambonz",
+    _JITSI_PATH.partition("{")[0]: "jitsi",
 }
 
 
@@ -178,6 +195,8 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             WebSocketRoute(_DEEPGRAM_PATH, partial(run, speak(deepgram_of))),
             WebSocketRoute(_ASTERISK_PATH, partial(run, answer_asterisk)),
             Route("/v1/tokens", TokenRequests(client_tokens).create, methods=["POST"]),
+            WebSocketRoute(_JAMBONZ_PATH, partial(run, speak(lambda _: JambonzDialect()))),
+            WebSocketRoute(_JITSI_PATH, partial(run, answer_jitsi)),
             Route("/v1/realtime/client_secrets", realtime_secrets.create, methods=["POST"]),
             Route("/v1/realtime/transcription_sessions", realtime_secrets.create_as_in_beta, methods=["POST"]),
             WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +79,16 @@ def test_it_asks_the_server_of_the_same_settings(
     monkeypatch.setenv("GIGASTT_HOST", "::")
     assert run_command(["health"]) == 1
     assert f"https://[::1]:{port}" in capsys.readouterr().err
+
+
+def test_it_asks_a_server_by_its_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with answering({"/health": 200}) as port:
+        wait = "import sys; sys.stdin.read()"
+        words = [sys.executable, "-c", wait, "gigastt", "serve", "--port", str(port), "--pool-size", "2"]
+        with subprocess.Popen(words, stdin=subprocess.PIPE) as server:
+            assert run_command(["health", "--pid", str(server.pid)]) == 0
+    assert run_command(["health", "--pid", str(os.getpid())]) == 1
+    assert "not one of `gigastt serve`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

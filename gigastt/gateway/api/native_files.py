@@ -129,7 +129,7 @@ class Uploads:
     def note_failure(self, upload: Upload, error: RequestError) -> None:
         """Count an error that is told amid an answer, and put it into the request's line of the log."""
         self._metrics.count_error(error.code)
-        upload.facts["code"] = error.code
+        upload.facts |= {"code": error.code, "reason": str(error)}
 
     @asynccontextmanager
     async def _counted(self, place: AbstractAsyncContextManager[Held]) -> AsyncIterator[Held]:
@@ -199,7 +199,7 @@ async def until_hung_up(receive: Receive, work: Coroutine[Any, Any, Result]) -> 
     try:
         await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            log.info("client_hung_up")
+            log.debug("client_hung_up")
             raise ClientGone
         return working.result()
     finally:

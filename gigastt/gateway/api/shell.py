@@ -76,8 +76,6 @@ class Shell:
         self._guest = guest or Guest(exchange.client)
         self._guest.make_room = self._ask_to_leave
         self._must_leave = False
-        self._usage = exchange.usage
-        self._used_up = False  # the audio that the client's key may send today
         self._early: Message | InputEnded | None = None  # what came while the client waited for a place
         self._session: Session | None = None
         self._intake: Intake | None = None
@@ -188,7 +186,7 @@ class Shell:
             raise ClientGone  # it has the audio, and goes on elsewhere
         if self._context.pool.draining:
             return await self._drain()
-        if self._used_up:
+        if self._account.is_used_up:
             return self._conversation.use_up()
         return self._conversation.make_room() if self._must_leave else self._conversation.tick(self._loop.time())
 

@@ -34,6 +34,16 @@ class Teller:
         is_over: nothing more is to be said, and nobody listened to.
     """
 
+    __slots__ = (
+        "_account",
+        "_closed",
+        "_dialect",
+        "_link",
+        "_resumption",
+        "is_over",
+        "next_seq",
+    )  # as many as connections
+
     def __init__(self, link: Link, dialect: Dialect, resumption: Resumption, account: Account) -> None:
         self.next_seq = 0
         self.is_over = False

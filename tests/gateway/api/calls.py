@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.server.listener import ConnectionFactory
@@ -59,3 +62,13 @@ async def call_server(
 ) -> AsyncIterator[CallServer]:
     async with serving(context) as http, serving(context, tcp=protocol(context), **server) as tcp:
         yield CallServer(context, http, tcp)
+
+
+async def told(socket: ClientConnection) -> list[dict[str, Any]]:
+    """Read what a WebSocket is told, in JSON, up to its close."""
+    messages: list[dict[str, Any]] = []
+    async with asyncio.timeout(60):
+        with suppress(ConnectionClosed):
+            while True:
+                messages.append(json.loads(await socket.recv()))
+    return messages
