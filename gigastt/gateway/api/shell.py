@@ -229,10 +229,8 @@ class Shell:
 
     def _audio_taken(self, size: int) -> None:
         seconds = self._conversation.audio_taken(size, self._loop.time())
-        self._account.audio_seconds += seconds
         self._guest.heard(seconds)
-        if self._usage is not None and not self._usage.hear(seconds):
-            self._used_up = True
+        if not self._account.hear(seconds):
             self.wake()
         if self._alarm is None or self._conversation.pause_at < self._alarm.when():
             self._set_alarm()
