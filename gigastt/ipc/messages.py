@@ -96,12 +96,16 @@ class Excerpt:
 
 @dataclass(frozen=True, slots=True)
 class Recognise:
-    """Find the words of one utterance in the first `samples` of a shared segment; `stream` names this request."""
+    """Find the words of one utterance in the first `samples` of a shared segment; `stream` names this request.
+
+    diarization: and the voices.
+    """
 
     stream: StreamId
     segment: str
     samples: int
     excerpt: Excerpt
+    diarization: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +256,7 @@ _NESTED: dict[str, type] = {
     "gap": transcript.Gap,
     "words": transcript.Word,
     "dropped": transcript.Word,
+    "voices": transcript.Voice,
     "passes": PassRecord,
 }
 
