@@ -77,6 +77,8 @@ class Settings:
     model_dir: Path = field(default_factory=lambda: Path.home() / ".gigastt" / "models")
     precision: Precision = "auto"
     min_confidence: float = 0.0
+    speaker_model: str = "auto"
+    speaker_likeness: float | None = None  # None = the model's own
     pool_size: int = field(default_factory=default_pool_size)
     max_sessions: int | None = None  # None = as many as the workers carry, measured while they run
     bind_all: bool = False

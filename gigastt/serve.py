@@ -33,11 +33,12 @@ from gigastt.gateway.pool.session import transcribe_segment
 from gigastt.gateway.server.listener import Server, bind, watch_loop_lag
 from gigastt.gateway.server.tls import Certificate
 from gigastt.log import get_logger
-from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, keep_improving, load
+from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, find_speakers, keep_improving, load
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import ModelFiles
 from gigastt.processes import forbid_core_files
 from gigastt.reloading import SettingsReader, keep_upgrading, reload_limits
+from gigastt.speakers import Book
 from gigastt.transcript import Options
 
 log = get_logger(__name__)
@@ -59,6 +60,7 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
     """
     forbid_core_files()
     model = find_model(settings)
+    find_speakers(settings)
     listeners = bind(settings.host, settings.port)
     metrics_listeners = (
         bind(*split_address(settings.metrics_listen), "--metrics-listen") if settings.metrics_listen else []
@@ -168,8 +170,10 @@ class FileTranscription:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
-        async for event in transcribe_segment(self._pool, file.name, file.samples, options, request_id):
+    async def __call__(
+        self, file: DecodedFile, request_id: str, options: Options, book: Book | None = None
+    ) -> AsyncGenerator[Event, None]:
+        async for event in transcribe_segment(self._pool, file.name, file.samples, options, request_id, book):
             yield event
 
 

@@ -23,6 +23,8 @@ from gigastt.cli.options import (
     min_confidence_option,
     model_options,
     setting,
+    speaker_likeness_option,
+    speaker_model_option,
 )
 from gigastt.config import AUTO_MODEL, Limits, Settings, check_settings
 from gigastt.errors import ConfigError
@@ -58,6 +60,8 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
 @setting("--port", type=click.IntRange(0, 65_535), default=_DEFAULTS.port, help="Port to listen on; 0: any free one.")
 @model_options
 @min_confidence_option
+@speaker_model_option
+@speaker_likeness_option
 @setting("--auto-download", is_flag=True, help="Fetch a missing model at start.")
 @setting(
     "--pool-size",

@@ -101,7 +101,14 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         lambda: context.preparing() if context.preparing else None,
     )
     realtime_secrets = RealtimeSecrets(client_secrets)
-    uploads = Uploads(lambda: context.limits, context.pool, context.decoder, context.transcribe, context.metrics)
+    uploads = Uploads(
+        lambda: context.limits,
+        context.pool,
+        context.decoder,
+        context.transcribe,
+        context.metrics,
+        lambda: context.model.likeness,
+    )
 
     async def run(endpoint: Endpoint, websocket: WebSocket) -> None:
         with context.metrics.ws_active_connections.track_inprogress():

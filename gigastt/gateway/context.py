@@ -24,24 +24,34 @@ from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.rate import Rate
 from gigastt.gateway.server.caps import Caps, Connections, most_connections
+from gigastt.speakers import Book
 from gigastt.transcript import Options
 
 
 class FileTranscriber(Protocol):
     """How a decoded file is recognised."""
 
-    def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
-        """Yield finals and progress, and partials if asked to; the last final has the reason `stop`."""
+    def __call__(
+        self, file: DecodedFile, request_id: str, options: Options, book: Book | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """Yield finals and progress, and partials if asked to; the last final has the reason `stop`.
+
+        With a book, finals have speakers, and behind the last one comes who they are.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What clients are told about the model, also before any worker has loaded it."""
+    """What clients are told about the model, also before any worker has loaded it.
+
+    likeness: of voices that are one person's, as `SpeakerBook` takes it; None where speakers are not told apart.
+    """
 
     name: str
     title: str
     demo: bool = False
+    likeness: float | None = None
 
 
 @dataclass(slots=True)

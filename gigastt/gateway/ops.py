@@ -108,7 +108,7 @@ class Operations:
             "max_sessions": pool.total,
             "supported_formats": list(SUPPORTED_FORMATS),
             "supported_rates": list(SUPPORTED_RATES),
-            "diarization": False,
+            "diarization": served.likeness is not None,
         }
         if served.demo:
             model |= {"demo": True, "warning": DEMO_WARNING}

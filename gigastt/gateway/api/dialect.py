@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 from gigastt.audio.pcm import Encoding, sample_bytes
-from gigastt.transcript import Final, Gap, Options, Partial
+from gigastt.speakers import SpeakerFields
+from gigastt.transcript import Final, Gap, Options, Partial, Speakers
 
 DEFAULT_RATE = 48_000
 
@@ -27,6 +28,7 @@ class Configuration:
     encoding: Encoding = "pcm_s16le"
     channels: int = 1
     options: Options = field(default_factory=Options)
+    speakers: SpeakerFields = field(default_factory=SpeakerFields)
 
     @property
     def bytes_per_second(self) -> int:
@@ -114,12 +116,14 @@ class Opening:
     """What a client may be told when its conversation begins.
 
     max_session_secs, idle_timeout_secs: 0 for no limit.
+    diarization: whether speakers can be told apart by their voices.
     """
 
     model: str
     session_id: str
     max_session_secs: float
     idle_timeout_secs: float
+    diarization: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,10 @@ class Dialect:
     def tell(self, event: Partial | Final | Gap, moment: Moment) -> Sequence[Message]:
         """Return what to tell of an event."""
         raise NotImplementedError
+
+    def tell_speakers(self, heard: Speakers) -> Sequence[Message]:
+        """Return what to tell of the speakers of the whole session, after its last final."""
+        return ()
 
     def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
         """Return how to tell an error."""

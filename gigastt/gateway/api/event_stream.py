@@ -19,6 +19,7 @@ from gigastt.gateway.files.bodies import Upload
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.responses import encode_json, public_error
 from gigastt.log import get_logger
+from gigastt.speakers import SpeakerFields
 from gigastt.transcript import Options
 
 log = get_logger(__name__)
@@ -49,15 +50,21 @@ async def answer_with_events(
     send: Send,
     options: Options,
     writer: Callable[[float], EventWriter],
+    speakers: SpeakerFields | None = None,
 ) -> None:
     """Recognise an upload and answer with its events; `writer` is given the length of the audio in seconds."""
-    await until_hung_up(receive, _answer(uploads, upload, send, options, writer))
+    await until_hung_up(receive, _answer(uploads, upload, send, options, writer, speakers))
 
 
 async def _answer(
-    uploads: Uploads, upload: Upload, send: Send, options: Options, writer: Callable[[float], EventWriter]
+    uploads: Uploads,
+    upload: Upload,
+    send: Send,
+    options: Options,
+    writer: Callable[[float], EventWriter],
+    speakers: SpeakerFields | None,
 ) -> None:
-    async with uploads.recognise(upload, options) as recognition:
+    async with uploads.recognise(upload, options, speakers) as recognition:
         write = writer(recognition.duration)
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         try:

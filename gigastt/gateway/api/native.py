@@ -38,7 +38,8 @@ from gigastt.gateway.api.dialect import (
     Stop,
 )
 from gigastt.gateway.api.gathering import Gatherer
-from gigastt.transcript import Final, Gap, Partial
+from gigastt.gateway.api.speaker_fields import read_speaker_fields
+from gigastt.transcript import Final, Gap, Partial, Speakers
 
 
 class NativeDialect(Dialect):
@@ -89,6 +90,8 @@ class NativeDialect(Dialect):
             problem = Problem("unsupported_protocol_version", f"This server speaks {', '.join(VERSIONS)}.")
             return [Refuse(problem, CLOSE_PROTOCOL_ERROR, with_final=False)]
         configuration, complaints = apply(before, fields)
+        speakers, wrong_speakers = read_speaker_fields(fields, before.speakers)
+        configuration, complaints = replace(configuration, speakers=speakers), complaints + wrong_speakers
         self._gatherer.mode = endpoint_mode(fields) or self._gatherer.mode
         wrong = {complaint.field: complaint for complaint in complaints}
         for field in FORMAT_FIELDS:
@@ -113,6 +116,10 @@ class NativeDialect(Dialect):
                 return [] if told is None else [wire.final(told, channels=moment.channels)]
             case Gap():
                 return [wire.failure(event, channels=moment.channels)]
+
+    def tell_speakers(self, heard: Speakers) -> Sequence[Message]:
+        """Return `speakers`."""
+        return [wire.speakers(heard)]
 
     def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
         """Return `error`."""

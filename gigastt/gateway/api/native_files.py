@@ -23,8 +23,10 @@ from starlette.types import Receive, Scope
 from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.config import Limits
-from gigastt.errors import CapacityTimeout
+from gigastt.errors import CapacityTimeout, InvalidParameter
+from gigastt.gateway.api.enrolment import Enrolment
 from gigastt.gateway.api.negotiation import choose_form
+from gigastt.gateway.api.speaker_fields import read_speaker_query
 from gigastt.gateway.context import FileTranscriber
 from gigastt.gateway.files.bodies import Bodies, Upload
 from gigastt.gateway.files.decoder import FileDecoder
@@ -36,6 +38,7 @@ from gigastt.gateway.requests import ClientGone
 from gigastt.gateway.responses import JSONResponse
 from gigastt.log import get_logger
 from gigastt.rendering import MEDIA_TYPES, TranscriptForm, render_transcript
+from gigastt.speakers import Book, SpeakerFields, with_speakers
 
 log = get_logger(__name__)
 
@@ -56,17 +59,22 @@ class Recognition:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said in a file of `duration` seconds: its utterances that have words, its spans without words, and what
-    was left out."""
+    """What was said in a file of `duration` seconds: its utterances that have words, its spans without words, what
+    was left out, and the speakers where they were wanted."""
 
     finals: Sequence[transcript.Final]
     duration: float
     gaps: Sequence[transcript.Gap]
     dropped: Sequence[transcript.Final] = ()
+    speakers: transcript.Speakers | None = None
 
 
 class Uploads:
-    """`POST /v1/transcribe`, and what all routes that take a file share."""
+    """`POST /v1/transcribe`, and what all routes that take a file share.
+
+    Args:
+        likeness: as `SpeakerBook` takes it; None where speakers are not told apart.
+    """
 
     def __init__(
         self,
@@ -75,7 +83,9 @@ class Uploads:
         decoder: FileDecoder,
         transcribe: FileTranscriber,
         metrics: Metrics,
+        likeness: Callable[[], float | None] = lambda: None,
     ) -> None:
+        self._likeness = likeness
         self._limits = limits
         self._pool = pool
         self._decoder = decoder
@@ -91,27 +101,38 @@ class Uploads:
         """`POST /v1/transcribe`: the whole transcript, in the form that the client asks for."""
         form = choose_form(request.query_params.getlist("format"), request.headers.get("accept", ""))
         with await self.receive_body(request.scope, request.receive) as upload:
-            heard = await self.transcribe_whole(upload, request.receive, transcript.Options(partials=False))
+            speakers = speaker_fields_of(request, upload)
+            options = transcript.Options(partials=False, diarization=speakers is not None)
+            heard = await self.transcribe_whole(upload, request.receive, options, speakers)
         return render_answer(form, heard, tells_dropped=request.query_params.get("dropped") == "true")
 
-    async def transcribe_whole(self, upload: Upload, receive: Receive, options: transcript.Options) -> Transcript:
-        """Recognise an upload to its end.
+    async def transcribe_whole(
+        self,
+        upload: Upload,
+        receive: Receive,
+        options: transcript.Options,
+        speakers: SpeakerFields | None = None,
+    ) -> Transcript:
+        """Recognise an upload to its end; with `speakers`, its words have the speakers that are best in the end.
 
         Raises:
             ClientGone: the client hung up.
             RequestError: as `recognise` does.
         """
-        return await until_hung_up(receive, self._transcribe(upload, options))
+        return await until_hung_up(receive, self._transcribe(upload, options, speakers))
 
     async def receive_body(self, scope: Scope, receive: Receive) -> Upload:
         """Read a body into memory; raises as `Bodies.receive` does."""
         return await self._bodies.receive(scope, receive)
 
     @asynccontextmanager
-    async def recognise(self, upload: Upload, options: transcript.Options) -> AsyncIterator[Recognition]:
+    async def recognise(
+        self, upload: Upload, options: transcript.Options, speakers: SpeakerFields | None = None
+    ) -> AsyncIterator[Recognition]:
         """Decode, wait for a place, and recognise; give everything back at the end.
 
         Raises:
+            InvalidParameter: speakers cannot be told apart here, or not by these recordings.
             CapacityTimeout, ShuttingDown: no turn or no place in time, or no memory.
             InvalidAudio, AudioTooLong: not a file to recognise.
         """
@@ -130,9 +151,18 @@ class Uploads:
             await stack.enter_async_context(self._turn(self._recognising, upload, patience))
             async with patience.waiting() as left:
                 await stack.enter_async_context(self._counted(self._pool.admit_upload(left)))
-            recognised = await stack.enter_async_context(aclosing(self._recognise(file, upload.request_id, options)))
-            events = await stack.enter_async_context(aclosing(_tell_first(file.holes, recognised)))
-            yield Recognition(file.seconds, events)
+            book = await self._open_book(speakers, upload.request_id)
+            events = self._recognise(file, upload.request_id, options, book)
+            recognised = await stack.enter_async_context(aclosing(events))
+            told = await stack.enter_async_context(aclosing(_tell_first(file.holes, recognised)))
+            yield Recognition(file.seconds, told)
+
+    async def _open_book(self, speakers: SpeakerFields | None, request_id: str) -> Book | None:
+        if speakers is None:
+            return None
+        if (likeness := self._likeness()) is None:
+            raise InvalidParameter("This server has no speaker model, see --speaker-model.", param="diarization")
+        return await Enrolment(self._decoder, self._recognise, likeness).open_book(speakers, request_id)
 
     @asynccontextmanager
     async def _turn(self, slots: Slots, upload: Upload, patience: Patience) -> AsyncIterator[None]:
@@ -155,8 +185,11 @@ class Uploads:
         self._decoding.close()
         self._recognising.close()
 
-    async def _transcribe(self, upload: Upload, options: transcript.Options) -> Transcript:
-        async with self.recognise(upload, options) as recognition:
+    async def _transcribe(
+        self, upload: Upload, options: transcript.Options, speakers: SpeakerFields | None
+    ) -> Transcript:
+        async with self.recognise(upload, options, speakers) as recognition:
+            heard: transcript.Speakers | None = None
             finals: list[transcript.Final] = []
             gaps: list[transcript.Gap] = []
             dropped: list[transcript.Final] = []
@@ -167,14 +200,23 @@ class Uploads:
                     dropped.append(event)
                 elif isinstance(event, transcript.Gap):
                     gaps.append(event)
-            return Transcript(finals, recognition.duration, gaps, dropped)
+                elif isinstance(event, transcript.Speakers):
+                    heard = event
+                    finals = with_speakers(finals, heard)
+            return Transcript(finals, recognition.duration, gaps, dropped, heard)
+
+
+def speaker_fields_of(request: Request, upload: Upload) -> SpeakerFields | None:
+    """Return what the query, or the form around a file, says of the speakers; raises as `read_speaker_query`."""
+    return read_speaker_query({**dict(upload.fields or ()), **request.query_params})
 
 
 def render_answer(form: TranscriptForm, heard: Transcript, *, tells_dropped: bool = False) -> Response:
     """Return a transcript as a response; `tells_dropped`, with what was left out, if its form can say that."""
     dropped = heard.dropped if tells_dropped else None
     if form == "json":
-        return JSONResponse(transcript.transcript_fields(heard.finals, heard.duration, heard.gaps, dropped))
+        fields = transcript.transcript_fields(heard.finals, heard.duration, heard.gaps, dropped, heard.speakers)
+        return JSONResponse(fields)
     text = "".join(render_transcript(form, heard.finals, lambda: heard.duration))
     headers = {"content-type": f"{MEDIA_TYPES[form]}; charset=utf-8", "cache-control": "no-store"}
     return Response(text, headers=headers)

@@ -13,15 +13,16 @@ stream goes on.
 
 from __future__ import annotations
 
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from gigastt.errors import RequestError
 from gigastt.gateway.api.event_stream import answer_with_events, encode_block
-from gigastt.gateway.api.native_files import Uploads
-from gigastt.gateway.api.wire import gap_error_fields
+from gigastt.gateway.api.native_files import Uploads, speaker_fields_of
+from gigastt.gateway.api.wire import gap_error_fields, session_speakers
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.responses import error_fields
-from gigastt.transcript import Final, Options, Partial, final_fields, partial_fields
+from gigastt.transcript import Final, Gap, Options, Partial, Speakers, final_fields, partial_fields
 
 
 class TranscriptStream:
@@ -32,7 +33,9 @@ class TranscriptStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with await self._uploads.receive_body(scope, receive) as upload:
-            await answer_with_events(self._uploads, upload, receive, send, Options(), NativeEvents)
+            speakers = speaker_fields_of(Request(scope), upload)
+            options = Options(diarization=speakers is not None)
+            await answer_with_events(self._uploads, upload, receive, send, options, NativeEvents, speakers)
 
 
 class NativeEvents:
@@ -59,7 +62,9 @@ class NativeEvents:
                     self._stop = event
                     return b""
                 return encode_block({**final_fields(event), "last": False})
-            case _:
+            case Speakers():
+                return encode_block({**session_speakers(event), "last": False})
+            case Gap():
                 return encode_block({**gap_error_fields(event), "last": False})
 
     def end(self) -> bytes:

@@ -13,10 +13,12 @@ import math
 import uuid
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
 from gigastt.gateway.api.dialect import Dialect, Message, Moment, Opening, Reply
+from gigastt.gateway.api.enrolment import open_book
 from gigastt.gateway.api.intake import Intake
 from gigastt.gateway.api.transport import InputEnded, Transport
 from gigastt.gateway.context import AppContext
@@ -25,7 +27,8 @@ from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.pool.session import Session
 from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.log import get_logger
-from gigastt.transcript import Final
+from gigastt.speakers import SpeakerBook
+from gigastt.transcript import Final, Speakers
 
 log = get_logger(__name__)
 
@@ -207,7 +210,7 @@ class Shell:
         return self._conversation.receive(message, self._loop.time())
 
     async def _feed(self, data: bytes) -> None:
-        intake = self._intake or self._open_session()
+        intake = self._intake or await self._open_session()
         try:
             await intake.feed(data)
         finally:
@@ -242,8 +245,13 @@ class Shell:
             match effect:
                 case conversation.SendReady():
                     limits = self._limits
+                    model = self._context.model
                     opening = Opening(
-                        self._context.model.name, uuid.uuid4().hex, limits.max_session_secs, limits.idle_timeout_secs
+                        model.name,
+                        uuid.uuid4().hex,
+                        limits.max_session_secs,
+                        limits.idle_timeout_secs,
+                        diarization=model.likeness is not None,
                     )
                     await self._send(self._dialect.open(opening))
                 case conversation.SendError():
@@ -262,18 +270,23 @@ class Shell:
                 case conversation.IgnoredText():
                     log.debug("text_ignored", characters=effect.characters)
 
-    def _open_session(self) -> Intake:
+    async def _open_session(self) -> Intake:
         configuration = self._conversation.configuration
+        book = await open_book(self._context, configuration, self._exchange.request_id, self._tell_error)
         self._session = Session(
             self._context.pool,
-            configuration.options,
+            replace(configuration.options, diarization=isinstance(book, SpeakerBook)),
             channels=configuration.channels,
             request_id=self._exchange.request_id,
             first_seq=self._next_seq,
+            book=book,
         )
         self._intake = Intake(self._session, configuration, self._loop.time)
         self._tasks.create_task(self._write(self._session))
         return self._intake
+
+    async def _tell_error(self, error: RequestError) -> None:
+        await self._send(self._dialect.fail(error.code, str(error), error.retry_after_ms))
 
     async def _flush(self) -> None:
         if self._session is None or self._intake is None:
@@ -315,6 +328,9 @@ class Shell:
 
     async def _tell(self, event: Event) -> None:
         if isinstance(event, ProgressEvent):
+            return
+        if isinstance(event, Speakers):
+            await self._send(self._dialect.tell_speakers(event))
             return
         if isinstance(event, Final):
             self._next_seq = event.seq + 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gigastt.transcript import Final, Gap, Partial
+from gigastt.transcript import Final, Gap, Partial, Speakers
 
 EndReason: TypeAlias = Literal["stop", "shutdown", "timeout", "error"]
 
@@ -21,4 +21,4 @@ class ProgressEvent:
     seconds: float
 
 
-Event: TypeAlias = Partial | Final | ProgressEvent | Gap
+Event: TypeAlias = Partial | Final | ProgressEvent | Gap | Speakers

@@ -23,6 +23,7 @@ from gigastt.gateway.pool.ordering import Sequencer
 from gigastt.gateway.pool.reading import FileReading
 from gigastt.gateway.pool.sources import FileSource, LiveSource
 from gigastt.ipc.messages import Closed, Failed, FinalMessage, Found, PartialMessage, Progress, Recognised
+from gigastt.speakers import Book
 
 
 class TrackCarrier(Protocol):
@@ -45,6 +46,7 @@ class Session:
         request_id: under which its traces are found in logs.
         file: the samples of an upload; None where they arrive.
         first_seq: the number of its first final.
+        book: tells its speakers apart.
         clock: seconds, of the loop's kind.
     """
 
@@ -57,9 +59,11 @@ class Session:
         request_id: str = "",
         file: FileSource | None = None,
         first_seq: int = 0,
+        book: Book | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
+        self._book = book
         self._clock = clock
         self._sequencer = Sequencer(channels, first_seq)
         self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms)
@@ -153,10 +157,12 @@ class Session:
     # -- events out
 
     async def events(self) -> AsyncIterator[Event]:
-        """Yield what there is to tell; end after the last final."""
+        """Yield what there is to tell; end after the last final, and the speakers of the whole where it tells them."""
         while True:
             while self._queue:
                 yield self._queue.popleft()
+            if self._sequencer.ended and self._book is not None and not self._cancelled:
+                yield await asyncio.to_thread(self._book.settle)
             if self._sequencer.ended or self._cancelled:
                 return
             self._changed.clear()
@@ -196,6 +202,8 @@ class Session:
     def _release(self) -> None:
         now = self._clock()
         for event in self._sequencer.release(now):
+            if self._book is not None and isinstance(event, transcript.Final):
+                event = self._book.label(event)
             if not self._is_file:
                 self._stopwatch.told(event, now)
             self._put(event)
@@ -224,13 +232,18 @@ class Session:
 
 
 async def transcribe_segment(
-    pool: TrackCarrier, segment: str, samples: int, options: transcript.Options, request_id: str = ""
+    pool: TrackCarrier,
+    segment: str,
+    samples: int,
+    options: transcript.Options,
+    request_id: str = "",
+    book: Book | None = None,
 ) -> AsyncIterator[Event]:
-    """Transcribe the first `samples` of a shared segment; yield events up to its last final.
+    """Transcribe the first `samples` of a shared segment; yield events up to its last final, or its speakers.
 
     The segment must live until the iterator ends or is closed.
     """
-    session = Session(pool, options, request_id=request_id, file=FileSource(segment, samples))
+    session = Session(pool, options, request_id=request_id, file=FileSource(segment, samples), book=book)
     try:
         async for event in session.events():
             yield event
