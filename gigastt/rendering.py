@@ -12,7 +12,15 @@ from typing import Final as Constant
 from typing import Literal, TypeAlias
 
 from gigastt.captions import VTT_HEADER, format_cue, make_cues
-from gigastt.transcript import Final, Gap, transcript_fields
+from gigastt.transcript import (
+    Final,
+    Gap,
+    Speakers,
+    speaker_of,
+    speaker_title,
+    transcript_fields,
+    turns_of,
+)
 
 TranscriptForm: TypeAlias = Literal["text", "json", "srt", "vtt", "md"]
 MEDIA_TYPES: Constant[dict[TranscriptForm, str]] = {
@@ -31,6 +39,7 @@ def render_transcript(
     file: str | None = None,
     gaps: Callable[[], Sequence[Gap]] = tuple,
     dropped: Callable[[], Sequence[Final]] | None = None,
+    speakers: Callable[[], Speakers | None] = lambda: None,
 ) -> Iterator[str]:
     """Yield one file's transcript: text, captions and Markdown as each segment arrives, JSON as one line at the end.
 
@@ -41,23 +50,27 @@ def render_transcript(
         file: a name to put into the object, where several files share a stream.
         gaps: returns the spans without words, for the object; asked when the segments have ended.
         dropped: returns what was left out, in the same way; None keeps silent about it.
+        speakers: returns who speaks, in the same way. Where they are told apart, text, captions and Markdown begin a
+            line, cue or paragraph with each change, and say who it is.
     """
     if form == "json":
         finals = list(segments)
-        transcript = transcript_fields(finals, seconds(), gaps(), dropped() if dropped else None)
+        transcript = transcript_fields(finals, seconds(), gaps(), dropped() if dropped else None, speakers())
         named = transcript if file is None else {"file": file} | transcript
         yield json.dumps(named, ensure_ascii=False) + "\n"
         return
     if form == "vtt":
         yield VTT_HEADER
     numbers = itertools.count(1)
-    for segment in segments:
+    for turn in itertools.chain.from_iterable(map(turns_of, segments)):
+        word = speaker_of(turn.words)
+        who = speaker_title(word) if word is not None else ""
         if form == "text":
-            yield segment.text + "\n"
+            yield f"{who}: {turn.text}\n" if who else f"{turn.text}\n"
         elif form == "md":
-            yield f"**[{_clock(segment.start)}]** {segment.text}\n\n"
+            yield f"**[{_clock(turn.start)}{f' {who}' if who else ''}]** {turn.text}\n\n"
         else:
-            yield "".join(format_cue(cue, next(numbers), form) for cue in make_cues(segment.words))
+            yield "".join(format_cue(cue, next(numbers), form, who) for cue in make_cues(turn.words))
 
 
 def _clock(seconds: float) -> str:

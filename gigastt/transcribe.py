@@ -18,10 +18,12 @@ from gigastt.audio.timeline import add_hole
 from gigastt.config import Precision
 from gigastt.models.prepacked import plan_load
 from gigastt.models.store import ModelFiles, resolve
+from gigastt.speakers import SpeakerBook, with_speakers
 from gigastt.speech import recording as pump
 from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
-from gigastt.transcript import Final, Gap
+from gigastt.speech.voices import VoiceModel
+from gigastt.transcript import Final, Gap, Options, Speakers
 
 MAX_SECONDS = 24 * 3600.0
 
@@ -34,19 +36,24 @@ class TranscribedFile:
     holes: the spans found so far in which the file is damaged or has no audio.
     failed: the spans so far that the recogniser refused; they have no words.
     dropped: the utterances so far whose words were left out.
+    voices, book: that tell speakers apart; then `segments` yields all at the end, when that is known best.
+    speakers: who they are, once it has ended.
     """
 
     source: BinaryIO
     recognizer: pump.Recognizes
     on_progress: Callable[[float], None] = lambda seconds: None
     min_confidence: float = 0.0
+    voices: VoiceModel | None = None
+    book: SpeakerBook | None = None
     seconds: float = field(default=0.0, init=False)
     holes: list[Gap] = field(default_factory=list, init=False)
     failed: list[Gap] = field(default_factory=list, init=False)
     dropped: list[Final] = field(default_factory=list, init=False)
+    speakers: Speakers | None = field(default=None, init=False)
 
     def segments(self) -> Iterator[Final]:
-        """Decode and transcribe; yield each utterance that has words as soon as it is known.
+        """Decode and transcribe; yield each utterance that has words as soon as it is known, its speakers included.
 
         Raises:
             InvalidAudio: the file is not audio that can be decoded.
@@ -54,13 +61,24 @@ class TranscribedFile:
         """
         chunks = decode(self.source, MAX_SECONDS, partial(add_hole, self.holes))
         finals = pump.transcribe_recording(
-            self.recognizer, self._count(chunks), on_failure=self.failed.append, min_confidence=self.min_confidence
+            self.recognizer,
+            self._count(chunks),
+            Options(partials=False, diarization=self.voices is not None),
+            on_failure=self.failed.append,
+            min_confidence=self.min_confidence,
+            voices=self.voices,
         )
+        spoken: list[Final] = []
         for final in finals:
-            if final.words:
+            if final.words and self.book is not None:
+                spoken.append(self.book.label(final))
+            elif final.words:
                 yield final
             elif final.drop:
                 self.dropped.append(final)
+        if self.book is not None:
+            self.speakers = self.book.settle()
+            yield from with_speakers(spoken, self.speakers)
 
     @property
     def gaps(self) -> list[Gap]:

@@ -21,18 +21,27 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 import click
 
 from gigastt.cli.archive import Manifest, find_files, mirror_targets, open_manifest
-from gigastt.cli.options import NonEmptyOption, min_confidence_option, model_options
+from gigastt.cli.options import (
+    NonEmptyOption,
+    min_confidence_option,
+    model_options,
+    speaker_likeness_option,
+    speaker_model_option,
+)
 from gigastt.cli.progress import ProgressLine
 from gigastt.cli.targets import STANDARD_INPUT, plan_targets, prepare_targets, writing
-from gigastt.errors import RequestError
+from gigastt.errors import ConfigError, RequestError
 from gigastt.processes import use_one_thread
 
 if TYPE_CHECKING:
     from gigastt.config import Precision
     from gigastt.rendering import TranscriptForm
+    from gigastt.speakers import SpeakerBook
     from gigastt.speech.recognizer import Recognizer
+    from gigastt.speech.voices import VoiceModel
     from gigastt.transcript import Final
 
+MOST_SPEAKERS = 20
 _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "md": ".md"}
 
 
@@ -66,6 +75,16 @@ _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "md"
     help="Go on where a run with the same --output-dir stopped: what it has done, by its list there (.gigastt.jsonl), "
     "is not done again. A transcript that is not in the list is not replaced.",
 )
+@click.option("--diarization", is_flag=True, help="Tell who speaks; the transcript then comes when all is heard.")
+@click.option("--speakers", type=click.IntRange(1, MOST_SPEAKERS), default=0, help="How many speakers there are.")
+@click.option(
+    "--max-speakers",
+    type=click.IntRange(1, MOST_SPEAKERS),
+    default=MOST_SPEAKERS,
+    help="How many there may be.",
+)
+@speaker_model_option
+@speaker_likeness_option
 @click.option("--dropped", is_flag=True, help="Tell in the JSON what was left out, and why.")
 @min_confidence_option
 @model_options
@@ -76,6 +95,11 @@ def transcribe(
     overwrite: bool,
     recursive: bool,
     resume: bool,
+    diarization: bool,
+    speakers: int,
+    max_speakers: int,
+    speaker_model: str,
+    speaker_likeness: float | None,
     dropped: bool,
     min_confidence: float,
     model: str,
@@ -98,6 +122,8 @@ def transcribe(
         raise click.UsageError("--resume needs --output-dir and files, and goes without --overwrite.")
     if dropped and form != "json":
         raise click.UsageError("--dropped needs --format json.")
+    if speakers and not diarization:
+        raise click.UsageError("--speakers needs --diarization.")
     targets: dict[str, Path] = {}
     if output_dir is not None and recursive:
         targets = mirror_targets(files, names, output_dir, _SUFFIXES[form])
@@ -105,7 +131,9 @@ def transcribe(
         targets = plan_targets(files, output_dir, _SUFFIXES[form])
 
     def load() -> _How:
-        return _How(form, open_recognizer(model, model_dir, precision), min_confidence, tells_dropped=dropped)
+        recognizer = open_recognizer(model, model_dir, precision)
+        books = open_voices(speaker_model, model_dir, speaker_likeness, speakers, max_speakers) if diarization else None
+        return _How(form, recognizer, min_confidence, tells_dropped=dropped, books=books)
 
     if resume and output_dir is not None:
         with open_manifest(output_dir) as manifest:
@@ -187,6 +215,32 @@ def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recogn
 
 
 @dataclass(frozen=True, slots=True)
+class _Books:
+    """What tells voices apart, and a book for the speakers of each file."""
+
+    voices: VoiceModel
+    open: Callable[[], SpeakerBook]
+
+
+def open_voices(choice: str, model_dir: Path, likeness: float | None, speakers: int, most: int) -> _Books:
+    """Load the speaker model.
+
+    Raises:
+        ConfigError: the choice is none, or `off` (exit 2).
+        ModelMissing, ModelInvalid: it cannot be had (exit 3).
+    """
+    from gigastt.models.speaker_models import resolve_speakers
+    from gigastt.speakers import SpeakerBook, SpeakerWishes
+    from gigastt.speech.voices import VoiceModel
+
+    model = resolve_speakers(choice, model_dir, likeness)
+    if model is None:
+        raise ConfigError("--diarization needs a speaker model: leave out --speaker-model off.")
+    wishes = SpeakerWishes(speakers=speakers, most=most)
+    return _Books(VoiceModel(model.embedding, model.segmentation), partial(SpeakerBook, wishes, model.likeness))
+
+
+@dataclass(frozen=True, slots=True)
 class _How:
     """What is the same for every file."""
 
@@ -194,6 +248,7 @@ class _How:
     recognizer: Recognizer
     min_confidence: float
     tells_dropped: bool
+    books: _Books | None = None
 
 
 def _transcribe_one(name: str, how: _How, target: TextIO, *, several: bool = False, of_all: str = "") -> bool:
@@ -207,7 +262,8 @@ def _transcribe_one(name: str, how: _How, target: TextIO, *, several: bool = Fal
     from gigastt.transcribe import TranscribedFile
 
     with _open_source(name) as source, ProgressLine(sys.stderr, of_all + name, _share_read(source)) as progress:
-        recording = TranscribedFile(source, how.recognizer, progress.update, how.min_confidence)
+        voices, book = (how.books.voices, how.books.open()) if how.books else (None, None)
+        recording = TranscribedFile(source, how.recognizer, progress.update, how.min_confidence, voices, book)
         segments = recording.segments()
         first = list(islice(segments, 1))  # a file that is no audio fails here, before anything is written
         if several and how.form == "text":
@@ -221,6 +277,7 @@ def _transcribe_one(name: str, how: _How, target: TextIO, *, several: bool = Fal
             name if several else None,
             lambda: recording.gaps,
             (lambda: recording.dropped) if how.tells_dropped else None,
+            lambda: recording.speakers,
         )
         for piece in pieces:
             target.write(piece)

@@ -14,7 +14,8 @@ from gigastt.gateway.api.deepgram_query import Wishes, read_wishes
 from gigastt.gateway.api.native_files import Transcript, Uploads
 from gigastt.gateway.requests import exchange_of
 from gigastt.gateway.responses import JSONResponse
-from gigastt.transcript import Options, gap_fields
+from gigastt.speakers import SpeakerFields
+from gigastt.transcript import Options, gap_fields, speaker_of, turns_of
 
 
 class DeepgramFiles:
@@ -32,7 +33,9 @@ class DeepgramFiles:
         """Answer with the whole transcript. Raises InvalidParameter if the query is wrong."""
         wishes = read_wishes(request.query_params)
         with await self._uploads.receive_body(request.scope, request.receive) as upload:
-            heard = await self._uploads.transcribe_whole(upload, request.receive, Options(partials=False))
+            options = Options(partials=False, diarization=wishes.configuration.options.diarization)
+            speakers = SpeakerFields() if options.diarization else None
+            heard = await self._uploads.transcribe_whole(upload, request.receive, options, speakers)
         return JSONResponse(self._answer(heard, wishes, exchange_of(request.scope).request_id))
 
     def _answer(self, heard: Transcript, wishes: Wishes, request_id: str) -> dict[str, Any]:
@@ -52,6 +55,21 @@ class DeepgramFiles:
                 "models": [self._model],
                 "model_info": {self._model: {"name": self._model, "version": "", "arch": ""}},
             },
-            "results": {"channels": [{"alternatives": [said]}]},
+            "results": {
+                "channels": [{"alternatives": [said]}],
+                **({"utterances": _utterances(heard, wishes)} if wishes.utterances else {}),
+            },
             **failed,
         }
+
+
+def _utterances(heard: Transcript, wishes: Wishes) -> list[dict[str, Any]]:
+    """Render each speaker's turns; where speakers are not told apart, each utterance."""
+    told = []
+    for number, turn in enumerate(turn for final in heard.finals for turn in turns_of(final)):
+        said = alternative(turn.text, turn.words, turn.confidence, punctuated=wishes.punctuated)
+        speaker = speaker_of(turn.words)
+        who = {} if speaker is None else {"speaker": speaker.speaker}
+        span = {"start": turn.start, "end": turn.end, "channel": 0, "id": str(number)}
+        told.append({**said, **span, **who})
+    return told

@@ -13,7 +13,7 @@ from typing import Any
 
 from gigastt.errors import RequestError
 from gigastt.gateway.api.native_files import Transcript
-from gigastt.transcript import Final, Gap, Word, gap_fields
+from gigastt.transcript import Final, Gap, Word, gap_fields, speaker_of, turns_of
 
 LANGUAGE = "russian"  # OpenAI tells a language by its English name
 _LEAST_CONFIDENCE = 0.000_05  # confidences are rounded to four places
@@ -62,6 +62,40 @@ def verbose_transcription(heard: Transcript, *, words: bool, segments: bool) -> 
     if segments:
         fields["segments"] = [_segment(number, final) for number, final in enumerate(heard.finals)]
     return fields | {"usage": _usage(heard)} | _failed(heard.gaps)
+
+
+def diarized_transcription(heard: Transcript) -> dict[str, Any]:
+    """Render `diarized_json`: a segment for each speaker's turn within an utterance."""
+    return {
+        "task": "transcribe",
+        "duration": round(heard.duration, 2),
+        "text": text_of(heard.finals),
+        "segments": diarized_segments(heard.finals),
+        "usage": _usage(heard),
+        **_failed(heard.gaps),
+    }
+
+
+def diarized_segments(finals: Sequence[Final], first: int = 0) -> list[dict[str, Any]]:
+    """Render turns, numbered from `first`; speakers without a name are letters, in order of appearance."""
+    return [
+        {
+            "type": "transcript.text.segment",
+            "id": f"seg_{first + number}",
+            "start": turn.start,
+            "end": turn.end,
+            "text": f" {turn.text}",
+            "speaker": _speaker_name(turn.words),
+        }
+        for number, turn in enumerate(turn for final in finals for turn in turns_of(final))
+    ]
+
+
+def _speaker_name(words: Sequence[Word]) -> str:
+    word = speaker_of(words)
+    if word is None:
+        return "unknown"
+    return word.speaker_name or chr(ord("A") + word.speaker)
 
 
 def text_of(finals: Sequence[Final]) -> str:
