@@ -71,7 +71,9 @@ def split_clip(clip: Waveform, seconds: float = 2.0) -> list[Waveform]:
     return [clip[begin:end] for begin, end in zip(cuts, [*cuts[1:], len(clip)], strict=True)]
 
 
-def make_talk(voices: Mapping[str, Sequence[Waveform]], seed: int, *, seconds: float = 60.0, rate: int = 16_000) -> Talk:
+def make_talk(
+    voices: Mapping[str, Sequence[Waveform]], seed: int, *, seconds: float = 60.0, rate: int = 16_000
+) -> Talk:
     """Make a conversation of all these voices.
 
     Args:

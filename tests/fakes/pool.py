@@ -15,6 +15,7 @@ from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission, Guest
 from gigastt.gateway.pool.events import Event
+from gigastt.speakers import Book
 from gigastt.transcript import Final, Gap, Options, Word
 
 if TYPE_CHECKING:
@@ -160,7 +161,9 @@ class FakeTranscriber:
         self.options = Options()  # of the last file
         self.closed = 0
 
-    async def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
+    async def __call__(
+        self, file: DecodedFile, request_id: str, options: Options, book: Book | None = None
+    ) -> AsyncGenerator[Event, None]:
         self.request_ids.append(request_id)
         self.options = options
         try:
@@ -169,7 +172,9 @@ class FakeTranscriber:
                     yield event
             else:
                 for event in self._events:
-                    yield event
+                    yield book.label(event) if book is not None and isinstance(event, Final) else event
+            if book is not None:
+                yield book.settle()
         finally:
             self.closed += 1
 
