@@ -115,22 +115,23 @@ def judge(talk: Talk, words: Sequence[Mapping[str, Any]], segments: Sequence[Map
         for turn in talk.turns
         if turn.start < end and turn.end > begin
     ]
-    spoken = [(str(word["speaker"]), word["start"], word["end"]) for word in words if word["end"] > word["start"]]
+    spoken = [turn for segment in segments for turn in _turns(segment["words"])]
     return {
         "words": len(words),
         "wrong": wrong,
         "counted": len(set(labels)) == len(people),
-        "der": simpleder.DER(reference, _joined(spoken)) if spoken and reference else 1.0,
+        "der": simpleder.DER(reference, spoken) if spoken and reference else 1.0,
     }
 
 
-def _joined(words: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
-    """Make turns of words; pauses of a second belong to whoever goes on."""
+def _turns(words: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, float]]:
+    """Make turns of an utterance's words; pauses belong to whoever goes on."""
     turns: list[tuple[str, float, float]] = []
-    for speaker, start, end in words:
-        if turns and turns[-1][0] == speaker and start - turns[-1][2] < 1.0:
+    for word in words:
+        start, speaker = word["start"], str(word["speaker"])
+        if turns and turns[-1][0] == speaker:
             start = turns.pop()[1]
-        turns.append((speaker, start, end))
+        turns.append((speaker, start, word["end"]))
     return turns
 
 

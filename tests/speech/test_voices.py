@@ -44,16 +44,16 @@ def test_windows_follow_from_an_utterances_bounds() -> None:
 
 def test_one_voice_is_alike_in_other_words_and_unlike_another_one(model: VoiceModel) -> None:
     [first], [again], [other] = (
-        model.find(four_seconds(name), WHOLE) for name in ("festival_01", "festival_09", "espeak_11")
+        model.find(four_seconds(name), WHOLE) for name in ("festival_01", "festival_18", "espeak_11")
     )
 
-    assert likeness(first, again) > 0.8 > likeness(first, other)
+    assert likeness(first, again) > 0.7 > likeness(first, other)
     assert first.alone > 2
     assert np.linalg.norm(np.frombuffer(first.embedding, "<f2").astype(float)) == pytest.approx(1, abs=1e-2)
 
 
 def test_two_voices_in_a_window_are_told_apart_in_time(model: VoiceModel) -> None:
-    found = model.find(four_seconds("festival_01", "espeak_11"), WHOLE)
+    found = model.find(four_seconds("espeak_11", "festival_18"), WHOLE)
 
     assert len(found) == 2
     middles = [sum(voice.spans) / len(voice.spans) for voice in found]
