@@ -9,6 +9,8 @@ the shipped server transcribe them as files and live, and prints one JSON object
     der             diarisation error over the utterances that have words (simpleder; no collar), by the words' times
     live_equals     conversations of which the last message of a live session has the file's labels, at frames of 20 ms,
                     100 ms and 1 s in turn; relabelled: words whose emitted label was another at the end of its session
+    emitted_word_error, other_at_the_end
+                    the same error of the labels as they were emitted, and how many are others in the end
     changed_words   words that are others, or elsewhere, than without speakers
 """
 
@@ -160,7 +162,15 @@ async def measure(server: ServerProcess, voices: Mapping[str, Voices], options: 
     result: dict[str, Any] = {}
     for people in PEOPLE:
         rows: list[dict[str, float]] = []
-        live = {"sessions": 0, "equal": 0, "relabelled": 0, "changed_words": 0, "other_at_the_end": 0}
+        live = {
+            "sessions": 0,
+            "words": 0,
+            "wrong": 0,
+            "equal": 0,
+            "relabelled": 0,
+            "changed_words": 0,
+            "other_at_the_end": 0,
+        }
         for seed in range(options.talks):
             rate = 16_000 if seed % 2 == 0 else 8_000
             chosen = choose_voices(voices, people, seed)
@@ -178,6 +188,8 @@ async def measure(server: ServerProcess, voices: Mapping[str, Voices], options: 
                 words = [word for message in said if message["type"] == "final" for word in message["words"]]
                 live["sessions"] += 1
                 live["equal"] += last["words"] == [word["speaker"] for word in answer["words"]]
+                live["wrong"] += int(judge(talk, words, answer["segments"])["wrong"])
+                live["words"] += len(words)
                 live["other_at_the_end"] += sum(a["speaker"] != b for a, b in zip(words, last["words"], strict=True))
                 seqs = [message["seq"] for message in said if message["type"] == "final"]
                 live["relabelled"] += len(seqs) - len(set(seqs))
@@ -188,6 +200,7 @@ async def measure(server: ServerProcess, voices: Mapping[str, Voices], options: 
             "word_error": round(sum(row["wrong"] for row in rows) / max(1, total), 4),
             "counted": int(sum(row["counted"] for row in rows)),
             "der": round(sum(row["der"] for row in rows) / len(rows), 4),
+            "emitted_word_error": round(live.pop("wrong") / max(1, live.pop("words")), 4),
             **live,
         }
         print(json.dumps({people: result[str(people)]}), file=sys.stderr)

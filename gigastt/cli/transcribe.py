@@ -76,7 +76,7 @@ _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "md"
     "is not done again. A transcript that is not in the list is not replaced.",
 )
 @click.option("--diarization", is_flag=True, help="Tell who speaks; the transcript then comes when all is heard.")
-@click.option("--speakers", type=click.IntRange(1, MOST_SPEAKERS), default=0, help="How many speakers there are.")
+@click.option("--speakers", type=click.IntRange(1, MOST_SPEAKERS), help="How many speakers there are.")
 @click.option(
     "--max-speakers",
     type=click.IntRange(1, MOST_SPEAKERS),
@@ -96,7 +96,7 @@ def transcribe(
     recursive: bool,
     resume: bool,
     diarization: bool,
-    speakers: int,
+    speakers: int | None,
     max_speakers: int,
     speaker_model: str,
     speaker_likeness: float | None,
@@ -132,7 +132,11 @@ def transcribe(
 
     def load() -> _How:
         recognizer = open_recognizer(model, model_dir, precision)
-        books = open_voices(speaker_model, model_dir, speaker_likeness, speakers, max_speakers) if diarization else None
+        books = (
+            open_voices(speaker_model, model_dir, speaker_likeness, speakers or 0, max_speakers)
+            if diarization
+            else None
+        )
         return _How(form, recognizer, min_confidence, tells_dropped=dropped, books=books)
 
     if resume and output_dir is not None:

@@ -10,7 +10,15 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from gigastt.gateway.api import wire
-from gigastt.gateway.api.client_messages import MESSAGE_TYPES, SIGNS_OF_LIFE, as_text, message_type, parse
+from gigastt.gateway.api.client_messages import (
+    MESSAGE_TYPES,
+    MOST_CONFIGURE_CHARACTERS,
+    MOST_TEXT_CHARACTERS,
+    SIGNS_OF_LIFE,
+    as_text,
+    message_type,
+    parse,
+)
 from gigastt.gateway.api.configure import (
     FORMAT_FIELDS,
     VERSIONS,
@@ -64,10 +72,12 @@ class NativeDialect(Dialect):
         return [Speech(message)]
 
     def _hear_text(self, text: str, configuration: Configuration | None) -> Sequence[Request]:
-        fields = parse(text)
+        fields = parse(text, MOST_TEXT_CHARACTERS if configuration is None else MOST_CONFIGURE_CHARACTERS)
         if fields is None:
             return _garbage(text, "A text frame must be a JSON object with a type.")
         kind = message_type(fields)
+        if kind != "configure" and len(text) > MOST_TEXT_CHARACTERS:
+            return _garbage(text, "This message is too long.")
         match kind:
             case "stop":
                 return [Stop()]

@@ -52,7 +52,7 @@ def read_speaker_fields(
         wishes = replace(wishes, known=known)
     except KeyError:
         pass
-    except ValueError:
+    except (ValueError, RecursionError):
         complain("known_speakers", _KNOWN)
     return SpeakerFields(wishes, recordings), complaints
 
