@@ -56,7 +56,8 @@ def read_clip(path: Path) -> Waveform:
         samples = soxr.resample(samples, rate, SAMPLE_RATE).astype(np.float32)
     loud = np.flatnonzero(np.abs(samples) > _QUIET * np.abs(samples).max(initial=1e-9))
     clip = samples[loud[0] : loud[-1] + 1] if loud.size else samples[:0]
-    return clip * np.float32(_LEVEL / max(1e-6, float(np.sqrt(np.mean(clip**2))))) if clip.size else clip
+    scale = _LEVEL / max(1e-6, float(np.sqrt(np.mean(clip**2)))) if clip.size else 1.0
+    return (clip * scale).astype(np.float32)
 
 
 def split_clip(clip: Waveform, seconds: float = 2.0) -> list[Waveform]:

@@ -15,20 +15,25 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from gigastt.errors import ConfigError
-from gigastt.quota import cpu_quota
+from gigastt.quota import cpu_quota, memory_limit
 
 Precision: TypeAlias = Literal["auto", "int8", "fp32"]
 
 DEFAULT_MODEL = "gigaam-v3-e2e-rnnt"
 DEMO_MODEL = "demo"
 AUTO_MODEL = "auto"  # the default one where it is installed, else the demo model
+MOST_WORKERS = 4  # by default
+WORKER_MEMORY = 384 * 2**20  # bytes, of the optimised default model where workers share no weights, with some to spare
+LISTENERS = ("vosk", "wyoming")  # settings that are the address of a listener for one protocol, and its name
 _ON_PURPOSE = "add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant."
 
 
 def default_pool_size() -> int:
-    """Return one worker per physical core, at most four, and no more than a container's processor quota pays for."""
-    quota = cpu_quota()
-    return max(1, min(4, _physical_cores(), math.ceil(quota) if quota is not None else 4))
+    """Return one worker per physical core, at most four, and no more than a container's limits pay for."""
+    quota, memory = cpu_quota(), memory_limit()
+    by_quota = math.ceil(quota) if quota is not None else MOST_WORKERS
+    by_memory = memory // WORKER_MEMORY - 1 if memory is not None else MOST_WORKERS  # the gateway takes as much as one
+    return max(1, min(MOST_WORKERS, _physical_cores(), by_quota, by_memory))
 
 
 def usable_cpus() -> set[int]:
@@ -65,6 +70,7 @@ class Limits:
     pool_checkout_timeout_secs: float = 30.0
     final_latency_ms: float = 500.0  # of 95 % of the finals; places follow from it
     shutdown_drain_secs: float = 30.0
+    resume_secs: float = 60.0  # 0 = a session ends with its connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,15 @@ class Settings:
     metrics_listen: str | None = None  # HOST:PORT
     vosk: str | None = None  # HOST:PORT
     vosk_plain: bool = True
+    wyoming: str | None = None  # HOST:PORT
+    wyoming_allow: tuple[str, ...] = ()
+    wyoming_announce: bool = False
+    jobs_dir: Path | None = None
+    jobs_quota_bytes: int = 20 * 1024**3
+    jobs_keep: float = 7 * 24 * 3600.0  # seconds
+    jobs_url_host: tuple[str, ...] = ()  # HOST or HOST:PORT
     api_keys_file: Path | None = None
+    secret_file: Path | None = None  # None = a secret of this process's own
     tls_cert: Path | None = None
     tls_key: Path | None = None
     auto_download: bool = False
@@ -140,12 +154,21 @@ def check_settings(settings: Settings) -> None:
                 f"--metrics-listen {settings.metrics_listen} would show the metrics, which ask for no password, "
                 f"to every machine that reaches this one; {_ON_PURPOSE}"
             )
-    if settings.vosk is not None:
-        host, _ = split_address(settings.vosk, "--vosk")
+    for name in LISTENERS:
+        if (address := getattr(settings, name)) is None:
+            continue
+        host, _ = split_address(address, f"--{name}")
         if not is_loopback(host) and not settings.bind_all:
             raise ConfigError(
-                f"--vosk {settings.vosk} would let every machine that reaches this one use the server; {_ON_PURPOSE}"
+                f"--{name} {address} would let every machine that reaches this one use the server; {_ON_PURPOSE}"
             )
+    if settings.wyoming_announce and settings.wyoming is None:
+        raise ConfigError("--wyoming-announce announces a listener that --wyoming opens.")
+    if settings.wyoming is not None and settings.api_keys_file is not None and not settings.wyoming_allow:
+        raise ConfigError(
+            "--wyoming serves clients that cannot present an API key; name their networks with --wyoming-allow, "
+            "127.0.0.1/32 for this machine."
+        )
     if settings.api_keys_file is not None and not settings.api_keys_file.is_file():
         raise ConfigError(f"--api-keys-file {settings.api_keys_file}: no such file.")
     if (settings.tls_cert is None) != (settings.tls_key is None):

@@ -21,6 +21,7 @@ into the log through `raise … from exc`.
         ├── Unauthorized, OriginDenied, HostDenied, RateLimited
         ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired
         ├── BadRequest, RequestTimeout, HeadersTooLarge
+        ├── JobsDisabled, JobNotDone, JobFailed, FetchFailed, JobsFull
         └── CapacityTimeout, ShuttingDown, InternalError
 """
 
@@ -133,6 +134,30 @@ class ModelNotFound(RequestError):
 class MetricsDisabled(RequestError):
     code = "metrics_disabled"
     status = 404
+
+
+class JobsDisabled(NotFound):
+    code = "jobs_disabled"
+
+
+class JobNotDone(RequestError):
+    code = "job_not_done"
+    status = 409
+
+
+class JobFailed(RequestError):
+    code = "job_failed"
+    status = 409
+
+
+class FetchFailed(RequestError):
+    code = "fetch_failed"
+    status = 502
+
+
+class JobsFull(RequestError):
+    code = "jobs_full"
+    status = 503
 
 
 class MethodNotAllowed(RequestError):

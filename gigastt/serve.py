@@ -12,25 +12,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import resource
 import signal
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
 import uvloop
 from starlette.types import ASGIApp
 
-from gigastt.config import AUTO_MODEL, Settings, split_address, usable_cpus
+from gigastt.announcement import announce, check_zeroconf
+from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
+from gigastt.gateway.api.wyoming_turns import listen_for_wyoming
 from gigastt.gateway.app import create_app, create_metrics_app, create_vosk_app, split_by_port
-from gigastt.gateway.context import AppContext
-from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
+from gigastt.gateway.context import AppContext, Listening
+from gigastt.gateway.files.decoder import FileDecoder
+from gigastt.gateway.files.decoder_report import DecodedFile
+from gigastt.gateway.jobs.jobs import Jobs
+from gigastt.gateway.jobs.running import JobSession, OnSettled
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.ops import DEMO_WARNING
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
-from gigastt.gateway.pool.session import transcribe_segment
-from gigastt.gateway.server.listener import Server, bind, watch_loop_lag
+from gigastt.gateway.pool.session import Session, transcribe_files
+from gigastt.gateway.pool.sources import FileSource
+from gigastt.gateway.server.listener import ConnectionFactory, Server, bind, watch_loop_lag
 from gigastt.gateway.server.tls import Certificate
 from gigastt.log import get_logger
 from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, find_speakers, keep_improving, load
@@ -47,6 +54,10 @@ Greeting = Callable[
     [str, bool], None
 ]  # what to do when the server is ready: its URL, and whether it has the demo model
 
+# What serves the listeners of `LISTENERS`: an application over HTTP, or connections of their own kind.
+APPS: Mapping[str, Callable[[AppContext], ASGIApp]] = {"vosk": create_vosk_app}
+TCP: Mapping[str, Callable[[AppContext], ConnectionFactory]] = {"wyoming": listen_for_wyoming}
+
 
 def run_server(settings: Settings, read_settings: SettingsReader, greet: Greeting = lambda url, demo: None) -> int:
     """Serve until told to stop; return the exit code.
@@ -59,20 +70,22 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
         DutyFailed: a part of the server did not last as long as the server.
     """
     forbid_core_files()
+    if settings.wyoming_announce:
+        check_zeroconf()
     model = find_model(settings)
     find_speakers(settings)
     listeners = bind(settings.host, settings.port)
     metrics_listeners = (
         bind(*split_address(settings.metrics_listen), "--metrics-listen") if settings.metrics_listen else []
     )
-    vosk_listeners = bind(*split_address(settings.vosk, "--vosk"), "--vosk") if settings.vosk else []
+    others = {
+        name: bind(*split_address(address, f"--{name}"), f"--{name}")
+        for name in LISTENERS
+        if (address := getattr(settings, name)) is not None
+    }
     raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(
-            serve_model(
-                settings, model, listeners, metrics_listeners, read_settings, greet, vosk_listeners=vosk_listeners
-            )
-        )
+        runner.run(serve_model(settings, model, listeners, metrics_listeners, read_settings, greet, others=others))
     return 0
 
 
@@ -85,9 +98,12 @@ async def serve_model(
     greet: Greeting,
     fetch_command: FetchCommand = FetchRequest.command,
     *,
-    vosk_listeners: Sequence[socket.socket] = (),
+    others: Mapping[str, Sequence[socket.socket]] = {},
 ) -> None:
-    """Join the parts, serve, and end them; `model` is None while it must be fetched first."""
+    """Join the parts, serve, and end them; `model` is None while it must be fetched first.
+
+    `others` are listeners of one protocol each, by its name.
+    """
     # startup
     metrics = Metrics()
     decoder = FileDecoder()
@@ -100,16 +116,21 @@ async def serve_model(
         decoder=decoder,
         transcribe=FileTranscription(pool),
     )
+    context.listeners = [
+        Listening(name, *listener.getsockname()[:2]) for name, listeners in others.items() for listener in listeners
+    ]
+    names = {listening.port: listening.protocol for listening in context.listeners}
+    context.jobs = await open_jobs(context)
     app: ASGIApp = create_app(context)
-    vosk_ports = {listener.getsockname()[1] for listener in vosk_listeners}
     server = Server(
-        split_by_port(app, dict.fromkeys(vosk_ports, create_vosk_app(context))) if vosk_ports else app,
+        split_by_port(app, {port: APPS[name](context) for port, name in names.items() if name in APPS}),
         max_frame_bytes=settings.limits.ws_frame_max_bytes,
         begin_drain=pool.begin_drain,
         drain_seconds=lambda: context.limits.shutdown_drain_secs,
         connections=context.connections,
         certificate=find_certificate(settings),
-        events=dict.fromkeys(vosk_ports, "vosk_listening"),
+        events={port: f"{name}_listening" for port, name in names.items()},
+        protocols={port: TCP[name](context) for port, name in names.items() if name in TCP},
     )
     warn(context)
     duties = Duties(on_failure=server.stop)
@@ -127,13 +148,20 @@ async def serve_model(
         # main loop
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(decoder)
+            if context.jobs is not None:
+                stack.callback(context.jobs.close)
             await stack.enter_async_context(duties)
             duties.start("workers", keep_workers(context, model, ready))
             duties.start("upgrades", keep_upgrading(context, read_settings, upgrade_asked))
             duties.start("loop_lag", watch_loop_lag(metrics))
+            if settings.wyoming_announce:
+                announced = next(each for each in context.listeners if each.protocol == "wyoming")
+                duties.start("announcement", announce(announced))
+            if context.jobs is not None:
+                duties.start("jobs", context.jobs.run())
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
-            await server.serve([*listeners, *vosk_listeners])
+            await server.serve([*listeners, *itertools.chain(*others.values())])
             duties.release()
     finally:
         # shutdown
@@ -165,16 +193,42 @@ def url_of(listener: socket.socket, scheme: str) -> str:
 
 
 class FileTranscription:
-    """How an upload is recognised: a session over its shared segment."""
+    """How an upload is recognised: a session over its shared segments."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def __call__(
-        self, file: DecodedFile, request_id: str, options: Options, book: Book | None = None
+        self, channels: Sequence[DecodedFile], request_id: str, options: Options, book: Book | None = None
     ) -> AsyncGenerator[Event, None]:
-        async for event in transcribe_segment(self._pool, file.name, file.samples, options, request_id, book):
+        files = [FileSource(file.name, file.samples) for file in channels]
+        async for event in transcribe_files(self._pool, files, options, request_id, book):
             yield event
+
+
+async def open_jobs(context: AppContext) -> Jobs | None:
+    """Open the folder of jobs, where there is to be one. ConfigError: it cannot be had."""
+    settings, pool = context.settings, context.pool
+    if settings.jobs_dir is None:
+        return None
+
+    def open_session(
+        files: Sequence[FileSource], options: Options, request_id: str, on_settled: OnSettled
+    ) -> JobSession:
+        return Session(pool, options, request_id=request_id, files=files, on_settled=on_settled)
+
+    jobs = Jobs(
+        settings.jobs_dir,
+        settings.jobs_quota_bytes,
+        settings.jobs_keep,
+        settings.jobs_url_host,
+        lambda: context.limits.body_limit_bytes,
+        context.decoding,
+        open_session,
+    )
+    await jobs.take_up()
+    pool.drain_listeners.add(jobs.begin_drain)
+    return jobs
 
 
 def find_certificate(settings: Settings) -> Certificate | None:

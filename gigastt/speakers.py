@@ -192,8 +192,7 @@ class SpeakerBook:
 class ChannelBook:
     """The speakers of a call with one of them on each channel, for which no model is needed."""
 
-    def __init__(self, channels: int) -> None:
-        self._channels = channels
+    def __init__(self) -> None:
         self._words: list[Word] = []
 
     def label(self, final: Final) -> Final:
@@ -204,7 +203,7 @@ class ChannelBook:
 
     def settle(self) -> Speakers:
         """Return the speakers of the whole."""
-        channels = range(self._channels)
+        channels = sorted({word.speaker for word in self._words})
         return Speakers(tuple(Speaker(one, "", _seconds(self._words, one)) for one in channels), tuple(self._words))
 
 

@@ -6,24 +6,22 @@ the segmenter and the recogniser; it knows nothing of the command line or of how
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from gigastt.audio.decode import decode
 from gigastt.audio.pcm import SAMPLE_RATE, Samples
-from gigastt.audio.timeline import add_hole
+from gigastt.audio.selection import ALL_MIXED, FileChoice, Findings, Selection
 from gigastt.config import Precision
 from gigastt.models.prepacked import plan_load
 from gigastt.models.store import ModelFiles, resolve
-from gigastt.speakers import SpeakerBook, with_speakers
 from gigastt.speech import recording as pump
 from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.voices import VoiceModel
-from gigastt.transcript import Final, Gap, Options, Speakers
+from gigastt.transcript import Final, Gap, Options, Transcript
 
 MAX_SECONDS = 24 * 3600.0
 
@@ -32,59 +30,65 @@ MAX_SECONDS = 24 * 3600.0
 class TranscribedFile:
     """One open file on its way through the recogniser.
 
+    choice: what of it is heard.
     seconds: how much audio has been decoded so far; all of it once `segments` has ended.
-    holes: the spans found so far in which the file is damaged or has no audio.
     failed: the spans so far that the recogniser refused; they have no words.
-    dropped: the utterances so far whose words were left out.
-    voices, book: that tell speakers apart; then `segments` yields all at the end, when that is known best.
-    speakers: who they are, once it has ended.
+    voices: tells voices apart, where somebody wants to know the speakers.
     """
 
     source: BinaryIO
     recognizer: pump.Recognizes
     on_progress: Callable[[float], None] = lambda seconds: None
     min_confidence: float = 0.0
+    choice: FileChoice = ALL_MIXED
     voices: VoiceModel | None = None
-    book: SpeakerBook | None = None
     seconds: float = field(default=0.0, init=False)
-    holes: list[Gap] = field(default_factory=list, init=False)
     failed: list[Gap] = field(default_factory=list, init=False)
-    dropped: list[Final] = field(default_factory=list, init=False)
-    speakers: Speakers | None = field(default=None, init=False)
+    _findings: Findings = field(default_factory=Findings, init=False)
+    _dropped: list[Final] = field(default_factory=list, init=False)
+    _copies: Sequence[int | None] = field(default=(), init=False)
 
     def segments(self) -> Iterator[Final]:
-        """Decode and transcribe; yield each utterance that has words as soon as it is known, its speakers included.
+        """Decode and transcribe; yield each utterance that has words, as soon as it is known if channels are mixed.
 
         Raises:
             InvalidAudio: the file is not audio that can be decoded.
+            InvalidParameter: it has no such track.
             AudioTooLong: it holds more than a day.
         """
-        chunks = decode(self.source, MAX_SECONDS, partial(add_hole, self.holes))
+        if not self.choice.splits_channels:
+            yield from self._hear(self._findings, None)
+            return
+        finals = list(self._hear(self._findings, 0))
+        self._copies = self._findings.channels.copies()
+        for channel, copy in enumerate(self._copies):
+            if channel and copy is None:
+                self.source.seek(0)
+                finals += self._hear(Findings(), channel)
+        yield from sorted(finals, key=lambda final: final.start)
+
+    def transcript(self, finals: Sequence[Final]) -> Transcript:
+        """Return what was said, once `segments` has yielded these."""
+        holes = [replace(hole, start=round(hole.start, 3), end=round(hole.end, 3)) for hole in self._findings.holes]
+        gaps = sorted(holes + self.failed, key=lambda gap: gap.start)
+        return Transcript(finals, self.seconds, gaps, self._dropped, self._findings.track, self._copies)
+
+    def _hear(self, findings: Findings, channel: int | None) -> Iterator[Final]:
+        chunks = decode(self.source, MAX_SECONDS, findings, Selection(self.choice.track, channel))
+        number = channel or 0
         finals = pump.transcribe_recording(
             self.recognizer,
             self._count(chunks),
             Options(partials=False, diarization=self.voices is not None),
-            on_failure=self.failed.append,
+            on_failure=lambda gap: self.failed.append(replace(gap, channel=number)),
             min_confidence=self.min_confidence,
             voices=self.voices,
         )
-        spoken: list[Final] = []
         for final in finals:
-            if final.words and self.book is not None:
-                spoken.append(self.book.label(final))
-            elif final.words:
-                yield final
+            if final.words:
+                yield replace(final, channel=number)
             elif final.drop:
-                self.dropped.append(final)
-        if self.book is not None:
-            self.speakers = self.book.settle()
-            yield from with_speakers(spoken, self.speakers)
-
-    @property
-    def gaps(self) -> list[Gap]:
-        """Spans without words so far, in order of time."""
-        holes = [replace(hole, start=round(hole.start, 3), end=round(hole.end, 3)) for hole in self.holes]
-        return sorted(holes + self.failed, key=lambda gap: gap.start)
+                self._dropped.append(replace(final, channel=number))
 
     def _count(self, chunks: Iterable[Samples]) -> Iterator[Samples]:
         samples = 0

@@ -12,7 +12,7 @@ LIKENESS = 0.5
 
 def embedding(*parts: float) -> bytes:
     vector = np.array([*parts, *[0.0] * (32 - len(parts))])
-    return (vector / np.linalg.norm(vector)).astype("<f2").tobytes()
+    return bytes((vector / np.linalg.norm(vector)).astype("<f2").tobytes())
 
 
 ANNA, BORIS = embedding(1.0), embedding(0.0, 1.0)
@@ -110,7 +110,7 @@ def test_the_end_belongs_to_the_finals_of_the_same_words() -> None:
 
 
 def test_two_channels_are_two_speakers() -> None:
-    book = ChannelBook(2)
+    book = ChannelBook()
     finals = [
         Final("да", (Word("да", at, at + 0.5, 0.9),), at, at + 0.5, 0.9, "silence", channel=channel)
         for at, channel in ((0.0, 1), (1.0, 0))

@@ -31,6 +31,7 @@ COMMANDS = {
     "optimize": "Make the model files fast on this machine.",
     "quantize": "The same as optimize.",
     "doctor": "Say what is wrong here and how to mend it.",
+    "capacity": "Measure how many people this machine carries.",
     "bench": "Measure the recogniser's speed on a file.",
     "eval": "Measure the recogniser's errors on recordings whose texts are known.",
     "keys": "Add, list and revoke API keys.",

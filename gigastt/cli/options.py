@@ -103,6 +103,13 @@ def model_options(function: Function) -> Function:
     return model_option(model_dir_option(precision_option(function)))
 
 
+def listener_options(function: Function) -> Function:
+    """Declare the settings that open a listener for the clients of one protocol: `config.LISTENERS`."""
+    for name, whose in {"wyoming": "voice assistants over Wyoming", "vosk": "clients of Vosk"}.items():
+        function = setting(f"--{name}", metavar="HOST:PORT", help=f"Serve {whose} on a listener of its own.")(function)
+    return function
+
+
 def _load_config(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> None:
     if path is None:
         return

@@ -20,6 +20,7 @@ from gigastt.cli.options import (
     ListItem,
     Origin,
     config_option,
+    listener_options,
     min_confidence_option,
     model_options,
     setting,
@@ -67,7 +68,7 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     "--pool-size",
     type=click.IntRange(1, 256),
     default=_DEFAULTS.pool_size,
-    show_default="physical cores, at most 4 and a CPU quota",
+    show_default="physical cores, at most 4 and what a container may use",
     help="Inference workers.",
 )
 @setting("--max-sessions", type=CountOrAuto(), default="auto", help="Live sessions at once.")
@@ -94,18 +95,44 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
 @limit_setting("--max-connections-per-address", click.IntRange(0), "Open connections of one address; 0 is any number.")
 @limit_setting("--pool-checkout-timeout-secs", _SECONDS, "How long a client waits for capacity.")
 @limit_setting("--shutdown-drain-secs", _SECONDS, "How long sessions may take to finish when the server stops.")
+@limit_setting("--resume-secs", _SECONDS, "How long a session waits for a client that lost its connection; 0 is not.")
 @setting("--metrics", is_flag=True, help="Publish GET /metrics.")
 @setting("--metrics-listen", metavar="HOST:PORT", help="Publish /metrics on a listener of its own.")
-@setting("--vosk", metavar="HOST:PORT", help="Serve clients of Vosk on a listener of its own.")
+@listener_options
 @setting(
     "--vosk-plain/--no-vosk-plain",
     default=_DEFAULTS.vosk_plain,
     help="Tell them words in lower case without punctuation.",
 )
+@setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use it, if not any; repeatable.")
+@setting("--wyoming-announce", is_flag=True, help="Announce it to Home Assistant (needs gigastt[zeroconf]).")
+@setting(
+    "--jobs-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Take jobs, and keep their recordings and transcripts in this folder.",
+)
+@setting(
+    "--jobs-quota-bytes",
+    type=click.IntRange(1),
+    default=_DEFAULTS.jobs_quota_bytes,
+    help="What recordings of jobs may take of its disk.",
+)
+@setting("--jobs-keep", type=_SECONDS, default=_DEFAULTS.jobs_keep, help="How long ended jobs are kept, in seconds.")
+@setting(
+    "--jobs-url-host",
+    type=ListItem(),
+    multiple=True,
+    help="Host from which jobs may fetch audio and which they may tell of their end; repeatable.",
+)
 @setting(
     "--api-keys-file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="File of API keys, made by `gigastt keys add`; without it no key is asked for.",
+)
+@setting(
+    "--secret-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with a secret that signs tokens; servers that share it accept each other's.",
 )
 @setting(
     "--tls-cert",

@@ -7,7 +7,7 @@ create_vosk_app(context)     the listener of --vosk: a WebSocket at /
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -31,8 +31,9 @@ from gigastt.gateway.api import openai_wire
 from gigastt.gateway.api.deepgram import deepgram_of
 from gigastt.gateway.api.deepgram_files import DeepgramFiles
 from gigastt.gateway.api.description import serve_docs, serve_openapi
-from gigastt.gateway.api.native import NativeDialect
+from gigastt.gateway.api.native import native_of
 from gigastt.gateway.api.native_files import Uploads
+from gigastt.gateway.api.native_jobs import JobRoutes
 from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
 from gigastt.gateway.api.realtime import realtime_of
@@ -48,7 +49,7 @@ from gigastt.log import get_logger
 
 log = get_logger(__name__)
 
-NATIVE: Final[Endpoint] = speak(lambda _: NativeDialect())
+NATIVE: Final[Endpoint] = speak(native_of)
 
 _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
@@ -64,8 +65,13 @@ ROUTES: Final[Routes] = {
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
     "/v1/models/{id}": ("GET", "HEAD"),
+    "/v1/capacity": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
+    "/v1/jobs": ("POST",),
+    "/v1/jobs/{id}": ("GET", "HEAD", "DELETE"),
+    "/v1/jobs/{id}/events": ("GET",),
+    "/v1/jobs/{id}/result": ("GET", "HEAD"),
     "/v1/audio/transcriptions": ("POST",),
     "/v1/audio/translations": ("POST",),
     "/openapi.json": ("GET", "HEAD"),
@@ -80,6 +86,15 @@ ROUTES: Final[Routes] = {
 }
 
 _OPENAI_PATHS: Final = ("/v1/audio/", "/v1/models/", _REALTIME_PATH)  # errors there have OpenAI's shape
+
+_PROTOCOLS: Final = {  # by the beginning of a path
+    "/ws": "native",
+    "/v1/ws": "native",
+    "/v1/transcribe": "native",
+    "/v1/audio/": "openai",
+    _REALTIME_PATH: "openai_realtime",
+    _DEEPGRAM_PATH: "deepgram",
+}
 
 
 def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
@@ -96,6 +111,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     ops = Operations(
         lambda: context.model,
         lambda: context.installed,
+        lambda: context.listeners,
         context.pool,
         metrics,
         lambda: context.preparing() if context.preparing else None,
@@ -104,11 +120,12 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     uploads = Uploads(
         lambda: context.limits,
         context.pool,
-        context.decoder,
+        context.decoding,
         context.transcribe,
         context.metrics,
         lambda: context.model.likeness,
     )
+    jobs = JobRoutes(context.jobs, uploads, settings.jobs_url_host)
 
     async def run(endpoint: Endpoint, websocket: WebSocket) -> None:
         with context.metrics.ws_active_connections.track_inprogress():
@@ -128,11 +145,17 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route("/health", ops.health),
             Route("/ready", ops.ready),
             Route("/v1/models", ops.models),
+            Route("/v1/capacity", ops.capacity),
             Route("/metrics", ops.metrics),
             Route("/openapi.json", serve_openapi),
             Route("/docs", serve_docs),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
+            Route("/v1/jobs", jobs.create, methods=["POST"]),
+            Route("/v1/jobs/{id}", jobs.show),
+            Route("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),
+            Route("/v1/jobs/{id}/events", jobs.events),
+            Route("/v1/jobs/{id}/result", jobs.result),
             Route("/v1/models/{id}", Models(context.model.name).retrieve),
             Route("/v1/audio/transcriptions", Transcriptions(uploads), methods=["POST"]),
             Route("/v1/audio/translations", refuse_translation, methods=["POST"]),
@@ -146,6 +169,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),
         ],
         [policies],
+        _protocol_of,
     )
 
 
@@ -177,6 +201,7 @@ def create_vosk_app(context: AppContext) -> Starlette:
         _VOSK_ROUTES,
         [Route("/", _refuse_plain_request), WebSocketRoute("/", run)],
         [_policies(context, _VOSK_ROUTES, host, ClientSecrets(context.tokens))],
+        lambda path: VoskDialect.name,
     )
 
 
@@ -208,7 +233,13 @@ def _policies(context: AppContext, routes: Routes, host: str, client_secrets: Cl
     )
 
 
-def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inner: list[Middleware]) -> Starlette:
+def _build(
+    context: AppContext,
+    routes: Routes,
+    endpoints: list[BaseRoute],
+    inner: list[Middleware],
+    protocol_of: Callable[[str], str | None] = lambda path: None,
+) -> Starlette:
     async def raise_http_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
         if exc.status_code == 404:
@@ -220,7 +251,8 @@ def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inne
             raise MethodNotAllowed(f"This address takes {allowed}, not {request.method}.")
         raise InternalError("The request cannot be answered.")
 
-    outer = Middleware(RequestMiddleware, metrics=context.metrics, routes=routes, error_forms=_error_form)
+    outer = Middleware(RequestMiddleware, metrics=context.metrics, routes=routes, error_forms=_error_form,
+                       protocol_of=protocol_of)  # fmt: skip
     app = Starlette(
         routes=endpoints,
         middleware=[outer, *inner],
@@ -229,6 +261,10 @@ def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inne
     app.router.redirect_slashes = False
     app.router.default = _refuse_unknown_address
     return app
+
+
+def _protocol_of(path: str) -> str | None:
+    return next((protocol for beginning, protocol in _PROTOCOLS.items() if path.startswith(beginning)), None)
 
 
 def _error_form(path: str) -> ErrorFields:

@@ -11,19 +11,23 @@ import resource
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from gigastt.config import Limits, Settings
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
-from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
+from gigastt.gateway.files.decoder import FileDecoder
+from gigastt.gateway.files.decoder_report import DecodedFile
+from gigastt.gateway.files.decoding import Decoding
+from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.rate import Rate
 from gigastt.gateway.server.caps import Caps, Connections, most_connections
+from gigastt.gateway.waiting_room import WaitingRoom
 from gigastt.speakers import Book
 from gigastt.transcript import Options
 
@@ -32,11 +36,13 @@ class FileTranscriber(Protocol):
     """How a decoded file is recognised."""
 
     def __call__(
-        self, file: DecodedFile, request_id: str, options: Options, book: Book | None = None
+        self, channels: Sequence[DecodedFile], request_id: str, options: Options, book: Book | None = None
     ) -> AsyncGenerator[Event, None]:
         """Yield finals and progress, and partials if asked to; the last final has the reason `stop`.
 
-        With a book, finals have speakers, and behind the last one comes who they are.
+        Args:
+            channels: of one file; a channel is told by its place here.
+            book: tells speakers apart; who they are comes behind the last final.
         """
         ...
 
@@ -54,9 +60,18 @@ class ServedModel:
     likeness: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A listener for the clients of one protocol."""
+
+    protocol: str
+    host: str
+    port: int
+
+
 @dataclass(slots=True)
 class AppContext:
-    """The parts of one server. ConfigError: the file of API keys is wrong."""
+    """The parts of one server. ConfigError: the file of API keys or of the secret is wrong."""
 
     settings: Settings
     model: ServedModel
@@ -67,17 +82,23 @@ class AppContext:
     clock: Callable[[], float] = time.monotonic
     installed: Sequence[str] = ()  # names of the models whose files are here
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
+    listeners: Sequence[Listening] = ()  # besides the server's own
+    jobs: Jobs | None = None
     limits: Limits = field(init=False)
+    decoding: Decoding = field(init=False)
     rate_limiter: RateLimiter = field(init=False)
     connections: Connections = field(init=False)
     tokens: Tokens = field(init=False)
+    waiting_room: WaitingRoom[Any] = field(init=False)
     api_keys: ApiKeys | None = field(init=False)  # None: no key is asked for
 
     def __post_init__(self) -> None:
         self.limits = self.settings.limits
+        self.decoding = Decoding(self.decoder, lambda: self.limits.max_audio_secs)
         self.rate_limiter = RateLimiter(_rate(self.limits))
         self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
-        self.tokens = Tokens()
+        self.tokens = Tokens.load(self.settings.secret_file) if self.settings.secret_file is not None else Tokens()
+        self.waiting_room = WaitingRoom(lambda: self.limits.resume_secs)
         file = self.settings.api_keys_file
         self.api_keys = ApiKeys.load(file) if file is not None else None
 

@@ -37,6 +37,8 @@ from gigastt.workers.voices import FindsVoices, LoadVoices, find_voices
 
 log = get_logger(__name__)
 
+READINGS_PER_PASS = 16  # half a minute of audio, read in some 20 ms
+
 AttachFunction: TypeAlias = Callable[[str, int], Samples]
 TouchFunction: TypeAlias = Callable[[Sequence[Touch]], None]
 
@@ -86,6 +88,7 @@ class FileWork:
         self._note_pass = note_pass
         self._tracks: dict[StreamId, FileTrack] = {}
         self._requests: dict[StreamId, Recognise] = {}  # in the order in which they came
+        self._readings = 0  # since an utterance was last recognised
 
     def __len__(self) -> int:
         """Count the streams, and the utterances that await their pass."""
@@ -130,17 +133,20 @@ class FileWork:
     def step(self) -> FileTrack | None:
         """Run one pass, or read a few seconds of one file, which is returned.
 
-        The voices of an utterance whose words are known come first, then files whose utterances may soon be used up,
-        then utterances, then other files; files take turns.
+        The voices of an utterance whose words are known come first; then files whose utterances may soon be used up,
+        for so many turns; then utterances, then other files. Files take turns. An hour of silence is read for as long
+        as nobody else waits.
         """
         if self._listening is not None:
             self._listen(self._listening)
             return None
         tracks = [track for track in self._tracks.values() if track.may_read]
         track = next((track for track in tracks if track.is_urgent), None)
-        if track is None and self._requests:
+        if self._requests and (track is None or self._readings >= READINGS_PER_PASS):
+            self._readings = 0
             self._recognise(self._requests.pop(next(iter(self._requests))))
             return None
+        self._readings += 1
         track = track or next(iter(tracks), None)
         if track is not None:
             self._tracks[track.id] = self._tracks.pop(track.id)

@@ -59,7 +59,7 @@ def test_an_empty_variable_that_a_flag_beats_does_not_matter(monkeypatch: pytest
         assert build_settings(dict(context.params)).port == 1
 
 
-STRINGS = ["host", "model", "model-dir", "metrics-listen", "vosk", "api-keys-file"]
+STRINGS = ["host", "model", "model-dir", "metrics-listen", "vosk", "wyoming", "api-keys-file"]
 
 
 @pytest.mark.parametrize("name", STRINGS)
@@ -74,7 +74,7 @@ def test_an_empty_argument_and_an_empty_key_are_errors(
     assert f"--{name}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["allow-origin", "allowed-host", "trusted-proxy"])
+@pytest.mark.parametrize("name", ["allow-origin", "allowed-host", "trusted-proxy", "wyoming-allow"])
 def test_an_empty_item_of_a_list_is_an_error(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "gigastt.toml"
     config.write_text(f'{name} = [""]\n', encoding="utf-8")

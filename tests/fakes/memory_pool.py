@@ -50,6 +50,7 @@ class MemoryPool:
         self.admission.resize(sessions)
         self.workers: list[MemoryWorker] = []
         self.deaths = 0
+        self.latencies: list[float] = []  # of finals of those who speak
         self._poison = poison
         self._automatic = automatic
         for _ in range(workers):
@@ -71,6 +72,9 @@ class MemoryPool:
 
     def pump_track(self, track: Track) -> None:
         self.router.pump(track)
+
+    def note_final(self, latency: float) -> None:
+        self.latencies.append(latency)
 
     def close_track(self, track: Track) -> None:
         self.router.close(track)

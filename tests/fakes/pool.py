@@ -10,16 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from gigastt.audio.selection import WHOLE, Selection
 from gigastt.config import Limits, Settings
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission, Guest
+from gigastt.gateway.pool.capacity import CapacityEstimate
 from gigastt.gateway.pool.events import Event
 from gigastt.speakers import Book
-from gigastt.transcript import Final, Gap, Options, Word
+from gigastt.transcript import Final, Gap, HeardTrack, Options, Word
 
 if TYPE_CHECKING:
-    from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
+    from gigastt.gateway.files.decoder import FileDecoder
+    from gigastt.gateway.files.decoder_report import DecodedFile
     from gigastt.gateway.pool.pool import Pool
 
 
@@ -35,6 +38,7 @@ class FakePool:
 
     size = 2
     workers_ready = 2
+    fitting = 4
 
     def __init__(self) -> None:
         self.state = "ready"
@@ -44,7 +48,7 @@ class FakePool:
         self.drain_listeners: set[Callable[[], None]] = set()
         self.uploads = Admission(None)
         self.uploads.resize(4)
-        self.promise_ms = 500.0
+        self.capacity = CapacityEstimate(500.0)
         self.replacements = 0
         self.replacement_error: Exception | None = None
 
@@ -56,7 +60,7 @@ class FakePool:
         return self.uploads.admit(timeout)
 
     def keep_promise(self, final_latency_ms: float) -> None:
-        self.promise_ms = final_latency_ms
+        self.capacity.final_latency_ms = final_latency_ms
 
     async def replace_workers(self, worker_command: Callable[[int], list[str]]) -> None:
         if self.replacement_error is not None:
@@ -70,6 +74,12 @@ class FakePool:
     @property
     def busy(self) -> int:
         return self._admission.active
+
+    sessions = busy
+
+    @property
+    def waiters(self) -> int:
+        return self._admission.waiters
 
     @property
     def available(self) -> int:
@@ -113,6 +123,9 @@ class FakeFile:
     samples: int
     freed: bool = False
     holes: tuple[Gap, ...] = ()
+    track: HeardTrack | None = None
+    copies: tuple[int | None, ...] = ()
+    name: str = "segment"
 
     @property
     def seconds(self) -> float:
@@ -130,17 +143,26 @@ class FakeDecoder:
         self.bodies: list[bytes] = []
         self.error: Exception | None = None
         self.holes: tuple[Gap, ...] = ()
+        self.track: HeardTrack | None = None
+        self.copies: tuple[int | None, ...] = (None,)  # where a channel is selected
+        self.selections: list[Selection] = []
         self.gate = asyncio.Event()  # to be cleared by a test in which decoding takes time
         self.gate.set()
 
     async def decode(
-        self, descriptor: int, max_seconds: float, on_size: Callable[[int], None] = lambda size: None
+        self,
+        descriptor: int,
+        max_seconds: float,
+        on_size: Callable[[int], None] = lambda size: None,
+        selection: Selection = WHOLE,
     ) -> FakeFile:
         self.bodies.append(os.pread(descriptor, 1 << 24, 0))
         await self.gate.wait()
         if self.error is not None:
             raise self.error
-        file = FakeFile(len(self.bodies[-1]) // 2, holes=self.holes)
+        self.selections.append(selection)
+        copies = () if selection.channel is None else self.copies
+        file = FakeFile(len(self.bodies[-1]) // 2, holes=self.holes, track=self.track, copies=copies)
         on_size(len(self.bodies[-1]))
         self.files.append(file)
         return file
@@ -162,7 +184,7 @@ class FakeTranscriber:
         self.closed = 0
 
     async def __call__(
-        self, file: DecodedFile, request_id: str, options: Options, book: Book | None = None
+        self, channels: Sequence[DecodedFile], request_id: str, options: Options, book: Book | None = None
     ) -> AsyncGenerator[Event, None]:
         self.request_ids.append(request_id)
         self.options = options

@@ -114,6 +114,7 @@ class PolicyMiddleware:
             token, key = self._check_key(self._keys, scope, headers)
             exchange.client = (exchange.client, hash(token))
             exchange.key_name = key.name if key is not None else None
+            exchange.owner = (key.name or key.digest.hex()) if key is not None else ""
         if scope["type"] == "websocket":
             exchange.subprotocol = choose_subprotocol(scope.get("subprotocols", []))
             if self._keys is not None and key is not None:

@@ -31,6 +31,7 @@ FIELDS = (
     "min_silence_ms",
     "endpoint_mode",
     "partials",
+    "resume",
     *("diarization", "speakers", "max_speakers", "known_speakers", "speaker_embeddings"),  # see speaker_fields
     "protocol_version",
     *("punctuation", "itn", "commit_policy"),  # of the original server; they change nothing here
@@ -76,7 +77,7 @@ def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configurati
     else:
         complain("sample_rate", f"a whole number of Hz from {least} to {most}", "invalid_sample_rate")
 
-    encodings: dict[str, Encoding] = {encoding: encoding for encoding in ENCODINGS}
+    encodings: dict[str, Encoding] = {"linear16": "pcm_s16le", **{encoding: encoding for encoding in ENCODINGS}}
     if (encoding := encodings.get(_name(fields.get("encoding")))) is not None:
         configuration = replace(configuration, encoding=encoding)
     else:
@@ -108,6 +109,11 @@ def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configurati
         options = replace(options, diarization=diarization)
     else:
         complain("diarization", "true or false")
+
+    if (resumable := flag(fields.get("resume"))) is not None:
+        configuration = replace(configuration, resumable=resumable)
+    else:
+        complain("resume", "true or false")
 
     return replace(configuration, options=options), complaints + _unknown(fields)
 

@@ -32,6 +32,7 @@ class Wishes:
     interim: tell utterances before they end.
     speech_started, utterance_end: tell these events.
     utterances: of a file, tell also who says what from when to when.
+    multichannel: hear each channel of a file by itself.
     """
 
     configuration: Configuration
@@ -40,6 +41,7 @@ class Wishes:
     speech_started: bool
     utterance_end: bool
     utterances: bool
+    multichannel: bool
 
 
 def read_wishes(query: Mapping[str, str]) -> Wishes:
@@ -69,6 +71,7 @@ def read_wishes(query: Mapping[str, str]) -> Wishes:
         speech_started=speech_started,
         utterances=one("utterances", _flag, False),
         utterance_end=one("utterance_end_ms", _is_asked, False),
+        multichannel=one("multichannel", _flag, False),
     )
 
 

@@ -34,7 +34,7 @@ async def open_book(
     if not configuration.options.diarization:
         return None
     if configuration.channels > 1:
-        return ChannelBook(configuration.channels)
+        return ChannelBook()
     if likeness is None:
         return None
     try:
@@ -89,7 +89,7 @@ class Enrolment:
             os.close(descriptor)
         book = SpeakerBook(SpeakerWishes(speakers=1), self._likeness)
         try:
-            async with aclosing(self._transcribe(file, request_id, _OPTIONS, book)) as events:
+            async with aclosing(self._transcribe([file], request_id, _OPTIONS, book)) as events:
                 async for event in events:
                     if isinstance(event, Speakers) and event.speakers:
                         return event.speakers[0].embedding

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol
 
 from starlette.types import Receive, Send
 
+from gigastt.audio.selection import ALL_MIXED, FileChoice
 from gigastt.errors import RequestError, ShuttingDown
 from gigastt.gateway.api.native_files import Recognition, Uploads, until_hung_up
 from gigastt.gateway.files.bodies import Upload
+from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.responses import encode_json, public_error
 from gigastt.log import get_logger
@@ -25,8 +27,8 @@ from gigastt.transcript import Options
 log = get_logger(__name__)
 
 QUIET_SECONDS = 5.0  # also how long a client that has gone stays unnoticed, when there is nothing else to send it
-_COMMENT = b": nothing new\n\n"
-_HEADERS = [
+QUIET_COMMENT = b": nothing new\n\n"
+EVENT_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
@@ -49,26 +51,22 @@ async def answer_with_events(
     receive: Receive,
     send: Send,
     options: Options,
-    writer: Callable[[float], EventWriter],
+    writer: Callable[[DecodedChannels], EventWriter],
+    choice: FileChoice = ALL_MIXED,
     speakers: SpeakerFields | None = None,
 ) -> None:
-    """Recognise an upload and answer with its events; `writer` is given the length of the audio in seconds."""
-    await until_hung_up(receive, _answer(uploads, upload, send, options, writer, speakers))
+    """Recognise an upload and answer with its events; `writer` is given what was decoded."""
+    await until_hung_up(receive, _answer(send, uploads.recognise(upload, options, choice, speakers), writer))
 
 
 async def _answer(
-    uploads: Uploads,
-    upload: Upload,
-    send: Send,
-    options: Options,
-    writer: Callable[[float], EventWriter],
-    speakers: SpeakerFields | None,
+    send: Send, recognising: AbstractAsyncContextManager[Recognition], writer: Callable[[DecodedChannels], EventWriter]
 ) -> None:
-    async with uploads.recognise(upload, options, speakers) as recognition:
-        write = writer(recognition.duration)
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    async with recognising as recognition:
+        write = writer(recognition.file)
+        await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
         try:
-            await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
+            await send({"type": "http.response.body", "body": QUIET_COMMENT, "more_body": True})
             async with aclosing(_blocks(recognition, write)) as blocks:
                 async for block in blocks:
                     if block:
@@ -84,7 +82,7 @@ async def _blocks(recognition: Recognition, write: EventWriter) -> AsyncGenerato
     try:
         async with aclosing(with_pauses(recognition.events, QUIET_SECONDS)) as events:
             async for event in events:
-                yield _COMMENT if event is None else write.event(event)
+                yield QUIET_COMMENT if event is None else write.event(event)
     except Exception as exc:  # the answer has begun: the error becomes its last event
         if not isinstance(exc, RequestError):
             log.exception("transcription_failed")

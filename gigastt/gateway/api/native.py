@@ -5,10 +5,13 @@ Texts for people never repeat what the client sent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from starlette.websockets import WebSocket
+
+from gigastt.errors import InvalidParameter
 from gigastt.gateway.api import wire
 from gigastt.gateway.api.client_messages import (
     MESSAGE_TYPES,
@@ -20,6 +23,7 @@ from gigastt.gateway.api.client_messages import (
     parse,
 )
 from gigastt.gateway.api.configure import (
+    FIELDS,
     FORMAT_FIELDS,
     VERSIONS,
     Complaint,
@@ -30,6 +34,7 @@ from gigastt.gateway.api.configure import (
 )
 from gigastt.gateway.api.conversation import CLOSE_PROTOCOL_ERROR, CLOSE_UNSUPPORTED_DATA
 from gigastt.gateway.api.dialect import (
+    Ack,
     Complain,
     Configuration,
     Configure,
@@ -42,6 +47,7 @@ from gigastt.gateway.api.dialect import (
     Refuse,
     Reply,
     Request,
+    Resume,
     Speech,
     Stop,
 )
@@ -50,13 +56,43 @@ from gigastt.gateway.api.speaker_fields import read_speaker_fields
 from gigastt.transcript import Final, Gap, Partial, Speakers
 
 
+def native_of(websocket: WebSocket) -> Dialect:
+    """Return the dialect for a client, configured by the fields of `configure` in its query.
+
+    Telephone switches that configure so send text of their own, of which nothing is told.
+
+    Raises:
+        InvalidParameter: a field is wrong, or nearly has a field's name; `param` names it.
+    """
+    query = websocket.query_params
+    for name in query.keys() - set(FIELDS):
+        if (near := near_miss(name, FIELDS)) is not None:
+            raise InvalidParameter(f"The query has a parameter that this server does not know. Was {near} meant?")
+    fields = {name: query[name] for name in query if name in FIELDS}
+    configuration, complaints = apply(Configuration(), fields)
+    for complaint in complaints:
+        raise InvalidParameter(complaint.message, param=complaint.field)
+    if not supports_version(fields):
+        raise InvalidParameter(f"This server speaks {', '.join(VERSIONS)}.", param="protocol_version")
+    dialect = NativeDialect(tolerant=any(name in fields for name in FORMAT_FIELDS))
+    dialect.configuration = configuration
+    dialect.choose_mode(fields)
+    return dialect
+
+
 class NativeDialect(Dialect):
-    """What the clients of `/v1/ws` speak."""
+    """What the clients of `/v1/ws` speak.
+
+    Args:
+        tolerant: tell nothing of messages that mean nothing.
+    """
 
     name: ClassVar[str] = "native"
     frames_are_audio: ClassVar[bool] = True
+    can_resume: ClassVar[bool] = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, tolerant: bool = False) -> None:
+        self._tolerant = tolerant
         self._wrong_format: dict[str, Complaint] = {}  # fields without which audio would be noise
         self._gatherer = Gatherer()
 
@@ -74,10 +110,10 @@ class NativeDialect(Dialect):
     def _hear_text(self, text: str, configuration: Configuration | None) -> Sequence[Request]:
         fields = parse(text, MOST_TEXT_CHARACTERS if configuration is None else MOST_CONFIGURE_CHARACTERS)
         if fields is None:
-            return _garbage(text, "A text frame must be a JSON object with a type.")
+            return self._garbage(text, "A text frame must be a JSON object with a type.")
         kind = message_type(fields)
         if kind != "configure" and len(text) > MOST_TEXT_CHARACTERS:
-            return _garbage(text, "This message is too long.")
+            return self._garbage(text, "This message is too long.")
         match kind:
             case "stop":
                 return [Stop()]
@@ -85,13 +121,15 @@ class NativeDialect(Dialect):
                 return self._configure(fields, configuration)
             case "flush":
                 return [EndUtterance()]
+            case "resume":
+                return _resume(fields, configuration)
             case "ping":
                 return [Reply([wire.pong()])]
         if kind in SIGNS_OF_LIFE:
             return []
         near = near_miss(kind, MESSAGE_TYPES)
         hint = f"Was {near} meant?" if near is not None else f"It is one of {', '.join(MESSAGE_TYPES)}."
-        return _garbage(text, f"The type of this message is not known. {hint}")
+        return self._garbage(text, f"The type of this message is not known. {hint}")
 
     def _configure(self, fields: dict[str, Any], before: Configuration | None) -> Sequence[Request]:
         if before is None:
@@ -102,7 +140,10 @@ class NativeDialect(Dialect):
         configuration, complaints = apply(before, fields)
         speakers, wrong_speakers = read_speaker_fields(fields, before.speakers)
         configuration, complaints = replace(configuration, speakers=speakers), complaints + wrong_speakers
-        self._gatherer.mode = endpoint_mode(fields) or self._gatherer.mode
+        self.choose_mode(fields)
+        if configuration.resumable and self._gatherer.mode != "auto":
+            configuration = replace(configuration, resumable=False)
+            complaints.append(Complaint("invalid_configuration", "resume goes with endpoint_mode auto only.", "resume"))
         wrong = {complaint.field: complaint for complaint in complaints}
         for field in FORMAT_FIELDS:
             if field in wrong:
@@ -111,6 +152,14 @@ class NativeDialect(Dialect):
                 self._wrong_format.pop(field, None)
         problems = [Problem(each.code, each.message, once=not each.field) for each in complaints]
         return [Configure(configuration), *([Complain(problems)] if problems else [])]
+
+    def choose_mode(self, fields: Mapping[str, Any]) -> None:
+        """Tell utterances as `endpoint_mode` says, if it does."""
+        self._gatherer.mode = endpoint_mode(fields) or self._gatherer.mode
+
+    def _garbage(self, text: str, message: str) -> Sequence[Request]:
+        problems = [] if self._tolerant else [Problem("invalid_message", message, once=True)]
+        return [Complain(problems, characters=len(text))]
 
     def open(self, opening: Opening) -> Sequence[Message]:
         """Return `ready`."""
@@ -135,6 +184,28 @@ class NativeDialect(Dialect):
         """Return `error`."""
         return [wire.error(code, message, retry_after_ms)]
 
+    def acknowledge(self, ack: Ack) -> Sequence[Message]:
+        """Return `ack`."""
+        return [wire.acknowledgement(ack)]
 
-def _garbage(text: str, message: str) -> Sequence[Request]:
-    return [Complain([Problem("invalid_message", message, once=True)], characters=len(text))]
+    def resumed(self, next_seq: int) -> None:
+        """Go on counting finals."""
+        self._gatherer.told = next_seq
+
+    def ask_to_go(self, seconds: float) -> Sequence[Message]:
+        """Return `goaway`."""
+        return [wire.goaway(seconds)]
+
+
+def _resume(fields: dict[str, Any], before: Configuration | None) -> Sequence[Request]:
+    token, position, have_final_seq = fields.get("token"), fields.get("from", 0), fields.get("have_final_seq", -1)
+    if before is None:
+        return [Complain([Problem("resume_too_late", "resume must come before the first audio.")])]
+    if not (isinstance(token, str) and _is_count(position) and _is_count(have_final_seq, least=-1)):
+        explanation = "resume needs the token as a text, and from and have_final_seq as whole numbers."
+        return [Complain([Problem("invalid_message", explanation)])]
+    return [Resume(token, position, have_final_seq)]
+
+
+def _is_count(value: object, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 53

@@ -11,17 +11,17 @@ recognised; each client leaves some of them to the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from gigastt import transcript
-from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
 from gigastt.config import Limits
 from gigastt.errors import CapacityTimeout, InvalidParameter
 from gigastt.gateway.api.enrolment import Enrolment
@@ -29,44 +29,30 @@ from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.api.speaker_fields import read_speaker_query
 from gigastt.gateway.context import FileTranscriber
 from gigastt.gateway.files.bodies import Bodies, Upload
-from gigastt.gateway.files.decoder import FileDecoder
-from gigastt.gateway.files.shares import Patience, Room, Slots
+from gigastt.gateway.files.decoding import DecodedChannels, Decoding
+from gigastt.gateway.files.shares import Patience, Slots
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.events import Event
+from gigastt.gateway.pool.events import ChannelEvent, Event
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.requests import ClientGone
 from gigastt.gateway.responses import JSONResponse
 from gigastt.log import get_logger
 from gigastt.rendering import MEDIA_TYPES, TranscriptForm, render_transcript
-from gigastt.speakers import Book, SpeakerFields, with_speakers
+from gigastt.speakers import Book, ChannelBook, SpeakerBook, SpeakerFields, with_speakers
+from gigastt.transcript import Options, Transcript
 
 log = get_logger(__name__)
 
 Result = TypeVar("Result")
-
-MOST_DECODERS: Final = 4  # at once; more than cores, so that a short file need not wait for long ones
-_DECODERS_OF_CLIENT = 2
-_RESERVED_BYTES = 16 * 1024 * 1024  # of shared memory, by files that are being decoded, ahead of their samples
+Held = TypeVar("Held")
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """A file that is being recognised: its length in seconds, and what comes out."""
+    """A file that is being recognised, and what comes out."""
 
-    duration: float
+    file: DecodedChannels
     events: AsyncGenerator[Event, None]
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """What was said in a file of `duration` seconds: its utterances that have words, its spans without words, what
-    was left out, and the speakers where they were wanted."""
-
-    finals: Sequence[transcript.Final]
-    duration: float
-    gaps: Sequence[transcript.Gap]
-    dropped: Sequence[transcript.Final] = ()
-    speakers: transcript.Speakers | None = None
 
 
 class Uploads:
@@ -80,7 +66,7 @@ class Uploads:
         self,
         limits: Callable[[], Limits],
         pool: Pool,
-        decoder: FileDecoder,
+        decoding: Decoding,
         transcribe: FileTranscriber,
         metrics: Metrics,
         likeness: Callable[[], float | None] = lambda: None,
@@ -88,29 +74,29 @@ class Uploads:
         self._likeness = likeness
         self._limits = limits
         self._pool = pool
-        self._decoder = decoder
         self._recognise = transcribe
         self._metrics = metrics
         self._bodies = Bodies(lambda: limits().body_limit_bytes)
-        self._segments = Room(lambda: _longest_segment(limits().max_audio_secs), "shared memory")
-        self._decoding = Slots(lambda: MOST_DECODERS, lambda: _DECODERS_OF_CLIENT)
+        self._decoding = decoding
         self._recognising = Slots(lambda: pool.upload_places, lambda: -(-pool.upload_places // 2))
         pool.drain_listeners.add(self._begin_drain)
 
     async def transcribe(self, request: Request) -> Response:
         """`POST /v1/transcribe`: the whole transcript, in the form that the client asks for."""
         form = choose_form(request.query_params.getlist("format"), request.headers.get("accept", ""))
+        choice = read_choice(request.query_params)
         with await self.receive_body(request.scope, request.receive) as upload:
             speakers = speaker_fields_of(request, upload)
-            options = transcript.Options(partials=False, diarization=speakers is not None)
-            heard = await self.transcribe_whole(upload, request.receive, options, speakers)
+            options = Options(partials=False, diarization=speakers is not None)
+            heard = await self.transcribe_whole(upload, request.receive, options, choice, speakers)
         return render_answer(form, heard, tells_dropped=request.query_params.get("dropped") == "true")
 
     async def transcribe_whole(
         self,
         upload: Upload,
         receive: Receive,
-        options: transcript.Options,
+        options: Options,
+        choice: FileChoice = ALL_MIXED,
         speakers: SpeakerFields | None = None,
     ) -> Transcript:
         """Recognise an upload to its end; with `speakers`, its words have the speakers that are best in the end.
@@ -119,7 +105,7 @@ class Uploads:
             ClientGone: the client hung up.
             RequestError: as `recognise` does.
         """
-        return await until_hung_up(receive, self._transcribe(upload, options, speakers))
+        return await until_hung_up(receive, self._transcribe(upload, options, choice, speakers))
 
     async def receive_body(self, scope: Scope, receive: Receive) -> Upload:
         """Read a body into memory; raises as `Bodies.receive` does."""
@@ -127,68 +113,65 @@ class Uploads:
 
     @asynccontextmanager
     async def recognise(
-        self, upload: Upload, options: transcript.Options, speakers: SpeakerFields | None = None
+        self,
+        upload: Upload,
+        options: Options,
+        choice: FileChoice = ALL_MIXED,
+        speakers: SpeakerFields | None = None,
     ) -> AsyncIterator[Recognition]:
         """Decode, wait for a place, and recognise; give everything back at the end.
 
         Raises:
             InvalidParameter: speakers cannot be told apart here, or not by these recordings.
             CapacityTimeout, ShuttingDown: no turn or no place in time, or no memory.
-            InvalidAudio, AudioTooLong: not a file to recognise.
+            InvalidAudio, AudioTooLong, InvalidParameter: not a file to recognise.
         """
-        limits = self._limits()
-        patience = Patience(limits.pool_checkout_timeout_secs)
+        patience = Patience(self._limits().pool_checkout_timeout_secs)
         async with AsyncExitStack() as stack:
-            memory = self._segments.hold(upload.client)
-            stack.callback(memory.release)
-            descriptor = self._bodies.files.hold(upload.client)
-            stack.callback(descriptor.release)
-            async with self._turn(self._decoding, upload, patience):
-                descriptor.change_to(1)
-                file = await self._decoder.decode(upload.open(), limits.max_audio_secs, memory.change_to)
-            stack.callback(file.unlink)
+            segments = self._bodies.files.hold(upload.client)
+            stack.callback(segments.release)
+            decoding = self._decoding.decode(upload, choice, patience, lambda: segments.change_to(1))
+            file = await stack.enter_async_context(self._counted(decoding))
+            segments.change_to(len(file.channels))
             upload.close()
-            await stack.enter_async_context(self._turn(self._recognising, upload, patience))
+            await stack.enter_async_context(self._counted(self._recognising.hold(upload.client, patience)))
             async with patience.waiting() as left:
                 await stack.enter_async_context(self._counted(self._pool.admit_upload(left)))
-            book = await self._open_book(speakers, upload.request_id)
-            events = self._recognise(file, upload.request_id, options, book)
-            recognised = await stack.enter_async_context(aclosing(events))
-            told = await stack.enter_async_context(aclosing(_tell_first(file.holes, recognised)))
-            yield Recognition(file.seconds, told)
+            book = await self.open_book(speakers, len(file.channels), upload.request_id)
+            heard = replace(options, diarization=isinstance(book, SpeakerBook))
+            transcribed = self._recognise(list(file.channels.values()), upload.request_id, heard, book)
+            recognised = await stack.enter_async_context(aclosing(transcribed))
+            events = await stack.enter_async_context(aclosing(_tell_of(file, recognised)))
+            yield Recognition(file, events)
 
-    async def _open_book(self, speakers: SpeakerFields | None, request_id: str) -> Book | None:
-        if speakers is None:
-            return None
+    async def open_book(self, speakers: SpeakerFields | None, channels: int, request_id: str) -> Book | None:
+        """Return what tells the speakers of a file apart, if that is wanted. Raises as `recognise`."""
+        if speakers is None or channels > 1:
+            return None if speakers is None else ChannelBook()
         if (likeness := self._likeness()) is None:
             raise InvalidParameter("This server has no speaker model, see --speaker-model.", param="diarization")
-        return await Enrolment(self._decoder, self._recognise, likeness).open_book(speakers, request_id)
+        return await Enrolment(self._decoding.decoder, self._recognise, likeness).open_book(speakers, request_id)
 
     @asynccontextmanager
-    async def _turn(self, slots: Slots, upload: Upload, patience: Patience) -> AsyncIterator[None]:
-        """Hold a slot of the client's share."""
-        async with self._counted(slots.hold(upload.client, patience)):
-            yield
-
-    @asynccontextmanager
-    async def _counted(self, place: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
+    async def _counted(self, place: AbstractAsyncContextManager[Held]) -> AsyncIterator[Held]:
         """Hold a place; count it where there was none in time."""
         async with AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(place)
+                held = await stack.enter_async_context(place)
             except CapacityTimeout:
                 self._metrics.pool_timeouts.inc()
                 raise
-            yield
+            yield held
 
     def _begin_drain(self) -> None:
-        self._decoding.close()
+        self._decoding.slots.close()
         self._recognising.close()
 
     async def _transcribe(
-        self, upload: Upload, options: transcript.Options, speakers: SpeakerFields | None
+        self, upload: Upload, options: Options, choice: FileChoice, speakers: SpeakerFields | None
     ) -> Transcript:
-        async with self.recognise(upload, options, speakers) as recognition:
+        async with self.recognise(upload, options, choice, speakers) as recognition:
+            file = recognition.file
             heard: transcript.Speakers | None = None
             finals: list[transcript.Final] = []
             gaps: list[transcript.Gap] = []
@@ -203,7 +186,7 @@ class Uploads:
                 elif isinstance(event, transcript.Speakers):
                     heard = event
                     finals = with_speakers(finals, heard)
-            return Transcript(finals, recognition.duration, gaps, dropped, heard)
+            return Transcript(finals, file.seconds, gaps, dropped, file.track, file.copies, heard)
 
 
 def speaker_fields_of(request: Request, upload: Upload) -> SpeakerFields | None:
@@ -213,21 +196,19 @@ def speaker_fields_of(request: Request, upload: Upload) -> SpeakerFields | None:
 
 def render_answer(form: TranscriptForm, heard: Transcript, *, tells_dropped: bool = False) -> Response:
     """Return a transcript as a response; `tells_dropped`, with what was left out, if its form can say that."""
-    dropped = heard.dropped if tells_dropped else None
     if form == "json":
-        fields = transcript.transcript_fields(heard.finals, heard.duration, heard.gaps, dropped, heard.speakers)
-        return JSONResponse(fields)
-    text = "".join(render_transcript(form, heard.finals, lambda: heard.duration))
+        return JSONResponse(transcript.transcript_fields(heard, tells_dropped=tells_dropped))
     headers = {"content-type": f"{MEDIA_TYPES[form]}; charset=utf-8", "cache-control": "no-store"}
-    return Response(text, headers=headers)
+    return Response(render_transcript(form, heard), headers=headers)
 
 
-async def _tell_first(holes: Sequence[transcript.Gap], events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
-    """Yield what is known of a file beforehand, then what comes out of it."""
-    for hole in holes:
+async def _tell_of(file: DecodedChannels, events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
+    """Yield what is known of a file beforehand, then what comes out of it, with the numbers of its channels."""
+    for hole in file.holes:
         yield hole
+    numbers = list(file.channels)
     async for event in events:
-        yield event
+        yield replace(event, channel=numbers[event.channel]) if isinstance(event, ChannelEvent) else event
 
 
 async def until_hung_up(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
@@ -253,8 +234,3 @@ async def until_hung_up(receive: Receive, work: Coroutine[Any, Any, Result]) -> 
 async def _hang_up(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _longest_segment(max_seconds: float) -> int:
-    """Return the bytes of shared memory that one client's files may take: those of the longest one."""
-    return round(2 * SAMPLE_RATE * max_seconds) + _RESERVED_BYTES

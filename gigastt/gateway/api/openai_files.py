@@ -21,11 +21,12 @@ from starlette.types import Receive, Scope, Send
 from gigastt.errors import InvalidParameter, ModelNotFound, RequestError
 from gigastt.gateway.api import openai_wire
 from gigastt.gateway.api.event_stream import answer_with_events, encode_block
-from gigastt.gateway.api.native_files import Transcript, Uploads, render_answer
+from gigastt.gateway.api.native_files import Uploads, render_answer
 from gigastt.gateway.api.openai_form import Wish, read_wish
+from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.responses import JSONResponse
-from gigastt.transcript import Final, Gap, gap_fields
+from gigastt.transcript import Final, Gap, Transcript, gap_fields, text_of
 
 _NOT_A_FORM = "Expected a form (multipart/form-data) with the audio in its field `file`."
 _DONE = b"data: [DONE]\n\n"
@@ -44,9 +45,10 @@ class Transcriptions:
             wish = read_wish(upload.fields)
             if wish.stream:
                 writer = partial(Deltas, logprobs=wish.logprobs, diarized=wish.speakers is not None)
-                await answer_with_events(self._uploads, upload, receive, send, wish.options, writer, wish.speakers)
+                told = self._uploads, upload, receive, send, wish.options, writer, wish.choice, wish.speakers
+                await answer_with_events(*told)
                 return
-            heard = await self._uploads.transcribe_whole(upload, receive, wish.options, wish.speakers)
+            heard = await self._uploads.transcribe_whole(upload, receive, wish.options, wish.choice, wish.speakers)
         await _answer(wish, heard)(scope, receive, send)
 
 
@@ -60,21 +62,16 @@ def _answer(wish: Wish, heard: Transcript) -> Response:
         case "diarized_json":
             return JSONResponse(openai_wire.diarized_transcription(heard))
         case "text":
-            text = openai_wire.text_of(heard.finals) + "\n"
+            text = text_of(heard.finals) + "\n"
             return Response(text, media_type="text/plain", headers={"cache-control": "no-store"})
         case form:
             return render_answer(form, heard)
 
 
 class Deltas:
-    """The events of a stream: each utterance is added to the text when it is known, and never taken back.
+    """The events of a stream: each utterance is added to the text when it is known, and never taken back."""
 
-    Args:
-        duration: of the audio, in seconds; not told.
-        diarized: tell also who says what, as it is known at that time.
-    """
-
-    def __init__(self, duration: float, *, logprobs: bool, diarized: bool = False) -> None:
+    def __init__(self, file: DecodedChannels, *, logprobs: bool, diarized: bool = False) -> None:
         self._logprobs = logprobs
         self._diarized = diarized
         self._segments = 0
@@ -97,7 +94,7 @@ class Deltas:
         return block
 
     def end(self) -> bytes:
-        fields = {"type": "transcript.text.done", "text": openai_wire.text_of(self._finals)}
+        fields = {"type": "transcript.text.done", "text": text_of(self._finals)}
         failed = {"failed": [gap_fields(gap) for gap in self._gaps]} if self._gaps else {}
         return encode_block(fields | self._probabilities(self._finals, first=True) | failed) + _DONE
 

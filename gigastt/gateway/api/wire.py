@@ -13,13 +13,14 @@ from typing import Any
 from gigastt.audio.pcm import ENCODINGS
 from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
 from gigastt.gateway.api.configure import CHANNELS, PROTOCOL_VERSION, VERSIONS
-from gigastt.gateway.api.dialect import DEFAULT_RATE, Moment, Opening
+from gigastt.gateway.api.dialect import DEFAULT_RATE, Ack, Moment, Opening
 from gigastt.transcript import (
     Final,
     Gap,
     GapCode,
     Partial,
     Speakers,
+    channel_fields,
     final_fields,
     gap_fields,
     partial_fields,
@@ -62,8 +63,20 @@ def ready(opening: Opening) -> str:
             "session_id": opening.session_id,
             "max_session_secs": _whole(opening.max_session_secs),
             "idle_timeout_secs": _whole(opening.idle_timeout_secs),
+            **({} if opening.resume_token is None else {"resume_token": opening.resume_token}),
         }
     )
+
+
+def acknowledgement(ack: Ack) -> str:
+    """Return what a client that can resume may forget."""
+    fields = {"received": ack.received, "committed": ack.committed, "final_seq": ack.final_seq, "flushes": ack.flushes}
+    return _encode({"type": "ack", **fields, **({} if ack.token is None else {"resume_token": ack.token})})
+
+
+def goaway(seconds: float) -> str:
+    """Return the request to resume at another server."""
+    return _encode({"type": "goaway", "seconds": round(seconds, 1)})
 
 
 def pong() -> str:
@@ -84,12 +97,12 @@ def partial(event: Partial, moment: Moment) -> str:
     fields = {**partial_fields(event), "seq": moment.seq}
     if moment.lag_seconds > LAG_WORTH_TELLING_SECONDS:
         fields["lag_ms"] = round(moment.lag_seconds * 1000)
-    return _encode(_with_channel(fields, event.channel, moment.channels))
+    return _encode(fields | channel_fields(event, is_told=moment.channels > 1))
 
 
 def final(event: Final, *, channels: int) -> str:
     """Return a final."""
-    return _encode(_with_channel(final_fields(event), event.channel, channels))
+    return _encode(final_fields(event) | channel_fields(event, is_told=channels > 1))
 
 
 def speakers(heard: Speakers) -> str:
@@ -99,11 +112,7 @@ def speakers(heard: Speakers) -> str:
 
 def failure(gap: Gap, *, channels: int) -> str:
     """Return the error message of a span of audio without words."""
-    return _encode(_with_channel(gap_error_fields(gap), gap.channel, channels))
-
-
-def _with_channel(fields: dict[str, Any], channel: int, channels: int) -> dict[str, Any]:
-    return fields | {"channel": channel} if channels > 1 else fields
+    return _encode(gap_error_fields(gap) | channel_fields(gap, is_told=channels > 1))
 
 
 def _whole(seconds: float) -> float | int:

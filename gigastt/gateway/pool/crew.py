@@ -296,7 +296,7 @@ class Crew:
 
     def _record(self, vitals: Vitals, worker: WorkerProcess, stats: Stats) -> None:
         vitals.passes(stats.passes)
-        self._capacity.record(stats.passes, self._router.take_speech())
+        self._capacity.record(stats.passes, self._router.take_talk(), stats.listening, self._router.live_tracks)
         self._metrics.worker_memory_bytes.labels(worker=str(worker.index)).set(stats.memory_bytes)
         for record in stats.passes:
             self._metrics.inference_duration_seconds.labels(kind=record.kind).observe(record.seconds)

@@ -133,6 +133,16 @@ class Pool:
         return self._admission.available
 
     @property
+    def sessions(self) -> int:
+        """Live sessions that hold a place."""
+        return self._admission.active
+
+    @property
+    def fitting(self) -> int:
+        """Live sessions that these workers are thought to carry; places grow up to it."""
+        return self.capacity.fitting(self.workers_ready)
+
+    @property
     def waiters(self) -> int:
         return self._admission.waiters
 
@@ -174,6 +184,10 @@ class Pool:
 
     # -- capacity
 
+    def note_final(self, latency: float) -> None:
+        """Take in how many seconds somebody who speaks waited for a final."""
+        self.capacity.note_final(latency)
+
     def keep_promise(self, final_latency_ms: float) -> None:
         """Change how late finals may be; places follow."""
         self.capacity.final_latency_ms = final_latency_ms
@@ -182,7 +196,7 @@ class Pool:
     def _resize(self) -> None:
         """Tell admission what fits: the places asked for, or what the workers carry by what their passes cost."""
         ready = self.workers_ready
-        fits = self.capacity.places(ready)
+        fits = self.capacity.places(ready, self._admission.active, self._router.live_tracks)
         if self._max_sessions is not None:
             fits = self._max_sessions * any(self._crew.was_ready)
         self._admission.resize(fits)

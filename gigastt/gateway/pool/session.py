@@ -1,4 +1,4 @@
-"""Session: one client's recognition, of one channel or two, or of one uploaded file.
+"""Session: one client's recognition, of one channel or more, live or of one uploaded file.
 
 On the event loop; owned by whoever shows it to a client. Between the tracks, which the pool carries through its
 workers, and the events, which a shell turns into JSON. Knows no protocol and no socket.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
-from gigastt.gateway.pool.events import EndReason, Event, ProgressEvent
+from gigastt.gateway.pool.events import Checkpoint, EndReason, Event, ProgressEvent
 from gigastt.gateway.pool.latency import Stopwatch
 from gigastt.gateway.pool.ordering import Sequencer
 from gigastt.gateway.pool.reading import FileReading
@@ -34,6 +34,7 @@ class TrackCarrier(Protocol):
     def open_track(self, track: Track, sink: Session) -> None: ...
     def pump_track(self, track: Track) -> None: ...
     def close_track(self, track: Track) -> None: ...
+    def note_final(self, latency: float) -> None: ...
 
 
 class Session:
@@ -44,9 +45,12 @@ class Session:
         options: what its client chose.
         channels: how many there are, each with a track of its own.
         request_id: under which its traces are found in logs.
-        file: the samples of an upload; None where they arrive.
+        files: the samples of an upload, of each channel; empty where they arrive.
         first_seq: the number of its first final.
         book: tells its speakers apart.
+        on_settled: is told what is found of a file's channel, before and in another order than clients are.
+        checkpoint: where another session left off, which this one continues; it says `first_seq`, too.
+        keeps_checkpoints: whether `checkpoint_before` is of use.
         clock: seconds, of the loop's kind.
     """
 
@@ -57,47 +61,62 @@ class Session:
         *,
         channels: int = 1,
         request_id: str = "",
-        file: FileSource | None = None,
+        files: Sequence[FileSource] = (),
         first_seq: int = 0,
         book: Book | None = None,
+        on_settled: Callable[[int, FinalMessage | transcript.Gap], None] = lambda channel, news: None,
+        checkpoint: Checkpoint | None = None,
+        keeps_checkpoints: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._book = book
         self._clock = clock
-        self._sequencer = Sequencer(channels, first_seq)
-        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms)
-        self._is_file = file is not None
+        self._on_settled = on_settled
+        self._is_file = bool(files)
+        channels = len(files) or channels
+        self._sequencer = Sequencer(channels, checkpoint.next_seq if checkpoint else first_seq, is_file=self._is_file)
+        self._checkpoints: deque[Checkpoint] | None = deque() if keeps_checkpoints else None  # one for each number
+        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms, pool.note_final)
         self._queue: deque[Event] = deque()
         self._changed = asyncio.Event()  # the queue, or the room for audio
         self._room = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._finished = file is not None
+        self._finished = self._is_file
         self._cancelled = False
-        if file is not None:
-            pool.metrics.accepted_samples += file.end
-        self.tracks = [
-            Track(LiveSource(), options, request_id, channel)
-            if file is None
-            else FileReading(file, options, request_id, channel)
-            for channel in range(channels)
+        pool.metrics.accepted_samples += sum(file.end - file.first_start for file in files)
+        self.tracks: Sequence[Track] = [
+            FileReading(file, options, request_id, channel) for channel, file in enumerate(files)
+        ] or [
+            Track(LiveSource(begin.committed if begin else 0), options, request_id, channel, begin)
+            for channel, begin in enumerate(checkpoint.tracks if checkpoint else [None] * channels)
         ]
         for track in self.tracks:
             pool.open_track(track, self)
+        if self._checkpoints is not None:
+            self._keep_checkpoint(self._checkpoints)
 
     # -- audio in
 
     async def send(self, channel: int, pcm: bytes) -> None:
         """Accept PCM (PCM16, 16 kHz) of one channel; wait while too much is on its way. Nothing after `finish`."""
+        while pcm := self.accept(channel, pcm):
+            await self.wait_for_room()
+
+    def accept(self, channel: int, pcm: bytes) -> bytes:
+        """Accept what there is room for; return the rest, which is nothing where no audio matters any more."""
         track = self.tracks[channel]
-        while pcm and not self._finished and not track.done:
-            room = track.room
-            if not room:
-                self._room.clear()
-                await self._room.wait()
-                continue
+        if self._finished or track.done:
+            return b""
+        room = track.room
+        if room:
             self.push(channel, pcm[: 2 * room])
-            pcm = pcm[2 * room :]
+        return pcm[2 * room :]
+
+    async def wait_for_room(self) -> None:
+        """Wait until it is worth while to try again; the rest of a channel comes before anything behind it."""
+        self._room.clear()
+        await self._room.wait()
 
     def has_room(self, samples: int) -> bool:
         """Whether every channel may be given so many now."""
@@ -179,11 +198,12 @@ class Session:
                 if news.final.drop:
                     self._pool.metrics.utterances_dropped.labels(reason=news.final.drop).inc()
                 if self._is_file:
-                    self._put(ProgressEvent(news.committed / SAMPLE_RATE))
+                    self._on_settled(channel, news)
+                    self._put(ProgressEvent(self._sequencer.decided))
             case Progress():
                 self._sequencer.committed(channel, news.committed)
                 if self._is_file:
-                    self._put(ProgressEvent(news.committed / SAMPLE_RATE))
+                    self._put(ProgressEvent(self._sequencer.decided))
             case Failed():
                 self._fail(replace(news.gap, channel=channel))
             case Span():
@@ -193,10 +213,13 @@ class Session:
         self._room.set()
         if self._sequencer.waits or not isinstance(news, Progress):
             self._release()
+        elif self._checkpoints is not None:
+            self._keep_checkpoint(self._checkpoints)
 
     def _fail(self, gap: transcript.Gap) -> None:
         """Declare a span without words, and count it as lost: the two always agree."""
         self._sequencer.failed(gap)
+        self._on_settled(gap.channel, gap)
         self._pool.metrics.audio_samples_lost.inc(round((gap.end - gap.start) * SAMPLE_RATE))
 
     def _release(self) -> None:
@@ -207,6 +230,8 @@ class Session:
             if not self._is_file:
                 self._stopwatch.told(event, now)
             self._put(event)
+        if self._checkpoints is not None:
+            self._keep_checkpoint(self._checkpoints)
         if self._sequencer.ended:
             self._changed.set()
         if self._timer is not None:
@@ -214,6 +239,26 @@ class Session:
             self._timer = None
         if (deadline := self._sequencer.deadline) is not None and not self._cancelled:
             self._timer = asyncio.get_running_loop().call_later(max(0.0, deadline - now), self._release)
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the next final that `events` will be given."""
+        return self._sequencer.next_seq
+
+    def checkpoint_before(self, seq: int) -> Checkpoint | None:
+        """Return the newest moment between the final before `seq` and that one; None where there was none."""
+        kept = self._checkpoints
+        while kept and kept[0].next_seq < seq:
+            kept.popleft()
+        return kept[0] if kept and kept[0].next_seq == seq else None
+
+    def _keep_checkpoint(self, kept: deque[Checkpoint]) -> None:
+        """Note this moment. While a final waits for its turn, or no more audio may come, none is a checkpoint."""
+        if self._sequencer.waits or self._finished:
+            return
+        if kept and kept[-1].next_seq == self._sequencer.next_seq:
+            kept.pop()
+        kept.append(Checkpoint(tuple(track.checkpoint for track in self.tracks), self._sequencer.next_seq))
 
     def _put(self, event: Event) -> None:
         """Queue an event; a partial or a progress that was not read yet gives way to its successor."""
@@ -231,19 +276,18 @@ class Session:
         self._changed.set()
 
 
-async def transcribe_segment(
+async def transcribe_files(
     pool: TrackCarrier,
-    segment: str,
-    samples: int,
+    files: Sequence[FileSource],
     options: transcript.Options,
     request_id: str = "",
     book: Book | None = None,
 ) -> AsyncIterator[Event]:
-    """Transcribe the first `samples` of a shared segment; yield events up to its last final, or its speakers.
+    """Transcribe shared segments, each a channel of one file; yield events up to the last final, or its speakers.
 
-    The segment must live until the iterator ends or is closed.
+    The segments must live until the iterator ends or is closed.
     """
-    session = Session(pool, options, request_id=request_id, file=FileSource(segment, samples), book=book)
+    session = Session(pool, options, request_id=request_id, files=files, book=book)
     try:
         async for event in session.events():
             yield event
