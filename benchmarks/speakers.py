@@ -130,7 +130,7 @@ def _turns(words: Sequence[Mapping[str, Any]]) -> list[tuple[str, float, float]]
     """Make turns of an utterance's words; pauses belong to whoever goes on."""
     turns: list[tuple[str, float, float]] = []
     for word in words:
-        start, speaker = word["start"], str(word["speaker"])
+        start, speaker = word["start"], str(word.get("speaker", "nobody"))
         if turns and turns[-1][0] == speaker:
             start = turns.pop()[1]
         turns.append((speaker, start, word["end"]))
@@ -160,7 +160,7 @@ async def play(server: ServerProcess, talk: Talk, frame: int, fields: Mapping[st
 async def measure(server: ServerProcess, voices: Mapping[str, Voices], options: argparse.Namespace) -> dict[str, Any]:
     """Try every number of people."""
     result: dict[str, Any] = {}
-    for people in PEOPLE:
+    for people in options.people:
         rows: list[dict[str, float]] = []
         live = {
             "sessions": 0,
@@ -187,10 +187,12 @@ async def measure(server: ServerProcess, voices: Mapping[str, Voices], options: 
                 [last] = [message for message in said if message["type"] == "speakers"]
                 words = [word for message in said if message["type"] == "final" for word in message["words"]]
                 live["sessions"] += 1
-                live["equal"] += last["words"] == [word["speaker"] for word in answer["words"]]
+                live["equal"] += last["words"] == [word.get("speaker", -1) for word in answer["words"]]
                 live["wrong"] += int(judge(talk, words, answer["segments"])["wrong"])
                 live["words"] += len(words)
-                live["other_at_the_end"] += sum(a["speaker"] != b for a, b in zip(words, last["words"], strict=True))
+                live["other_at_the_end"] += sum(
+                    a.get("speaker", -1) != b for a, b in zip(words, last["words"], strict=True)
+                )
                 seqs = [message["seq"] for message in said if message["type"] == "final"]
                 live["relabelled"] += len(seqs) - len(set(seqs))
         total = sum(row["words"] for row in rows)
@@ -228,6 +230,7 @@ def main() -> int:
     parser.add_argument("--model", default="demo")
     parser.add_argument("--speaker-model", default="auto")
     parser.add_argument("--talks", type=int, default=10, help="conversations of each number of people")
+    parser.add_argument("--people", type=int, nargs="+", default=PEOPLE, help="how many speak")
     parser.add_argument("--live", type=int, default=10, help="how many of them are also played live")
     parser.add_argument("--tell-count", action="store_true", help="tell the server how many people speak")
     options = parser.parse_args()
