@@ -27,7 +27,7 @@ def check_zeroconf() -> None:
         raise ConfigError('--wyoming-announce needs an extra: pip install "gigastt-server[zeroconf]".')
 
 
-async def announce(listening: Listening) -> None:
+async def announce_listener(listening: Listening) -> None:
     """Announce a listener until cancelled; a network that does not take it costs a line in the log and no more."""
     import ifaddr
     from zeroconf import Error, InterfaceChoice

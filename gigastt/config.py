@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from gigastt.errors import ConfigError
+from gigastt.errors import ConfigError, ConfigErrors
 from gigastt.quota import cpu_quota, memory_limit
 
 Precision: TypeAlias = Literal["auto", "int8", "fp32"]
@@ -24,7 +24,11 @@ DEMO_MODEL = "demo"
 AUTO_MODEL = "auto"  # the default one where it is installed, else the demo model
 MOST_WORKERS = 4  # by default
 WORKER_MEMORY = 384 * 2**20  # bytes, of the optimised default model where workers share no weights, with some to spare
-LISTENERS = ("vosk", "wyoming")  # settings that are the address of a listener for one protocol, and its name
+LISTENERS = (
+    "vosk",
+    "wyoming",
+    "audiosocket",
+)  # settings that are the address of a listener for one protocol, and its name
 _ON_PURPOSE = "add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant."
 
 
@@ -87,6 +91,8 @@ class Settings:
     speaker_likeness: float | None = None  # None = the model's own
     pool_size: int = field(default_factory=default_pool_size)
     max_sessions: int | None = None  # None = as many as the workers carry, measured while they run
+    worker_memory_mib: int = 0  # after which a worker is replaced; 0 = never
+    worker_passes: int = 0  # likewise
     bind_all: bool = False
     allow_origin: tuple[str, ...] = ()
     cors_allow_any: bool = False
@@ -97,6 +103,10 @@ class Settings:
     metrics_listen: str | None = None  # HOST:PORT
     vosk: str | None = None  # HOST:PORT
     vosk_plain: bool = True
+    audiosocket: str | None = None  # HOST:PORT
+    audiosocket_allow: tuple[str, ...] = ()  # networks; none: this machine only
+    webhook: str | None = None  # URL
+    webhook_secret_file: Path | None = None
     wyoming: str | None = None  # HOST:PORT
     wyoming_allow: tuple[str, ...] = ()
     wyoming_announce: bool = False
@@ -108,9 +118,16 @@ class Settings:
     secret_file: Path | None = None  # None = a secret of this process's own
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls: Literal["off", "auto"] = "off"
+    tls_dir: Path = field(default_factory=lambda: Path.home() / ".gigastt" / "tls")
     auto_download: bool = False
     log_level: str = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+
+    @property
+    def has_own_authority(self) -> bool:
+        """Whether the server makes its certificate by itself."""
+        return self.tls == "auto" and not is_loopback(self.host)
 
 
 def is_loopback(host: str) -> bool:
@@ -135,42 +152,73 @@ def split_address(address: str, setting: str = "--metrics-listen") -> tuple[str,
     return match[1] or match[2], int(match[3])
 
 
-def check_settings(settings: Settings) -> None:
-    """Check the settings together.
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong with settings together, and which ones they are, by the names of their fields."""
 
-    Raises:
-        ConfigError: the server would listen to the network unasked, the file of keys is not there, or TLS has half of
-            what it needs.
+    names: frozenset[str]
+    text: str
+
+
+def find_mistakes(settings: Settings) -> list[Mistake]:
+    """Return every mistake that settings make together.
+
+    Such are: the server would listen to the network unasked, the file of keys is not there, or TLS has half of what it
+    needs.
     """
+    found: list[Mistake] = []
+
+    def add(text: str, *names: str) -> None:
+        found.append(Mistake(frozenset(names), text))
+
     if not is_loopback(settings.host) and not settings.bind_all:
-        raise ConfigError(
+        add(
             f"--host {settings.host} would let every machine that reaches this one use the server, "
-            f"which asks for no password by default; {_ON_PURPOSE}"
+            f"which asks for no password by default; {_ON_PURPOSE}",
+            "host",
+            "bind_all",
         )
-    if settings.metrics_listen is not None:
-        host, _ = split_address(settings.metrics_listen)
-        if not is_loopback(host) and not settings.bind_all:
-            raise ConfigError(
-                f"--metrics-listen {settings.metrics_listen} would show the metrics, which ask for no password, "
-                f"to every machine that reaches this one; {_ON_PURPOSE}"
-            )
-    for name in LISTENERS:
+    for name in ("metrics_listen", *LISTENERS):
         if (address := getattr(settings, name)) is None:
             continue
-        host, _ = split_address(address, f"--{name}")
+        flag = f"--{name.replace('_', '-')}"
+        try:
+            host, _ = split_address(address, flag)
+        except ConfigError as exc:
+            add(str(exc), name)
+            continue
         if not is_loopback(host) and not settings.bind_all:
-            raise ConfigError(
-                f"--{name} {address} would let every machine that reaches this one use the server; {_ON_PURPOSE}"
-            )
-    if settings.wyoming_announce and settings.wyoming is None:
-        raise ConfigError("--wyoming-announce announces a listener that --wyoming opens.")
-    if settings.wyoming is not None and settings.api_keys_file is not None and not settings.wyoming_allow:
-        raise ConfigError(
-            "--wyoming serves clients that cannot present an API key; name their networks with --wyoming-allow, "
-            "127.0.0.1/32 for this machine."
+            harm = "show the metrics, which ask for no password, to" if name == "metrics_listen" else "serve"
+            add(f"{flag} {address} would {harm} every machine that reaches this one; {_ON_PURPOSE}", name, "bind_all")
+    if settings.webhook is not None and settings.webhook_secret_file is None:
+        add(
+            "--webhook-secret-file is missing: without a signature nobody can trust a webhook.",
+            "webhook",
+            "webhook_secret_file",
         )
-    if settings.api_keys_file is not None and not settings.api_keys_file.is_file():
-        raise ConfigError(f"--api-keys-file {settings.api_keys_file}: no such file.")
+    if settings.wyoming_announce and settings.wyoming is None:
+        add("--wyoming-announce announces a listener that --wyoming opens.", "wyoming_announce", "wyoming")
+    if settings.wyoming is not None and settings.api_keys_file is not None and not settings.wyoming_allow:
+        add(
+            "--wyoming serves clients that cannot present an API key; name their networks with --wyoming-allow, "
+            "127.0.0.1/32 for this machine.",
+            "wyoming",
+            "wyoming_allow",
+            "api_keys_file",
+        )
+    for name, file in (("api_keys_file", settings.api_keys_file), ("secret_file", settings.secret_file)):
+        if file is not None and not file.is_file():
+            add(f"--{name.replace('_', '-')} {file}: no such file.", name)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         missing = "--tls-key" if settings.tls_key is None else "--tls-cert"
-        raise ConfigError(f"{missing} is missing: --tls-cert and --tls-key belong together.")
+        add(f"{missing} is missing: --tls-cert and --tls-key belong together.", "tls_cert", "tls_key")
+    if settings.tls_cert is not None and settings.tls == "auto":
+        add("--tls auto makes a certificate, and --tls-cert names one: leave one of them out.", "tls_cert", "tls")
+    return found
+
+
+def check_settings(settings: Settings) -> None:
+    """Check the settings together. ConfigErrors: `find_mistakes` finds some."""
+    found = find_mistakes(settings)
+    if found:
+        raise ConfigErrors([mistake.text for mistake in found])

@@ -7,6 +7,7 @@ into the log through `raise … from exc`.
 
     GigasttError
     ├── ConfigError                    the command line, environment or file is wrong (exit 2)
+    │   └── ConfigErrors               the same, with every mistake
     ├── ModelMissing                   no model files (exit 3)
     ├── ModelInvalid                   model files that break their contract (exit 3)
     ├── DownloadFailed                 the hub, the way to it, or what it sent (exit 5)
@@ -18,15 +19,16 @@ into the log through `raise … from exc`.
     ├── PortUnavailable                the port is taken, or not ours to take (exit 7)
     └── RequestError                   what a client is answered
         ├── EmptyBody, InvalidAudio, AudioTooLong, PayloadTooLarge, InvalidParameter
-        ├── Unauthorized, OriginDenied, HostDenied, RateLimited
-        ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired
-        ├── BadRequest, RequestTimeout, HeadersTooLarge
+        ├── Unauthorized, OriginDenied, HostDenied, RateLimited, QuotaExceeded
+        ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired, TlsRequired
+        ├── BadRequest, RequestTimeout, HeadersTooLarge, SessionTaken
         ├── JobsDisabled, JobNotDone, JobFailed, FetchFailed, JobsFull
         └── CapacityTimeout, ShuttingDown, InternalError
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -43,6 +45,14 @@ class GigasttError(Exception):
 class ConfigError(GigasttError):
     code = "invalid_configuration"
     exit_code = 2
+
+
+class ConfigErrors(ConfigError):
+    """Every mistake that was found in the settings; one sentence or two each."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__(" ".join(mistakes))
+        self.mistakes = tuple(mistakes)
 
 
 class ModelMissing(GigasttError):
@@ -108,6 +118,7 @@ class EmptyBody(RequestError):
 class InvalidParameter(RequestError):
     code = "invalid_parameter"
     status = 400
+    close_code = 1003
 
 
 class Unauthorized(RequestError):
@@ -170,14 +181,24 @@ class UpgradeRequired(RequestError):
     status = 426
 
 
+class TlsRequired(RequestError):
+    code = "tls_required"
+    status = 400
+
+    def __init__(self, message: str = "This address speaks TLS: use https:// and wss://.") -> None:
+        super().__init__(message)
+
+
 class BadRequest(RequestError):
     code = "bad_request"
     status = 400
+    close_code = 1002
 
 
 class RequestTimeout(RequestError):
     code = "request_timeout"
     status = 408
+    close_code = 1008
 
 
 class HeadersTooLarge(RequestError):
@@ -205,9 +226,21 @@ class InvalidAudio(RequestError):
     status = 422
 
 
+class SessionTaken(RequestError):
+    code = "session_taken"
+    status = 409
+    close_code = 1008
+
+
 class RateLimited(RequestError):
     code = "rate_limited"
     status = 429
+
+
+class QuotaExceeded(RequestError):
+    code = "quota_exceeded"
+    status = 429
+    close_code = 1008
 
 
 class InternalError(RequestError):
@@ -228,3 +261,11 @@ class ShuttingDown(RequestError):
 
     def __init__(self, message: str = "The server is shutting down.", *, retry_after_ms: int = 5_000) -> None:
         super().__init__(message, retry_after_ms=retry_after_ms)  # by then another server, or this one, may be there
+
+
+def codes_of_requests() -> set[str]:
+    """Return the code of every error that a request can be answered with."""
+    classes = [RequestError]
+    for each in classes:
+        classes += each.__subclasses__()
+    return {each.code for each in classes}

@@ -17,6 +17,7 @@ from gigastt.gateway.server.listener import Server
 from gigastt.log import configure, get_logger
 from gigastt.model_loading import change_model
 from gigastt.models.store import resolve
+from gigastt.renewal import reload_certificate
 
 log = get_logger(__name__)
 
@@ -40,7 +41,7 @@ def reload_limits(context: AppContext, server: Server, read_settings: SettingsRe
         log.error("reload_failed", reason=str(exc), message="The settings stay as they are.")
         return
     reload_keys(context)
-    reload_certificate(server)
+    reload_certificate(server, context.authority)
     changed = differences(context.limits, settings.limits)
     context.change_limits(settings.limits)
     server.change_frame_limit(settings.limits.ws_frame_max_bytes)
@@ -59,24 +60,12 @@ def reload_keys(context: AppContext) -> None:
     if context.api_keys is None or context.settings.api_keys_file is None:
         return
     try:
-        added, removed = context.api_keys.reload(context.settings.api_keys_file)
+        changes = context.api_keys.reload(context.settings.api_keys_file)
     except GigasttError as exc:
         log.error("keys_not_reloaded", reason=str(exc), message="The keys stay as they are.")
         return
-    if added or removed:
-        log.info("keys_reloaded", added=added, removed=removed)
-
-
-def reload_certificate(server: Server) -> None:
-    """Read the certificate and its key again, for connections to come; keep the old ones when that fails."""
-    if server.certificate is None:
-        return
-    try:
-        server.certificate.reload()
-    except GigasttError as exc:
-        log.error("certificate_not_reloaded", reason=str(exc), message="The certificate stays as it is.")
-    else:
-        log.info("certificate_reloaded")
+    if changes.added or changes.removed or changes.limited:
+        log.info("keys_reloaded", added=changes.added, removed=changes.removed, limited=changes.limited)
 
 
 async def keep_upgrading(context: AppContext, read_settings: SettingsReader, asked: asyncio.Event) -> None:

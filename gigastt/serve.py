@@ -21,12 +21,23 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 import uvloop
 from starlette.types import ASGIApp
 
-from gigastt.announcement import announce, check_zeroconf
+from gigastt import __version__
+from gigastt.announcement import announce_listener, check_zeroconf
 from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
+from gigastt.gateway.access.hosts import ANY_NAME
 from gigastt.gateway.api.wyoming_turns import listen_for_wyoming
-from gigastt.gateway.app import create_app, create_metrics_app, create_vosk_app, split_by_port
+from gigastt.gateway.app import (
+    create_app,
+    create_audiosocket,
+    create_metrics_app,
+    create_plain_app,
+    create_vosk_app,
+    split_by_port,
+)
+from gigastt.gateway.call_webhook import CallWebhook, read_secret
 from gigastt.gateway.context import AppContext, Listening
+from gigastt.gateway.feeds import Feeds
 from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.decoder_report import DecodedFile
 from gigastt.gateway.jobs.jobs import Jobs
@@ -38,13 +49,13 @@ from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.pool.session import Session, transcribe_files
 from gigastt.gateway.pool.sources import FileSource
 from gigastt.gateway.server.listener import ConnectionFactory, Server, bind, watch_loop_lag
-from gigastt.gateway.server.tls import Certificate
 from gigastt.log import get_logger
 from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, find_speakers, keep_improving, load
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import ModelFiles
 from gigastt.processes import forbid_core_files
 from gigastt.reloading import SettingsReader, keep_upgrading, reload_limits
+from gigastt.renewal import find_authority, find_certificate, keep_certificate
 from gigastt.speakers import Book
 from gigastt.transcript import Options
 
@@ -56,7 +67,10 @@ Greeting = Callable[
 
 # What serves the listeners of `LISTENERS`: an application over HTTP, or connections of their own kind.
 APPS: Mapping[str, Callable[[AppContext], ASGIApp]] = {"vosk": create_vosk_app}
-TCP: Mapping[str, Callable[[AppContext], ConnectionFactory]] = {"wyoming": listen_for_wyoming}
+TCP: Mapping[str, Callable[[AppContext], ConnectionFactory]] = {
+    "wyoming": listen_for_wyoming,
+    "audiosocket": create_audiosocket,
+}
 
 
 def run_server(settings: Settings, read_settings: SettingsReader, greet: Greeting = lambda url, demo: None) -> int:
@@ -108,8 +122,10 @@ async def serve_model(
     metrics = Metrics()
     decoder = FileDecoder()
     pool = Pool(settings, metrics)
+    authority = find_authority(settings)
     context = AppContext(
         settings=settings,
+        authority=authority,
         model=describe(settings, model),
         metrics=metrics,
         pool=pool,
@@ -122,13 +138,15 @@ async def serve_model(
     names = {listening.port: listening.protocol for listening in context.listeners}
     context.jobs = await open_jobs(context)
     app: ASGIApp = create_app(context)
+    certificate = find_certificate(settings, authority)
     server = Server(
         split_by_port(app, {port: APPS[name](context) for port, name in names.items() if name in APPS}),
         max_frame_bytes=settings.limits.ws_frame_max_bytes,
         begin_drain=pool.begin_drain,
         drain_seconds=lambda: context.limits.shutdown_drain_secs,
         connections=context.connections,
-        certificate=find_certificate(settings),
+        certificate=certificate,
+        plain_app=create_plain_app(context) if certificate is not None else None,
         events={port: f"{name}_listening" for port, name in names.items()},
         protocols={port: TCP[name](context) for port, name in names.items() if name in TCP},
     )
@@ -136,7 +154,8 @@ async def serve_model(
     duties = Duties(on_failure=server.stop)
 
     def ready() -> None:
-        tell_ready(context, url_of(listeners[0], "https" if server.certificate else "http"), greet)
+        addresses = [address_of(listener) for listener in itertools.chain(listeners, *others.values())]
+        tell_ready(context, url_of(listeners[0], "https" if server.certificate else "http"), addresses, greet)
         if settings.model == AUTO_MODEL and context.model.demo:
             duties.start("better_model", keep_improving(context, fetch_command))
 
@@ -151,16 +170,20 @@ async def serve_model(
             if context.jobs is not None:
                 stack.callback(context.jobs.close)
             await stack.enter_async_context(duties)
-            duties.start("workers", keep_workers(context, model, ready))
+            duties.start("workers", keep_workers(pool, context, model, ready))
             duties.start("upgrades", keep_upgrading(context, read_settings, upgrade_asked))
             duties.start("loop_lag", watch_loop_lag(metrics))
+            if authority is not None:
+                duties.start("certificate", keep_certificate(authority, server))
             if settings.wyoming_announce:
                 announced = next(each for each in context.listeners if each.protocol == "wyoming")
-                duties.start("announcement", announce(announced))
+                duties.start("announcement", announce_listener(announced))
             if context.jobs is not None:
                 duties.start("jobs", context.jobs.run())
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
+            if (webhook := find_webhook(settings, context.feeds)) is not None:
+                await stack.enter_async_context(webhook)
             await server.serve([*listeners, *itertools.chain(*others.values())])
             duties.release()
     finally:
@@ -171,25 +194,43 @@ async def serve_model(
         raise duties.failure
 
 
-async def keep_workers(context: AppContext, model: ModelFiles | None, ready: Callable[[], None]) -> None:
+async def keep_workers(pool: Pool, context: AppContext, model: ModelFiles | None, ready: Callable[[], None]) -> None:
     """Fetch the model if need be, load it, call `ready`, and keep the workers at work."""
-    await load(context, model or await fetch_model(context, context.settings.model))
+    await load(pool, context, model or await fetch_model(context, context.settings.model))
     tune_garbage_collection()
     ready()
-    await context.pool.watch()
+    await pool.watch()
 
 
-def tell_ready(context: AppContext, url: str, greet: Greeting) -> None:
-    """Say that the server can be used, and where."""
-    log.info("ready", url=url, workers=context.pool.workers_ready, sessions=context.pool.total)
+def tell_ready(context: AppContext, url: str, addresses: Sequence[str], greet: Greeting) -> None:
+    """Say that the server can be used, where, and as what: the line to look for after a start."""
+    pool, settings, card = context.pool, context.settings, context.pool.model
+    log.info(
+        "ready",
+        url=url,
+        version=__version__,
+        model=context.model.name,
+        encoder=card.encoder if card is not None else None,
+        workers=pool.workers_ready,
+        places=pool.total,
+        fitting=pool.fitting,
+        addresses=addresses,
+        metrics=settings.metrics_listen or settings.metrics,
+        keys=context.api_keys is not None,
+        tls=url.startswith("https"),
+    )
     greet(url, context.model.demo)
 
 
 def url_of(listener: socket.socket, scheme: str) -> str:
     """Return an address under which this machine reaches a listener."""
+    return f"{scheme}://" + address_of(listener).replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return where a listener listens."""
     host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class FileTranscription:
@@ -225,17 +266,18 @@ async def open_jobs(context: AppContext) -> Jobs | None:
         lambda: context.limits.body_limit_bytes,
         context.decoding,
         open_session,
+        charge=context.api_keys.charge if context.api_keys is not None else lambda owner, seconds: None,
     )
     await jobs.take_up()
     pool.drain_listeners.add(jobs.begin_drain)
     return jobs
 
 
-def find_certificate(settings: Settings) -> Certificate | None:
-    """Load the certificate where there is to be TLS. ConfigError: one of its files is wrong."""
-    if settings.tls_cert is None or settings.tls_key is None:
+def find_webhook(settings: Settings, feeds: Feeds) -> CallWebhook | None:
+    """Return the webhook where there is to be one. ConfigError: its secret is wrong."""
+    if settings.webhook is None or settings.webhook_secret_file is None:
         return None
-    return Certificate(settings.tls_cert, settings.tls_key)
+    return CallWebhook(settings.webhook, read_secret(settings.webhook_secret_file), feeds)
 
 
 def warn(context: AppContext) -> None:
@@ -249,6 +291,9 @@ def warn(context: AppContext) -> None:
         log.warning("more_workers_than_cores", workers=settings.pool_size, cores=cores, message=message)
     if settings.cors_allow_any:
         log.warning("cors_allow_any", message="Every web page that a user of this network opens may use the server.")
+    if ANY_NAME in settings.allowed_host and settings.api_keys_file is None:
+        message = "A web page that points its own name at this machine may use the server, which asks for no key."
+        log.warning("any_host", message=message)
     if settings.bind_all and settings.api_keys_file is None:
         log.warning("open_to_the_network", message="Whoever reaches this machine may use the server: no key is asked.")
 

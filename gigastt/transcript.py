@@ -10,8 +10,7 @@ from __future__ import annotations
 import time
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 ENDPOINT_SILENCE_MS = (200, 5_000)  # the least and the most
@@ -201,24 +200,6 @@ def speaker_of(words: Sequence[Word]) -> Word | None:
         return None
     speaker = max(seconds, key=lambda one: seconds[one])
     return next(word for word in words if word.speaker == speaker)
-
-
-def turns_of(final: Final) -> list[Final]:
-    """Return an utterance cut where its speaker changes; as it is where speakers are not told apart."""
-    runs = [list(run) for _, run in groupby(final.words, key=lambda word: word.speaker)]
-    if len(runs) < 2:
-        return [final]
-    starts = [final.start, *(run[0].start for run in runs[1:])]
-    ends = [*(run[-1].end for run in runs[:-1]), final.end]
-    return [
-        replace(final, text=" ".join(word.text for word in run), words=tuple(run), start=start, end=end)
-        for run, start, end in zip(runs, starts, ends, strict=True)
-    ]
-
-
-def speaker_title(word: Word) -> str:
-    """Return what a reader is told of a speaker."""
-    return word.speaker_name or f"Speaker {word.speaker}"
 
 
 def speakers_fields(heard: Speakers) -> list[dict[str, Any]]:

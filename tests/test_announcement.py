@@ -8,7 +8,7 @@ import logging
 import pytest
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from gigastt.announcement import SERVICE, announce
+from gigastt.announcement import SERVICE, announce_listener
 from gigastt.gateway.context import Listening
 from gigastt.log import fields_of
 from tests.waiting import wait_until
@@ -17,7 +17,7 @@ from tests.waiting import wait_until
 @pytest.mark.slow
 async def test_a_listener_is_announced_where_it_listens(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "gigastt.announcement")
-    announcing = asyncio.create_task(announce(Listening("wyoming", "127.0.0.1", 10_300)))
+    announcing = asyncio.create_task(announce_listener(Listening("wyoming", "127.0.0.1", 10_300)))
     await wait_until(lambda: bool(caplog.records))
     told = fields_of(caplog.records[0])
     network = AsyncZeroconf(interfaces=["127.0.0.1"])

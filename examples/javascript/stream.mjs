@@ -86,7 +86,7 @@ function show(message) {
 
 const session = new LiveSession(values.url, {
   configure: { sample_rate: wav.rate },
-  patienceSeconds: 10,
+  patienceSeconds: 5,
   onMessage: show,
   onState: (state) => state === "lost" && console.error("\nthe connection is lost"),
 });

@@ -134,7 +134,7 @@ class Session:
     async def send(self, pcm: bytes) -> None:
         """Add audio; wait while too much of it may still be needed again."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._over or self._kept_seconds < MOST_SECONDS)
+            await self._changed.wait_for(lambda: self._over or self.kept_seconds < MOST_SECONDS)
             if self._failure is not None:
                 raise self._failure
             self.audio.append(pcm)
@@ -164,7 +164,8 @@ class Session:
             raise self._failure
 
     @property
-    def _kept_seconds(self) -> float:
+    def kept_seconds(self) -> float:
+        """How much audio is kept, because it may be needed again."""
         return (self.audio.end - self.audio.start) / self._rate
 
     # -- connections

@@ -61,7 +61,7 @@ async def main() -> int:
     with wave.open(str(arguments.file)) as file:
         if file.getnchannels() != 1 or file.getsampwidth() != 2:
             sys.exit(f"{arguments.file}: expected 16-bit mono PCM")
-        async with Session(arguments.url, sample_rate=file.getframerate(), key=arguments.key, patience=10.0) as session:
+        async with Session(arguments.url, sample_rate=file.getframerate(), key=arguments.key, patience=5.0) as session:
             sending = asyncio.create_task(send_audio(session, file, fast=arguments.fast))
             try:
                 good = await print_transcript(session)

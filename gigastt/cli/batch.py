@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import click
 
-from gigastt.cli.archive import Manifest
+from gigastt.cli.archive import Manifest, SourceStamp
 from gigastt.cli.diarization import Diarized
-from gigastt.cli.hearing import Backend, Hearing, OpenBackend
+from gigastt.cli.hearing import Backend, HeardFile, OpenBackend
 from gigastt.cli.progress import ProgressBoard
 from gigastt.cli.targets import STANDARD_INPUT, writing
 from gigastt.errors import RequestError
@@ -106,7 +106,7 @@ class Batch:
         if self.manifest is None or self.target_of is None:
             return False
         try:
-            is_done = self.manifest.is_done(Path(name), self.target_of(name))
+            is_done = self.manifest.is_done(SourceStamp.of(Path(name)), self.target_of(name))
         except OSError as exc:
             self._complain(name, exc)
             return True
@@ -137,7 +137,7 @@ class Batch:
                 yield file
             return
         self.manifest.remove_unfinished(target)
-        record = partial(self.manifest.record, Path(name), target)
+        record = partial(self.manifest.record, SourceStamp.of(Path(name)), target)
         with writing(target, overwrite=target.exists(), before_naming=record) as file:
             yield file
 
@@ -163,7 +163,7 @@ class Batch:
             target.write(renderer.begin())
 
         with _open_source(name) as source, self._board.line(name) as line:
-            hearing: Hearing = backend.hear(source, how.choice, line.update)
+            hearing: HeardFile = backend.hear(source, how.choice, line.update)
             if how.diarization:
                 hearing = Diarized(hearing, how.open_book)
             async for final in hearing.segments():

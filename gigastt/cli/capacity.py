@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.cli.config_file import config_option
+from gigastt.cli.mistakes import SettingsCommand
 from gigastt.cli.options import model_options, setting
 from gigastt.config import Limits, Precision, Settings, default_pool_size, usable_cpus
 
@@ -24,7 +26,8 @@ _SIZES: Final = (10, 50, 100, 300)
 _LONGEST_SECONDS: Final = 5.0  # people pause that often, and seldom read aloud
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
+@config_option
 @model_options
 @setting(
     "--pool-size",
@@ -89,7 +92,7 @@ def capacity(
         fields = {"model": files.name, "encoder": files.form, "final_latency_ms": final_latency_ms, **asdict(outcome)}
         click.echo(json.dumps(fields | {"cores": needs}))
     else:
-        click.echo("\n".join(describe(outcome, f"{files.name}, {files.form}", final_latency_ms, needs)))
+        click.echo("\n".join(outcome_lines(outcome, f"{files.name}, {files.form}", final_latency_ms, needs)))
     return 0
 
 
@@ -98,7 +101,7 @@ def cores_for(people: int, streams: float) -> int:
     return math.ceil(people / streams) + math.ceil(people * _GATEWAY_SHARE)
 
 
-def describe(outcome: Outcome, model: str, final_latency_ms: float, needs: dict[int, int]) -> list[str]:
+def outcome_lines(outcome: Outcome, model: str, final_latency_ms: float, needs: dict[int, int]) -> list[str]:
     """Return what people read."""
     workers = f"{outcome.workers} worker{'' if outcome.workers == 1 else 's'}"
     mib = 2**20

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gigastt.cli.hearing import Hearing
+from gigastt.cli.hearing import HeardFile
 from gigastt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Diarized:
         open_book: opens the book of its speakers; None where they are its channels, or a server tells them.
     """
 
-    def __init__(self, hearing: Hearing, open_book: Callable[[], Book] | None) -> None:
+    def __init__(self, hearing: HeardFile, open_book: Callable[[], Book] | None) -> None:
         self._hearing = hearing
         self._open_book = open_book
         self._speakers: Speakers | None = None

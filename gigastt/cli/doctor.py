@@ -6,15 +6,18 @@ from pathlib import Path
 
 import click
 
-from gigastt.cli.options import listener_options, model_options, setting
-from gigastt.config import Precision
+from gigastt.cli.config_file import config_option
+from gigastt.cli.mistakes import SettingsCommand
+from gigastt.cli.options import host_option, listener_options, model_options, setting
+from gigastt.config import Precision, Settings
 
 _MARKS = {"ok": "ok", "warning": "warning", "broken": "BROKEN"}
 
 
-@click.command()
-@setting("--host", default="127.0.0.1", help="Address the server is to listen on.")
-@setting("--port", type=click.IntRange(0, 65_535), default=9876, help="Port the server is to listen on.")
+@click.command(cls=SettingsCommand)
+@config_option
+@host_option
+@setting("--port", type=click.IntRange(0, 65_535), default=Settings().port, help="Port the server is to listen on.")
 @model_options
 @listener_options
 def doctor(host: str, port: int, model: str, model_dir: Path, precision: Precision, **listeners: str | None) -> int:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 OnProgress: TypeAlias = Callable[[float, float], None]  # seconds that are done, and the share of the file
 
 
-class Hearing(Protocol):
+class HeardFile(Protocol):
     """One file on its way."""
 
     def segments(self) -> AsyncIterator[Final]:
@@ -50,7 +50,7 @@ class Backend(Protocol):
 
     places: int
 
-    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> Hearing: ...
+    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> HeardFile: ...
 
 
 OpenBackend: TypeAlias = Callable[[], AbstractAsyncContextManager[Backend]]
@@ -66,7 +66,7 @@ class Here:
         self._min_confidence = min_confidence
         self._voices = voices
 
-    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> Hearing:
+    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> HeardFile:
         return _HeardHere(source, choice, on_progress, self._recognizer, self._min_confidence, self._voices)
 
 

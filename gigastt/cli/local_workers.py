@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from gigastt import log
 from gigastt.audio.selection import FileChoice
-from gigastt.cli.hearing import Backend, Hearing, OnProgress, warn_of_demo_model
+from gigastt.cli.hearing import Backend, HeardFile, OnProgress, warn_of_demo_model
 from gigastt.config import Settings
 from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.decoding import DecodedChannels, Decoding
@@ -58,7 +58,7 @@ class LocalWorkers:
         self._pool = pool
         self._decoding = decoding
 
-    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> Hearing:
+    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> HeardFile:
         return _HeardByWorkers(source, choice, on_progress, self._pool, self._decoding, self._options)
 
 

@@ -5,30 +5,35 @@ Runs on the main thread. The server itself is `gigastt.serve`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from gigastt import __version__
+from gigastt.cli.config_file import config_file_of, config_option
+from gigastt.cli.kinds import Cidr, CountOrAuto, HttpAddress, ListItem, Origin
+from gigastt.cli.mistakes import SettingsCommand
 from gigastt.cli.options import (
-    Cidr,
-    CountOrAuto,
     Function,
-    ListItem,
-    Origin,
-    config_option,
+    allowed_host_option,
+    host_option,
     listener_options,
     min_confidence_option,
     model_options,
     setting,
     speaker_likeness_option,
     speaker_model_option,
+    tls_cert_option,
+    tls_dir_option,
+    tls_option,
 )
-from gigastt.config import AUTO_MODEL, Limits, Settings, check_settings
-from gigastt.errors import ConfigError
+from gigastt.config import AUTO_MODEL, Limits, Settings, check_settings, find_mistakes
+from gigastt.errors import ConfigError, GigasttError
 
 _ARGUMENTS = "gigastt.cli.serve.arguments"
 _DEFAULTS = Settings()
@@ -37,7 +42,7 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 _DEMO_CLIP = "tests/data/espeak_03.wav"  # of a checkout
 
 
-class RereadableCommand(click.Command):
+class RereadableCommand(SettingsCommand):
     """A command that remembers its arguments, so that they can be parsed again over a changed file."""
 
     def make_context(
@@ -55,9 +60,15 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     return setting(flag, type=kind, default=getattr(_DEFAULTS.limits, name), help=text)
 
 
-@click.command(cls=RereadableCommand)
+def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
+    """Return what is wrong with settings together, where those that are wrong alone have no part in it."""
+    settings = settings_of({name: value for name, value in values.items() if name not in wrong})
+    return [mistake.text for mistake in find_mistakes(settings) if not mistake.names & wrong]
+
+
+@click.command(cls=RereadableCommand, find_more=find_more)
 @config_option
-@setting("--host", default=_DEFAULTS.host, help="Address to listen on.")
+@host_option
 @setting("--port", type=click.IntRange(0, 65_535), default=_DEFAULTS.port, help="Port to listen on; 0: any free one.")
 @model_options
 @min_confidence_option
@@ -75,10 +86,19 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
 @limit_setting(
     "--final-latency-ms", click.FloatRange(50, 10_000), "How late 95 % of the finals may be, if places are auto."
 )
+@setting(
+    "--worker-memory-mib",
+    type=click.IntRange(0),
+    default=0,
+    help="Replace a worker that has grown to this; sessions go on. 0 is never.",
+)
+@setting(
+    "--worker-passes", type=click.IntRange(0), default=0, help="Replace a worker after so many passes; 0 is never."
+)
 @setting("--bind-all", is_flag=True, aliases=["GIGASTT_ALLOW_BIND_ANY"], help="Allow addresses that others can reach.")
 @setting("--allow-origin", type=Origin(), multiple=True, help="Web origin to allow; repeatable.")
 @setting("--cors-allow-any", is_flag=True, help="Allow every web origin.")
-@setting("--allowed-host", type=ListItem(), multiple=True, help="Name to answer to in Host; repeatable.")
+@allowed_host_option
 @setting("--trusted-proxy", type=Cidr(), multiple=True, help="Network whose X-Forwarded-For counts; repeatable.")
 @limit_setting("--idle-timeout-secs", _POSITIVE, "Close a session that sends nothing for this long.")
 @limit_setting("--max-session-secs", _SECONDS, "Longest session; 0 is none.")
@@ -103,6 +123,18 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     "--vosk-plain/--no-vosk-plain",
     default=_DEFAULTS.vosk_plain,
     help="Tell them words in lower case without punctuation.",
+)
+@setting(
+    "--audiosocket-allow",
+    type=Cidr(),
+    multiple=True,
+    help="Network that may connect to it; repeatable; without it only this machine may.",
+)
+@setting("--webhook", type=HttpAddress(), help="Send the text of calls to this URL.")
+@setting(
+    "--webhook-secret-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with the secret that signs what is sent there.",
 )
 @setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use it, if not any; repeatable.")
 @setting("--wyoming-announce", is_flag=True, help="Announce it to Home Assistant (needs gigastt[zeroconf]).")
@@ -134,12 +166,10 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     type=click.Path(dir_okay=False, path_type=Path),
     help="File with a secret that signs tokens; servers that share it accept each other's.",
 )
-@setting(
-    "--tls-cert",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Serve over TLS with this certificate and its chain (PEM).",
-)
+@tls_cert_option
 @setting("--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its private key (PEM).")
+@tls_option
+@tls_dir_option
 @setting("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least to log.")
 @setting(
     "--log-format",
@@ -155,25 +185,54 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
     from gigastt.serve import run_server
 
     has_readers = log.configure(settings.log_level, settings.log_format)
+    log.get_logger(__name__).info("starting", version=__version__, **origins_of(ctx))
     for sentence in ctx.obj or ():
         log.get_logger(__name__).warning("not_a_setting", message=sentence)
     read_settings = settings_reader(ctx.meta[_ARGUMENTS])
     if not has_readers:
-        return run_server(settings, read_settings)
-    return run_server(settings, read_settings, partial(greet, fetching=settings.model == AUTO_MODEL))
+        try:
+            return run_server(settings, read_settings)
+        except GigasttError as exc:
+            log.get_logger(__name__).error("failed", code=exc.code, reason=str(exc), exit_code=exc.exit_code)
+            return exc.exit_code
+    authority = settings.tls_dir / "ca.crt" if settings.has_own_authority else None
+    return run_server(
+        settings, read_settings, partial(greet, fetching=settings.model == AUTO_MODEL, authority=authority)
+    )
 
 
-def greet(url: str, demo: bool, *, fetching: bool = False) -> None:
-    """Tell the person who has started the server how to use it, and whether the real model is on its way."""
+def origins_of(ctx: click.Context) -> dict[str, object]:
+    """Return the file that settings were read from, and which settings are no defaults, by where they come from."""
+    file = config_file_of(ctx)
+    origins: dict[str, object] = {} if file is None else {"config": str(file)}
+    for name, source in (
+        ("from_command_line", ParameterSource.COMMANDLINE),
+        ("from_environment", ParameterSource.ENVIRONMENT),
+        ("from_config", ParameterSource.DEFAULT_MAP),
+    ):
+        if given := [each.replace("_", "-") for each in ctx.params if ctx.get_parameter_source(each) is source]:
+            origins[name] = sorted(given)
+    return origins
+
+
+def greet(url: str, demo: bool, *, fetching: bool = False, authority: Path | None = None) -> None:
+    """Tell the person who has started the server how to use it, and whether the real model is on its way.
+
+    Args:
+        authority: the certificate that has to be trusted first, where the server has made its own.
+    """
+    trust = f"--cacert {authority} " if authority is not None else ""
     clip = _DEMO_CLIP if demo and Path(_DEMO_CLIP).exists() else "FILE"
     lines = [
         "",
         f"gigastt is ready on {url}. Try, from another terminal:",
         "",
-        f"    curl --data-binary @{clip} {url}/v1/transcribe",
+        f"    curl {trust}--data-binary @{clip} {url}/v1/transcribe",
         "",
         "Live audio, and examples of it: README.md, examples/. Ctrl-C stops the server.",
     ]
+    if authority is not None:
+        lines += [f"Devices must be told once to trust {authority}: `gigastt tls init` says how."]
     if demo:
         lines += [
             "This is the demo model: it knows synthetic voices only and gets most words of people wrong.",
@@ -184,16 +243,22 @@ def greet(url: str, demo: bool, *, fetching: bool = False) -> None:
     click.echo("\n".join([*lines, ""]), err=True)
 
 
-def build_settings(values: dict[str, Any]) -> Settings:
-    """Sort parsed options into `Settings` and its `Limits`.
+def build_settings(values: Mapping[str, Any]) -> Settings:
+    """Sort parsed options into `Settings` and its `Limits`, and check them.
 
     Raises:
         ConfigError: values that are valid alone but not together.
     """
-    limits = {field.name: values[field.name] for field in fields(Limits)}
-    settings = Settings(limits=Limits(**limits), **{name: values[name] for name in values.keys() - limits.keys()})
+    settings = settings_of(values)
     check_settings(settings)
     return settings
+
+
+def settings_of(values: Mapping[str, Any]) -> Settings:
+    """Sort parsed options into `Settings` and its `Limits`; what is missing has its default."""
+    of_limits = {field.name for field in fields(Limits)}
+    limits = Limits(**{name: value for name, value in values.items() if name in of_limits})
+    return Settings(limits=limits, **{name: value for name, value in values.items() if name not in of_limits})
 
 
 def settings_reader(arguments: Sequence[str]) -> Callable[[], Settings]:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import httpx2
 
 from gigastt.audio.selection import FileChoice
-from gigastt.cli.hearing import Backend, Hearing, OnProgress
+from gigastt.cli.hearing import Backend, HeardFile, OnProgress
 from gigastt.errors import CapacityTimeout, RequestError
 from gigastt.transcript import Final, Gap, HeardTrack, Speaker, Speakers, Transcript, Word
 
@@ -92,7 +92,7 @@ class Servers:
         self._client = client
         self._servers = servers
 
-    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> Hearing:
+    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> HeardFile:
         return _HeardByServer(self, source, choice)
 
     async def transcribe(self, source: BinaryIO, choice: FileChoice) -> Transcript:

@@ -3,6 +3,8 @@
 create_app(context)          the server's own listener
 create_metrics_app(context)  the listener of --metrics-listen: /metrics and nothing else
 create_vosk_app(context)     the listener of --vosk: a WebSocket at /
+create_audiosocket(context)  that of --audiosocket, which speaks no HTTP
+create_plain_app(context)    plain HTTP on the ports that speak TLS
 """
 
 from __future__ import annotations
@@ -21,16 +23,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from gigastt.config import is_loopback, split_address
-from gigastt.errors import InternalError, MethodNotAllowed, NotFound, UpgradeRequired
+from gigastt.errors import InternalError, MethodNotAllowed, NotFound, TlsRequired, UpgradeRequired
 from gigastt.gateway.access.addresses import parse_networks
-from gigastt.gateway.access.client_secrets import ClientSecrets
+from gigastt.gateway.access.client_tokens import ClientTokens
 from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import PolicyMiddleware, check_host
 from gigastt.gateway.api import openai_wire
+from gigastt.gateway.api.asterisk import answer_asterisk
+from gigastt.gateway.api.audiosocket import AudioSocketFraming, answer_audiosocket
+from gigastt.gateway.api.calls import CallEvents
 from gigastt.gateway.api.deepgram import deepgram_of
 from gigastt.gateway.api.deepgram_files import DeepgramFiles
 from gigastt.gateway.api.description import serve_docs, serve_openapi
+from gigastt.gateway.api.jambonz import JambonzDialect
+from gigastt.gateway.api.jitsi import answer_jitsi
 from gigastt.gateway.api.native import native_of
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.api.native_jobs import JobRoutes
@@ -38,13 +45,17 @@ from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
 from gigastt.gateway.api.realtime import realtime_of
 from gigastt.gateway.api.realtime_secrets import RealtimeSecrets
+from gigastt.gateway.api.tcp import listen_for
+from gigastt.gateway.api.token_requests import TokenRequests
 from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.ops import Operations, metrics_response
+from gigastt.gateway.ops import Operations, landing_response, metrics_response
 from gigastt.gateway.pages import FILES, PAGE, Pages
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
+from gigastt.gateway.server.listener import ConnectionFactory
+from gigastt.gateway.trust import CA_PATH, Trust
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -53,10 +64,24 @@ NATIVE: Final[Endpoint] = speak(native_of)
 
 _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
+_EVENTS_PATH: Final = "/v1/sessions/{id}/events"
 _REALTIME_PATH: Final = "/v1/realtime"
 _DEEPGRAM_PATH: Final = "/v1/listen"
-_WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH, _DEEPGRAM_PATH)
+_ASTERISK_PATH: Final = "/v1/asterisk/ws"
+_JAMBONZ_PATH: Final = "/v1/jambonz"
+_JITSI_PATH: Final = "/v1/jitsi/ws/{meeting}"
+_WEBSOCKET_PATHS: Final = (
+    _WEBSOCKET_PATH,
+    _DEPRECATED_WEBSOCKET_PATH,
+    _REALTIME_PATH,
+    _DEEPGRAM_PATH,
+    _ASTERISK_PATH,
+    _JAMBONZ_PATH,
+    _JITSI_PATH,
+)
+_LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
+_METRICS_LISTENER_ROUTES: Final[Routes] = {"/": ("GET", "HEAD"), **_METRICS_ROUTES}
 _VOSK_ROUTES: Final[Routes] = {"/": ("GET",)}
 ROUTES: Final[Routes] = {
     PAGE: ("GET", "HEAD"),
@@ -65,6 +90,7 @@ ROUTES: Final[Routes] = {
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
     "/v1/models/{id}": ("GET", "HEAD"),
+    _EVENTS_PATH: ("GET",),
     "/v1/capacity": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
@@ -76,11 +102,16 @@ ROUTES: Final[Routes] = {
     "/v1/audio/translations": ("POST",),
     "/openapi.json": ("GET", "HEAD"),
     "/docs": ("GET", "HEAD"),
+    CA_PATH: ("GET", "HEAD"),
     **_METRICS_ROUTES,
+    "/v1/tokens": ("POST",),
     "/v1/realtime/client_secrets": ("POST",),
     "/v1/realtime/transcription_sessions": ("POST",),
     _REALTIME_PATH: ("GET",),
     _DEEPGRAM_PATH: ("GET", "POST"),
+    _ASTERISK_PATH: ("GET",),
+    _JAMBONZ_PATH: ("GET",),
+    _JITSI_PATH: ("GET",),
     _WEBSOCKET_PATH: ("GET",),
     _DEPRECATED_WEBSOCKET_PATH: ("GET",),
 }
@@ -94,6 +125,9 @@ _PROTOCOLS: Final = {  # by the beginning of a path
     "/v1/audio/": "openai",
     _REALTIME_PATH: "openai_realtime",
     _DEEPGRAM_PATH: "deepgram",
+    _ASTERISK_PATH: "asterisk",
+    _JAMBONZ_PATH: "jambonz",
+    _JITSI_PATH.partition("{")[0]: "jitsi",
 }
 
 
@@ -105,8 +139,8 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     """
     settings = context.settings
     pages = Pages()
-    client_secrets = ClientSecrets(context.tokens)
-    policies = _policies(context, ROUTES, settings.host, client_secrets)
+    client_tokens = ClientTokens(context.tokens, context.api_keys)
+    policies = _policies(context, ROUTES, settings.host)
     metrics = context.metrics if settings.metrics and settings.metrics_listen is None else None
     ops = Operations(
         lambda: context.model,
@@ -116,7 +150,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         metrics,
         lambda: context.preparing() if context.preparing else None,
     )
-    realtime_secrets = RealtimeSecrets(client_secrets)
+    realtime_secrets = RealtimeSecrets(client_tokens)
     uploads = Uploads(
         lambda: context.limits,
         context.pool,
@@ -149,8 +183,10 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route("/metrics", ops.metrics),
             Route("/openapi.json", serve_openapi),
             Route("/docs", serve_docs),
+            Route(CA_PATH, Trust(context.authority).certificate),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
+            Route(_EVENTS_PATH, CallEvents(context), methods=["GET"]),
             Route("/v1/jobs", jobs.create, methods=["POST"]),
             Route("/v1/jobs/{id}", jobs.show),
             Route("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),
@@ -162,8 +198,12 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route(_DEEPGRAM_PATH, DeepgramFiles(uploads, context.model.name).transcribe, methods=["POST"]),
             *(Route(path, _refuse_plain_request) for path in _WEBSOCKET_PATHS),
             WebSocketRoute(_WEBSOCKET_PATH, partial(run, native)),
-            WebSocketRoute(_REALTIME_PATH, partial(run, speak(partial(realtime_of, client_secrets)))),
+            WebSocketRoute(_REALTIME_PATH, partial(run, speak(realtime_of))),
             WebSocketRoute(_DEEPGRAM_PATH, partial(run, speak(deepgram_of))),
+            WebSocketRoute(_ASTERISK_PATH, partial(run, answer_asterisk)),
+            Route("/v1/tokens", TokenRequests(client_tokens).create, methods=["POST"]),
+            WebSocketRoute(_JAMBONZ_PATH, partial(run, speak(lambda _: JambonzDialect()))),
+            WebSocketRoute(_JITSI_PATH, partial(run, answer_jitsi)),
             Route("/v1/realtime/client_secrets", realtime_secrets.create, methods=["POST"]),
             Route("/v1/realtime/transcription_sessions", realtime_secrets.create_as_in_beta, methods=["POST"]),
             WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),
@@ -183,7 +223,12 @@ def create_metrics_app(context: AppContext) -> Starlette:
         check_host(hosts, request.scope)
         return metrics_response(context.metrics)
 
-    return _build(context, _METRICS_ROUTES, [Route("/metrics", metrics)], [])
+    async def landing(request: Request) -> Response:
+        check_host(hosts, request.scope)
+        return landing_response()
+
+    routes: list[BaseRoute] = [Route("/", landing), Route("/metrics", metrics)]
+    return _build(context, _METRICS_LISTENER_ROUTES, routes, [])
 
 
 def create_vosk_app(context: AppContext) -> Starlette:
@@ -200,9 +245,30 @@ def create_vosk_app(context: AppContext) -> Starlette:
         context,
         _VOSK_ROUTES,
         [Route("/", _refuse_plain_request), WebSocketRoute("/", run)],
-        [_policies(context, _VOSK_ROUTES, host, ClientSecrets(context.tokens))],
+        [_policies(context, _VOSK_ROUTES, host)],
         lambda path: VoskDialect.name,
     )
+
+
+def create_audiosocket(context: AppContext) -> ConnectionFactory:
+    """Return what makes the connections of the listener for Asterisk's AudioSocket."""
+    allowed = parse_networks(context.settings.audiosocket_allow or _LOOPBACK_NETWORKS)
+    return listen_for("audiosocket", answer_audiosocket, AudioSocketFraming, context, allowed)
+
+
+def create_plain_app(context: AppContext) -> Starlette:
+    """Build the application that answers plain HTTP where TLS is spoken; it asks for no key and does no work."""
+    trust = Trust(context.authority)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            raise TlsRequired
+        response = await trust.answer_plain(Request(scope))
+        await response(scope, receive, send)
+
+    app = _build(context, {}, [], [_policies(context, {}, context.settings.host, asks_keys=False)])
+    app.router.default = answer
+    return app
 
 
 def split_by_port(app: ASGIApp, others: Mapping[int, ASGIApp]) -> ASGIApp:
@@ -216,7 +282,7 @@ def split_by_port(app: ASGIApp, others: Mapping[int, ASGIApp]) -> ASGIApp:
     return hand_on
 
 
-def _policies(context: AppContext, routes: Routes, host: str, client_secrets: ClientSecrets) -> Middleware:
+def _policies(context: AppContext, routes: Routes, host: str, *, asks_keys: bool = True) -> Middleware:
     """Return the policies of a listener on `host`."""
     settings = context.settings
     return Middleware(
@@ -227,8 +293,8 @@ def _policies(context: AppContext, routes: Routes, host: str, client_secrets: Cl
         clock=context.clock,
         hosts=HostPolicy(settings.allowed_host, loopback_bind=is_loopback(host), names=own_names()),
         origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any),
-        keys=context.api_keys,
-        client_secrets=client_secrets,
+        keys=context.api_keys if asks_keys else None,
+        client_tokens=ClientTokens(context.tokens, context.api_keys),
         trusted=parse_networks(settings.trusted_proxy),
     )
 

@@ -13,18 +13,19 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from gigastt.authority import Authority
 from gigastt.config import Limits, Settings
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
-from gigastt.gateway.files.decoder import FileDecoder
+from gigastt.gateway.feeds import Feeds
 from gigastt.gateway.files.decoder_report import DecodedFile
-from gigastt.gateway.files.decoding import Decoding
+from gigastt.gateway.files.decoding import Decodes, Decoding
 from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
-from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.ports import ServingPool
 from gigastt.gateway.rate import Rate
 from gigastt.gateway.server.caps import Caps, Connections, most_connections
 from gigastt.gateway.waiting_room import WaitingRoom
@@ -76,12 +77,14 @@ class AppContext:
     settings: Settings
     model: ServedModel
     metrics: Metrics
-    pool: Pool
-    decoder: FileDecoder
+    pool: ServingPool
+    decoder: Decodes
     transcribe: FileTranscriber
     clock: Callable[[], float] = time.monotonic
     installed: Sequence[str] = ()  # names of the models whose files are here
+    authority: Authority | None = None  # the server's own, with --tls auto
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
+    feeds: Feeds = field(default_factory=Feeds)
     listeners: Sequence[Listening] = ()  # besides the server's own
     jobs: Jobs | None = None
     limits: Limits = field(init=False)
@@ -96,11 +99,16 @@ class AppContext:
         self.limits = self.settings.limits
         self.decoding = Decoding(self.decoder, lambda: self.limits.max_audio_secs)
         self.rate_limiter = RateLimiter(_rate(self.limits))
-        self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
+        trusted = parse_networks(self.settings.trusted_proxy)
+        self.connections = Connections(_caps(self.limits), trusted, self.metrics.count_refusal)
         self.tokens = Tokens.load(self.settings.secret_file) if self.settings.secret_file is not None else Tokens()
         self.waiting_room = WaitingRoom(lambda: self.limits.resume_secs)
+        self.pool.drain_listeners.add(self.feeds.drain)
         file = self.settings.api_keys_file
         self.api_keys = ApiKeys.load(file) if file is not None else None
+        if self.api_keys is not None:
+            keys = self.api_keys
+            self.metrics.keys.read = lambda: keys.usages
 
     def change_limits(self, limits: Limits) -> None:
         """Apply other limits to new requests and new sessions."""

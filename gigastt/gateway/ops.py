@@ -19,7 +19,7 @@ from gigastt.audio.resample import SUPPORTED_RATES
 from gigastt.errors import MetricsDisabled
 from gigastt.gateway.context import Listening, ServedModel
 from gigastt.gateway.metrics import CONTENT_TYPE, Metrics
-from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.ports import ServingPool
 from gigastt.gateway.responses import JSONResponse
 
 _CLIENT_SAMPLE_RATE: Final = 48_000  # of a session that does not configure one
@@ -52,7 +52,7 @@ class Operations:
         model: Callable[[], ServedModel],
         installed: Callable[[], Sequence[str]],
         listeners: Callable[[], Sequence[Listening]],
-        pool: Pool,
+        pool: ServingPool,
         metrics: Metrics | None,
         preparing: Callable[[], str | None],
     ) -> None:
@@ -138,6 +138,16 @@ class Operations:
         if served.demo:
             model |= {"demo": True, "warning": DEMO_WARNING}
         return model
+
+
+def landing_response() -> Response:
+    """Return the page of the metrics listener for people who open it in a browser."""
+    page = (
+        f"<!doctype html><title>gigastt {__version__}</title><h1>gigastt {__version__}</h1>"
+        '<p><a href="/metrics">Metrics</a> for Prometheus. The server itself listens on another port.'
+    )
+    policy = {"content-security-policy": "default-src 'none'", "cache-control": "no-store"}
+    return Response(page, media_type="text/html", headers=policy)
 
 
 def metrics_response(metrics: Metrics) -> Response:

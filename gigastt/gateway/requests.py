@@ -24,13 +24,16 @@ from gigastt.errors import (
     InternalError,
     InvalidParameter,
     PayloadTooLarge,
+    QuotaExceeded,
     RateLimited,
     RequestError,
     RequestTimeout,
     ShuttingDown,
 )
+from gigastt.gateway.access.client_tokens import Grant
+from gigastt.gateway.access.key_usage import KeyUsage
 from gigastt.gateway.metrics import KNOWN_METHODS, OTHER_METHOD, OTHER_PATH, Metrics
-from gigastt.gateway.responses import ErrorFields, error_fields, send_error
+from gigastt.gateway.responses import ErrorFields, error_fields, public_error, send_error
 from gigastt.log import bound_fields, get_logger
 
 log = get_logger(__name__)
@@ -41,6 +44,7 @@ ErrorForms = Callable[[str], ErrorFields]  # from a path to the shape of errors 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _QUIET = ("/health", "/ready", "/metrics")
 _STARTS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
+_MOST_REASON = 200  # characters of an error's text in the log
 _CLIENT_GONE = 499  # nginx's status for it; only in the metrics and the log
 
 
@@ -57,6 +61,10 @@ class Exchange:
     address: the client's own, also behind a trusted proxy; None until the policies have looked.
     key_name: the name of its API key; None where no key is asked or the key has no name.
     owner: whose what it makes is: the key's name or digest, the same on every server; empty where no key is asked.
+    has_line: it was a session, whose line is in the log.
+    facts: what its line in the log also tells, such as seconds of audio; never text.
+    usage: what its key's use is counted in; None where no key is asked.
+    grant: what it may do; None until the policies have looked, and where neither a key was asked for nor a token came.
     """
 
     request_id: str
@@ -66,7 +74,11 @@ class Exchange:
     error_fields: ErrorFields = error_fields
     address: str | None = None
     key_name: str | None = None
+    grant: Grant | None = None
+    usage: KeyUsage | None = None
     owner: str = ""
+    has_line: bool = False
+    facts: dict[str, float | str] = field(default_factory=dict)
 
 
 def exchange_of(scope: Scope) -> Exchange:
@@ -161,21 +173,29 @@ class RequestMiddleware:
             except asyncio.CancelledError:  # the server stops; its task ends here, as it was asked to
                 await answer.fail(scope, ShuttingDown())
             except Exception as exc:  # the border of a request
-                code = getattr(exc, "code", InternalError.code)
-                if isinstance(exc, RateLimited):
+                error = public_error(exc)
+                code = error.code
+                exchange.facts["reason"] = str(error)[:_MOST_REASON]
+                self._metrics.count_error(code)
+                if isinstance(exc, RateLimited | QuotaExceeded):
                     self._metrics.rate_limit_rejections.inc()
                 elif not isinstance(exc, RequestError):
                     log.exception("request_failed", path=path)
                 await answer.fail(scope, exc)
             finally:
                 answer.count()
-                event = log.debug if path in _QUIET else log.info
-                seconds = round(answer.elapsed, 4)
-                peer = scope["client"][0] if scope.get("client") else None
-                told = {"protocol": self._protocol_of(scope["path"]), "key": exchange.key_name, "code": code}
-                known = {name: value for name, value in told.items() if value is not None}
-                event("request", method=answer.method, path=path, status=answer.status, seconds=seconds,
-                      client=exchange.address or peer, **known)  # fmt: skip
+                if code is not None or not exchange.has_line:
+                    self._write_line(scope, exchange, answer, path, code)
+
+    def _write_line(self, scope: Scope, exchange: Exchange, answer: _Answer, path: str, code: str | None) -> None:
+        """Write the request's line into the log."""
+        event = log.debug if path in _QUIET else log.info
+        peer = scope["client"][0] if scope.get("client") else None
+        named = {"protocol": self._protocol_of(scope["path"]), "key": exchange.key_name}
+        told = {**named, **exchange.facts, "code": code or exchange.facts.get("code")}
+        known = {name: value for name, value in told.items() if value is not None}
+        event("request", method=answer.method, path=path, status=answer.status, seconds=round(answer.elapsed, 4),
+              client=exchange.address or peer, **known)  # fmt: skip
 
 
 class _Answer:
@@ -196,7 +216,8 @@ class _Answer:
         self.method = method if method in KNOWN_METHODS else OTHER_METHOD
         self._served = method in allowed
         known = method in KNOWN_METHODS and (self._served or method == "OPTIONS")
-        self._labels = (method if known else OTHER_METHOD, path)
+        self._labels = (method if known else OTHER_METHOD, path if self._served else OTHER_PATH)
+        self._timed = self._labels if method == "POST" else ("GET", OTHER_PATH)  # all others are done at once
         self._began = time.perf_counter()
         self._started = False
         self._ended = False
@@ -242,7 +263,7 @@ class _Answer:
             self._counted = True
             self._metrics.http_requests.labels(*self._labels, str(self.status or 500)).inc()
             if self._served:
-                self._metrics.http_request_duration_seconds.labels(*self._labels).observe(self.elapsed)
+                self._metrics.http_request_duration_seconds.labels(*self._timed).observe(self.elapsed)
 
 
 def _request_id(presented: list[str]) -> str:

@@ -96,10 +96,7 @@ class Excerpt:
 
 @dataclass(frozen=True, slots=True)
 class Recognise:
-    """Find the words of one utterance in the first `samples` of a shared segment; `stream` names this request.
-
-    diarization: and the voices.
-    """
+    """Find the words (and voices) of an utterance in the first `samples` of a segment; `stream` names this request."""
 
     stream: StreamId
     segment: str

@@ -293,20 +293,9 @@ class Stream:
             drop = "no_speech" if first < last else ""
         window, activity = self._whole(first, last, cut.lead, cut.padding), cut.activity
         commit = self._snapshot()
-        self._waiting.append(
-            Utterance(
-                window,
-                first,
-                last,
-                cut.reason,
-                commit,
-                hypothesis,
-                activity.is_clear,
-                drop,
-                speech=activity.mean,
-                samples=self.read_samples(first, last) if self._diarization else None,
-            )
-        )
+        samples = self.read_samples(first, last) if self._diarization else None
+        told = cut.reason, commit, hypothesis, activity.is_clear, drop
+        self._waiting.append(Utterance(window, first, last, *told, speech=activity.mean, samples=samples))
         self._draft, self._offer, self._speculative = None, None, None
         self._last_offered = last
 

@@ -178,7 +178,8 @@ class Engine:
                 self._feed_live(track)
             self._note_reading(self._files.read_ahead())
         elif turn is not Turn.FILE and (track := self._next_voice()) is not None:
-            self._look_for_voices(track)
+            self._touch([track.touch()])
+            track.look_for_voices()
         elif turn is Turn.PARTIAL:
             self._run_partials(choose_batch(take_offers(partials)), now)
             self._note_reading(self._files.read_ahead())
@@ -320,12 +321,6 @@ class Engine:
     def _next_voice(self) -> LiveTrack | None:
         """Return a track with a window in which voices can be looked for: behind all finals, ahead of partials."""
         return next((track for track in self._live.values() if track.voice_window is not None), None)
-
-    def _look_for_voices(self, track: LiveTrack) -> None:
-        window = track.voice_window
-        if track.voices is not None and window is not None:
-            self._touch([track.touch()])
-            track.voices.look_ahead(track.stream, window)
 
     def _run_preview(self, track: LiveTrack) -> None:
         message, windows = run_preview(self._recognizer, track)

@@ -108,7 +108,7 @@ def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
     pieces = len(recognizer.vocabulary.pieces)
     ready = Ready(os.getpid(), seconds, recognizer.encoder_name, pieces, PROVIDER, timed)
     _send(sock, [ready])
-    log.info("worker_ready", model=config.model, load_seconds=round(seconds, 3))
+    log.debug("worker_loaded", model=config.model, load_seconds=round(seconds, 3))
     return Engine(recognizer, open_stream, attach, box.write, config.min_confidence, voices_of(config))
 
 
@@ -161,7 +161,11 @@ def work(
         step_begun, cpu_begun = clock(), time.process_time()
         results = engine.step(step_begun)
         ended = clock()
-        heartbeat.record(step_begun - begun, engine.account(ended - step_begun, time.process_time() - cpu_begun))
+        made = engine.account(ended - step_begun, time.process_time() - cpu_begun)
+        heartbeat.record(step_begun - begun, made)
+        if made is not None:
+            log.debug("pass", kind=made.kind, windows=made.batch, audio_seconds=made.audio_seconds,
+                      seconds=round(made.seconds, 4), streams=engine.streams)  # fmt: skip
         # 5. What came of it.
         send(results)
 
@@ -192,12 +196,12 @@ def _send(sock: socket.socket, messages: Sequence[ToGateway]) -> None:
         raise GatewayGone from exc
     for message in messages:
         if isinstance(message, Closed):
-            log.info("stream_closed", stream=message.stream)
+            log.debug("stream_closed", stream=message.stream)
 
 
 def _log_opened(message: ToWorker) -> None:
     if isinstance(message, OpenStream | AttachAudio):
-        log.info("stream_opened", stream=message.stream, request_id=message.request_id)
+        log.debug("stream_opened", stream=message.stream, request_id=message.request_id)
 
 
 def _leave_soon(stopped: threading.Event) -> None:

@@ -109,6 +109,11 @@ class LiveTrack(StreamTrack):
             return None
         return self.voices.next_window(self.stream)
 
+    def look_for_voices(self) -> None:
+        """Look for voices in that window."""
+        if self.voices is not None and (window := self.voice_window) is not None:
+            self.voices.look_ahead(self.stream, window)
+
     @property
     def lags(self) -> bool:
         """Whether more audio waits than a microphone has given since the last pass: others are served first."""

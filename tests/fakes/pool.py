@@ -8,29 +8,22 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from gigastt.audio.selection import WHOLE, Selection
+from gigastt.audio.shared import SharedSegment
 from gigastt.config import Limits, Settings
 from gigastt.gateway.context import AppContext, ServedModel
+from gigastt.gateway.files.decoder_report import DecodedFile
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission, Guest
 from gigastt.gateway.pool.capacity import CapacityEstimate
+from gigastt.gateway.pool.crew import ModelCard, WorkerCommand
 from gigastt.gateway.pool.events import Event
+from gigastt.gateway.pool.ports import PoolState
+from gigastt.gateway.pool.routing import Router
 from gigastt.speakers import Book
 from gigastt.transcript import Final, Gap, HeardTrack, Options, Word
-
-if TYPE_CHECKING:
-    from gigastt.gateway.files.decoder import FileDecoder
-    from gigastt.gateway.files.decoder_report import DecodedFile
-    from gigastt.gateway.pool.pool import Pool
-
-
-@dataclass
-class FakeCard:
-    encoder: str = "fake.onnx"
-    vocab_size: int = 257
-    provider: str = "cpu"
 
 
 class FakePool:
@@ -40,11 +33,14 @@ class FakePool:
     workers_ready = 2
     fitting = 4
 
-    def __init__(self) -> None:
-        self.state = "ready"
-        self.model: FakeCard | None = FakeCard()
-        self._admission = Admission(Metrics())
-        self._admission.resize(4)
+    def __init__(self, places: int = 4) -> None:
+        self.metrics = Metrics()
+        self.router = Router()
+        self.state: PoolState = "ready"
+        self.model: ModelCard | None = ModelCard("fake.onnx", 257, "cpu")
+        self._admission = Admission(self.metrics)
+        self._admission.resize(places)
+        self.draining = False
         self.drain_listeners: set[Callable[[], None]] = set()
         self.uploads = Admission(None)
         self.uploads.resize(4)
@@ -62,7 +58,7 @@ class FakePool:
     def keep_promise(self, final_latency_ms: float) -> None:
         self.capacity.final_latency_ms = final_latency_ms
 
-    async def replace_workers(self, worker_command: Callable[[int], list[str]]) -> None:
+    async def replace_workers(self, worker_command: WorkerCommand) -> None:
         if self.replacement_error is not None:
             raise self.replacement_error
         self.replacements += 1
@@ -72,10 +68,8 @@ class FakePool:
         return self._admission.capacity
 
     @property
-    def busy(self) -> int:
+    def sessions(self) -> int:
         return self._admission.active
-
-    sessions = busy
 
     @property
     def waiters(self) -> int:
@@ -109,27 +103,19 @@ class FakePool:
             yield
 
     def begin_drain(self) -> None:
-        self.state = "shutting_down"
+        self.state, self.draining = "shutting_down", True
         self._admission.close()
         self.uploads.close()
         for listener in list(self.drain_listeners):
             listener()
 
 
-@dataclass
-class FakeFile:
-    """A decoded file that knows whether it was freed."""
+class FakeSegment(SharedSegment):
+    """A segment without memory, that knows whether it was freed."""
 
-    samples: int
-    freed: bool = False
-    holes: tuple[Gap, ...] = ()
-    track: HeardTrack | None = None
-    copies: tuple[int | None, ...] = ()
-    name: str = "segment"
-
-    @property
-    def seconds(self) -> float:
-        return self.samples / 16_000
+    def __init__(self) -> None:
+        super().__init__("segment", -1, Path(os.devnull))
+        self.freed = False
 
     def unlink(self) -> None:
         self.freed = True
@@ -139,7 +125,7 @@ class FakeDecoder:
     """Takes any body; two bytes are a sample."""
 
     def __init__(self) -> None:
-        self.files: list[FakeFile] = []
+        self.segments: list[FakeSegment] = []
         self.bodies: list[bytes] = []
         self.error: Exception | None = None
         self.holes: tuple[Gap, ...] = ()
@@ -155,17 +141,16 @@ class FakeDecoder:
         max_seconds: float,
         on_size: Callable[[int], None] = lambda size: None,
         selection: Selection = WHOLE,
-    ) -> FakeFile:
+    ) -> DecodedFile:
         self.bodies.append(os.pread(descriptor, 1 << 24, 0))
         await self.gate.wait()
         if self.error is not None:
             raise self.error
         self.selections.append(selection)
         copies = () if selection.channel is None else self.copies
-        file = FakeFile(len(self.bodies[-1]) // 2, holes=self.holes, track=self.track, copies=copies)
         on_size(len(self.bodies[-1]))
-        self.files.append(file)
-        return file
+        self.segments.append(FakeSegment())
+        return DecodedFile(self.segments[-1], len(self.bodies[-1]) // 2, self.holes, self.track, copies)
 
 
 def final(text: str, seq: int = 0, reason: Any = "silence", start: float = 0.0) -> Final:
@@ -218,8 +203,8 @@ class Fakes:
             settings=Settings(limits=limits or Limits(), model_dir=Path("models"), **settings),
             model=ServedModel("gigaam-v3-e2e-rnnt", "GigaAM v3", demo=demo),
             metrics=Metrics(),
-            pool=cast("Pool", self.pool),
-            decoder=cast("FileDecoder", self.decoder),
+            pool=self.pool,
+            decoder=self.decoder,
             transcribe=self.transcriber,
         )
         if self.clock is not None:

@@ -33,8 +33,12 @@ def command(*extra: str) -> list[str]:
 
 
 @asynccontextmanager
-async def pool_of(workers: int, *extra: str, max_sessions: int | None = None) -> AsyncIterator[Pool]:
-    settings = Settings(pool_size=workers, max_sessions=max_sessions, model_dir=Path("none"))
+async def pool_of(
+    workers: int, *extra: str, max_sessions: int | None = None, worker_passes: int = 0
+) -> AsyncIterator[Pool]:
+    settings = Settings(
+        pool_size=workers, max_sessions=max_sessions, worker_passes=worker_passes, model_dir=Path("none")
+    )
     pool = Pool(settings, Metrics())
     await pool.start(lambda fd: [*command(*extra), "--fd", str(fd)])
     try:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gigastt.errors import CapacityTimeout, RequestError
+from gigastt.errors import CapacityTimeout, QuotaExceeded, RequestError
 from gigastt.gateway.api.containers import examine
 from gigastt.gateway.api.dialect import (
     Complain,
@@ -158,7 +158,9 @@ class Conversation:
         if len(message) > self._max_frame_bytes:
             return self._finish("error", CLOSE_TOO_LARGE)
         if message == b"":
-            return [] if self._empty_frames.bear(now) else self._end_of_patience()
+            if not self._empty_frames.bear(now):
+                return self._end_of_patience()
+            return [Reply(answer)] if (answer := self._dialect.answer_empty()) else []
         effects: list[Effect] = []
         for request in self._dialect.hear(message, self.configuration if self.state == "open" else None):
             if self.state in ("open", "streaming"):
@@ -243,6 +245,13 @@ class Conversation:
             return []
         error = SendError("idle_timeout", "No audio came for a while, and others wait for the place.")
         return [error, *self._finish("timeout", CLOSE_GOING_AWAY)]
+
+    def use_up(self) -> list[Effect]:
+        """The client's key may send no more audio today."""
+        if self.state != "streaming":
+            return []
+        error = SendError(QuotaExceeded.code, "Today no more audio may be sent with this key.")
+        return [error, *self._finish("error", CLOSE_POLICY)]
 
     def drain(self) -> list[Effect]:
         """The server is shutting down. Who still waits for a place is refused by whoever gives places."""

@@ -17,7 +17,8 @@ from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.requests import exchange_of
 from gigastt.gateway.responses import JSONResponse
 from gigastt.speakers import SpeakerFields
-from gigastt.transcript import Final, Options, Transcript, gap_fields, speaker_of, text_of, turns_of
+from gigastt.transcript import Final, Options, Transcript, gap_fields, speaker_of, text_of
+from gigastt.turns import turns_of
 
 
 class DeepgramFiles:

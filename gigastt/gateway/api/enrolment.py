@@ -12,7 +12,7 @@ from contextlib import aclosing
 from gigastt.errors import InvalidParameter, RequestError
 from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.context import AppContext, FileTranscriber
-from gigastt.gateway.files.decoder import FileDecoder
+from gigastt.gateway.files.decoding import Decodes
 from gigastt.speakers import Book, ChannelBook, KnownSpeaker, NamedAudio, SpeakerBook, SpeakerFields, SpeakerWishes
 from gigastt.transcript import Options, Speakers
 
@@ -53,7 +53,7 @@ class Enrolment:
         likeness: as `SpeakerBook` takes it.
     """
 
-    def __init__(self, decoder: FileDecoder, transcribe: FileTranscriber, likeness: float) -> None:
+    def __init__(self, decoder: Decodes, transcribe: FileTranscriber, likeness: float) -> None:
         self._decoder = decoder
         self._transcribe = transcribe
         self._likeness = likeness

@@ -13,7 +13,6 @@ told again.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,13 +49,13 @@ class Link:
         ended: the close code of a session that is over; None also where it can go on elsewhere (1012).
     """
 
-    __slots__ = (
+    __slots__ = (  # there is one for each connection
         "_asks_to_resume",
         "_farewells",
         "_forgotten",
         "_lent",
-        "_lock",
         "_lost_at",
+        "_own_lock",
         "_remembered",
         "_seconds",
         "_sending",
@@ -75,14 +74,14 @@ class Link:
         self._seconds = seconds
         self._asks_to_resume = asks_to_resume
         self._wake = wake
-        self._lock = asyncio.Lock()  # of sending: what was missed comes before what is new
+        self._own_lock: asyncio.Lock | None = None
         self._lost_at: float | None = None
         self._take: Callable[[bytes], bool] | None = None
         self._sending: asyncio.Timeout | None = None
         self._successor: tuple[Transport, int] | None = None  # and the last final that its client has
         self._lent: dict[Transport, asyncio.Future[bool]] = {}
-        self._farewells: set[asyncio.Task[None]] = set()
-        self._remembered: deque[_Remembered] = deque()
+        self._farewells: list[asyncio.Task[None]] = []
+        self._remembered: list[_Remembered] = []
         self._forgotten = -1  # the last final that cannot be told again
 
     # -- as a transport
@@ -122,10 +121,20 @@ class Link:
         Raises:
             TimeoutError: the client does not read, and cannot come back either.
         """
+        if not self.can_resume:
+            await self._send(message)
+            return
         async with self._lock:
-            if seq is not None and self.can_resume:
+            if seq is not None:
                 self._remember(seq, message)
             await self._send(message)
+
+    @property
+    def _lock(self) -> asyncio.Lock:
+        """Of sending: what was missed comes before what is new."""
+        if self._own_lock is None:  # idle connections hold little
+            self._own_lock = asyncio.Lock()
+        return self._own_lock
 
     async def _send(self, message: Message) -> None:
         if self.is_lost:
@@ -226,8 +235,8 @@ class Link:
         """Close a connection that is not needed any more, and give it back if it was lent."""
         transport.hand_over(_refuse)
         farewell = asyncio.get_running_loop().create_task(self._say_farewell(transport))
-        self._farewells.add(farewell)
-        farewell.add_done_callback(self._farewells.discard)
+        self._farewells.append(farewell)
+        farewell.add_done_callback(self._farewells.remove)
 
     async def _say_farewell(self, transport: Transport) -> None:
         try:
@@ -244,7 +253,7 @@ class Link:
     def _remember(self, seq: int, message: Message) -> None:
         now = asyncio.get_running_loop().time()
         while self._remembered and self._remembered[0].at < now - REMEMBERED_SECONDS and not self.is_lost:
-            self._forgotten = self._remembered.popleft().seq
+            self._forgotten = self._remembered.pop(0).seq
         self._remembered.append(_Remembered(now, seq, message))
 
     def remembers(self, have_seq: int) -> bool:

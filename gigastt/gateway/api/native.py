@@ -55,6 +55,8 @@ from gigastt.gateway.api.gathering import Gatherer
 from gigastt.gateway.api.speaker_fields import read_speaker_fields
 from gigastt.transcript import Final, Gap, Partial, Speakers
 
+_RESUME_GOES_WITH = "resume goes with endpoint_mode auto only."
+
 
 def native_of(websocket: WebSocket) -> Dialect:
     """Return the dialect for a client, configured by the fields of `configure` in its query.
@@ -77,6 +79,8 @@ def native_of(websocket: WebSocket) -> Dialect:
     dialect = NativeDialect(tolerant=any(name in fields for name in FORMAT_FIELDS))
     dialect.configuration = configuration
     dialect.choose_mode(fields)
+    if configuration.resumable and endpoint_mode(fields) not in (None, "auto"):
+        raise InvalidParameter(_RESUME_GOES_WITH, param="resume")
     return dialect
 
 
@@ -143,7 +147,7 @@ class NativeDialect(Dialect):
         self.choose_mode(fields)
         if configuration.resumable and self._gatherer.mode != "auto":
             configuration = replace(configuration, resumable=False)
-            complaints.append(Complaint("invalid_configuration", "resume goes with endpoint_mode auto only.", "resume"))
+            complaints.append(Complaint("invalid_configuration", _RESUME_GOES_WITH, "resume"))
         wrong = {complaint.field: complaint for complaint in complaints}
         for field in FORMAT_FIELDS:
             if field in wrong:

@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope
 from gigastt import transcript
 from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
 from gigastt.config import Limits
-from gigastt.errors import CapacityTimeout, InvalidParameter
+from gigastt.errors import CapacityTimeout, InvalidParameter, RequestError
 from gigastt.gateway.api.enrolment import Enrolment
 from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.api.speaker_fields import read_speaker_query
@@ -33,7 +33,7 @@ from gigastt.gateway.files.decoding import DecodedChannels, Decoding
 from gigastt.gateway.files.shares import Patience, Slots
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import ChannelEvent, Event
-from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.ports import ServingPool
 from gigastt.gateway.requests import ClientGone
 from gigastt.gateway.responses import JSONResponse
 from gigastt.log import get_logger
@@ -65,7 +65,7 @@ class Uploads:
     def __init__(
         self,
         limits: Callable[[], Limits],
-        pool: Pool,
+        pool: ServingPool,
         decoding: Decoding,
         transcribe: FileTranscriber,
         metrics: Metrics,
@@ -125,6 +125,7 @@ class Uploads:
             InvalidParameter: speakers cannot be told apart here, or not by these recordings.
             CapacityTimeout, ShuttingDown: no turn or no place in time, or no memory.
             InvalidAudio, AudioTooLong, InvalidParameter: not a file to recognise.
+            QuotaExceeded: the client's key may not send so much today.
         """
         patience = Patience(self._limits().pool_checkout_timeout_secs)
         async with AsyncExitStack() as stack:
@@ -134,6 +135,9 @@ class Uploads:
             file = await stack.enter_async_context(self._counted(decoding))
             segments.change_to(len(file.channels))
             upload.close()
+            if upload.usage is not None:
+                upload.usage.expect_audio(file.seconds)
+                upload.usage.hear(file.seconds)
             await stack.enter_async_context(self._counted(self._recognising.hold(upload.client, patience)))
             async with patience.waiting() as left:
                 await stack.enter_async_context(self._counted(self._pool.admit_upload(left)))
@@ -141,7 +145,8 @@ class Uploads:
             heard = replace(options, diarization=isinstance(book, SpeakerBook))
             transcribed = self._recognise(list(file.channels.values()), upload.request_id, heard, book)
             recognised = await stack.enter_async_context(aclosing(transcribed))
-            events = await stack.enter_async_context(aclosing(_tell_of(file, recognised)))
+            upload.facts |= {"audio_seconds": round(file.seconds, 2), "words": 0}
+            events = await stack.enter_async_context(aclosing(_tell_of(file, recognised, upload.facts)))
             yield Recognition(file, events)
 
     async def open_book(self, speakers: SpeakerFields | None, channels: int, request_id: str) -> Book | None:
@@ -151,6 +156,11 @@ class Uploads:
         if (likeness := self._likeness()) is None:
             raise InvalidParameter("This server has no speaker model, see --speaker-model.", param="diarization")
         return await Enrolment(self._decoding.decoder, self._recognise, likeness).open_book(speakers, request_id)
+
+    def note_failure(self, upload: Upload, error: RequestError) -> None:
+        """Count an error that is told amid an answer, and put it into the request's line of the log."""
+        self._metrics.count_error(error.code)
+        upload.facts |= {"code": error.code, "reason": str(error)}
 
     @asynccontextmanager
     async def _counted(self, place: AbstractAsyncContextManager[Held]) -> AsyncIterator[Held]:
@@ -202,12 +212,21 @@ def render_answer(form: TranscriptForm, heard: Transcript, *, tells_dropped: boo
     return Response(render_transcript(form, heard), headers=headers)
 
 
-async def _tell_of(file: DecodedChannels, events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
-    """Yield what is known of a file beforehand, then what comes out of it, with the numbers of its channels."""
+async def _tell_of(
+    file: DecodedChannels, events: AsyncIterator[Event], facts: dict[str, float | str]
+) -> AsyncGenerator[Event, None]:
+    """Yield what is known of a file beforehand, then what comes out of it, with the numbers of its channels.
+
+    `facts` is told how many words these were.
+    """
+    words = 0
     for hole in file.holes:
         yield hole
     numbers = list(file.channels)
     async for event in events:
+        if isinstance(event, transcript.Final):
+            words += len(event.words)
+            facts["words"] = words
         yield replace(event, channel=numbers[event.channel]) if isinstance(event, ChannelEvent) else event
 
 
@@ -222,7 +241,7 @@ async def until_hung_up(receive: Receive, work: Coroutine[Any, Any, Result]) -> 
     try:
         await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            log.info("client_hung_up")
+            log.debug("client_hung_up")
             raise ClientGone
         return working.result()
     finally:

@@ -53,7 +53,10 @@ class JobRoutes:
 
     async def create(self, request: Request) -> Response:
         """`POST /v1/jobs`."""
-        jobs, owner = self._enabled(), exchange_of(request.scope).owner
+        exchange = exchange_of(request.scope)
+        jobs, owner = self._enabled(), exchange.owner
+        if exchange.usage is not None:
+            exchange.usage.expect_audio(0.0)
         async with AsyncExitStack() as stack:
             if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
                 values = _texts(await read_json(request, _MOST_ORDER_BYTES)) | dict(request.query_params)

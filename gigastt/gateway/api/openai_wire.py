@@ -22,8 +22,8 @@ from gigastt.transcript import (
     speaker_of,
     text_of,
     track_fields,
-    turns_of,
 )
+from gigastt.turns import turns_of
 
 LANGUAGE = "russian"  # OpenAI tells a language by its English name
 _LEAST_CONFIDENCE = 0.000_05  # confidences are rounded to four places

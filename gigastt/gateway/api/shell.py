@@ -15,11 +15,11 @@ from dataclasses import replace
 
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
+from gigastt.gateway.api.account import JOINED, Account
 from gigastt.gateway.api.dialect import Dialect, Message, Opening, Reply, Resume
 from gigastt.gateway.api.enrolment import open_book
-from gigastt.gateway.api.entrance import wait_for_place
+from gigastt.gateway.api.entrance import HasPlace, enter
 from gigastt.gateway.api.intake import Intake, Position
-from gigastt.gateway.api.link import Link
 from gigastt.gateway.api.resume_points import ResumePoint
 from gigastt.gateway.api.resumption import Resumption
 from gigastt.gateway.api.teller import SlowConsumer, Teller
@@ -30,7 +30,6 @@ from gigastt.gateway.pool.session import Session
 from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.log import get_logger
 from gigastt.speakers import SpeakerBook
-from gigastt.transcript import Final
 
 log = get_logger(__name__)
 
@@ -39,16 +38,17 @@ CLOSE_INTERNAL = 1011
 
 async def converse(
     transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange, guest: Guest | None = None
-) -> None:
+) -> Resumption:
     """Serve one client from its admission, or as a guest that has its place, to its close.
 
-    Raises ClientGone if it hung up before.
+    Raises ClientGone if it hung up before. What is returned can `lend` the connection to a session it comes back to.
     """
     shell = Shell(transport, dialect, context, exchange, guest)
     listeners = context.pool.drain_listeners
     listeners.add(shell.wake)
     try:
         await shell.run()
+        return shell.resumption
     finally:
         listeners.discard(shell.wake)
 
@@ -60,7 +60,6 @@ class Shell:
         self, transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange, guest: Guest | None
     ) -> None:
         limits = context.limits
-        self._first_transport = transport
         self._dialect = dialect
         self._context = context
         self._limits = limits
@@ -73,18 +72,15 @@ class Shell:
             max_frame_bytes=limits.ws_frame_max_bytes,
             now=self._loop.time(),
         )
-        self._transport = Link(
-            transport,
-            limits.resume_secs if dialect.can_resume else 0.0,
-            lambda: self._conversation.configuration.resumable,
-            self.wake,
-        )
-        self._resumption = Resumption(self._transport, exchange.owner, dialect, context.tokens, context.waiting_room)
-        self._teller = Teller(self._transport, dialect, self._resumption)
-        self._is_in = guest is not None
+        self.resumption = Resumption(transport, dialect, context, exchange.owner, self._conversation, self.wake)
+        self._transport = self.resumption.link
+        self._account = Account(context.metrics, exchange, dialect.name, self._loop.time)
+        self._teller = Teller(self._transport, dialect, self.resumption, self._account)
         self._guest = guest or Guest(exchange.client)
         self._guest.make_room = self._ask_to_leave
         self._must_leave = False
+        self._usage = exchange.usage
+        self._used_up = False  # the audio that the client's key may send today
         self._early: Message | InputEnded | None = None  # what came while the client waited for a place
         self._session: Session | None = None
         self._intake: Intake | None = None
@@ -104,19 +100,18 @@ class Shell:
 
     async def run(self) -> None:
         """Admit the client, serve it, and clean up."""
-        try:
-            async with AsyncExitStack() as stack:
-                if await self._enter(stack):
-                    stack.enter_context(self._context.metrics.count_session(self._dialect.name))
-                    async with asyncio.TaskGroup() as self._tasks:
-                        await self._serve()
-            await self._resumption.lend(self._first_transport)
-        except SlowConsumer:
-            await self._teller.evict()
+        with self._account.kept():
+            try:
+                async with AsyncExitStack() as stack:
+                    if await self._enter(stack):
+                        stack.enter_context(self._context.metrics.count_session(self._dialect.name))
+                        async with asyncio.TaskGroup() as self._tasks:
+                            await self._serve()
+            except SlowConsumer:
+                await self._teller.evict()
 
     async def _serve(self) -> None:
-        began = self._loop.time()
-        log.info("session_opened", protocol=self._dialect.name)
+        self._account.open()
         try:
             # In a task of its own: here every frame would come up through the frames of all middleware.
             await self._tasks.create_task(self._read())
@@ -125,22 +120,25 @@ class Shell:
                 self._alarm.cancel()
             if self._session is not None:
                 self._session.cancel()
-            self._resumption.leave()
-            log.info("session_closed", seconds=round(self._loop.time() - began, 3), finals=self._teller.next_seq)
+            self.resumption.leave()
 
     # -- capacity
 
     async def _enter(self, stack: AsyncExitStack) -> bool:
         """Wait for a place; return whether the session may begin."""
-        if self._is_in:
+        if self._guest.is_in:
             return True
-        admission = self._context.pool.admit(self._limits.pool_checkout_timeout_secs, self._guest)
+        wait = self._limits.pool_checkout_timeout_secs
         try:
-            admitted, self._early = await wait_for_place(stack, admission, self._transport, self._resumption.joins)
+            joins = self.resumption.joins
+            self._early = await enter(stack, self._context.pool, wait, self._guest, self._transport, joins)
+        except HasPlace:
+            self._account.ended_by = JOINED
+            return False
         except RequestError as error:
             await self._perform(self._conversation.refused(error))
             return False
-        return admitted
+        return True
 
     def _ask_to_leave(self) -> bool:
         """Make room for others, unless audio is on its way; return whether the session will."""
@@ -162,6 +160,7 @@ class Shell:
             while not self._teller.is_over:
                 await self._perform(await self._receive())
         except ClientGone:
+            self._account.lose()
             self._teller.is_over = True
         except SlowConsumer:
             await self._teller.evict()
@@ -185,20 +184,22 @@ class Shell:
         finally:
             self._scope = None
         self._woken = False
-        if await self._resumption.go_on():
+        if await self.resumption.go_on():
             await self._teller.acknowledge(again=True)
             return []
         if self._transport.is_lost and (self._context.pool.draining or self._must_leave):
             raise ClientGone  # it has the audio, and goes on elsewhere
         if self._context.pool.draining:
             return await self._drain()
+        if self._used_up:
+            return self._conversation.use_up()
         return self._conversation.make_room() if self._must_leave else self._conversation.tick(self._loop.time())
 
     async def _drain(self) -> list[conversation.Effect]:
         """End the session, or let a client that can resume go on elsewhere, at its next pause."""
         if not self._transport.can_resume or self._conversation.state not in ("open", "streaming"):
             return self._conversation.drain()
-        if await self._resumption.ask_to_go(self._limits.shutdown_drain_secs / 2, self.wake, self._teller.send):
+        if await self.resumption.ask_to_go(self._limits.shutdown_drain_secs / 2, self.wake, self._teller.send):
             return [conversation.Close(conversation.CLOSE_SERVICE_RESTART, "resume elsewhere")]
         return self._conversation.tick(self._loop.time())
 
@@ -220,6 +221,7 @@ class Shell:
 
     def _take(self, message: Message | InputEnded) -> list[conversation.Effect]:
         if isinstance(message, InputEnded):
+            self._account.lose(message.close_code)
             return self._conversation.input_ended(message.close_code)
         return self._conversation.receive(message, self._loop.time())
 
@@ -231,7 +233,12 @@ class Shell:
             self._audio_taken(len(data))
 
     def _audio_taken(self, size: int) -> None:
-        self._guest.heard(self._conversation.audio_taken(size, self._loop.time()))
+        seconds = self._conversation.audio_taken(size, self._loop.time())
+        self._account.audio_seconds += seconds
+        self._guest.heard(seconds)
+        if self._usage is not None and not self._usage.hear(seconds):
+            self._used_up = True
+            self.wake()
         if self._alarm is None or self._conversation.pause_at < self._alarm.when():
             self._set_alarm()
 
@@ -255,18 +262,14 @@ class Shell:
     # -- effects
 
     async def _perform(self, effects: list[conversation.Effect]) -> None:
+        self._account.note(effects)
         for effect in effects:
             match effect:
                 case conversation.SendReady():
-                    limits = self._limits
-                    opening = Opening(
-                        self._context.model.name,
-                        self._resumption.session_id,
-                        limits.max_session_secs,
-                        limits.idle_timeout_secs,
-                        self._resumption.enter(),
-                        diarization=self._context.model.likeness is not None,
-                    )
+                    model, limits, resumption = self._context.model, self._limits, self.resumption
+                    times = limits.max_session_secs, limits.idle_timeout_secs
+                    told = resumption.enter(), model.likeness is not None
+                    opening = Opening(model.name, resumption.session_id, *times, *told)
                     await self._teller.send(self._dialect.open(opening))
                 case Resume():
                     await self._resume(effect)
@@ -301,34 +304,34 @@ class Shell:
         )
         begin = point.position if point is not None else Position()
         self._intake = Intake(self._session, configuration, self._loop.time, begin)
-        self._resumption.begin(self._session, self._intake, configuration)
+        self.resumption.begin(self._session, self._intake, configuration)
         self._tasks.create_task(self._write(self._session))
         return self._intake
 
     async def _resume(self, request: Resume) -> None:
         """Go on with another session: with itself, if it waits here, else from what its token says."""
-        if self._resumption.join(request):
+        if self.resumption.join(request):
+            self._account.ended_by = JOINED
             self._teller.is_over = True
             return
-        point = self._resumption.find_point(request)
+        point = self.resumption.find_point(request)
         if point is None or point.checkpoint is None:
             message = "This session cannot be resumed here; configure begins another."
             await self._teller.send(self._dialect.fail("resume_failed", message, None))
             return
         self._conversation.resumed(point.configuration)
         self._teller.next_seq = point.checkpoint.next_seq
-        self._dialect.resumed(self._resumption.told_from)
+        self._dialect.resumed(self.resumption.told_from)
         await self._open_session(point)
         self._set_alarm()
         log.info("session_continued")
         await self._teller.acknowledge()
 
     async def _flush(self) -> None:
-        self._resumption.flushed()
+        self.resumption.flushed()
+        channels = self._conversation.configuration.channels
         if self._session is None or self._intake is None:
-            channels = self._conversation.configuration.channels
-            for channel in range(channels):
-                await self._teller.tell(Final("", (), 0.0, 0.0, 0.0, "flush", channel, self._teller.next_seq), channels)
+            await self._teller.tell_nothing("flush", channels, range(channels))
             return
         await self._intake.flush()
         self._session.flush()
@@ -337,8 +340,7 @@ class Shell:
         self._close_code = effect.close_code
         if self._session is None or self._intake is None:
             # Without audio there is nothing to ask a worker, and nothing to wait for.
-            channels = self._conversation.configuration.channels
-            await self._teller.tell(Final("", (), 0.0, 0.0, 0.0, effect.reason, 0, self._teller.next_seq), channels)
+            await self._teller.tell_nothing(effect.reason, self._conversation.configuration.channels)
             await self._teller.send(self._dialect.end())
             self._teller.is_over = True
             await self._teller.close(effect.close_code, effect.reason)

@@ -6,20 +6,18 @@ Used by both tasks of a session, the one that reads and the one that writes; run
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
+from gigastt.gateway.api.account import Account
 from gigastt.gateway.api.dialect import Dialect, Message, Moment
 from gigastt.gateway.api.link import Link
 from gigastt.gateway.api.resumption import Resumption
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.requests import ClientGone
-from gigastt.log import get_logger
-from gigastt.transcript import Final, Partial, Speakers
-
-log = get_logger(__name__)
+from gigastt.transcript import EndpointReason, Final, Partial, Speakers
 
 ACK_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
@@ -37,12 +35,23 @@ class Teller:
         is_over: nothing more is to be said, and nobody listened to.
     """
 
-    def __init__(self, link: Link, dialect: Dialect, resumption: Resumption) -> None:
+    __slots__ = (
+        "_account",
+        "_closed",
+        "_dialect",
+        "_link",
+        "_resumption",
+        "is_over",
+        "next_seq",
+    )  # as many as connections
+
+    def __init__(self, link: Link, dialect: Dialect, resumption: Resumption, account: Account) -> None:
         self.next_seq = 0
         self.is_over = False
         self._link = link
         self._dialect = dialect
         self._resumption = resumption
+        self._account = account
         self._closed = False
 
     async def tell(self, event: Event, channels: int, lag_seconds: float = 0.0) -> None:
@@ -56,6 +65,7 @@ class Teller:
         if isinstance(event, Final):
             seq, self.next_seq = event.seq, event.seq + 1
             self._resumption.told(event)
+            self._account.told(event)
         if seq < self._resumption.told_from:  # the client has it from another server
             return
         messages = self._dialect.tell(event, Moment(self.next_seq, lag_seconds, channels))
@@ -66,6 +76,11 @@ class Teller:
     async def complain(self, error: RequestError) -> None:
         """Tell of an error that ends nothing."""
         await self.send(self._dialect.fail(error.code, str(error), error.retry_after_ms))
+
+    async def tell_nothing(self, reason: EndpointReason, channels: int, told: Iterable[int] = (0,)) -> None:
+        """Tell an empty final of each of the channels `told`: there was no audio."""
+        for channel in told:
+            await self.tell(Final("", (), 0.0, 0.0, 0.0, reason, channel, self.next_seq), channels)
 
     async def acknowledge(self, *, again: bool = False) -> None:
         """Tell a client that can resume what it need not keep; with `again`, also the token, if it knows that."""
@@ -106,5 +121,5 @@ class Teller:
     async def evict(self) -> None:
         """Drop a client that does not read."""
         self.is_over = True
-        log.warning("slow_consumer")
+        self._account.ended_by = "slow_consumer"
         await self.close(conversation.CLOSE_POLICY, "slow_consumer")

@@ -33,7 +33,7 @@ from gigastt.gateway.api.dialect import (
 )
 from gigastt.gateway.api.openai_form import is_russian
 from gigastt.gateway.api.wire import gap_error_fields
-from gigastt.gateway.api.wyoming_frames import CHANNELS, WIDTHS, Event, decode, encode, is_whole
+from gigastt.gateway.api.wyoming_frames import CHANNELS, WIDTHS, Event, event_of, is_whole, message_of
 from gigastt.gateway.context import ServedModel
 from gigastt.transcript import Final, Gap, Partial, Word
 
@@ -64,9 +64,9 @@ class WyomingDialect(Dialect):
         """Return what an event asks for; samples come by themselves."""
         if isinstance(message, bytes):
             return [Speech(message)]
-        event = decode(message)
+        event = event_of(message)
         if (answer := answer_at_once(event, self._model())) is not None:
-            return [Reply([encode(answer)])]
+            return [Reply([message_of(answer)])]
         match event.kind:
             case "transcribe":
                 return self._transcribe(event.fields)
@@ -79,7 +79,7 @@ class WyomingDialect(Dialect):
 
     def open(self, opening: Opening) -> Sequence[Message]:
         """Return the beginning of the transcript."""
-        return [encode(Event("transcript-start", {"language": LANGUAGE}))]
+        return [message_of(Event("transcript-start", {"language": LANGUAGE}))]
 
     def tell(self, event: Partial | Final | Gap, moment: Moment) -> Sequence[Message]:
         """Return the words that have become stable."""
@@ -103,7 +103,7 @@ class WyomingDialect(Dialect):
         """Return the transcript of audio that its client ended; else say, once, that there is none."""
         if self._is_whole:
             transcript = Event("transcript", {"text": " ".join(self._spoken), "language": LANGUAGE})
-            return [encode(transcript), encode(Event("transcript-stop"))]
+            return [message_of(transcript), message_of(Event("transcript-stop"))]
         return [] if self._failed else [complaint("interrupted", "The session ended before the audio did.")]
 
     def _transcribe(self, fields: Mapping[str, Any]) -> Sequence[Request]:
@@ -135,7 +135,7 @@ class WyomingDialect(Dialect):
             return ()
         chunk = f" {new}" if self._is_begun else new
         self._is_begun = True
-        return [encode(Event("transcript-chunk", {"text": chunk}))]
+        return [message_of(Event("transcript-chunk", {"text": chunk}))]
 
 
 def answer_at_once(event: Event, model: ServedModel) -> Event | None:
@@ -169,7 +169,7 @@ def _info(model: ServedModel) -> dict[str, Any]:
 
 def complaint(code: str, message: str) -> Message:
     """Return `error`."""
-    return encode(Event("error", {"text": message, "code": code}))
+    return message_of(Event("error", {"text": message, "code": code}))
 
 
 def _refuse(message: str) -> Sequence[Request]:

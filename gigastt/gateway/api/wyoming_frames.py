@@ -39,12 +39,12 @@ class Event:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def encode(event: Event) -> str:
+def message_of(event: Event) -> str:
     """Return an event as a message."""
     return f"{event.kind}\n{json.dumps(event.fields, ensure_ascii=False)}"
 
 
-def decode(message: str) -> Event:
+def event_of(message: str) -> Event:
     """Return a message as the event that it is."""
     kind, _, data = message.partition("\n")
     return Event(kind, json.loads(data))
@@ -61,6 +61,8 @@ class WyomingFrames:
         self._most_piece_bytes = max(1, most_bytes // 2)  # 8-bit samples become twice as long
         self._buffer = b""
         self._header: dict[str, Any] | None = None  # of an event whose data have not come
+        self._line: bytes | None = None  # the last header,
+        self._parsed: dict[str, Any] = {}  # and what it says
         self._payload_left = 0
         self._mono = MonoPcm(2, 1)
         self._takes_payload = False  # it is samples that can be understood
@@ -94,7 +96,10 @@ class WyomingFrames:
                 end = buffer.find(b"\n", offset)
                 if end < 0 and len(buffer) - offset <= MOST_HEADER_BYTES:
                     break
-                self._header, offset = _parse_header(buffer[offset:end]), end + 1
+                line, offset = buffer[offset:end], end + 1
+                if line != self._line:  # that of a chunk is mostly the one before it
+                    self._line, self._parsed = line, _parse_header(line)
+                self._header = self._parsed
             end = offset + (self._header.get("data_length") or 0)
             if end > len(buffer):
                 break
@@ -102,7 +107,7 @@ class WyomingFrames:
             event = self._take_event(header, buffer[offset:end])
             offset = end
             if event is not None:
-                yield encode(event)
+                yield message_of(event)
         self._buffer = buffer[offset:]
 
     def _take_event(self, header: dict[str, Any], data: bytes) -> Event | None:

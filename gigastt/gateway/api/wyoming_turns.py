@@ -18,7 +18,7 @@ from gigastt.gateway.api.shell import converse
 from gigastt.gateway.api.tcp import TcpConnection, listen_for
 from gigastt.gateway.api.transport import InputEnded
 from gigastt.gateway.api.wyoming import WyomingDialect, answer_at_once, complaint
-from gigastt.gateway.api.wyoming_frames import WyomingFrames, decode, encode
+from gigastt.gateway.api.wyoming_frames import WyomingFrames, event_of, message_of
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.requests import Exchange
 from gigastt.gateway.server.listener import ConnectionFactory
@@ -30,11 +30,11 @@ def listen_for_wyoming(context: AppContext) -> ConnectionFactory:
     """Return what makes the connections of the listener."""
     allowed = parse_networks(context.settings.wyoming_allow) or None
     return listen_for(
-        WyomingDialect.name, serve, lambda: WyomingFrames(context.limits.ws_frame_max_bytes), context, allowed
+        WyomingDialect.name, serve_turns, lambda: WyomingFrames(context.limits.ws_frame_max_bytes), context, allowed
     )
 
 
-async def serve(connection: TcpConnection, context: AppContext, exchange: Exchange) -> None:
+async def serve_turns(connection: TcpConnection, context: AppContext, exchange: Exchange) -> None:
     """Serve one connection until its client has no more to ask, says nothing for too long, or the server stops."""
     while not context.pool.draining:
         message = await _next_message(connection, context)
@@ -46,11 +46,14 @@ async def serve(connection: TcpConnection, context: AppContext, exchange: Exchan
             return
         if isinstance(message, bytes):
             continue
-        event = decode(message)
+        event = event_of(message)
         if event.kind in _BEGINNINGS:
-            await converse(_Turn(connection, message), WyomingDialect(lambda: context.model), context, exchange)
+            turn = _Turn(connection, message)
+            await converse(turn, WyomingDialect(lambda: context.model), context, exchange)
+            if turn.is_last:
+                return
         elif (answer := answer_at_once(event, context.model)) is not None:
-            await connection.send(encode(answer))
+            await connection.send(message_of(answer))
 
 
 async def _next_message(connection: TcpConnection, context: AppContext) -> Message | InputEnded | None:
@@ -72,12 +75,16 @@ async def _next_message(connection: TcpConnection, context: AppContext) -> Messa
 
 
 class _Turn:
-    """A connection up to the end of one transcript, as a transport; what follows the client's audio waits."""
+    """A connection up to the end of one transcript, as a transport; what follows the client's audio waits.
+
+    is_last: the client sends no more, or the turn went wrong.
+    """
 
     def __init__(self, connection: TcpConnection, first: Message) -> None:
         self._connection = connection
         self._first: Message | None = first
         self._is_over = False  # the client has ended its audio
+        self.is_last = False
 
     async def receive(self) -> Message | InputEnded:
         """Wait for the next message of the turn; after its last one, for ever."""
@@ -87,9 +94,10 @@ class _Turn:
         if message is None:
             message_or_end = await self._connection.receive()
             if isinstance(message_or_end, InputEnded):
+                self.is_last = True
                 return message_or_end
             message = message_or_end
-        self._is_over = isinstance(message, str) and decode(message).kind == "audio-stop"
+        self._is_over = isinstance(message, str) and event_of(message).kind == "audio-stop"
         return message
 
     async def send(self, message: Message) -> None:
@@ -99,6 +107,7 @@ class _Turn:
     async def close(self, code: int, reason: str) -> None:
         """Keep the connection for the next turn, unless the turn went wrong."""
         if code != CLOSE_NORMAL:
+            self.is_last = True
             await self._connection.close(code, reason)
 
     def hand_over(self, take: Callable[[bytes], bool]) -> None:

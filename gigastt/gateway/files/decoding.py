@@ -15,7 +15,6 @@ from typing import Final, Protocol
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.audio.selection import FileChoice, Selection
 from gigastt.errors import AudioTooLong, InvalidAudio
-from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.decoder_report import DecodedFile
 from gigastt.gateway.files.shares import Holding, Patience, Room, Slots
 from gigastt.transcript import Gap, HeardTrack
@@ -67,6 +66,18 @@ class DecodedChannels:
         return self.channels[0]
 
 
+class Decodes(Protocol):
+    """A decoder; `decoder.FileDecoder` says what its arguments mean."""
+
+    async def decode(
+        self,
+        descriptor: int,
+        max_seconds: float,
+        on_size: Callable[[int], None] = ...,
+        selection: Selection = ...,
+    ) -> DecodedFile: ...
+
+
 class Decoding:
     """Decodes uploads, as many as there is room for.
 
@@ -74,7 +85,7 @@ class Decoding:
         max_seconds: the longest audio; of all channels together, where they are told apart.
     """
 
-    def __init__(self, decoder: FileDecoder, max_seconds: Callable[[], float]) -> None:
+    def __init__(self, decoder: Decodes, max_seconds: Callable[[], float]) -> None:
         self.slots = Slots(lambda: MOST_DECODERS, lambda: _DECODERS_OF_CLIENT)
         self.decoder = decoder
         self._max_seconds = max_seconds

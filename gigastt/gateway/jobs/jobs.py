@@ -65,6 +65,7 @@ class Jobs:
         keep_seconds: how long ended jobs stay.
         hosts: from which audio is fetched, and which are told of ends.
         max_bytes: the longest recording.
+        charge: counts the seconds of an owner's recording; raises QuotaExceeded where they are too many.
         seconds_between_tries: of a job that cannot be done now.
         webhook_pauses: seconds between the tries of a call.
     """
@@ -79,6 +80,7 @@ class Jobs:
         decoding: Decoding,
         open_session: OpenSession,
         *,
+        charge: Callable[[str, float], None] = lambda owner, seconds: None,
         seconds_between_tries: float = _SECONDS_BETWEEN_TRIES,
         webhook_pauses: Sequence[float] = RETRY_SECONDS,
     ) -> None:
@@ -89,6 +91,7 @@ class Jobs:
         self._max_bytes = max_bytes
         self._decoding = decoding
         self._open_session = open_session
+        self._charge = charge
         self._seconds_between_tries = seconds_between_tries
         self._webhook_pauses = webhook_pauses
         self._pace = JobPace()
@@ -203,8 +206,8 @@ class Jobs:
                 outside = await stack.enter_async_context(httpx2.AsyncClient(follow_redirects=False))
             fetcher = Fetcher(outside, self._hosts)
             runner = Runner(
-                self._store, self._spool, self._decoding, self._open_session, fetcher, self._max_bytes, self._pace,
-                self._bell.ring,
+                self._store, self._spool, self._decoding, self._open_session, fetcher, self._max_bytes, self._charge,
+                self._pace, self._bell.ring,
             )  # fmt: skip
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             for _ in range(LANES):

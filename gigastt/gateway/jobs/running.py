@@ -62,6 +62,7 @@ class Runner:
     """Runs jobs.
 
     max_bytes: how long a recording that is fetched may be.
+    charge: counts a recording's seconds for its owner. QuotaExceeded: there may not be so many today.
     notice: is called when there is something new to tell.
     """
 
@@ -71,6 +72,7 @@ class Runner:
     open_session: OpenSession
     fetcher: Fetcher
     max_bytes: Callable[[], int]
+    charge: Callable[[str, float], None]
     pace: JobPace
     notice: Callable[[], None]
 
@@ -90,6 +92,8 @@ class Runner:
             raise InvalidAudio("The recording is lost.") from exc
         try:
             async with self.decoding.decode(body, job.order.choice, Patience(math.inf)) as file:
+                if job.facts is None:
+                    self.charge(job.order.owner, file.seconds)
                 facts = JobFacts(file.seconds, file.holes, file.track, file.copies)
                 await self.store.set_facts(job.id, facts)
                 progress.doing, progress.duration = "recognising", file.seconds

@@ -104,14 +104,14 @@ class Sequencer:
             lane.announced = False
 
     @property
-    def decided(self) -> float:
-        """Seconds that all channels have decided."""
-        return min(lane.decided for lane in self._lanes)
-
-    @property
     def next_seq(self) -> int:
         """The number of the next final."""
         return self._seq
+
+    @property
+    def decided(self) -> float:
+        """Seconds that all channels have decided."""
+        return min(lane.decided for lane in self._lanes)
 
     @property
     def waits(self) -> bool:

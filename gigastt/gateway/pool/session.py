@@ -11,30 +11,18 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
-from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
 from gigastt.gateway.pool.events import Checkpoint, EndReason, Event, ProgressEvent
 from gigastt.gateway.pool.latency import Stopwatch
 from gigastt.gateway.pool.ordering import Sequencer
+from gigastt.gateway.pool.ports import TrackCarrier
 from gigastt.gateway.pool.reading import FileReading
 from gigastt.gateway.pool.sources import FileSource, LiveSource
 from gigastt.ipc.messages import Closed, Failed, FinalMessage, Found, PartialMessage, Progress, Recognised
 from gigastt.speakers import Book
-
-
-class TrackCarrier(Protocol):
-    """What a session needs of the pool."""
-
-    metrics: Metrics
-
-    def open_track(self, track: Track, sink: Session) -> None: ...
-    def pump_track(self, track: Track) -> None: ...
-    def close_track(self, track: Track) -> None: ...
-    def note_final(self, latency: float) -> None: ...
 
 
 class Session:
@@ -77,7 +65,7 @@ class Session:
         channels = len(files) or channels
         self._sequencer = Sequencer(channels, checkpoint.next_seq if checkpoint else first_seq, is_file=self._is_file)
         self._checkpoints: deque[Checkpoint] | None = deque() if keeps_checkpoints else None  # one for each number
-        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms, pool.note_final)
+        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms, pool.capacity.note_final)
         self._queue: deque[Event] = deque()
         self._changed = asyncio.Event()  # the queue, or the room for audio
         self._room = asyncio.Event()
@@ -92,7 +80,7 @@ class Session:
             for channel, begin in enumerate(checkpoint.tracks if checkpoint else [None] * channels)
         ]
         for track in self.tracks:
-            pool.open_track(track, self)
+            pool.router.open(track, self)
         if self._checkpoints is not None:
             self._keep_checkpoint(self._checkpoints)
 
@@ -129,19 +117,19 @@ class Session:
             track.push(pcm)
             self._pool.metrics.accepted_samples += len(pcm) // 2
             self._stopwatch.heard(channel, track.source.end, self._clock())
-            self._pool.pump_track(track)
+            self._pool.router.pump(track)
 
     def flush(self) -> None:
         """End the utterance of every channel here; each is answered with a final, and audio goes on."""
         for track in self._live_tracks():
             track.flush()
-            self._pool.pump_track(track)
+            self._pool.router.pump(track)
 
     def preview(self) -> None:
         """Tell what the finals would be if no more audio came, as partials."""
         for track in self._live_tracks():
             track.preview()
-            self._pool.pump_track(track)
+            self._pool.router.pump(track)
 
     def _live_tracks(self) -> list[Track]:
         return [] if self._finished else [track for track in self.tracks if not track.done]
@@ -156,7 +144,7 @@ class Session:
         self._room.set()
         for track in self.tracks:
             track.finish()
-            self._pool.pump_track(track)
+            self._pool.router.pump(track)
 
     def cancel(self) -> None:
         """Forget everything; `events` ends."""
@@ -164,7 +152,7 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         for track in self.tracks:
-            self._pool.close_track(track)
+            self._pool.router.close(track)
         self._room.set()
         self._changed.set()
 

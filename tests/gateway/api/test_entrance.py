@@ -56,17 +56,17 @@ async def test_who_waits_before_the_upgrade_gets_the_next_place_and_gives_it_bac
         connecting = asyncio.ensure_future(
             connect(f"{running.ws}/v1/ws", additional_headers={"prefer": "wait=30"}).__aenter__()
         )
-        await wait_until(lambda: pool.admission.waiters == 1)
+        await wait_until(lambda: pool.waiters == 1)
         assert not connecting.done()
         await taken.aclose()
         socket = await connecting
         client = Client(socket)
         await client.receive("ready")
-        assert pool.admission.available == 0
+        assert pool.available == 0
         await client.configure(sample_rate=16_000)
         await client.speak(1, 2, 3)
         assert await client.stop() == 1000
-        await wait_until(lambda: pool.admission.available == 1)
+        await wait_until(lambda: pool.available == 1)
 
 
 async def test_nobody_waits_before_the_upgrade_for_longer_than_for_any_place() -> None:

@@ -19,8 +19,8 @@ from gigastt.gateway.api.wyoming_frames import (
     Event,
     MonoPcm,
     WyomingFrames,
-    decode,
-    encode,
+    event_of,
+    message_of,
 )
 
 FORMAT = {"rate": 16_000, "width": 2, "channels": 1}
@@ -28,7 +28,7 @@ FORMAT = {"rate": 16_000, "width": 2, "channels": 1}
 
 def event(kind: str, **fields: Any) -> bytes:
     """Return an event as the server sends it, which is as clients do."""
-    return WyomingFrames(1).frame(encode(Event(kind, fields)))
+    return WyomingFrames(1).frame(message_of(Event(kind, fields)))
 
 
 def chunk(samples: bytes, **fields: Any) -> bytes:
@@ -49,7 +49,7 @@ def read(stream: bytes, cuts: list[int], most: int = 1 << 20) -> list[tuple[str,
                 before = told.pop()[1] if told and told[-1][0] == "samples" else b""
                 told.append(("samples", before + message))
             else:
-                told.append((decode(message).kind, decode(message).fields))
+                told.append((event_of(message).kind, event_of(message).fields))
     return told
 
 

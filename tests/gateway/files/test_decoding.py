@@ -54,7 +54,7 @@ async def test_channels_are_mixed_unless_they_are_asked_for(body: FakeBody) -> N
         assert list(file.channels) == [0]
         assert (file.seconds, file.copies, file.track) == (10.0, (), decoder.track)
     assert decoder.selections == [Selection("rus")]
-    assert decoder.files[0].freed
+    assert decoder.segments[0].freed
 
 
 async def test_each_channel_that_is_no_copy_is_decoded_by_itself(body: FakeBody) -> None:
@@ -63,9 +63,9 @@ async def test_each_channel_that_is_no_copy_is_decoded_by_itself(body: FakeBody)
     async with decoding_with(decoder).decode(body, _SPLIT, Patience(1)) as file:
         assert list(file.channels) == [0, 2]
         assert [hole.channel for hole in file.holes] == [0, 2]
-        assert not any(each.freed for each in decoder.files)
+        assert not any(each.freed for each in decoder.segments)
     assert decoder.selections == [Selection(channel=0), Selection(channel=2)]
-    assert all(each.freed for each in decoder.files)
+    assert all(each.freed for each in decoder.segments)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ async def test_too_much_is_refused_and_given_back(
     with pytest.raises(error):
         async with decoding_with(decoder, max_seconds).decode(body, _SPLIT, Patience(1)):
             pass
-    assert all(each.freed for each in decoder.files)
+    assert all(each.freed for each in decoder.segments)
 
 
 async def test_all_channels_count_for_the_share(body: FakeBody) -> None:

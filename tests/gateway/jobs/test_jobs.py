@@ -11,7 +11,7 @@ import pytest
 
 from gigastt.config import Limits
 from gigastt.errors import CapacityTimeout, InvalidAudio
-from gigastt.gateway.access.key_file import add_key
+from gigastt.gateway.access.key_file import KeyLimits, add_key
 from tests.fakes.gateway import http_client
 from tests.fakes.jobs import FakeJobs
 from tests.waiting import wait_until
@@ -120,6 +120,25 @@ async def test_a_job_is_there_for_its_own_key_only(tmp_path: Path) -> None:
             assert (await client.get(path, headers={"authorization": f"Bearer {mine}"})).status_code in (200, 409)
         refused = await client.delete(f"/v1/jobs/{id}", headers={"authorization": f"Bearer {other}"})
         assert refused.status_code == 404
+
+
+async def test_a_job_takes_of_the_audio_that_its_key_may_send_in_a_day(tmp_path: Path) -> None:
+    keys_file = tmp_path / "keys"
+    key = {"authorization": f"Bearer {add_key(keys_file, 'mine', KeyLimits(audio_hours_per_day=1))}"}
+    jobs = FakeJobs(tmp_path / "jobs", settings={"api_keys_file": keys_file})
+    async with jobs.running() as context, http_client(context) as client:
+        assert context.api_keys is not None
+        [usage] = context.api_keys.usages
+
+        assert (await events(client, await create(client, headers=key), **key))[-1]["status"] == "done"
+        taken = usage.audio_seconds
+        assert taken > 0
+        usage.hear(3600 - 1.5 * taken)
+        failed = (await events(client, await create(client, headers=key), **key))[-1]
+        assert (failed["status"], failed["code"]) == ("failed", "quota_exceeded")
+        usage.hear(taken)
+        refused = await client.post("/v1/jobs", content=bytes(50), headers=key)
+        assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
 
 
 @pytest.mark.parametrize(
