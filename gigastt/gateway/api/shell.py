@@ -79,8 +79,6 @@ class Shell:
         self._guest = guest or Guest(exchange.client)
         self._guest.make_room = self._ask_to_leave
         self._must_leave = False
-        self._usage = exchange.usage
-        self._used_up = False  # the audio that the client's key may send today
         self._early: Message | InputEnded | None = None  # what came while the client waited for a place
         self._session: Session | None = None
         self._intake: Intake | None = None
@@ -191,7 +189,7 @@ class Shell:
             raise ClientGone  # it has the audio, and goes on elsewhere
         if self._context.pool.draining:
             return await self._drain()
-        if self._used_up:
+        if self._account.is_used_up:
             return self._conversation.use_up()
         return self._conversation.make_room() if self._must_leave else self._conversation.tick(self._loop.time())
 
@@ -234,10 +232,8 @@ class Shell:
 
     def _audio_taken(self, size: int) -> None:
         seconds = self._conversation.audio_taken(size, self._loop.time())
-        self._account.audio_seconds += seconds
         self._guest.heard(seconds)
-        if self._usage is not None and not self._usage.hear(seconds):
-            self._used_up = True
+        if not self._account.hear(seconds):
             self.wake()
         if self._alarm is None or self._conversation.pause_at < self._alarm.when():
             self._set_alarm()
