@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
 from gigastt.gateway.api.account import JOINED, Account
 from gigastt.gateway.api.dialect import Dialect, Message, Opening, Reply, Resume
+from gigastt.gateway.api.enrolment import open_book
 from gigastt.gateway.api.entrance import HasPlace, enter
 from gigastt.gateway.api.intake import Intake, Position
 from gigastt.gateway.api.resume_points import ResumePoint
@@ -27,6 +29,7 @@ from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.pool.session import Session
 from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.log import get_logger
+from gigastt.speakers import SpeakerBook
 
 log = get_logger(__name__)
 
@@ -221,7 +224,7 @@ class Shell:
         return self._conversation.receive(message, self._loop.time())
 
     async def _feed(self, data: bytes) -> None:
-        intake = self._intake or self._open_session()
+        intake = self._intake or await self._open_session()
         try:
             await intake.feed(data)
         finally:
@@ -259,9 +262,10 @@ class Shell:
         for effect in effects:
             match effect:
                 case conversation.SendReady():
-                    model, limits, resumption = self._context.model.name, self._limits, self.resumption
+                    model, limits, resumption = self._context.model, self._limits, self.resumption
                     times = limits.max_session_secs, limits.idle_timeout_secs
-                    opening = Opening(model, resumption.session_id, *times, resumption.enter())
+                    told = resumption.enter(), model.likeness is not None
+                    opening = Opening(model.name, resumption.session_id, *times, *told)
                     await self._teller.send(self._dialect.open(opening))
                 case Resume():
                     await self._resume(effect)
@@ -281,14 +285,16 @@ class Shell:
                 case conversation.IgnoredText():
                     log.debug("text_ignored", characters=effect.characters)
 
-    def _open_session(self, point: ResumePoint | None = None) -> Intake:
+    async def _open_session(self, point: ResumePoint | None = None) -> Intake:
         configuration = self._conversation.configuration
+        book = await open_book(self._context, configuration, self._exchange.request_id, self._teller.complain)
         self._session = Session(
             self._context.pool,
-            configuration.options,
+            replace(configuration.options, diarization=isinstance(book, SpeakerBook)),
             channels=configuration.channels,
             request_id=self._exchange.request_id,
             first_seq=self._teller.next_seq,
+            book=book,
             checkpoint=point.checkpoint if point is not None else None,
             keeps_checkpoints=self._transport.can_resume,
         )
@@ -312,7 +318,7 @@ class Shell:
         self._conversation.resumed(point.configuration)
         self._teller.next_seq = point.checkpoint.next_seq
         self._dialect.resumed(self.resumption.told_from)
-        self._open_session(point)
+        await self._open_session(point)
         self._set_alarm()
         log.info("session_continued")
         await self._teller.acknowledge()
