@@ -113,7 +113,7 @@ _KINDS: list[tuple[str, Callable[[], bytes], int, float]] = [
         lambda: encoded("asf", "wmav2", rate=44_100),
         1,
         2_048 / 44_100,
-    ),  # a block ahead, of which ASF says nothing
+    ),  # a block, untold
     ("alac", lambda: encoded("ipod", "alac", rate=16_000), 1, 0),
     ("amr in 3gp", lambda: encoded("3gp", "libopencore_amrnb", rate=8_000), 1, 0),
 ]
