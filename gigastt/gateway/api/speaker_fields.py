@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from gigastt.config import MOST_TOLD_APART
 from gigastt.errors import InvalidParameter
 from gigastt.gateway.api.configure import Complaint, flag, whole
-from gigastt.speakers import MOST_SPEAKERS, KnownSpeaker, NamedAudio, SpeakerFields
+from gigastt.speakers import KnownSpeaker, NamedAudio, SpeakerFields
 
 SPEAKER_FIELDS = ("speakers", "max_speakers", "known_speakers", "speaker_embeddings")
 MOST_KNOWN = 16
@@ -38,8 +39,8 @@ def read_speaker_fields(
 
     counts = {name: whole(fields.get(name)) for name in ("speakers", "max_speakers")}
     for name, count in counts.items():
-        if count is None or not 1 <= count <= MOST_SPEAKERS:
-            complain(name, f"a whole number from 1 to {MOST_SPEAKERS}")
+        if count is None or not 1 <= count <= MOST_TOLD_APART:
+            complain(name, f"a whole number from 1 to {MOST_TOLD_APART}")
             counts[name] = None
     wishes = replace(wishes, speakers=counts["speakers"] or wishes.speakers, most=counts["max_speakers"] or wishes.most)
     if (tells := flag(fields.get("speaker_embeddings"))) is not None:
