@@ -211,6 +211,11 @@ class ChannelBook:
         )
 
 
+def is_embedding(data: bytes) -> bool:
+    """Tell whether bytes are numbers as in `Voice`, of any count."""
+    return len(data) % 2 == 0 and bool(np.isfinite(np.frombuffer(data, "<f2")).all())
+
+
 def with_speakers(finals: Sequence[Final], heard: HeardSpeakers) -> list[Final]:
     """Return finals, of which those with words are all that `heard` has the words of, with those."""
     words = iter(heard.words)
@@ -241,11 +246,6 @@ def _seconds(words: Sequence[Word], speaker: int) -> float:
 def _unit(vectors: _Vectors) -> _Vectors:
     scaled: _Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     return scaled
-
-
-def _encode(vector: npt.NDArray[np.float32]) -> bytes:
-    """Return a vector as in `Voice`."""
-    return bytes(vector.astype("<f2").tobytes())
 
 
 def _confidence(similar: npt.NDArray[np.float32], chosen: int) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 from gigastt.config import MOST_TOLD_APART
 from gigastt.errors import InvalidParameter
 from gigastt.gateway.api.configure import Complaint, flag, whole
-from gigastt.speakers import KnownSpeaker, NamedAudio, SpeakerFields
+from gigastt.speakers import KnownSpeaker, NamedAudio, SpeakerFields, is_embedding
 
 SPEAKER_FIELDS = ("speakers", "max_speakers", "known_speakers", "speaker_embeddings")
 MOST_KNOWN = 16
@@ -85,7 +85,7 @@ def _read_known(value: Any) -> tuple[tuple[KnownSpeaker, ...], tuple[NamedAudio,
             case {"name": str(name), "embedding": str(text)} if 0 < len(name) <= _LONGEST_NAME:
                 embedding = b64decode(text, validate=True)
                 least, most = _EMBEDDING_BYTES
-                if not least <= len(embedding) <= most or len(embedding) % 2:
+                if not least <= len(embedding) <= most or not is_embedding(embedding):
                     raise ValueError
                 known.append(KnownSpeaker(name, embedding))
             case {"name": str(name), "audio": str(text)} if 0 < len(name) <= _LONGEST_NAME:
