@@ -1,9 +1,11 @@
 /** The page: its language, its key, how the server is, and the two things to do here. */
 
+import { canCapture } from "./capture.js";
 import { byId } from "./dom.js";
 import { startFiles } from "./files.js";
 import { ask, hasKey, keepKey } from "./server.js";
-import { startTalk } from "./talk.js";
+import { showSaved, startSaved } from "./saved.js";
+import { startTalk, talkId } from "./talk.js";
 import { say, sayError, translatePage } from "./text.js";
 
 const AGAIN_MS = 3_000;
@@ -60,6 +62,16 @@ byId("signOut").addEventListener("click", () => {
 });
 
 translatePage();
-startTalk(look);
+showWays();
 startFiles(askForKey);
 look();
+startTalk(look, showSaved).then(() => startSaved((id) => id === talkId()));
+
+/** Without a secure origin there is no microphone: say so, and how to get one. */
+function showWays() {
+  if (canCapture()) return;
+  byId("insecure").hidden = false;
+  const port = location.port || "80";
+  byId("localAddress").textContent = `http://localhost:${port}/`;
+  byId("tunnel").textContent = `ssh -L ${port}:localhost:${port} ${location.hostname}`;
+}
