@@ -9,7 +9,7 @@ import { RATE } from "./resampler.js";
 import { Session } from "./session.js";
 import { allTranscripts, dropPieces, keepPiece, keepSegment, keepTranscript, keptPieces, segmentsOf } from "./store.js";
 
-const OWNER_WAIT_MS = 1_000; // a page that is being reloaded may own its talk for a moment yet
+const OWNER_WAIT_MS = 5_000; // a page that is being reloaded may own its talk for a moment yet
 
 /**
  * @typedef {object} Told
@@ -135,7 +135,8 @@ export class Recording {
 function own(id) {
   if (!navigator.locks) return Promise.resolve(true);
   return new Promise((resolve) => {
+    const held = new Promise((release) => addEventListener("pagehide", release, { once: true }));
     const signal = AbortSignal.timeout(OWNER_WAIT_MS);
-    navigator.locks.request(`gigastt.${id}`, { signal }, () => (resolve(true), new Promise(() => {}))).catch(() => resolve(false));
+    navigator.locks.request(`gigastt.${id}`, { signal }, () => (resolve(true), held)).catch(() => resolve(false));
   });
 }
