@@ -90,6 +90,7 @@ class Settings:
     vosk: str | None = None  # HOST:PORT
     vosk_plain: bool = True
     api_keys_file: Path | None = None
+    secret_file: Path | None = None  # None = a secret of this process's own
     tls_cert: Path | None = None
     tls_key: Path | None = None
     auto_download: bool = False

@@ -104,6 +104,11 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     help="File of API keys, made by `gigastt keys add`; without it no key is asked for.",
 )
 @setting(
+    "--secret-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with a secret that signs tokens; servers that share it accept each other's.",
+)
+@setting(
     "--tls-cert",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Serve over TLS with this certificate and its chain (PEM).",

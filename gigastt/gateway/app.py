@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket
 from gigastt.config import is_loopback, split_address
 from gigastt.errors import InternalError, MethodNotAllowed, NotFound, UpgradeRequired
 from gigastt.gateway.access.addresses import parse_networks
-from gigastt.gateway.access.client_secrets import ClientSecrets
+from gigastt.gateway.access.client_tokens import ClientTokens
 from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import PolicyMiddleware, check_host
@@ -37,6 +37,7 @@ from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
 from gigastt.gateway.api.realtime import realtime_of
 from gigastt.gateway.api.realtime_secrets import RealtimeSecrets
+from gigastt.gateway.api.token_requests import TokenRequests
 from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
@@ -71,6 +72,7 @@ ROUTES: Final[Routes] = {
     "/openapi.json": ("GET", "HEAD"),
     "/docs": ("GET", "HEAD"),
     **_METRICS_ROUTES,
+    "/v1/tokens": ("POST",),
     "/v1/realtime/client_secrets": ("POST",),
     "/v1/realtime/transcription_sessions": ("POST",),
     _REALTIME_PATH: ("GET",),
@@ -90,8 +92,8 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     """
     settings = context.settings
     pages = Pages()
-    client_secrets = ClientSecrets(context.tokens)
-    policies = _policies(context, ROUTES, settings.host, client_secrets)
+    client_tokens = ClientTokens(context.tokens, context.api_keys)
+    policies = _policies(context, ROUTES, settings.host)
     metrics = context.metrics if settings.metrics and settings.metrics_listen is None else None
     ops = Operations(
         lambda: context.model,
@@ -100,7 +102,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         metrics,
         lambda: context.preparing() if context.preparing else None,
     )
-    realtime_secrets = RealtimeSecrets(client_secrets)
+    realtime_secrets = RealtimeSecrets(client_tokens)
     uploads = Uploads(lambda: context.limits, context.pool, context.decoder, context.transcribe, context.metrics)
 
     async def run(endpoint: Endpoint, websocket: WebSocket) -> None:
@@ -132,8 +134,9 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route(_DEEPGRAM_PATH, DeepgramFiles(uploads, context.model.name).transcribe, methods=["POST"]),
             *(Route(path, _refuse_plain_request) for path in _WEBSOCKET_PATHS),
             WebSocketRoute(_WEBSOCKET_PATH, partial(run, native)),
-            WebSocketRoute(_REALTIME_PATH, partial(run, speak(partial(realtime_of, client_secrets)))),
+            WebSocketRoute(_REALTIME_PATH, partial(run, speak(realtime_of))),
             WebSocketRoute(_DEEPGRAM_PATH, partial(run, speak(deepgram_of))),
+            Route("/v1/tokens", TokenRequests(client_tokens).create, methods=["POST"]),
             Route("/v1/realtime/client_secrets", realtime_secrets.create, methods=["POST"]),
             Route("/v1/realtime/transcription_sessions", realtime_secrets.create_as_in_beta, methods=["POST"]),
             WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),
@@ -169,7 +172,7 @@ def create_vosk_app(context: AppContext) -> Starlette:
         context,
         _VOSK_ROUTES,
         [Route("/", _refuse_plain_request), WebSocketRoute("/", run)],
-        [_policies(context, _VOSK_ROUTES, host, ClientSecrets(context.tokens))],
+        [_policies(context, _VOSK_ROUTES, host)],
     )
 
 
@@ -184,7 +187,7 @@ def split_by_port(app: ASGIApp, others: Mapping[int, ASGIApp]) -> ASGIApp:
     return hand_on
 
 
-def _policies(context: AppContext, routes: Routes, host: str, client_secrets: ClientSecrets) -> Middleware:
+def _policies(context: AppContext, routes: Routes, host: str) -> Middleware:
     """Return the policies of a listener on `host`."""
     settings = context.settings
     return Middleware(
@@ -196,7 +199,7 @@ def _policies(context: AppContext, routes: Routes, host: str, client_secrets: Cl
         hosts=HostPolicy(settings.allowed_host, loopback_bind=is_loopback(host), names=own_names()),
         origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any),
         keys=context.api_keys,
-        client_secrets=client_secrets,
+        client_tokens=ClientTokens(context.tokens, context.api_keys),
         trusted=parse_networks(settings.trusted_proxy),
     )
 

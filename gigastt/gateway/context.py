@@ -46,7 +46,7 @@ class ServedModel:
 
 @dataclass(slots=True)
 class AppContext:
-    """The parts of one server. ConfigError: the file of API keys is wrong."""
+    """The parts of one server. ConfigError: the file of API keys or of the secret is wrong."""
 
     settings: Settings
     model: ServedModel
@@ -67,7 +67,7 @@ class AppContext:
         self.limits = self.settings.limits
         self.rate_limiter = RateLimiter(_rate(self.limits))
         self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
-        self.tokens = Tokens()
+        self.tokens = Tokens.load(self.settings.secret_file) if self.settings.secret_file is not None else Tokens()
         file = self.settings.api_keys_file
         self.api_keys = ApiKeys.load(file) if file is not None else None
 

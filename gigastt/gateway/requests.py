@@ -29,6 +29,7 @@ from gigastt.errors import (
     RequestTimeout,
     ShuttingDown,
 )
+from gigastt.gateway.access.client_tokens import Grant
 from gigastt.gateway.metrics import KNOWN_METHODS, OTHER_METHOD, OTHER_PATH, Metrics
 from gigastt.gateway.responses import ErrorFields, error_fields, send_error
 from gigastt.log import bound_fields, get_logger
@@ -56,6 +57,7 @@ class Exchange:
     error_fields: renders its error, in the shape of the protocol that its path speaks.
     address: the client's own, also behind a trusted proxy; None until the policies have looked.
     key_name: the name of its API key; None where no key is asked or the key has no name.
+    grant: what it may do; None until the policies have looked, and where neither a key was asked for nor a token came.
     """
 
     request_id: str
@@ -65,6 +67,7 @@ class Exchange:
     error_fields: ErrorFields = error_fields
     address: str | None = None
     key_name: str | None = None
+    grant: Grant | None = None
 
 
 def exchange_of(scope: Scope) -> Exchange:

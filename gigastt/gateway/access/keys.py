@@ -55,6 +55,11 @@ class ApiKeys:
                 use.reschedule(asyncio.get_running_loop().time())
         return _missing(self._keys, old), _missing(old, self._keys)
 
+    @property
+    def accepted(self) -> tuple[ApiKey, ...]:
+        """Every key."""
+        return self._keys
+
     def find(self, presented: str | None) -> ApiKey | None:
         """Compare with every key, in a time that tells nothing about how close one was; None: it is none of them."""
         digest = key_digest(presented or "")

@@ -16,9 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gigastt.errors import HostDenied, OriginDenied, RateLimited, Unauthorized
 from gigastt.gateway.access.addresses import AddressRange, client_address, rate_key
-from gigastt.gateway.access.client_secrets import ClientSecrets
+from gigastt.gateway.access.client_tokens import ClientTokens, Grant
 from gigastt.gateway.access.hosts import HostPolicy
-from gigastt.gateway.access.key_file import ApiKey
 from gigastt.gateway.access.keys import ApiKeys, choose_subprotocol, presented_token
 from gigastt.gateway.access.origins import OriginPolicy, cors_headers, is_own_page, preflight_headers
 from gigastt.gateway.access.rate_limit import RateLimiter
@@ -31,7 +30,9 @@ log = get_logger(__name__)
 
 _PROBES = ("/health", "/ready")  # exempt from every policy: load balancers call them by address, name or no name
 _PUBLIC = ("/", "/web/{name}", "/docs", "/openapi.json")  # need no key to be read: a browser has none to send
-_OPENED_BY_SECRETS = "/v1/realtime"
+_REALTIME = "/v1/realtime"
+CAPTIONS = "/v1/captions/{session}"  # read by tokens for one session
+_TOKEN_MAKERS = ("/v1/tokens", "/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions")
 _MOST_SHOWN = 100  # characters
 
 
@@ -52,7 +53,7 @@ class PolicyMiddleware:
         hosts: HostPolicy,
         origins: OriginPolicy,
         keys: ApiKeys | None,
-        client_secrets: ClientSecrets,
+        client_tokens: ClientTokens,
         trusted: tuple[AddressRange, ...],
     ) -> None:
         self._app = app
@@ -63,7 +64,7 @@ class PolicyMiddleware:
         self._hosts = hosts
         self._origins = origins
         self._keys = keys
-        self._client_secrets = client_secrets
+        self._client_tokens = client_tokens
         self._trusted = trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,12 +109,13 @@ class PolicyMiddleware:
                 await send_response(scope, send, self._options(self._routes[route], headers))
                 return
         exchange = exchange_of(scope)
-        key: ApiKey | None = None
         is_public = scope["type"] == "http" and find_route(self._routes, path) in _PROBES + _PUBLIC
-        if self._keys is not None and not is_public:
-            token, key = self._check_key(self._keys, scope, headers)
-            exchange.client = (exchange.client, hash(token))
-            exchange.key_name = key.name if key is not None else None
+        grant = None if is_public else self._find_grant(scope, headers)
+        key = grant.key if grant is not None else None
+        exchange.grant = grant
+        if key is not None:
+            exchange.client = (exchange.client, key.digest)
+            exchange.key_name = key.name
         if scope["type"] == "websocket":
             exchange.subprotocol = choose_subprotocol(scope.get("subprotocols", []))
             if self._keys is not None and key is not None:
@@ -122,19 +124,34 @@ class PolicyMiddleware:
                 return
         await self._app(scope, receive, send)
 
-    def _check_key(self, keys: ApiKeys, scope: Scope, headers: Headers) -> tuple[str | None, ApiKey | None]:
-        """Return what a request presents and which key that is; a client secret, for Realtime sessions, is none.
+    def _find_grant(self, scope: Scope, headers: Headers) -> Grant | None:
+        """Return what a request may do by its key or token; None where it has none and needs none.
 
         Raises:
-            Unauthorized: it has neither.
+            Unauthorized: it needs one, or has a token that is good for something else.
         """
-        opens_socket = scope["type"] == "websocket"
-        token = presented_token(headers.getlist("authorization"), scope.get("subprotocols", []) if opens_socket else [])
-        key = keys.find(token)
-        may_open = opens_socket and scope["path"] == _OPENED_BY_SECRETS
-        if key is None and not (may_open and self._client_secrets.read(token) is not None):
+        offered = scope.get("subprotocols", []) if scope["type"] == "websocket" else []
+        presented = presented_token(headers.getlist("authorization"), offered)
+        key = self._keys.find(presented) if self._keys is not None else None
+        if key is not None:
+            return Grant(key)
+        grant = self._client_tokens.read(presented)
+        if self._keys is None:
+            return grant
+        if grant is None:
             raise Unauthorized("The server asks for an API key: Authorization: Bearer KEY.")
-        return token, key
+        if not self._is_good_for(grant, scope):
+            raise Unauthorized("This token was made for something else; an API key may do this.")
+        return grant
+
+    def _is_good_for(self, grant: Grant, scope: Scope) -> bool:
+        path: str = scope["path"]
+        if grant.session is not None:
+            reads = scope["type"] == "websocket" or scope["method"] in ("GET", "HEAD")
+            return reads and find_route(self._routes, path) == CAPTIONS and path.rpartition("/")[2] == grant.session
+        if grant.realtime is not None:
+            return scope["type"] == "websocket" and path == _REALTIME
+        return path not in _TOKEN_MAKERS  # or a token could be renewed for ever
 
     def _options(self, route_methods: tuple[str, ...], headers: Headers) -> Response:
         methods = allowed_methods(route_methods)

@@ -14,8 +14,6 @@ from typing import ClassVar
 from starlette.websockets import WebSocket
 
 from gigastt.errors import InvalidParameter
-from gigastt.gateway.access.client_secrets import ClientSecrets
-from gigastt.gateway.access.keys import presented_token
 from gigastt.gateway.api.client_messages import parse
 from gigastt.gateway.api.dialect import (
     Complain,
@@ -33,6 +31,7 @@ from gigastt.gateway.api.dialect import (
 from gigastt.gateway.api.realtime_items import Items
 from gigastt.gateway.api.realtime_settings import Fields, RealtimeSettings
 from gigastt.gateway.api.wire import gap_error_fields
+from gigastt.gateway.requests import exchange_of
 from gigastt.transcript import Final, Gap, Partial
 
 _BETA_HEADER, _BETA_SUBPROTOCOL = "realtime=v1", "openai-beta.realtime-v1"
@@ -40,13 +39,13 @@ _BETA_UPDATE = "transcription_session.update"
 _SERVER_FAULTS = ("timeout", "pool_closed", "shutting_down", "internal")
 
 
-def realtime_of(client_secrets: ClientSecrets, websocket: WebSocket) -> Dialect:
-    """Return the dialect for a client, by what its request says of the API that it speaks, and by its secret."""
+def realtime_of(websocket: WebSocket) -> Dialect:
+    """Return the dialect for a client, by what its request says of the API that it speaks, and by its token."""
     offered: list[str] = websocket.scope.get("subprotocols", [])
     is_beta = _BETA_HEADER in websocket.headers.get("openai-beta", "") or _BETA_SUBPROTOCOL in offered
     for_transcription = is_beta and websocket.query_params.get("intent") == "transcription"
-    token = presented_token(websocket.headers.getlist("authorization"), offered)
-    settings = RealtimeSettings().change(client_secrets.read(token) or {})
+    grant = exchange_of(websocket.scope).grant
+    settings = RealtimeSettings().change((grant and grant.realtime) or {})
     return RealtimeDialect(
         settings, is_beta=is_beta, session_kind="transcription_session" if for_transcription else "session"
     )

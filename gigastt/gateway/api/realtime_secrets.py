@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gigastt.errors import InvalidParameter
-from gigastt.gateway.access.client_secrets import ClientSecrets
+from gigastt.gateway.access.client_tokens import ClientTokens, Grant
 from gigastt.gateway.api.realtime_settings import Fields, RealtimeSettings
+from gigastt.gateway.api.token_requests import grant_of, read_seconds
 from gigastt.gateway.requests import read_json
 from gigastt.gateway.responses import JSONResponse
 
 SECONDS: Final = (10, 7_200)  # the least and the most that a secret lasts
-DEFAULT_SECONDS: Final = 600
 _ANCHOR: Final = "created_at"
 MOST_BYTES: Final = 64 * 1024
 
@@ -23,14 +23,16 @@ MOST_BYTES: Final = 64 * 1024
 class RealtimeSecrets:
     """The two routes."""
 
-    def __init__(self, client_secrets: ClientSecrets) -> None:
-        self._secrets = client_secrets
+    def __init__(self, client_tokens: ClientTokens) -> None:
+        self._client_tokens = client_tokens
 
     async def create(self, request: Request) -> Response:
         """`POST /v1/realtime/client_secrets`."""
         asked = await read_json(request, MOST_BYTES)
         settings = RealtimeSettings().change(asked.get("session", {}))
-        value, expires_at = self._make(settings, asked, "expires_after", "expires_after")
+        value, expires_at = self._make(
+            grant_of(request, realtime=settings.fields()), asked, "expires_after", "expires_after"
+        )
         session = {**_identity(), "expires_at": 0, **settings.fields()}
         return JSONResponse({"value": value, "expires_at": expires_at, "session": session})
 
@@ -39,19 +41,16 @@ class RealtimeSecrets:
         asked = await read_json(request, MOST_BYTES)
         settings = RealtimeSettings().change(asked)
         after = _object(asked, "client_secret", "client_secret").get("expires_at", {})
-        value, expires_at = self._make(settings, {"expires_at": after}, "expires_at", "client_secret.expires_at")
+        grant = grant_of(request, realtime=settings.fields())
+        value, expires_at = self._make(grant, {"expires_at": after}, "expires_at", "client_secret.expires_at")
         secret = {"value": value, "expires_at": expires_at}
         return JSONResponse({**_identity(), **settings.beta_fields(), "client_secret": secret})
 
-    def _make(self, settings: RealtimeSettings, asked: Fields, field: str, name: str) -> tuple[str, int]:
+    def _make(self, grant: Grant, asked: Fields, field: str, name: str) -> tuple[str, int]:
         after = _object(asked, field, name)
         if after.get("anchor", _ANCHOR) != _ANCHOR:
             raise InvalidParameter(f"anchor must be {_ANCHOR}.", param=f"{name}.anchor")
-        seconds = after.get("seconds", DEFAULT_SECONDS)
-        least, most = SECONDS
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not least <= seconds <= most:
-            raise InvalidParameter(f"seconds must be a number from {least} to {most}.", param=f"{name}.seconds")
-        return self._secrets.make(settings.fields(), int(seconds))
+        return self._client_tokens.make(grant, read_seconds(after, f"{name}.seconds", SECONDS))
 
 
 def _object(asked: Fields, field: str, name: str) -> Fields:
