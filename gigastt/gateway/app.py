@@ -26,12 +26,13 @@ from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.client_tokens import ClientTokens
 from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.origins import OriginPolicy
-from gigastt.gateway.access.policy import PolicyMiddleware, check_host
+from gigastt.gateway.access.policy import FOLLOWING, PolicyMiddleware, check_host
 from gigastt.gateway.api import openai_wire
 from gigastt.gateway.api.deepgram import deepgram_of
 from gigastt.gateway.api.deepgram_files import DeepgramFiles
 from gigastt.gateway.api.description import serve_docs, serve_openapi
-from gigastt.gateway.api.native import NativeDialect
+from gigastt.gateway.api.following import Following
+from gigastt.gateway.api.native import native_of
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
@@ -42,14 +43,15 @@ from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.ops import Operations, metrics_response
-from gigastt.gateway.pages import FILES, PAGE, Pages
+from gigastt.gateway.pages import FILES, PAGES, Pages
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
+from gigastt.gateway.status import Status
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
 
-NATIVE: Final[Endpoint] = speak(lambda _: NativeDialect())
+NATIVE: Final[Endpoint] = speak(native_of)
 
 _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
@@ -59,12 +61,15 @@ _WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIM
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
 _VOSK_ROUTES: Final[Routes] = {"/": ("GET",)}
 ROUTES: Final[Routes] = {
-    PAGE: ("GET", "HEAD"),
+    **dict.fromkeys(PAGES, ("GET", "HEAD")),
     FILES: ("GET", "HEAD"),
     "/health": ("GET", "HEAD"),
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
     "/v1/models/{id}": ("GET", "HEAD"),
+    "/v1/page": ("GET", "HEAD"),
+    "/v1/status": ("GET", "HEAD"),
+    FOLLOWING: ("GET",),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
     "/v1/audio/transcriptions": ("POST",),
@@ -102,6 +107,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         metrics,
         lambda: context.preparing() if context.preparing else None,
     )
+    status = Status(context)
     realtime_secrets = RealtimeSecrets(client_tokens)
     uploads = Uploads(lambda: context.limits, context.pool, context.decoder, context.transcribe, context.metrics)
 
@@ -119,13 +125,16 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         context,
         ROUTES,
         [
-            *(Route(path, pages.answer) for path in (PAGE, FILES)),
+            *(Route(path, pages.answer) for path in (*PAGES, FILES)),
             Route("/health", ops.health),
             Route("/ready", ops.ready),
             Route("/v1/models", ops.models),
+            Route("/v1/page", status.page),
+            Route("/v1/status", status.status),
             Route("/metrics", ops.metrics),
             Route("/openapi.json", serve_openapi),
             Route("/docs", serve_docs),
+            Route(FOLLOWING, Following(context), methods=["GET"]),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
             Route("/v1/models/{id}", Models(context.model.name).retrieve),

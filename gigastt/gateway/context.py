@@ -19,6 +19,8 @@ from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
 from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
+from gigastt.gateway.followers import Followers
+from gigastt.gateway.history import History
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
@@ -60,6 +62,8 @@ class AppContext:
     limits: Limits = field(init=False)
     rate_limiter: RateLimiter = field(init=False)
     connections: Connections = field(init=False)
+    history: History = field(init=False)
+    followers: Followers = field(init=False)
     tokens: Tokens = field(init=False)
     api_keys: ApiKeys | None = field(init=False)  # None: no key is asked for
 
@@ -67,6 +71,8 @@ class AppContext:
         self.limits = self.settings.limits
         self.rate_limiter = RateLimiter(_rate(self.limits))
         self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
+        self.history = History(self.pool, self.metrics)
+        self.followers = Followers()
         self.tokens = Tokens.load(self.settings.secret_file) if self.settings.secret_file is not None else Tokens()
         file = self.settings.api_keys_file
         self.api_keys = ApiKeys.load(file) if file is not None else None

@@ -8,6 +8,8 @@ its values from a closed set, so a hostile client cannot add series: `path` is a
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from typing import get_args
 
 import prometheus_client
@@ -47,6 +49,8 @@ class Metrics:
             "http_request_duration_seconds", "Time to answer a request.", _REQUEST_BUCKETS, "method", "path"
         )
         self.ws_active_connections = self._gauge("ws_active_connections", "Open WebSocket connections.")
+        self.errors = self._counter("errors", "Errors that clients were told of, over HTTP and in sessions.", "code")
+        self.last_errors: deque[tuple[float, str]] = deque(maxlen=100)  # time of day, code; the newest last
         self.rate_limit_rejections = self._counter("rate_limit_rejections", "Requests answered with 429.")
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop runs a timer.", _LOOP_BUCKETS
@@ -98,6 +102,11 @@ class Metrics:
         self.workers_ready = self._gauge("workers_ready", "Workers with a loaded model.")
         self.replays = self._counter("replays", "Sessions moved to another worker after theirs died.")
         self.build_info = self._gauge("build_info", "Always 1; the labels tell.", "version", "model", "provider")
+
+    def count_error(self, code: str) -> None:
+        """Count an error that a client is told of; `code` is one of the protocol's."""
+        self.errors.labels(code).inc()
+        self.last_errors.append((time.time(), code))
 
     def render(self) -> bytes:
         """Return every series in the Prometheus text format (`CONTENT_TYPE`)."""

@@ -31,7 +31,7 @@ from gigastt.errors import (
 )
 from gigastt.gateway.access.client_tokens import Grant
 from gigastt.gateway.metrics import KNOWN_METHODS, OTHER_METHOD, OTHER_PATH, Metrics
-from gigastt.gateway.responses import ErrorFields, error_fields, send_error
+from gigastt.gateway.responses import ErrorFields, error_fields, public_error, send_error
 from gigastt.log import bound_fields, get_logger
 
 log = get_logger(__name__)
@@ -155,7 +155,8 @@ class RequestMiddleware:
             except asyncio.CancelledError:  # the server stops; its task ends here, as it was asked to
                 await answer.fail(scope, ShuttingDown())
             except Exception as exc:  # the border of a request
-                code = getattr(exc, "code", InternalError.code)
+                code = public_error(exc).code
+                self._metrics.count_error(code)
                 if isinstance(exc, RateLimited):
                     self._metrics.rate_limit_rejections.inc()
                 elif not isinstance(exc, RequestError):

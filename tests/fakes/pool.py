@@ -71,6 +71,10 @@ class FakePool:
         return self._admission.active
 
     @property
+    def waiters(self) -> int:
+        return self._admission.waiters
+
+    @property
     def available(self) -> int:
         return self._admission.available
 

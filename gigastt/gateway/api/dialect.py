@@ -142,11 +142,13 @@ class Dialect:
     frames_are_audio: every binary message is audio as it is and is answered with nothing, so that it can go to the
         session without passing through `hear`.
     configuration: of a client that configures nothing.
+    session_id: the session's, where the client has chosen one; read when its conversation begins.
     """
 
     name: ClassVar[str]
     frames_are_audio: ClassVar[bool] = False
     configuration: Configuration = Configuration()
+    session_id: str | None = None
 
     def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:
         """Return what a message asks for.

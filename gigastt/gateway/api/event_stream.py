@@ -24,8 +24,8 @@ from gigastt.transcript import Options
 log = get_logger(__name__)
 
 QUIET_SECONDS = 5.0  # also how long a client that has gone stays unnoticed, when there is nothing else to send it
-_COMMENT = b": nothing new\n\n"
-_HEADERS = [
+COMMENT = b": nothing new\n\n"
+HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
@@ -59,10 +59,10 @@ async def _answer(
 ) -> None:
     async with uploads.recognise(upload, options) as recognition:
         write = writer(recognition.duration)
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         try:
-            await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
-            async with aclosing(_blocks(recognition, write)) as blocks:
+            await send({"type": "http.response.body", "body": COMMENT, "more_body": True})
+            async with aclosing(_blocks(uploads, recognition, write)) as blocks:
                 async for block in blocks:
                     if block:
                         await send({"type": "http.response.body", "body": block, "more_body": True})
@@ -72,16 +72,18 @@ async def _answer(
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _blocks(recognition: Recognition, write: EventWriter) -> AsyncGenerator[bytes, None]:
+async def _blocks(uploads: Uploads, recognition: Recognition, write: EventWriter) -> AsyncGenerator[bytes, None]:
     """Yield events and comments, and once, last, the end or the failure."""
     try:
         async with aclosing(with_pauses(recognition.events, QUIET_SECONDS)) as events:
             async for event in events:
-                yield _COMMENT if event is None else write.event(event)
+                yield COMMENT if event is None else write.event(event)
     except Exception as exc:  # the answer has begun: the error becomes its last event
         if not isinstance(exc, RequestError):
             log.exception("transcription_failed")
-        yield write.failure(public_error(exc))
+        error = public_error(exc)
+        uploads.metrics.count_error(error.code)
+        yield write.failure(error)
         return
     yield write.end()
 

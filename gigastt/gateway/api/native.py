@@ -5,10 +5,14 @@ Texts for people never repeat what the client sent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from starlette.websockets import WebSocket
+
+from gigastt.errors import InvalidParameter
 from gigastt.gateway.api import wire
 from gigastt.gateway.api.client_messages import MESSAGE_TYPES, SIGNS_OF_LIFE, as_text, message_type, parse
 from gigastt.gateway.api.configure import (
@@ -39,6 +43,17 @@ from gigastt.gateway.api.dialect import (
 )
 from gigastt.gateway.api.gathering import Gatherer
 from gigastt.transcript import Final, Gap, Partial
+
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{16,64}")  # its readers know it and nobody else: not to be guessed
+
+
+def native_of(websocket: WebSocket) -> Dialect:
+    """Return the dialect for a client. Raises InvalidParameter if the id that it chose for its session is none."""
+    dialect = NativeDialect()
+    dialect.session_id = websocket.query_params.get("session_id")
+    if dialect.session_id is not None and not _SESSION_ID.fullmatch(dialect.session_id):
+        raise InvalidParameter("session_id must be 16 to 64 letters, digits, - and _.", param="session_id")
+    return dialect
 
 
 class NativeDialect(Dialect):

@@ -80,7 +80,7 @@ class Uploads:
         self._pool = pool
         self._decoder = decoder
         self._recognise = transcribe
-        self._metrics = metrics
+        self.metrics = metrics
         self._bodies = Bodies(lambda: limits().body_limit_bytes)
         self._segments = Room(lambda: _longest_segment(limits().max_audio_secs), "shared memory")
         self._decoding = Slots(lambda: MOST_DECODERS, lambda: _DECODERS_OF_CLIENT)
@@ -147,7 +147,7 @@ class Uploads:
             try:
                 await stack.enter_async_context(place)
             except CapacityTimeout:
-                self._metrics.pool_timeouts.inc()
+                self.metrics.pool_timeouts.inc()
                 raise
             yield
 

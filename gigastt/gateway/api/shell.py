@@ -17,15 +17,17 @@ from contextlib import AsyncExitStack
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
 from gigastt.gateway.api.dialect import Dialect, Message, Moment, Opening, Reply
+from gigastt.gateway.api.following import tell_followers
 from gigastt.gateway.api.intake import Intake
 from gigastt.gateway.api.transport import InputEnded, Transport
 from gigastt.gateway.context import AppContext
+from gigastt.gateway.followers import Channel
 from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.pool.session import Session
 from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.log import get_logger
-from gigastt.transcript import Final
+from gigastt.transcript import Final, Gap
 
 log = get_logger(__name__)
 
@@ -81,6 +83,8 @@ class Shell:
         self._closed = False  # nothing may be sent any more
         self._close_code = CLOSE_INTERNAL
         self._next_seq = 0
+        self._session_id = ""  # once it is open
+        self._channel: Channel | None = None
 
     def wake(self) -> None:
         """Make the reader look up: the server drains, the conversation's deadline has come, or the writer is done."""
@@ -110,6 +114,8 @@ class Shell:
                 self._alarm.cancel()
             if self._session is not None:
                 self._session.cancel()
+            if self._channel is not None:
+                self._context.followers.close(self._session_id, lingers=not self._context.pool.draining)
             log.info("session_closed", seconds=round(self._loop.time() - began, 3), finals=self._next_seq)
 
     # -- capacity
@@ -241,12 +247,9 @@ class Shell:
         for effect in effects:
             match effect:
                 case conversation.SendReady():
-                    limits = self._limits
-                    opening = Opening(
-                        self._context.model.name, uuid.uuid4().hex, limits.max_session_secs, limits.idle_timeout_secs
-                    )
-                    await self._send(self._dialect.open(opening))
+                    await self._send(self._dialect.open(self._open()))
                 case conversation.SendError():
+                    self._context.metrics.count_error(effect.code)
                     await self._send(self._dialect.fail(effect.code, effect.message, effect.retry_after_ms))
                 case Reply():
                     await self._send(effect.messages)
@@ -261,6 +264,14 @@ class Shell:
                     await self._close(effect.code, effect.reason)
                 case conversation.IgnoredText():
                     log.debug("text_ignored", characters=effect.characters)
+
+    def _open(self) -> Opening:
+        followers, limits = self._context.followers, self._limits
+        chosen, made = self._dialect.session_id, uuid.uuid4().hex
+        channel = followers.open(chosen, self._exchange.client) if chosen is not None else None
+        self._session_id = chosen if chosen is not None and channel is not None else made
+        self._channel = channel or followers.open(made, self._exchange.client)
+        return Opening(self._context.model.name, self._session_id, limits.max_session_secs, limits.idle_timeout_secs)
 
     def _open_session(self) -> Intake:
         configuration = self._conversation.configuration
@@ -316,12 +327,15 @@ class Shell:
     async def _tell(self, event: Event) -> None:
         if isinstance(event, ProgressEvent):
             return
+        if isinstance(event, Gap):
+            self._context.metrics.count_error(event.code)
         if isinstance(event, Final):
             self._next_seq = event.seq + 1
         lag = self._session.lag_seconds if self._session is not None else 0.0
-        await self._send(
-            self._dialect.tell(event, Moment(self._next_seq, lag, self._conversation.configuration.channels))
-        )
+        moment = Moment(self._next_seq, lag, self._conversation.configuration.channels)
+        if self._channel is not None:
+            tell_followers(self._channel, event, moment)
+        await self._send(self._dialect.tell(event, moment))
 
     async def _send(self, messages: Sequence[Message]) -> None:
         for message in messages:

@@ -103,7 +103,7 @@ export class Recording {
   _open(channels, base) {
     this.about.channels = channels;
     keepTranscript(this.about);
-    this._session = new Session(channels, {
+    this._session = new Session(this.about.id, channels, {
       onState: (state) => {
         if (state === "done") {
           this._session = null;

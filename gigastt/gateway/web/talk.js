@@ -3,6 +3,7 @@
 import { Capture, canCapture, canCaptureTab, levels, listMicrophones, openMicrophone, openTab } from "./capture.js";
 import { byId, make, shortClock, speakerClass } from "./dom.js";
 import { save } from "./forms.js";
+import { startLink } from "./link.js";
 import { Recording } from "./recording.js";
 import { say, sayError } from "./text.js";
 
@@ -29,6 +30,7 @@ export async function startTalk(onLost, onSaved) {
   byId("copySpoken").hidden = !navigator.clipboard;
   byId("saveSpoken").addEventListener("click", () => save("gigastt.txt", spokenText()));
   byId("newTalk").addEventListener("click", endTalk);
+  startLink(() => recording.about.id);
   document.addEventListener("visibilitychange", () => !document.hidden && capture && stayAwake());
   show();
   if (!canCapture()) {
@@ -95,7 +97,10 @@ async function start() {
 }
 
 function take(pcm, channels) {
-  recording ??= new Recording(told);
+  if (!recording) {
+    recording = new Recording(told);
+    show();
+  }
   recording.push(pcm, channels);
   byId("level").value = Math.max(...levels(pcm, channels));
   showConnection();
@@ -122,6 +127,7 @@ async function endTalk() {
   const ended = recording;
   recording = null;
   byId("spoken").replaceChildren();
+  byId("link").hidden = true;
   show();
   await ended.end();
   for (const tell of settled) tell(ended.about.id);
@@ -143,7 +149,7 @@ function show() {
   button.textContent = say(capture ? "stop" : running ? "finishing" : "start");
   button.setAttribute("aria-pressed", String(Boolean(capture)));
   byId("device").disabled = byId("withTab").disabled = running;
-  byId("spokenActions").hidden = !byId("spoken").childElementCount;
+  byId("spokenActions").hidden = !recording;
   byId("newTalk").disabled = running;
 }
 
@@ -175,7 +181,6 @@ function addParagraph(segment) {
   const time = make("time", { class: "time", title: shortClock(segment.start) }, dayTime(segment.at));
   box.append(make("p", { class: speakerClass(segment) }, time, make("span", {}, segment.text)));
   if (follows) box.scrollTop = box.scrollHeight;
-  byId("spokenActions").hidden = false;
 }
 
 const dayTime = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
