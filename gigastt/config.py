@@ -93,9 +93,16 @@ class Settings:
     secret_file: Path | None = None  # None = a secret of this process's own
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls: Literal["off", "auto"] = "off"
+    tls_dir: Path = field(default_factory=lambda: Path.home() / ".gigastt" / "tls")
     auto_download: bool = False
     log_level: str = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+
+    @property
+    def has_own_authority(self) -> bool:
+        """Whether the server makes its certificate by itself."""
+        return self.tls == "auto" and not is_loopback(self.host)
 
 
 def is_loopback(host: str) -> bool:
@@ -150,3 +157,5 @@ def check_settings(settings: Settings) -> None:
     if (settings.tls_cert is None) != (settings.tls_key is None):
         missing = "--tls-key" if settings.tls_key is None else "--tls-cert"
         raise ConfigError(f"{missing} is missing: --tls-cert and --tls-key belong together.")
+    if settings.tls_cert is not None and settings.tls == "auto":
+        raise ConfigError("--tls auto makes a certificate, and --tls-cert names one: leave one of them out.")

@@ -19,7 +19,7 @@ into the log through `raise … from exc`.
     └── RequestError                   what a client is answered
         ├── EmptyBody, InvalidAudio, AudioTooLong, PayloadTooLarge, InvalidParameter
         ├── Unauthorized, OriginDenied, HostDenied, RateLimited
-        ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired
+        ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired, TlsRequired
         ├── BadRequest, RequestTimeout, HeadersTooLarge
         └── CapacityTimeout, ShuttingDown, InternalError
 """
@@ -143,6 +143,14 @@ class MethodNotAllowed(RequestError):
 class UpgradeRequired(RequestError):
     code = "upgrade_required"
     status = 426
+
+
+class TlsRequired(RequestError):
+    code = "tls_required"
+    status = 400
+
+    def __init__(self, message: str = "This address speaks TLS: use https:// and wss://.") -> None:
+        super().__init__(message)
 
 
 class BadRequest(RequestError):

@@ -6,10 +6,11 @@ Both read flags, environment and file again, as the start did. On the event loop
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import fields, replace
 from typing import Any, Final
 
+from gigastt.authority import Authority
 from gigastt.config import Limits, Settings
 from gigastt.errors import GigasttError
 from gigastt.gateway.context import AppContext
@@ -21,6 +22,9 @@ from gigastt.models.store import resolve
 log = get_logger(__name__)
 
 SettingsReader = Callable[[], Settings]
+Sleep = Callable[[float], Awaitable[object]]
+
+CERTIFICATE_SECONDS: Final = 300.0  # between two looks at it
 
 OF_WORKERS: Final = (
     "model",
@@ -40,7 +44,7 @@ def reload_limits(context: AppContext, server: Server, read_settings: SettingsRe
         log.error("reload_failed", reason=str(exc), message="The settings stay as they are.")
         return
     reload_keys(context)
-    reload_certificate(server)
+    reload_certificate(server, context.authority)
     changed = differences(context.limits, settings.limits)
     context.change_limits(settings.limits)
     server.change_frame_limit(settings.limits.ws_frame_max_bytes)
@@ -67,16 +71,47 @@ def reload_keys(context: AppContext) -> None:
         log.info("keys_reloaded", added=added, removed=removed)
 
 
-def reload_certificate(server: Server) -> None:
-    """Read the certificate and its key again, for connections to come; keep the old ones when that fails."""
+def reload_certificate(server: Server, authority: Authority | None = None) -> None:
+    """Read the certificate and its key again, for connections to come; keep the old ones when that fails.
+
+    One of an own authority is made anew first, where it must be.
+    """
     if server.certificate is None:
         return
     try:
+        if authority is not None and authority.ensure():
+            tell_certificate(authority)
         server.certificate.reload()
     except GigasttError as exc:
         log.error("certificate_not_reloaded", reason=str(exc), message="The certificate stays as it is.")
     else:
         log.info("certificate_reloaded")
+
+
+async def keep_certificate(
+    authority: Authority, server: Server, seconds: float = CERTIFICATE_SECONDS, sleep: Sleep = asyncio.sleep
+) -> None:
+    """Renew the certificate of an own authority before it ends, and when the machine has got another address."""
+    while True:
+        await sleep(seconds)
+        try:
+            renewed = await asyncio.to_thread(authority.ensure)
+        except GigasttError as exc:
+            log.error("certificate_not_renewed", reason=str(exc))
+            continue
+        if renewed:
+            tell_certificate(authority)
+            reload_certificate(server)
+
+
+def tell_certificate(authority: Authority) -> None:
+    """Say that the own authority has made a certificate, and for which names."""
+    log.info(
+        "certificate_made",
+        names=authority.names(),
+        authority=str(authority.certificate),
+        sha256=authority.fingerprint(),
+    )
 
 
 async def keep_upgrading(context: AppContext, read_settings: SettingsReader, asked: asyncio.Event) -> None:

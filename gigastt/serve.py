@@ -20,9 +20,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 import uvloop
 from starlette.types import ASGIApp
 
+from gigastt.authority import Authority, own_authority
 from gigastt.config import AUTO_MODEL, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
-from gigastt.gateway.app import create_app, create_metrics_app, create_vosk_app, split_by_port
+from gigastt.gateway.app import create_app, create_metrics_app, create_plain_app, create_vosk_app, split_by_port
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
 from gigastt.gateway.metrics import Metrics
@@ -37,7 +38,7 @@ from gigastt.model_loading import FetchCommand, describe, fetch_model, find_mode
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import ModelFiles
 from gigastt.processes import forbid_core_files
-from gigastt.reloading import SettingsReader, keep_upgrading, reload_limits
+from gigastt.reloading import SettingsReader, keep_certificate, keep_upgrading, reload_limits, tell_certificate
 from gigastt.transcript import Options
 
 log = get_logger(__name__)
@@ -90,8 +91,10 @@ async def serve_model(
     metrics = Metrics()
     decoder = FileDecoder()
     pool = Pool(settings, metrics)
+    authority = find_authority(settings)
     context = AppContext(
         settings=settings,
+        authority=authority,
         model=describe(settings, model),
         metrics=metrics,
         pool=pool,
@@ -100,13 +103,15 @@ async def serve_model(
     )
     app: ASGIApp = create_app(context)
     vosk_ports = {listener.getsockname()[1] for listener in vosk_listeners}
+    certificate = find_certificate(settings, authority)
     server = Server(
         split_by_port(app, dict.fromkeys(vosk_ports, create_vosk_app(context))) if vosk_ports else app,
         max_frame_bytes=settings.limits.ws_frame_max_bytes,
         begin_drain=pool.begin_drain,
         drain_seconds=lambda: context.limits.shutdown_drain_secs,
         connections=context.connections,
-        certificate=find_certificate(settings),
+        certificate=certificate,
+        plain_app=create_plain_app(context) if certificate is not None else None,
         events=dict.fromkeys(vosk_ports, "vosk_listening"),
     )
     warn(context)
@@ -130,6 +135,8 @@ async def serve_model(
             duties.start("upgrades", keep_upgrading(context, read_settings, upgrade_asked))
             duties.start("history", context.history.run())
             duties.start("loop_lag", watch_loop_lag(metrics))
+            if authority is not None:
+                duties.start("certificate", keep_certificate(authority, server))
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
             await server.serve([*listeners, *vosk_listeners])
@@ -174,8 +181,24 @@ class FileTranscription:
             yield event
 
 
-def find_certificate(settings: Settings) -> Certificate | None:
+def find_authority(settings: Settings) -> Authority | None:
+    """Return the server's own authority, with a good certificate, where it is to have one.
+
+    Raises:
+        ConfigError: its files are wrong, or the extra is missing.
+    """
+    if not settings.has_own_authority:
+        return None
+    authority = own_authority(settings.tls_dir, [settings.host, *settings.allowed_host])
+    if authority.ensure():
+        tell_certificate(authority)
+    return authority
+
+
+def find_certificate(settings: Settings, authority: Authority | None) -> Certificate | None:
     """Load the certificate where there is to be TLS. ConfigError: one of its files is wrong."""
+    if authority is not None:
+        return Certificate(authority.server, authority.server)
     if settings.tls_cert is None or settings.tls_key is None:
         return None
     return Certificate(settings.tls_cert, settings.tls_key)

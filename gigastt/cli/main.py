@@ -34,6 +34,7 @@ COMMANDS = {
     "bench": "Measure the recogniser's speed on a file.",
     "eval": "Measure the recogniser's errors on recordings whose texts are known.",
     "keys": "Add, list and revoke API keys.",
+    "tls": "Make certificates for this machine.",
     "health": "Ask a running server whether it is well.",
     "reload": "Have a running server replace its workers.",
 }

@@ -84,6 +84,14 @@ min_confidence_option = setting(
     help="Leave out utterances without a word so sure, 0 to 1.",
 )
 
+tls_dir_option = setting(
+    "--tls-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=lambda: Settings().tls_dir,
+    show_default="~/.gigastt/tls",
+    help="Where `gigastt tls init` and --tls auto keep authority and certificate.",
+)
+
 
 def model_options(function: Function) -> Function:
     """Declare the settings that name a model and the folder of its files."""

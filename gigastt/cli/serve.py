@@ -23,6 +23,7 @@ from gigastt.cli.options import (
     min_confidence_option,
     model_options,
     setting,
+    tls_dir_option,
 )
 from gigastt.config import AUTO_MODEL, Limits, Settings, check_settings
 from gigastt.errors import ConfigError
@@ -114,6 +115,13 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     help="Serve over TLS with this certificate and its chain (PEM).",
 )
 @setting("--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its private key (PEM).")
+@setting(
+    "--tls",
+    type=click.Choice(["off", "auto"]),
+    default=_DEFAULTS.tls,
+    help="auto: TLS with a certificate of an own authority, unless --host is a loopback one.",
+)
+@tls_dir_option
 @setting("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least to log.")
 @setting(
     "--log-format",
@@ -134,20 +142,30 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
     read_settings = settings_reader(ctx.meta[_ARGUMENTS])
     if not has_readers:
         return run_server(settings, read_settings)
-    return run_server(settings, read_settings, partial(greet, fetching=settings.model == AUTO_MODEL))
+    authority = settings.tls_dir / "ca.crt" if settings.has_own_authority else None
+    return run_server(
+        settings, read_settings, partial(greet, fetching=settings.model == AUTO_MODEL, authority=authority)
+    )
 
 
-def greet(url: str, demo: bool, *, fetching: bool = False) -> None:
-    """Tell the person who has started the server how to use it, and whether the real model is on its way."""
+def greet(url: str, demo: bool, *, fetching: bool = False, authority: Path | None = None) -> None:
+    """Tell the person who has started the server how to use it, and whether the real model is on its way.
+
+    Args:
+        authority: the certificate that has to be trusted first, where the server has made its own.
+    """
+    trust = f"--cacert {authority} " if authority is not None else ""
     clip = _DEMO_CLIP if demo and Path(_DEMO_CLIP).exists() else "FILE"
     lines = [
         "",
         f"gigastt is ready on {url}. Try, from another terminal:",
         "",
-        f"    curl --data-binary @{clip} {url}/v1/transcribe",
+        f"    curl {trust}--data-binary @{clip} {url}/v1/transcribe",
         "",
         "Live audio, and examples of it: README.md, examples/. Ctrl-C stops the server.",
     ]
+    if authority is not None:
+        lines += [f"Devices must be told once to trust {authority}: `gigastt tls init` says how."]
     if demo:
         lines += [
             "This is the demo model: it knows synthetic voices only and gets most words of people wrong.",

@@ -3,6 +3,7 @@
 create_app(context)          the server's own listener
 create_metrics_app(context)  the listener of --metrics-listen: /metrics and nothing else
 create_vosk_app(context)     the listener of --vosk: a WebSocket at /
+create_plain_app(context)    plain HTTP on the ports that speak TLS
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from gigastt.config import is_loopback, split_address
-from gigastt.errors import InternalError, MethodNotAllowed, NotFound, UpgradeRequired
+from gigastt.errors import InternalError, MethodNotAllowed, NotFound, TlsRequired, UpgradeRequired
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.client_tokens import ClientTokens
 from gigastt.gateway.access.hosts import HostPolicy, own_names
@@ -47,6 +48,7 @@ from gigastt.gateway.pages import FILES, PAGES, Pages
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
 from gigastt.gateway.status import Status
+from gigastt.gateway.trust import CA_PATH, Trust
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -76,6 +78,7 @@ ROUTES: Final[Routes] = {
     "/v1/audio/translations": ("POST",),
     "/openapi.json": ("GET", "HEAD"),
     "/docs": ("GET", "HEAD"),
+    CA_PATH: ("GET", "HEAD"),
     **_METRICS_ROUTES,
     "/v1/tokens": ("POST",),
     "/v1/realtime/client_secrets": ("POST",),
@@ -135,6 +138,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route("/openapi.json", serve_openapi),
             Route("/docs", serve_docs),
             Route(FOLLOWING, Following(context), methods=["GET"]),
+            Route(CA_PATH, Trust(context.authority).certificate),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
             Route("/v1/models/{id}", Models(context.model.name).retrieve),
@@ -185,6 +189,21 @@ def create_vosk_app(context: AppContext) -> Starlette:
     )
 
 
+def create_plain_app(context: AppContext) -> Starlette:
+    """Build the application that answers plain HTTP where TLS is spoken; it asks for no key and does no work."""
+    trust = Trust(context.authority)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            raise TlsRequired
+        response = await trust.answer_plain(Request(scope))
+        await response(scope, receive, send)
+
+    app = _build(context, {}, [], [_policies(context, {}, context.settings.host, asks_keys=False)])
+    app.router.default = answer
+    return app
+
+
 def split_by_port(app: ASGIApp, others: Mapping[int, ASGIApp]) -> ASGIApp:
     """Return an application that hands what comes in at one of those ports to another one."""
 
@@ -196,7 +215,7 @@ def split_by_port(app: ASGIApp, others: Mapping[int, ASGIApp]) -> ASGIApp:
     return hand_on
 
 
-def _policies(context: AppContext, routes: Routes, host: str) -> Middleware:
+def _policies(context: AppContext, routes: Routes, host: str, *, asks_keys: bool = True) -> Middleware:
     """Return the policies of a listener on `host`."""
     settings = context.settings
     return Middleware(
@@ -207,7 +226,7 @@ def _policies(context: AppContext, routes: Routes, host: str) -> Middleware:
         clock=context.clock,
         hosts=HostPolicy(settings.allowed_host, loopback_bind=is_loopback(host), names=own_names()),
         origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any),
-        keys=context.api_keys,
+        keys=context.api_keys if asks_keys else None,
         client_tokens=ClientTokens(context.tokens, context.api_keys),
         trusted=parse_networks(settings.trusted_proxy),
     )

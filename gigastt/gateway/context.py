@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gigastt.authority import Authority
 from gigastt.config import Limits, Settings
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.keys import ApiKeys
@@ -58,6 +59,7 @@ class AppContext:
     transcribe: FileTranscriber
     clock: Callable[[], float] = time.monotonic
     installed: Sequence[str] = ()  # names of the models whose files are here
+    authority: Authority | None = None  # the server's own, with --tls auto
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
     limits: Limits = field(init=False)
     rate_limiter: RateLimiter = field(init=False)

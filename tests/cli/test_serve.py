@@ -82,6 +82,9 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
         "api-keys-file": (f'"{keys_file}"', str(keys_file)),
         "tls-cert": ('"chain.pem"', "chain.pem"),
         "tls-key": ('"key.pem"', "key.pem"),
+        "tls": ('"off"', "off"),
+        "tls-dir": ('"/tls"', "/tls"),
+        "secret-file": ('"secret"', "secret"),
         "log-level": ('"debug"', "debug"),
         "log-format": ('"json"', "json"),
     }

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gigastt.gateway.api.websocket import Endpoint
-from gigastt.gateway.app import create_app
+from gigastt.gateway.app import create_app, create_plain_app
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.server.listener import Server, bind
 from tests.waiting import wait_until
@@ -71,6 +71,7 @@ async def serving(
         drain_seconds=lambda: context.limits.shutdown_drain_secs,
         handle_signals=False,
         connections=context.connections,
+        plain_app=create_plain_app(context) if server.get("certificate") else None,
         **server,
     )
     task = asyncio.create_task(running.serve([listener]))

@@ -18,8 +18,8 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from types import FrameType
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -28,6 +28,7 @@ from gigastt.errors import PortUnavailable
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.server.caps import Connections
 from gigastt.gateway.server.deadlines import ConnectionConfig, Deadlines
+from gigastt.gateway.server.doorway import Doorway
 from gigastt.gateway.server.http_protocol import HttpConnection
 from gigastt.gateway.server.tls import Certificate
 from gigastt.gateway.server.ws_protocol import WebSocketConnection
@@ -83,6 +84,7 @@ class Server(uvicorn.Server):
         deadlines: Deadlines = _DEADLINES,
         connections: Connections | None = None,
         certificate: Certificate | None = None,
+        plain_app: ASGIApp | None = None,
         event: str = "listening",
         events: Mapping[int, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -98,32 +100,17 @@ class Server(uvicorn.Server):
             deadlines: of slow and silent peers.
             connections: counts and limits them; None: any number may be open.
             certificate: for TLS; None: plain HTTP.
+            plain_app: answers plain HTTP on the ports that speak TLS; there must be one where there is a certificate.
             event: the log event, with host and port, when the server listens.
             events: others, by the port of a listener.
             clock: tells when signals come, in seconds.
         """
-        config = ConnectionConfig(
-            app,
-            deadlines,
-            connections,
-            http=HttpConnection,
-            ws=WebSocketConnection,
-            ws_per_message_deflate=False,  # speech does not compress, and a small frame could become a huge one
-            ws_max_size=max_frame_bytes,
-            lifespan="off",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=_STOP_SECONDS,
-            backlog=BACKLOG,
-            interface="asgi3",
-        )
-        super().__init__(config)
+        connections = Connections() if connections is None else connections
+        super().__init__(_configure(app, deadlines, connections, max_frame_bytes))
         self.config: ConnectionConfig
-        self.servers = []
+        assert (certificate is None) == (plain_app is None)
+        self._plain = _configure(plain_app, deadlines, connections, max_frame_bytes) if plain_app is not None else None
+        self.servers: list[asyncio.Server | Doorway] = []  # type: ignore[assignment]
         self._begin_drain = begin_drain
         self._drain_seconds = drain_seconds
         self._handle_signals = handle_signals
@@ -170,10 +157,12 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen; uvicorn's own startup would let a TLS handshake take a minute."""
-        loop, tls = asyncio.get_running_loop(), self._tls_options()
+        loop = asyncio.get_running_loop()
         for listener in sockets or ():
-            server = await loop.create_server(self._connect, sock=listener, backlog=BACKLOG, **tls)
-            self.servers.append(server)
+            if self.certificate is not None:
+                self.servers.append(self._open_doorway(self.certificate, listener))
+            else:
+                self.servers.append(await loop.create_server(self._connect, sock=listener, backlog=BACKLOG))
             host, port = listener.getsockname()[:2]
             event = self._events.get(port, self._event)
             log.info(event, host=host, port=port, tls=self.certificate is not None)
@@ -182,15 +171,21 @@ class Server(uvicorn.Server):
     def _connect(self) -> HttpConnection:
         return HttpConnection(self.config, self.server_state, self.lifespan.state)
 
-    def _tls_options(self) -> dict[str, Any]:
-        if self.certificate is None:
-            return {}
-        deadlines = self.config.deadlines
-        return {
-            "ssl": self.certificate.context,
-            "ssl_handshake_timeout": deadlines.head,
-            "ssl_shutdown_timeout": deadlines.linger,
-        }
+    def _open_doorway(self, certificate: Certificate, listener: socket.socket) -> Doorway:
+        assert self._plain is not None
+        loop, deadlines, plain = asyncio.get_running_loop(), self.config.deadlines, self._plain
+        plain.load()
+        open_tls = partial(
+            loop.connect_accepted_socket,
+            self._connect,
+            ssl=certificate.context,
+            ssl_handshake_timeout=deadlines.head,
+            ssl_shutdown_timeout=deadlines.linger,
+        )
+        open_plain = partial(
+            loop.connect_accepted_socket, lambda: HttpConnection(plain, self.server_state, self.lifespan.state)
+        )
+        return Doorway(listener, open_tls=open_tls, open_plain=open_plain, wait=deadlines.head)
 
     async def main_loop(self) -> None:
         """Wait for the end, and keep the date of answers; uvicorn's own loop wakes ten times a second."""
@@ -229,6 +224,28 @@ class Server(uvicorn.Server):
         except TimeoutError:
             log.warning("drain_timed_out", unfinished=len(self.server_state.tasks))
         self.stop()
+
+
+def _configure(app: ASGIApp, deadlines: Deadlines, connections: Connections, max_frame_bytes: int) -> ConnectionConfig:
+    return ConnectionConfig(
+        app,
+        deadlines,
+        connections,
+        http=HttpConnection,
+        ws=WebSocketConnection,
+        ws_per_message_deflate=False,  # speech does not compress, and a small frame could become a huge one
+        ws_max_size=max_frame_bytes,
+        lifespan="off",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        backlog=BACKLOG,
+        interface="asgi3",
+    )
 
 
 async def watch_loop_lag(metrics: Metrics) -> None:

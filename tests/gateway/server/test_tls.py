@@ -142,14 +142,17 @@ async def test_an_early_refusal_is_read_by_a_client_that_still_sends(pair: Pair)
 
 
 @on_uvloop
-async def test_plain_http_and_silence_are_hung_up_on(pair: Pair) -> None:
+async def test_silence_and_broken_handshakes_are_hung_up_on(pair: Pair) -> None:
     async with serving_tls(pair, deadlines=Deadlines(head=0.3)) as running:
-        for first in (b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b""):
+        for first in (b"", b"\x16", b"\x16\x03\x01\x00\x05hello", b"\x16" * 1000):
             reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
             writer.write(first)
             with suppress(ConnectionResetError):
                 assert b"HTTP/" not in await reader.read()
             writer.close()
+            await writer.wait_closed()
+        state = running.server.server_state
+        await wait_until(lambda: not state.connections and not state.tasks)
 
 
 @on_uvloop

@@ -1,0 +1,157 @@
+"""Plain HTTP on a port that speaks TLS: shown the way, and served nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from gigastt.authority import Authority, own_authority
+from gigastt.config import Limits
+from gigastt.gateway.access.key_file import add_key
+from gigastt.gateway.server.deadlines import Deadlines
+from gigastt.gateway.server.tls import Certificate
+from gigastt.log import fields_of
+from gigastt.reloading import keep_certificate
+from tests.certificates import make_certificate
+from tests.fakes.gateway import Running, serving
+from tests.fakes.pool import Fakes
+from tests.hostile.raw_http import on_uvloop
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    authority = own_authority(tmp_path / "tls", [])
+    authority.ensure()
+    return authority
+
+
+@asynccontextmanager
+async def serving_own(authority: Authority, limits: Limits | None = None, **settings: Any) -> AsyncIterator[Running]:
+    context = Fakes(clock=lambda: 5.0).context(limits, **settings)
+    context.authority = authority
+    async with serving(context, certificate=Certificate(authority.server, authority.server)) as running:
+        yield running
+
+
+@on_uvloop
+async def test_a_person_is_told_how_to_trust_the_own_authority_and_then_gets_the_page(
+    authority: Authority, tmp_path: Path
+) -> None:
+    add_key(tmp_path / "keys", "alice")
+    async with serving_own(authority, api_keys_file=tmp_path / "keys") as running, httpx.AsyncClient() as client:
+        told = await client.get(running.http + "/", headers={"accept-language": "ru-RU,ru;q=0.9"})
+        assert told.status_code == 200
+        assert f'<a href="https://127.0.0.1:{running.port}/">' in told.text
+        assert authority.fingerprint() in told.text
+        assert '<html lang="ru">' in told.text
+        assert '<html lang="en">' in (await client.get(running.http + "/")).text
+        certificate = await client.get(running.http + "/ca.crt")
+        assert certificate.headers["content-type"] == "application/x-x509-ca-cert"
+        assert certificate.content == authority.certificate.read_bytes()
+        trust = ssl.create_default_context(cadata=certificate.text)
+        async with httpx.AsyncClient(verify=trust, base_url=f"https://127.0.0.1:{running.port}") as secure:
+            assert "<title>" in (await secure.get("/")).text
+            assert (await secure.get("/ca.crt")).content == certificate.content
+
+
+@on_uvloop
+async def test_with_a_certificate_of_others_a_person_is_redirected(tmp_path: Path) -> None:
+    pair = make_certificate(tmp_path)
+    async with (
+        serving(Fakes().context(), certificate=Certificate(pair.chain, pair.key)) as running,
+        httpx.AsyncClient(verify=pair.trust(), follow_redirects=True) as client,
+    ):
+        page = await client.get(running.http + "/?lang=ru")
+        assert (page.status_code, str(page.url)) == (200, f"https://127.0.0.1:{running.port}/?lang=ru")
+        missing = await client.get(running.http + "/ca.crt")
+        assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+
+
+@on_uvloop
+async def test_nothing_is_done_without_tls(authority: Authority) -> None:
+    async with serving_own(authority) as running, httpx.AsyncClient(base_url=running.http) as client:
+        for method, path in (("POST", "/v1/transcribe"), ("POST", "/"), ("DELETE", "/v1/models"), ("OPTIONS", "/x")):
+            refused = await client.request(method, path, content=b"x" * 100_000)
+            assert (refused.status_code, refused.json()["code"]) == (400, "tls_required")
+        for path in ("/v1/models", "/health", "/docs"):
+            sent = await client.get(path)
+            assert (sent.status_code, sent.headers["location"]) == (307, f"https://127.0.0.1:{running.port}{path}")
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(f"{running.ws}/v1/ws")
+        assert caught.value.response.status_code == 400
+
+
+@on_uvloop
+async def test_the_policies_hold_at_the_door(authority: Authority) -> None:
+    limits = Limits(rate_limit_per_minute=60, rate_limit_burst=3)
+    async with serving_own(authority, limits) as running, httpx.AsyncClient(base_url=running.http) as client:
+        named = await client.get("/", headers={"host": "evil.example"})
+        assert (named.status_code, named.json()["code"]) == (421, "host_denied")
+        paged = await client.get("/", headers={"origin": "http://evil.example"})
+        assert (paged.status_code, paged.json()["code"]) == (403, "origin_denied")
+        statuses = [(await client.get("/x")).status_code for _ in range(2)]
+    assert statuses == [307, 429]
+
+
+@on_uvloop
+async def test_many_that_say_nothing_keep_nobody_out_and_are_hung_up_on(tmp_path: Path) -> None:
+    pair = make_certificate(tmp_path)
+    certificate = Certificate(pair.chain, pair.key)
+    async with (
+        serving(Fakes().context(), certificate=certificate, deadlines=Deadlines(head=1.0)) as running,
+        AsyncExitStack() as stack,
+    ):
+        silent = [await asyncio.open_connection("127.0.0.1", running.port) for _ in range(300)]
+        for _, writer in silent:
+            stack.callback(writer.close)
+        async with httpx.AsyncClient(verify=pair.trust()) as client:
+            assert (await client.get(f"https://127.0.0.1:{running.port}/health")).status_code == 200
+        for reader, _ in silent:
+            assert await reader.read() == b""
+
+
+@on_uvloop
+async def test_closing_hangs_up_on_those_that_say_nothing(tmp_path: Path) -> None:
+    pair = make_certificate(tmp_path)
+    async with serving(Fakes().context(), certificate=Certificate(pair.chain, pair.key)) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        handshaking, shaker = await asyncio.open_connection("127.0.0.1", running.port)
+        shaker.write(b"\x16")
+    assert await reader.read() == b""
+    assert await handshaking.read() == b""
+    for one in (writer, shaker):
+        one.close()
+        await one.wait_closed()
+
+
+@on_uvloop
+async def test_a_new_address_gets_a_new_certificate_while_the_server_runs(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "gigastt")
+    known = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        await known.wait()
+        known.clear()
+
+    async with serving_own(authority) as running:
+        renamed = own_authority(authority.server.parent, ["new.lan"])
+        keeping = asyncio.create_task(keep_certificate(renamed, running.server, sleep=sleep))
+        known.set()
+        await wait_until(lambda: any(fields_of(one)["event"] == "certificate_reloaded" for one in caplog.records))
+        keeping.cancel()
+        trust = ssl.create_default_context(cafile=str(authority.certificate))
+        _, writer = await asyncio.open_connection("127.0.0.1", running.port, ssl=trust, server_hostname="new.lan")
+        writer.close()
+        await writer.wait_closed()
