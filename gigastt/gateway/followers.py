@@ -109,9 +109,14 @@ class Channel:
 
 
 class Followers:
-    """The channels of live sessions, and of those that ended a moment ago."""
+    """The channels of live sessions, and of those that ended a moment ago.
 
-    def __init__(self) -> None:
+    Args:
+        linger: seconds that a channel outlives its session.
+    """
+
+    def __init__(self, linger: float = LINGER_SECONDS) -> None:
+        self._linger = linger
         self._channels: dict[str, Channel] = {}
 
     def open(self, session: str, owner: Hashable) -> Channel | None:
@@ -130,7 +135,7 @@ class Followers:
         if channel.sessions:
             return
         if lingers:
-            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._forget, session, channel.opened)
+            asyncio.get_running_loop().call_later(self._linger, self._forget, session, channel.opened)
         else:
             self._forget(session, channel.opened)
 
