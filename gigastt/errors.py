@@ -18,7 +18,7 @@ into the log through `raise … from exc`.
     ├── PortUnavailable                the port is taken, or not ours to take (exit 7)
     └── RequestError                   what a client is answered
         ├── EmptyBody, InvalidAudio, AudioTooLong, PayloadTooLarge, InvalidParameter
-        ├── Unauthorized, OriginDenied, HostDenied, RateLimited
+        ├── Unauthorized, OriginDenied, HostDenied, RateLimited, QuotaExceeded
         ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired, TlsRequired
         ├── BadRequest, RequestTimeout, HeadersTooLarge
         └── CapacityTimeout, ShuttingDown, InternalError
@@ -191,6 +191,12 @@ class InvalidAudio(RequestError):
 class RateLimited(RequestError):
     code = "rate_limited"
     status = 429
+
+
+class QuotaExceeded(RequestError):
+    code = "quota_exceeded"
+    status = 429
+    close_code = 1008
 
 
 class InternalError(RequestError):

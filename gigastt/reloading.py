@@ -63,12 +63,12 @@ def reload_keys(context: AppContext) -> None:
     if context.api_keys is None or context.settings.api_keys_file is None:
         return
     try:
-        added, removed = context.api_keys.reload(context.settings.api_keys_file)
+        changes = context.api_keys.reload(context.settings.api_keys_file)
     except GigasttError as exc:
         log.error("keys_not_reloaded", reason=str(exc), message="The keys stay as they are.")
         return
-    if added or removed:
-        log.info("keys_reloaded", added=added, removed=removed)
+    if changes.added or changes.removed or changes.limited:
+        log.info("keys_reloaded", added=changes.added, removed=changes.removed, limited=changes.limited)
 
 
 def reload_certificate(server: Server, authority: Authority | None = None) -> None:

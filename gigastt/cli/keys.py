@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,21 +22,24 @@ def keys() -> None:
 @keys.command()
 @_file
 @_name
-def add(file: Path, name: str) -> None:
-    """Make a key, and print it this once; FILE is made if it is not there."""
-    from gigastt.gateway.access.key_file import add_key
+@click.option("--sessions", type=click.IntRange(1), help="Live sessions at once.")
+@click.option("--requests-per-minute", type=click.IntRange(1), help="Requests a minute.")
+@click.option("--audio-hours-per-day", type=click.FloatRange(0, 9999, min_open=True), help="Hours of audio a day.")
+def add(file: Path, name: str, **limits: Any) -> None:
+    """Make a key, and print it this once; FILE is made if it is not there. Without limits there are none."""
+    from gigastt.gateway.access.key_file import KeyLimits, add_key
 
-    click.echo(add_key(file, name))
+    click.echo(add_key(file, name, KeyLimits(**limits)))
 
 
 @keys.command("list")
 @_file
 def list_keys(file: Path) -> None:
-    """Print the name of each key."""
+    """Print the name and the limits of each key."""
     from gigastt.gateway.access.key_file import read_keys
 
     for key in read_keys(file):
-        click.echo(key.label)
+        click.echo(f"{key.label} {key.limits}".rstrip())
 
 
 @keys.command()

@@ -78,6 +78,9 @@ class AppContext:
         self.tokens = Tokens.load(self.settings.secret_file) if self.settings.secret_file is not None else Tokens()
         file = self.settings.api_keys_file
         self.api_keys = ApiKeys.load(file) if file is not None else None
+        if self.api_keys is not None:
+            keys = self.api_keys
+            self.metrics.keys.read = lambda: keys.usages
 
     def change_limits(self, limits: Limits) -> None:
         """Apply other limits to new requests and new sessions."""

@@ -16,6 +16,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.gateway.key_series import KeySeries
 from gigastt.transcript import Drop
 
 KNOWN_METHODS = ("GET", "HEAD", "POST", "OPTIONS")
@@ -41,6 +42,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # process_cpu_seconds_total, process_open_fds, ...
+        self.keys = KeySeries()
+        self.registry.register(self.keys)
         # HTTP
         self.http_requests = self._counter(
             "http_requests", "Requests answered, WebSocket upgrades included.", "method", "path", "status"

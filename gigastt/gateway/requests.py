@@ -24,12 +24,14 @@ from gigastt.errors import (
     InternalError,
     InvalidParameter,
     PayloadTooLarge,
+    QuotaExceeded,
     RateLimited,
     RequestError,
     RequestTimeout,
     ShuttingDown,
 )
 from gigastt.gateway.access.client_tokens import Grant
+from gigastt.gateway.access.key_usage import KeyUsage
 from gigastt.gateway.metrics import KNOWN_METHODS, OTHER_METHOD, OTHER_PATH, Metrics
 from gigastt.gateway.responses import ErrorFields, error_fields, public_error, send_error
 from gigastt.log import bound_fields, get_logger
@@ -57,6 +59,7 @@ class Exchange:
     error_fields: renders its error, in the shape of the protocol that its path speaks.
     address: the client's own, also behind a trusted proxy; None until the policies have looked.
     key_name: the name of its API key; None where no key is asked or the key has no name.
+    usage: what its key's use is counted in; None where no key is asked.
     grant: what it may do; None until the policies have looked, and where neither a key was asked for nor a token came.
     """
 
@@ -68,6 +71,7 @@ class Exchange:
     address: str | None = None
     key_name: str | None = None
     grant: Grant | None = None
+    usage: KeyUsage | None = None
 
 
 def exchange_of(scope: Scope) -> Exchange:
@@ -157,7 +161,7 @@ class RequestMiddleware:
             except Exception as exc:  # the border of a request
                 code = public_error(exc).code
                 self._metrics.count_error(code)
-                if isinstance(exc, RateLimited):
+                if isinstance(exc, RateLimited | QuotaExceeded):
                     self._metrics.rate_limit_rejections.inc()
                 elif not isinstance(exc, RequestError):
                     log.exception("request_failed", path=path)

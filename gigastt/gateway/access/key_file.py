@@ -2,6 +2,7 @@
 
     # staff                     blank lines and comments are skipped
     alice:9f86d081884c7d65…     a name, and the SHA-256 of the key in hexadecimal digits
+    bob:60303ae22b998861… sessions=4 requests-per-minute=120 audio-hours-per-day=8
     a-key-as-clients-send-it    a key itself, without a name
 
 No error repeats a line.
@@ -13,7 +14,8 @@ import hashlib
 import os
 import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -24,15 +26,36 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{8,512}")  # what RFC 6750 lets a
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAMED: Final = re.compile(rf"({_NAME.pattern}):([0-9a-fA-F]{{64}})")
 _EXPECTED: Final = "expected NAME:SHA256 in 64 hexadecimal digits, or a key of 8 to 512 letters, digits or ._~+/=-"
+_EXPECTED_LIMITS: Final = (
+    "after NAME:SHA256 expected limits, each once and above 0: "
+    "sessions=N, requests-per-minute=N, audio-hours-per-day=HOURS"
+)
+_COUNT: Final = re.compile(r"[1-9][0-9]{0,8}")
+_HOURS: Final = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,6})?")
 _RANDOM_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """How much may be used with a key; None is any amount."""
+
+    sessions: int | None = None  # live ones at once
+    requests_per_minute: int | None = None
+    audio_hours_per_day: float | None = None
+
+    def __str__(self) -> str:
+        """The limits as the file has them."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return " ".join(f"{name.replace('_', '-')}={value:g}" for name, value in values.items() if value is not None)
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key that the server accepts: its SHA-256, and its name if it has one."""
+    """A key that the server accepts: its SHA-256, its name if it has one, and its limits."""
 
     digest: bytes
     name: str | None = None
+    limits: KeyLimits = KeyLimits()
 
     @property
     def label(self) -> str:
@@ -57,7 +80,7 @@ def read_keys(path: Path) -> list[ApiKey]:
     return keys
 
 
-def add_key(path: Path, name: str) -> str:
+def add_key(path: Path, name: str, limits: KeyLimits = KeyLimits()) -> str:
     """Make a key, put its digest into a file, which need not be there yet, and return the key.
 
     Raises:
@@ -69,7 +92,7 @@ def add_key(path: Path, name: str) -> str:
     if any(key is not None and key.name == name for _, key in lines):
         raise ConfigError(f"{path}: there is a key named {name}. Choose another name, or revoke that one first.")
     key = secrets.token_urlsafe(_RANDOM_BYTES)
-    _write(path, [*(line for line, _ in lines), f"{name}:{key_digest(key).hex()}"])
+    _write(path, [*(line for line, _ in lines), f"{name}:{key_digest(key).hex()} {limits}".rstrip()])
     return key
 
 
@@ -102,8 +125,12 @@ def _parse(path: Path, text: str) -> list[tuple[str, ApiKey | None]]:
     for number, line in enumerate(text.splitlines(), start=1):
         entry = line.strip()
         key: ApiKey | None = None
-        if named := _NAMED.fullmatch(entry):
-            key = ApiKey(bytes.fromhex(named[2]), named[1])
+        first, *rest = entry.split() or [""]
+        if named := _NAMED.fullmatch(first):
+            limits = _parse_limits(rest)
+            if limits is None:
+                raise ConfigError(f"{path}, line {number}: {_EXPECTED_LIMITS}.")
+            key = ApiKey(bytes.fromhex(named[2]), named[1], limits)
             if named[1] in names:
                 raise ConfigError(f"{path}, line {number}: another key is named {named[1]}.")
             names.add(named[1])
@@ -113,6 +140,22 @@ def _parse(path: Path, text: str) -> list[tuple[str, ApiKey | None]]:
             key = ApiKey(key_digest(entry))
         parsed.append((line, key))
     return parsed
+
+
+def _parse_limits(words: Sequence[str]) -> KeyLimits | None:
+    """Return the limits behind a key; None if they are wrong."""
+    found: dict[str, int | float] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name in found:
+            return None
+        if name in ("sessions", "requests-per-minute") and _COUNT.fullmatch(value):
+            found[name] = int(value)
+        elif name == "audio-hours-per-day" and _HOURS.fullmatch(value) and float(value) > 0:
+            found[name] = float(value)
+        else:
+            return None
+    return KeyLimits(**{name.replace("-", "_"): value for name, value in found.items()})  # type: ignore[arg-type]
 
 
 def _write(path: Path, lines: list[str]) -> None:

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from gigastt.errors import ConfigError, Unauthorized
 from gigastt.gateway.access.key_file import ApiKey, key_digest, read_keys
+from gigastt.gateway.access.key_usage import KeyUsage
 
 SUBPROTOCOL = "gigastt.v1"
 BEARER_SUBPROTOCOL_PREFIX = "gigastt.bearer."
@@ -25,11 +28,25 @@ _OPENAI_SUBPROTOCOL, _OPENAI_PREFIX = "realtime", "openai-insecure-api-key."
 _PREFIXES = (BEARER_SUBPROTOCOL_PREFIX, _OPENAI_PREFIX)
 
 
+@dataclass(frozen=True, slots=True)
+class KeyChanges:
+    """Labels of keys that were added and removed, and of those whose limits are others now."""
+
+    added: list[str]
+    removed: list[str]
+    limited: list[str]
+
+
 class ApiKeys:
     """All accepted keys, and what goes on under each. On the event loop."""
 
-    def __init__(self, keys: Sequence[ApiKey]) -> None:
+    def __init__(self, keys: Sequence[ApiKey], clock: Callable[[], float] = time.time) -> None:
+        """Args:
+        clock: the time of day, in seconds since 1970.
+        """
         self._keys = tuple(keys)
+        self._clock = clock
+        self._usages = {key.digest: KeyUsage(key, clock) for key in keys}
         self._uses: dict[asyncio.Timeout, ApiKey] = {}
 
     @classmethod
@@ -41,19 +58,33 @@ class ApiKeys:
         """
         return cls(_read(path))
 
-    def reload(self, path: Path) -> tuple[list[str], list[str]]:
-        """Read the file again, end what goes on under keys that are gone, and return the labels added and removed.
+    @property
+    def usages(self) -> Sequence[KeyUsage]:
+        """What is done with each key, in the order of the file."""
+        return [self._usages[key.digest] for key in self._keys]
+
+    def usage(self, key: ApiKey) -> KeyUsage:
+        """Return what is done with an accepted key."""
+        return self._usages[key.digest]
+
+    def reload(self, path: Path) -> KeyChanges:
+        """Read the file again, end what goes on under keys that are gone, and return what is different.
 
         Raises:
             ConfigError: the file is wrong; nothing has changed.
         """
         old, self._keys = self._keys, tuple(_read(path))
         digests = {key.digest for key in self._keys}
+        self._usages = {key.digest: self._usages.get(key.digest) or KeyUsage(key, self._clock) for key in self._keys}
+        for key in self._keys:
+            self._usages[key.digest].change_key(key)
         for use, key in list(self._uses.items()):
             if key.digest not in digests:
                 del self._uses[use]
                 use.reschedule(asyncio.get_running_loop().time())
-        return _missing(self._keys, old), _missing(old, self._keys)
+        limits = {key.digest: key.limits for key in old}
+        limited = [key.label for key in self._keys if limits.get(key.digest, key.limits) != key.limits]
+        return KeyChanges(_missing(self._keys, old), _missing(old, self._keys), sorted(limited))
 
     @property
     def accepted(self) -> tuple[ApiKey, ...]:
@@ -129,4 +160,5 @@ def _read(path: Path) -> list[ApiKey]:
 
 
 def _missing(keys: Sequence[ApiKey], among: Sequence[ApiKey]) -> list[str]:
-    return sorted(key.label for key in keys if key not in among)
+    digests = {key.digest for key in among}
+    return sorted(key.label for key in keys if key.digest not in digests)

@@ -1,6 +1,6 @@
 """The policies in their order, applied to every request before its handler runs or its WebSocket is accepted.
 
-    connections → rate → host → origin → preflight → key → route
+    connections → rate → host → origin → preflight → key → its limits → route
 
 Plain ASGI, in the task of the request, inside `RequestMiddleware`.
 """
@@ -117,11 +117,16 @@ class PolicyMiddleware:
         if key is not None:
             exchange.client = (exchange.client, key.digest)
             exchange.key_name = key.name
+        if self._keys is not None and key is not None:
+            exchange.usage = self._keys.usage(key)
+            exchange.usage.begin_request(self._clock())
         if scope["type"] == "websocket":
             exchange.subprotocol = choose_subprotocol(scope.get("subprotocols", []))
-            if self._keys is not None and key is not None:
+            if self._keys is not None and grant is not None and key is not None:
+                reads_only = grant.session is not None
                 async with self._keys.using(key):
-                    await self._app(scope, receive, send)
+                    with nullcontext() if reads_only else self._keys.usage(key).session():
+                        await self._app(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

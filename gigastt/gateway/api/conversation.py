@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gigastt.errors import CapacityTimeout, RequestError
+from gigastt.errors import CapacityTimeout, QuotaExceeded, RequestError
 from gigastt.gateway.api.containers import examine
 from gigastt.gateway.api.dialect import (
     Complain,
@@ -233,6 +233,13 @@ class Conversation:
             return []
         error = SendError("idle_timeout", "No audio came for a while, and others wait for the place.")
         return [error, *self._finish("timeout", CLOSE_GOING_AWAY)]
+
+    def use_up(self) -> list[Effect]:
+        """The client's key may send no more audio today."""
+        if self.state != "streaming":
+            return []
+        error = SendError(QuotaExceeded.code, "Today no more audio may be sent with this key.")
+        return [error, *self._finish("error", CLOSE_POLICY)]
 
     def drain(self) -> list[Effect]:
         """The server is shutting down. Who still waits for a place is refused by whoever gives places."""

@@ -114,6 +114,7 @@ class Uploads:
         Raises:
             CapacityTimeout, ShuttingDown: no turn or no place in time, or no memory.
             InvalidAudio, AudioTooLong: not a file to recognise.
+        QuotaExceeded: the client's key may not send so much today.
         """
         limits = self._limits()
         patience = Patience(limits.pool_checkout_timeout_secs)
@@ -127,6 +128,9 @@ class Uploads:
                 file = await self._decoder.decode(upload.open(), limits.max_audio_secs, memory.change_to)
             stack.callback(file.unlink)
             upload.close()
+            if upload.usage is not None:
+                upload.usage.expect_audio(file.seconds)
+                upload.usage.hear(file.seconds)
             await stack.enter_async_context(self._turn(self._recognising, upload, patience))
             async with patience.waiting() as left:
                 await stack.enter_async_context(self._counted(self._pool.admit_upload(left)))

@@ -71,6 +71,8 @@ class Shell:
         )
         self._guest = Guest(exchange.client, self._ask_to_leave)
         self._must_leave = False
+        self._usage = exchange.usage
+        self._used_up = False  # the audio that the client's key may send today
         self._early: Message | InputEnded | None = None  # what came while the client waited for a place
         self._session: Session | None = None
         self._intake: Intake | None = None
@@ -189,6 +191,8 @@ class Shell:
         self._woken = False
         if self._context.pool.draining:
             return self._conversation.drain()
+        if self._used_up:
+            return self._conversation.use_up()
         return self._conversation.make_room() if self._must_leave else self._conversation.tick(self._loop.time())
 
     async def _next_message(self) -> Message | InputEnded:
@@ -220,7 +224,11 @@ class Shell:
             self._audio_taken(len(data))
 
     def _audio_taken(self, size: int) -> None:
-        self._guest.heard(self._conversation.audio_taken(size, self._loop.time()))
+        seconds = self._conversation.audio_taken(size, self._loop.time())
+        self._guest.heard(seconds)
+        if self._usage is not None and not self._usage.hear(seconds):
+            self._used_up = True
+            self.wake()
         if self._alarm is None or self._conversation.pause_at < self._alarm.when():
             self._set_alarm()
 

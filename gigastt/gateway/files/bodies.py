@@ -20,6 +20,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope
 
 from gigastt.errors import BadRequest, EmptyBody, InvalidAudio, PayloadTooLarge, RequestTimeout
+from gigastt.gateway.access.key_usage import KeyUsage
 from gigastt.gateway.files.forms import FormFields, UploadForm, form_boundary, may_begin_form
 from gigastt.gateway.files.shares import Holding, Room
 from gigastt.gateway.files.unpacking import open_unpacker
@@ -39,14 +40,22 @@ class Upload:
     Attributes:
         client: whose it is, for shares.
         request_id: its request's.
+        usage: what its key's use is counted in.
         fields: those beside the file in a form; None where the body is the file itself.
     """
 
     def __init__(
-        self, client: Hashable, request_id: str, held_place: Holding, held_bytes: Holding, held_files: Holding
+        self,
+        client: Hashable,
+        request_id: str,
+        usage: KeyUsage | None,
+        held_place: Holding,
+        held_bytes: Holding,
+        held_files: Holding,
     ) -> None:
         self.client = client
         self.request_id = request_id
+        self.usage = usage
         self.fields: FormFields | None = None
         self.size = 0
         self._place = held_place
@@ -137,10 +146,12 @@ class Bodies:
         if _announced_length(headers) > self._limit():
             raise _too_large(self._limit())
         exchange = exchange_of(scope)
-        client = exchange.client
+        client, usage = exchange.client, exchange.usage
+        if usage is not None:
+            usage.expect_audio(0.0)
         place = self.uploads.hold(client)
         place.change_to(1)
-        upload = Upload(client, exchange.request_id, place, self.bytes.hold(client), self.files.hold(client))
+        upload = Upload(client, exchange.request_id, usage, place, self.bytes.hold(client), self.files.hold(client))
         try:
             await self._fill(upload, headers, receive)
         except BaseException as exc:
