@@ -65,6 +65,7 @@ class Limits:
     pool_checkout_timeout_secs: float = 30.0
     final_latency_ms: float = 500.0  # of 95 % of the finals; places follow from it
     shutdown_drain_secs: float = 30.0
+    resume_secs: float = 60.0  # 0 = a session ends with its connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,11 @@ class PcmDecoder:
             return [raw]
         return [channel.tobytes() for channel in np.frombuffer(raw, dtype="<i2").reshape(-1, self._channels).T]
 
+    def drop_rest(self) -> int:
+        """Forget the bytes that wait for more; return how many they were."""
+        dropped, self._carried = len(self._carried), b""
+        return dropped
+
     def _take_whole(self, piece: bytes | bytearray | memoryview) -> bytes:
         raw = self._carried + bytes(piece) if self._carried else bytes(piece)
         whole = len(raw) - len(raw) % self._block

@@ -91,6 +91,7 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
 @limit_setting("--max-connections-per-address", click.IntRange(0), "Open connections of one address; 0 is any number.")
 @limit_setting("--pool-checkout-timeout-secs", _SECONDS, "How long a client waits for capacity.")
 @limit_setting("--shutdown-drain-secs", _SECONDS, "How long sessions may take to finish when the server stops.")
+@limit_setting("--resume-secs", _SECONDS, "How long a session waits for a client that lost its connection; 0 is not.")
 @setting("--metrics", is_flag=True, help="Publish GET /metrics.")
 @setting("--metrics-listen", metavar="HOST:PORT", help="Publish /metrics on a listener of its own.")
 @setting("--vosk", metavar="HOST:PORT", help="Serve clients of Vosk on a listener of its own.")

@@ -11,7 +11,7 @@ import resource
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from gigastt.authority import Authority
 from gigastt.config import Limits, Settings
@@ -27,6 +27,7 @@ from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.rate import Rate
 from gigastt.gateway.server.caps import Caps, Connections, most_connections
+from gigastt.gateway.waiting_room import WaitingRoom
 from gigastt.transcript import Options
 
 
@@ -67,6 +68,7 @@ class AppContext:
     history: History = field(init=False)
     followers: Followers = field(init=False)
     tokens: Tokens = field(init=False)
+    waiting_room: WaitingRoom[Any] = field(init=False)
     api_keys: ApiKeys | None = field(init=False)  # None: no key is asked for
 
     def __post_init__(self) -> None:
@@ -76,6 +78,7 @@ class AppContext:
         self.history = History(self.pool, self.metrics)
         self.followers = Followers()
         self.tokens = Tokens.load(self.settings.secret_file) if self.settings.secret_file is not None else Tokens()
+        self.waiting_room = WaitingRoom(lambda: self.limits.resume_secs)
         file = self.settings.api_keys_file
         self.api_keys = ApiKeys.load(file) if file is not None else None
         if self.api_keys is not None:

@@ -45,13 +45,12 @@ class History:
         self._pool = pool
         self._metrics = metrics
         self._clock = clock
-        self.take()
 
     async def run(self) -> None:
         """Take a sample every half minute, for ever."""
         while True:
-            await asyncio.sleep(SAMPLE_SECONDS)
             self.take()
+            await asyncio.sleep(SAMPLE_SECONDS)
 
     def take(self) -> None:
         """Take a sample."""

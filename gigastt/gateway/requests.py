@@ -61,6 +61,7 @@ class Exchange:
     key_name: the name of its API key; None where no key is asked or the key has no name.
     usage: what its key's use is counted in; None where no key is asked.
     grant: what it may do; None until the policies have looked, and where neither a key was asked for nor a token came.
+    owner: that key, in a form that is the same on every server and tells nothing of it; empty where no key is asked.
     """
 
     request_id: str
@@ -72,6 +73,7 @@ class Exchange:
     key_name: str | None = None
     grant: Grant | None = None
     usage: KeyUsage | None = None
+    owner: str = ""
 
 
 def exchange_of(scope: Scope) -> Exchange:

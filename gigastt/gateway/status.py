@@ -35,7 +35,8 @@ class Status:
     async def status(self, request: Request) -> Response:
         """`GET /v1/status`."""
         pool, metrics, history = self._context.pool, self._context.metrics, self._context.history
-        samples, now = list(history.samples), history.now()
+        now = history.now()
+        samples = list(history.samples) or [now]
         card = pool.model
         return JSONResponse(
             {

@@ -37,6 +37,7 @@ class FakePool:
 
     def __init__(self) -> None:
         self.state = "ready"
+        self.draining = False
         self.model: FakeCard | None = FakeCard()
         self._admission = Admission(Metrics())
         self._admission.resize(4)
@@ -103,6 +104,7 @@ class FakePool:
 
     def begin_drain(self) -> None:
         self.state = "shutting_down"
+        self.draining = True
         self._admission.close()
         self.uploads.close()
         for listener in list(self.drain_listeners):

@@ -68,6 +68,11 @@ def key_digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
+def key_owner(key: ApiKey) -> str:
+    """Return what a key is called in tokens that clients get."""
+    return key_digest("owner " + key.digest.hex()).hex()[:16]
+
+
 def read_keys(path: Path) -> list[ApiKey]:
     """Read a file of keys.
 

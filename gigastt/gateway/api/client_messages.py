@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-MESSAGE_TYPES = ("configure", "flush", "stop", "keepalive", "ping")
+MESSAGE_TYPES = ("configure", "flush", "stop", "resume", "keepalive", "ping")
 SIGNS_OF_LIFE = ("keepalive", "keep_alive", "keep-alive", "heartbeat", "pong")
 MOST_TEXT_CHARACTERS = 64 * 1024  # a longer text frame is garbage without being parsed
 MOST_BINARY_MESSAGE_BYTES = 4096  # of JSON in a binary frame

@@ -31,6 +31,7 @@ FIELDS = (
     "min_silence_ms",
     "endpoint_mode",
     "partials",
+    "resume",
     "diarization",
     "protocol_version",
     *("punctuation", "itn", "commit_policy"),  # of the original server; they change nothing here
@@ -103,6 +104,11 @@ def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configurati
         options = replace(options, partials=partials)
     else:
         complain("partials", "true or false")
+
+    if (resumable := _flag(fields.get("resume"))) is not None:
+        configuration = replace(configuration, resumable=resumable)
+    else:
+        complain("resume", "true or false")
 
     return replace(configuration, options=options), complaints + _unknown(fields)
 

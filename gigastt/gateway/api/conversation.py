@@ -22,6 +22,7 @@ from gigastt.errors import CapacityTimeout, QuotaExceeded, RequestError
 from gigastt.gateway.api.containers import examine
 from gigastt.gateway.api.dialect import (
     Complain,
+    Configuration,
     Configure,
     Dialect,
     EndUtterance,
@@ -30,6 +31,7 @@ from gigastt.gateway.api.dialect import (
     Refuse,
     Reply,
     Request,
+    Resume,
     Speech,
     Stop,
 )
@@ -50,6 +52,7 @@ CLOSE_PROTOCOL_ERROR = 1002
 CLOSE_UNSUPPORTED_DATA = 1003
 CLOSE_POLICY = 1008
 CLOSE_TOO_LARGE = 1009
+CLOSE_SERVICE_RESTART = 1012
 CLOSE_TRY_LATER = 1013
 
 State: TypeAlias = Literal["waiting", "open", "streaming", "finishing", "closed"]
@@ -104,7 +107,7 @@ class IgnoredText:
     characters: int
 
 
-Effect: TypeAlias = SendReady | SendError | Reply | FeedAudio | Flush | FinishSession | Close | IgnoredText
+Effect: TypeAlias = SendReady | SendError | Reply | Resume | FeedAudio | Flush | FinishSession | Close | IgnoredText
 
 
 class Conversation:
@@ -180,6 +183,13 @@ class Conversation:
         self._empty_frames.forgive()
         self._garbage_frames.forgive()
         return seconds
+
+    def resumed(self, configuration: Configuration) -> None:
+        """It goes on with an earlier session: what its audio is was found out there."""
+        self.configuration = configuration
+        self._head = None
+        self._begin_streaming()
+        self._feeding = False
 
     def input_ended(self, close_code: int) -> list[Effect]:
         """No more comes of the client, but it can be told something: what is pending, and why it is closed."""
@@ -261,7 +271,7 @@ class Conversation:
                 return self._flush(now)
             case Stop():
                 return self._finish("stop", CLOSE_NORMAL)
-            case Reply():
+            case Reply() | Resume():
                 return [request]
             case Complain(problems, characters):
                 ignored: list[Effect] = [] if characters is None else [IgnoredText(characters)]

@@ -21,12 +21,16 @@ Message: TypeAlias = str | bytes  # of a WebSocket, text or binary; of a TCP lis
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What the client sends and what it wants to see."""
+    """What the client sends and what it wants to see.
+
+    resumable: the client can come back when its connection is lost, and wants to be told what it may forget.
+    """
 
     sample_rate: int = DEFAULT_RATE
     encoding: Encoding = "pcm_s16le"
     channels: int = 1
     options: Options = field(default_factory=Options)
+    resumable: bool = False
 
     @property
     def bytes_per_second(self) -> int:
@@ -59,6 +63,20 @@ class EndUtterance:
 @dataclass(frozen=True, slots=True)
 class Stop:
     """No more audio comes; tell the rest and close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on with an earlier session, whose connection was lost.
+
+    token: as it was told.
+    position: the sample of each channel from which the client has its audio.
+    have_final_seq: the last final that it has; -1 for none.
+    """
+
+    token: str
+    position: int
+    have_final_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +121,7 @@ class Refuse:
     with_final: bool = True
 
 
-Request: TypeAlias = Speech | Configure | EndUtterance | Stop | Reply | Complain | Refuse
+Request: TypeAlias = Speech | Configure | EndUtterance | Stop | Resume | Reply | Complain | Refuse
 
 
 # -- what there is to tell
@@ -114,12 +132,32 @@ class Opening:
     """What a client may be told when its conversation begins.
 
     max_session_secs, idle_timeout_secs: 0 for no limit.
+    resume_token: names the session; None where none can be resumed.
     """
 
     model: str
     session_id: str
     max_session_secs: float
     idle_timeout_secs: float
+    resume_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What a client that can resume need not keep any more; samples of each channel, at its own rate.
+
+    received: accepted; where the client goes on sending after a `Resume`.
+    committed: never needed again.
+    final_seq: the last final that was told; -1 for none.
+    flushes: of the client's, that were carried out.
+    token: of this moment, if it is a new one.
+    """
+
+    received: int
+    committed: int
+    final_seq: int
+    flushes: int
+    token: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +179,16 @@ class Dialect:
     name: in metrics and logs.
     frames_are_audio: every binary message is audio as it is and is answered with nothing, so that it can go to the
         session without passing through `hear`.
+    can_resume: the protocol has `Resume`, `acknowledge` and `ask_to_go`.
     configuration: of a client that configures nothing.
-    session_id: the session's, where the client has chosen one; read when its conversation begins.
+    captions: the name under which others read along, where the client has chosen one; read when it may begin.
     """
 
     name: ClassVar[str]
     frames_are_audio: ClassVar[bool] = False
+    can_resume: ClassVar[bool] = False
     configuration: Configuration = Configuration()
-    session_id: str | None = None
+    captions: str | None = None
 
     def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:
         """Return what a message asks for.
@@ -170,6 +210,17 @@ class Dialect:
     def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
         """Return how to tell an error."""
         raise NotImplementedError
+
+    def acknowledge(self, ack: Ack) -> Sequence[Message]:
+        """Return how to tell what need not be kept; asked for clients that are `resumable`."""
+        return ()
+
+    def resumed(self, next_seq: int) -> None:
+        """Another session goes on here: its next final is number `next_seq`."""
+
+    def ask_to_go(self, seconds: float) -> Sequence[Message]:
+        """Return how to tell that the server stops in so many seconds, and the session can go on at another."""
+        return ()
 
     def end(self) -> Sequence[Message]:
         """Return what to tell between the last final and the close."""

@@ -26,6 +26,7 @@ from gigastt.gateway.api.configure import (
 )
 from gigastt.gateway.api.conversation import CLOSE_PROTOCOL_ERROR, CLOSE_UNSUPPORTED_DATA
 from gigastt.gateway.api.dialect import (
+    Ack,
     Complain,
     Configuration,
     Configure,
@@ -38,21 +39,22 @@ from gigastt.gateway.api.dialect import (
     Refuse,
     Reply,
     Request,
+    Resume,
     Speech,
     Stop,
 )
 from gigastt.gateway.api.gathering import Gatherer
 from gigastt.transcript import Final, Gap, Partial
 
-_SESSION_ID = re.compile(r"[A-Za-z0-9_-]{16,64}")  # its readers know it and nobody else: not to be guessed
+_CAPTIONS = re.compile(r"[A-Za-z0-9_-]{16,64}")  # its readers know it and nobody else: not to be guessed
 
 
 def native_of(websocket: WebSocket) -> Dialect:
-    """Return the dialect for a client. Raises InvalidParameter if the id that it chose for its session is none."""
+    """Return the dialect for a client. Raises InvalidParameter if the name that it chose for its captions is none."""
     dialect = NativeDialect()
-    dialect.session_id = websocket.query_params.get("session_id")
-    if dialect.session_id is not None and not _SESSION_ID.fullmatch(dialect.session_id):
-        raise InvalidParameter("session_id must be 16 to 64 letters, digits, - and _.", param="session_id")
+    dialect.captions = websocket.query_params.get("captions")
+    if dialect.captions is not None and not _CAPTIONS.fullmatch(dialect.captions):
+        raise InvalidParameter("captions must be a name of 16 to 64 letters, digits, - and _.", param="captions")
     return dialect
 
 
@@ -61,6 +63,7 @@ class NativeDialect(Dialect):
 
     name: ClassVar[str] = "native"
     frames_are_audio: ClassVar[bool] = True
+    can_resume: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._wrong_format: dict[str, Complaint] = {}  # fields without which audio would be noise
@@ -89,6 +92,8 @@ class NativeDialect(Dialect):
                 return self._configure(fields, configuration)
             case "flush":
                 return [EndUtterance()]
+            case "resume":
+                return _resume(fields, configuration)
             case "ping":
                 return [Reply([wire.pong()])]
         if kind in SIGNS_OF_LIFE:
@@ -105,6 +110,9 @@ class NativeDialect(Dialect):
             return [Refuse(problem, CLOSE_PROTOCOL_ERROR, with_final=False)]
         configuration, complaints = apply(before, fields)
         self._gatherer.mode = endpoint_mode(fields) or self._gatherer.mode
+        if configuration.resumable and self._gatherer.mode != "auto":
+            configuration = replace(configuration, resumable=False)
+            complaints.append(Complaint("invalid_configuration", "resume goes with endpoint_mode auto only.", "resume"))
         wrong = {complaint.field: complaint for complaint in complaints}
         for field in FORMAT_FIELDS:
             if field in wrong:
@@ -132,6 +140,32 @@ class NativeDialect(Dialect):
     def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
         """Return `error`."""
         return [wire.error(code, message, retry_after_ms)]
+
+    def acknowledge(self, ack: Ack) -> Sequence[Message]:
+        """Return `ack`."""
+        return [wire.acknowledgement(ack)]
+
+    def resumed(self, next_seq: int) -> None:
+        """Go on counting finals."""
+        self._gatherer.told = next_seq
+
+    def ask_to_go(self, seconds: float) -> Sequence[Message]:
+        """Return `goaway`."""
+        return [wire.goaway(seconds)]
+
+
+def _resume(fields: dict[str, Any], before: Configuration | None) -> Sequence[Request]:
+    token, position, have_final_seq = fields.get("token"), fields.get("from", 0), fields.get("have_final_seq", -1)
+    if before is None:
+        return [Complain([Problem("resume_too_late", "resume must come before the first audio.")])]
+    if not (isinstance(token, str) and _is_count(position) and _is_count(have_final_seq, least=-1)):
+        explanation = "resume needs the token as a text, and from and have_final_seq as whole numbers."
+        return [Complain([Problem("invalid_message", explanation)])]
+    return [Resume(token, position, have_final_seq)]
+
+
+def _is_count(value: object, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 53
 
 
 def _garbage(text: str, message: str) -> Sequence[Request]:

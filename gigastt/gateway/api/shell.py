@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import math
-import uuid
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
-from gigastt.gateway.api.dialect import Dialect, Message, Moment, Opening, Reply
-from gigastt.gateway.api.following import tell_followers
-from gigastt.gateway.api.intake import Intake
+from gigastt.gateway.api.dialect import Dialect, Message, Opening, Reply, Resume
+from gigastt.gateway.api.entrance import wait_for_place
+from gigastt.gateway.api.intake import Intake, Position
+from gigastt.gateway.api.link import Link
+from gigastt.gateway.api.resume_points import ResumePoint
+from gigastt.gateway.api.resumption import Resumption
+from gigastt.gateway.api.teller import SlowConsumer, Teller
 from gigastt.gateway.api.transport import InputEnded, Transport
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.followers import Channel
 from gigastt.gateway.pool.admission import Guest
-from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.pool.session import Session
 from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.log import get_logger
@@ -31,13 +31,7 @@ from gigastt.transcript import Final, Gap
 
 log = get_logger(__name__)
 
-SEND_SECONDS = 5.0
-CLOSE_SECONDS = 1.0
 CLOSE_INTERNAL = 1011
-
-
-class SlowConsumer(Exception):
-    """The client does not read what it is sent."""
 
 
 async def converse(transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange) -> None:
@@ -56,7 +50,7 @@ class Shell:
 
     def __init__(self, transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange) -> None:
         limits = context.limits
-        self._transport = transport
+        self._first_transport = transport
         self._dialect = dialect
         self._context = context
         self._limits = limits
@@ -69,6 +63,14 @@ class Shell:
             max_frame_bytes=limits.ws_frame_max_bytes,
             now=self._loop.time(),
         )
+        self._transport = Link(
+            transport,
+            limits.resume_secs if dialect.can_resume else 0.0,
+            lambda: self._conversation.configuration.resumable,
+            self.wake,
+        )
+        self._resumption = Resumption(self._transport, exchange.owner, dialect, context.tokens, context.waiting_room)
+        self._teller = Teller(self._transport, dialect, self._resumption)
         self._guest = Guest(exchange.client, self._ask_to_leave)
         self._must_leave = False
         self._usage = exchange.usage
@@ -81,12 +83,8 @@ class Shell:
         self._woken = False
         self._listening = False  # the reader waits for a message, and has dealt with all before it
         self._alarm: asyncio.TimerHandle | None = None
-        self._over = False
-        self._closed = False  # nothing may be sent any more
         self._close_code = CLOSE_INTERNAL
-        self._next_seq = 0
-        self._session_id = ""  # once it is open
-        self._channel: Channel | None = None
+        self._captions = ""  # the name under which others read along, once they can
 
     def wake(self) -> None:
         """Make the reader look up: the server drains, the conversation's deadline has come, or the writer is done."""
@@ -102,8 +100,9 @@ class Shell:
                 if await self._enter(stack):
                     async with asyncio.TaskGroup() as self._tasks:
                         await self._serve()
+            await self._resumption.lend(self._first_transport)
         except SlowConsumer:
-            await self._evict()
+            await self._teller.evict()
 
     async def _serve(self) -> None:
         began = self._loop.time()
@@ -116,39 +115,26 @@ class Shell:
                 self._alarm.cancel()
             if self._session is not None:
                 self._session.cancel()
-            if self._channel is not None:
-                self._context.followers.close(self._session_id, lingers=not self._context.pool.draining)
-            log.info("session_closed", seconds=round(self._loop.time() - began, 3), finals=self._next_seq)
+            if self._captions:
+                self._context.followers.close(self._captions, lingers=not self._context.pool.draining)
+            self._resumption.leave()
+            log.info("session_closed", seconds=round(self._loop.time() - began, 3), finals=self._teller.next_seq)
 
     # -- capacity
 
     async def _enter(self, stack: AsyncExitStack) -> bool:
-        """Wait for a place, and for the client to lose patience; return whether the session may begin."""
-        pool = self._context.pool
-        admission = asyncio.ensure_future(
-            stack.enter_async_context(pool.admit(self._limits.pool_checkout_timeout_secs, self._guest))
-        )
-        first = asyncio.ensure_future(self._transport.receive())
+        """Wait for a place; return whether the session may begin."""
+        admission = self._context.pool.admit(self._limits.pool_checkout_timeout_secs, self._guest)
         try:
-            await asyncio.wait({admission, first}, return_when=asyncio.FIRST_COMPLETED)
-            if not admission.done():
-                first.result()
-                await asyncio.wait({admission})
-            admission.result()
+            admitted, self._early = await wait_for_place(stack, admission, self._transport, self._resumption.joins)
         except RequestError as error:
             await self._perform(self._conversation.refused(error))
             return False
-        finally:
-            for task in (admission, first):
-                task.cancel()
-            await asyncio.gather(admission, first, return_exceptions=True)
-        if not first.cancelled():
-            self._early = first.result()
-        return True
+        return admitted
 
     def _ask_to_leave(self) -> bool:
         """Make room for others, unless audio is on its way; return whether the session will."""
-        if self._over or not self._conversation.may_make_room:
+        if self._teller.is_over or not self._conversation.may_make_room:
             return False
         self._must_leave = True
         self.wake()
@@ -163,18 +149,18 @@ class Shell:
             self._set_alarm()
             if self._dialect.frames_are_audio:
                 self._transport.hand_over(self._take_at_once)
-            while not self._over:
+            while not self._teller.is_over:
                 await self._perform(await self._receive())
         except ClientGone:
-            self._over = True
+            self._teller.is_over = True
         except SlowConsumer:
-            await self._evict()
+            await self._teller.evict()
 
     async def _receive(self) -> list[conversation.Effect]:
         """Take messages and feed their audio, until anything else is to be done or somebody calls `wake`."""
         try:
             async with asyncio.timeout(None) as self._scope:
-                while not self._woken and not self._over:
+                while not self._woken and not self._teller.is_over:
                     message = await self._next_message() if self._early is None else self._early
                     self._early = None
                     match self._take(message):
@@ -189,11 +175,24 @@ class Shell:
         finally:
             self._scope = None
         self._woken = False
+        if await self._resumption.go_on():
+            await self._teller.acknowledge(again=True)
+            return []
+        if self._transport.is_lost and (self._context.pool.draining or self._must_leave):
+            raise ClientGone  # it has the audio, and goes on elsewhere
         if self._context.pool.draining:
-            return self._conversation.drain()
+            return await self._drain()
         if self._used_up:
             return self._conversation.use_up()
         return self._conversation.make_room() if self._must_leave else self._conversation.tick(self._loop.time())
+
+    async def _drain(self) -> list[conversation.Effect]:
+        """End the session, or let a client that can resume go on elsewhere, at its next pause."""
+        if not self._transport.can_resume or self._conversation.state not in ("open", "streaming"):
+            return self._conversation.drain()
+        if await self._resumption.ask_to_go(self._limits.shutdown_drain_secs / 2, self.wake, self._teller.send):
+            return [conversation.Close(conversation.CLOSE_SERVICE_RESTART, "resume elsewhere")]
+        return self._conversation.tick(self._loop.time())
 
     async def _next_message(self) -> Message | InputEnded:
         self._listening = True
@@ -255,12 +254,23 @@ class Shell:
         for effect in effects:
             match effect:
                 case conversation.SendReady():
-                    await self._send(self._dialect.open(self._open()))
+                    self._open_captions()
+                    limits = self._limits
+                    opening = Opening(
+                        self._context.model.name,
+                        self._resumption.session_id,
+                        limits.max_session_secs,
+                        limits.idle_timeout_secs,
+                        self._resumption.enter(),
+                    )
+                    await self._teller.send(self._dialect.open(opening))
+                case Resume():
+                    await self._resume(effect)
                 case conversation.SendError():
                     self._context.metrics.count_error(effect.code)
-                    await self._send(self._dialect.fail(effect.code, effect.message, effect.retry_after_ms))
+                    await self._teller.send(self._dialect.fail(effect.code, effect.message, effect.retry_after_ms))
                 case Reply():
-                    await self._send(effect.messages)
+                    await self._teller.send(effect.messages)
                 case conversation.FeedAudio():
                     await self._feed(effect.data)
                 case conversation.Flush():
@@ -268,36 +278,59 @@ class Shell:
                 case conversation.FinishSession():
                     await self._finish(effect)
                 case conversation.Close():
-                    self._over = True
-                    await self._close(effect.code, effect.reason)
+                    self._teller.is_over = True
+                    await self._teller.close(effect.code, effect.reason)
                 case conversation.IgnoredText():
                     log.debug("text_ignored", characters=effect.characters)
 
-    def _open(self) -> Opening:
-        followers, limits = self._context.followers, self._limits
-        chosen, made = self._dialect.session_id, uuid.uuid4().hex
-        channel = followers.open(chosen, self._exchange.client) if chosen is not None else None
-        self._session_id = chosen if chosen is not None and channel is not None else made
-        self._channel = channel or followers.open(made, self._exchange.client)
-        return Opening(self._context.model.name, self._session_id, limits.max_session_secs, limits.idle_timeout_secs)
+    def _open_captions(self) -> None:
+        """Let others read along, under the name that the client has chosen if no other client has it."""
+        for name in (self._dialect.captions, self._resumption.session_id):
+            if name is not None and (channel := self._context.followers.open(name, self._exchange.client)) is not None:
+                self._captions, self._teller.channel = name, channel
+                return
 
-    def _open_session(self) -> Intake:
+    def _open_session(self, point: ResumePoint | None = None) -> Intake:
         configuration = self._conversation.configuration
         self._session = Session(
             self._context.pool,
             configuration.options,
             channels=configuration.channels,
             request_id=self._exchange.request_id,
-            first_seq=self._next_seq,
+            first_seq=self._teller.next_seq,
+            checkpoint=point.checkpoint if point is not None else None,
+            keeps_checkpoints=self._transport.can_resume,
         )
-        self._intake = Intake(self._session, configuration, self._loop.time)
+        begin = point.position if point is not None else Position()
+        self._intake = Intake(self._session, configuration, self._loop.time, begin)
+        self._resumption.begin(self._session, self._intake, configuration)
         self._tasks.create_task(self._write(self._session))
         return self._intake
 
+    async def _resume(self, request: Resume) -> None:
+        """Go on with another session: with itself, if it waits here, else from what its token says."""
+        if self._resumption.join(request):
+            self._teller.is_over = True
+            return
+        point = self._resumption.find_point(request)
+        if point is None or point.checkpoint is None:
+            message = "This session cannot be resumed here; configure begins another."
+            await self._teller.send(self._dialect.fail("resume_failed", message, None))
+            return
+        self._conversation.resumed(point.configuration)
+        self._teller.next_seq = point.checkpoint.next_seq
+        self._dialect.resumed(self._resumption.told_from)
+        self._open_session(point)
+        self._set_alarm()
+        log.info("session_continued")
+        await self._teller.acknowledge()
+
     async def _flush(self) -> None:
+        self._resumption.flushed()
         if self._session is None or self._intake is None:
-            for channel in range(self._conversation.configuration.channels):
-                await self._tell(Final("", (), 0.0, 0.0, 0.0, "flush", channel, self._next_seq))
+            channels = self._conversation.configuration.channels
+            for channel in range(channels):
+                await self._teller.tell(Final("", (), 0.0, 0.0, 0.0, "flush", channel, self._teller.next_seq), channels)
             return
         await self._intake.flush()
         self._session.flush()
@@ -306,10 +339,11 @@ class Shell:
         self._close_code = effect.close_code
         if self._session is None or self._intake is None:
             # Without audio there is nothing to ask a worker, and nothing to wait for.
-            await self._tell(Final("", (), 0.0, 0.0, 0.0, effect.reason, 0, self._next_seq))
-            await self._send(self._dialect.end())
-            self._over = True
-            await self._close(effect.close_code, effect.reason)
+            channels = self._conversation.configuration.channels
+            await self._teller.tell(Final("", (), 0.0, 0.0, 0.0, effect.reason, 0, self._teller.next_seq), channels)
+            await self._teller.send(self._dialect.end())
+            self._teller.is_over = True
+            await self._teller.close(effect.close_code, effect.reason)
             return
         await self._intake.flush()
         self._session.finish(effect.reason)
@@ -318,52 +352,20 @@ class Shell:
 
     async def _write(self, session: Session) -> None:
         """Tell the client what the session has to tell, then close."""
+        acknowledging = self._tasks.create_task(self._teller.acknowledge_regularly())
         try:
             async for event in session.events():
-                await self._tell(event)
-            if not self._over:
-                await self._send(self._dialect.end())
-                await self._close(self._close_code, "")
+                if isinstance(event, Gap):
+                    self._context.metrics.count_error(event.code)
+                await self._teller.tell(event, self._conversation.configuration.channels, session.lag_seconds)
+            if not self._teller.is_over:
+                await self._teller.send(self._dialect.end())
+                await self._teller.close(self._close_code, "")
         except ClientGone:
             pass
         except SlowConsumer:
-            await self._evict()
+            await self._teller.evict()
         finally:
-            self._over = True
+            acknowledging.cancel()
+            self._teller.is_over = True
             self.wake()
-
-    async def _tell(self, event: Event) -> None:
-        if isinstance(event, ProgressEvent):
-            return
-        if isinstance(event, Gap):
-            self._context.metrics.count_error(event.code)
-        if isinstance(event, Final):
-            self._next_seq = event.seq + 1
-        lag = self._session.lag_seconds if self._session is not None else 0.0
-        moment = Moment(self._next_seq, lag, self._conversation.configuration.channels)
-        if self._channel is not None:
-            tell_followers(self._channel, event, moment)
-        await self._send(self._dialect.tell(event, moment))
-
-    async def _send(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            if self._closed or self._over:  # by the other task, or the client; what is unsaid stays so
-                return
-            try:
-                async with asyncio.timeout(SEND_SECONDS):
-                    await self._transport.send(message)
-            except TimeoutError as exc:
-                raise SlowConsumer from exc
-
-    async def _close(self, code: int, reason: str) -> None:
-        self._closed = True
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._transport.close(code, reason)
-        except (TimeoutError, ClientGone):  # it does not read, or is gone already
-            pass
-
-    async def _evict(self) -> None:
-        self._over = True
-        log.warning("slow_consumer")
-        await self._close(conversation.CLOSE_POLICY, "slow_consumer")

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gigastt.gateway.api.dialect import Message
+from gigastt.gateway.requests import ClientGone
+
+
+class ConnectionLost(ClientGone):
+    """The connection has ended without the client's saying that its session has: it may come back."""
 
 
 @dataclass(frozen=True, slots=True)

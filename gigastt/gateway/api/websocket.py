@@ -9,10 +9,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gigastt.gateway.api.dialect import Dialect, Message
 from gigastt.gateway.api.shell import converse
-from gigastt.gateway.api.transport import InputEnded
+from gigastt.gateway.api.transport import ConnectionLost, InputEnded
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.requests import ClientGone, exchange_of
 from gigastt.gateway.server.ws_protocol import INPUT_ENDED, TAKER
+
+_SAID_GOODBYE = (1000, 1001)  # close codes of a client that is done, and of a page that is being left
 
 Endpoint: TypeAlias = Callable[[WebSocket, AppContext], Awaitable[None]]
 
@@ -41,7 +43,7 @@ class WebSocketTransport:
         """Wait for the next message."""
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
-            raise ClientGone
+            raise ClientGone if message.get("code") in _SAID_GOODBYE else ConnectionLost
         if (close_code := message.get(INPUT_ENDED)) is not None:
             return InputEnded(close_code)
         text: str | None = message.get("text")

@@ -13,7 +13,7 @@ from typing import Any
 from gigastt.audio.pcm import ENCODINGS
 from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
 from gigastt.gateway.api.configure import CHANNELS, PROTOCOL_VERSION, VERSIONS
-from gigastt.gateway.api.dialect import DEFAULT_RATE, Moment, Opening
+from gigastt.gateway.api.dialect import DEFAULT_RATE, Ack, Moment, Opening
 from gigastt.transcript import Final, Gap, GapCode, Partial, final_fields, gap_fields, partial_fields
 
 LAG_WORTH_TELLING_SECONDS = 1.0
@@ -47,8 +47,20 @@ def ready(opening: Opening) -> str:
             "session_id": opening.session_id,
             "max_session_secs": _whole(opening.max_session_secs),
             "idle_timeout_secs": _whole(opening.idle_timeout_secs),
+            **({} if opening.resume_token is None else {"resume_token": opening.resume_token}),
         }
     )
+
+
+def acknowledgement(ack: Ack) -> str:
+    """Return what a client that can resume may forget."""
+    fields = {"received": ack.received, "committed": ack.committed, "final_seq": ack.final_seq, "flushes": ack.flushes}
+    return _encode({"type": "ack", **fields, **({} if ack.token is None else {"resume_token": ack.token})})
+
+
+def goaway(seconds: float) -> str:
+    """Return the request to resume at another server."""
+    return _encode({"type": "goaway", "seconds": round(seconds, 1)})
 
 
 def pong() -> str:

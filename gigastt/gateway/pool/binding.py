@@ -22,6 +22,7 @@ from typing import Literal, TypeAlias
 from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import ProtocolViolation
+from gigastt.gateway.pool.events import TrackCheckpoint
 from gigastt.gateway.pool.flow import credit
 from gigastt.gateway.pool.sources import START_STEP, FileSource, LiveSource
 from gigastt.ipc.messages import (
@@ -64,21 +65,35 @@ class Track:
     """One channel's audio, its flow control and its replay."""
 
     def __init__(
-        self, source: LiveSource | FileSource, options: transcript.Options, request_id: str, channel: int = 0
+        self,
+        source: LiveSource | FileSource,
+        options: transcript.Options,
+        request_id: str,
+        channel: int = 0,
+        checkpoint: TrackCheckpoint | None = None,
     ) -> None:
+        """Args:
+        source: its samples, from the commit of `checkpoint` on if there is one.
+        options: how they are recognised.
+        request_id: under which its traces are found in logs.
+        channel: of its session.
+        checkpoint: where another track left off, which this one continues.
+        """
         self.source = source
         self.channel = channel
         self.request_id = request_id
         self.finishing = isinstance(source, FileSource)  # no more audio will come
         self.done = False  # the last final has arrived
-        self.committed = 0
-        self.consumed = 0
+        begin = checkpoint or TrackCheckpoint(0, 0, 0, b"")
+        self.committed = begin.committed
+        self.consumed = begin.committed
         self.open_utterance = False  # a partial was shown, and its final was not
         self._options = options
-        self._resume = b""
+        self._resume = begin.state
+        self._silent_until = begin.silent_until
         self._stream: StreamId | None = None
-        self._sent = 0
-        self._analysed = 0  # the furthest any binding has consumed
+        self._sent = begin.committed
+        self._analysed = begin.analysed  # the furthest any binding has consumed
         self._finish_sent = False
         self._promised: list[str] = []  # stable words shown of the open utterance
         self._flushes: deque[int] = deque()  # samples before which streams end and behind which others begin
@@ -89,8 +104,14 @@ class Track:
 
     @property
     def room(self) -> int:
-        """Samples that may be accepted now."""
-        return credit(end=self.source.end, consumed=self.consumed, committed=self.committed)
+        """Samples that may be accepted now. What was analysed once is accepted at once, as it is sent at once."""
+        consumed = max(self.consumed, self._analysed)
+        return credit(end=self.source.end, consumed=consumed, committed=self.committed)
+
+    @property
+    def checkpoint(self) -> TrackCheckpoint:
+        """Where another track can go on."""
+        return TrackCheckpoint(self.committed, self._analysed, self._silent_until, self._resume)
 
     @property
     def lag(self) -> int:
@@ -107,6 +128,8 @@ class Track:
         assert isinstance(self.source, LiveSource)
         assert not self.finishing
         self.source.append(pcm)
+        if self.source.end - len(pcm) // 2 < self._silent_until:
+            self.source.silence(self._silent_until)
         self._preview = "no"
 
     def flush(self) -> None:
@@ -231,6 +254,7 @@ class Track:
         """
         assert self._stream is None
         self.committed = self.consumed = self.source.skip(guilty.end)
+        self._silent_until = guilty.end
         self._resume, self._fatal = b"", None
         self._end_utterance()
         return [guilty]
@@ -242,6 +266,7 @@ class Track:
         self._stream = None
         self._resume = b""
         self.committed = self.consumed = self.source.skip(start)
+        self._silent_until = start
         self._fatal = None
 
     def _advance(self, news: Progress | FinalMessage | Found) -> None:

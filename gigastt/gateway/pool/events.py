@@ -21,4 +21,32 @@ class ProgressEvent:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class TrackCheckpoint:
+    """One channel's part of a checkpoint; samples are absolute, at 16 kHz.
+
+    committed: nothing before is needed again.
+    analysed: the recogniser's state knows the audio up to here; it goes on when it has all of that again.
+    silent_until: samples from the commit up to here are to be heard as silence: they belong to what was before a flush.
+    state: the recogniser's, of that commit.
+    """
+
+    committed: int
+    analysed: int
+    silent_until: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A moment from which another session can go on, given the audio behind it.
+
+    tracks: one for each channel.
+    next_seq: of the first final that is told after it.
+    """
+
+    tracks: tuple[TrackCheckpoint, ...]
+    next_seq: int
+
+
 Event: TypeAlias = Partial | Final | ProgressEvent | Gap

@@ -30,10 +30,10 @@ PACE_BURST_SECONDS = 10.0  # ... after this much audio at any speed
 class ReplayBuffer:
     """The samples from the last commit to the newest one accepted, as PCM16 little-endian."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: int = 0) -> None:
         self._pieces: deque[bytes] = deque()
-        self.start = 0
-        self.end = 0
+        self.start = start
+        self.end = start
 
     def append(self, pcm: bytes) -> None:
         """Keep the next samples."""

@@ -96,6 +96,11 @@ class Sequencer:
             lane.announced = False
 
     @property
+    def next_seq(self) -> int:
+        """The number of the next final."""
+        return self._seq
+
+    @property
     def waits(self) -> bool:
         """Whether anything is held back."""
         return any(lane.entries for lane in self._lanes)

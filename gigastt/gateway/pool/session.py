@@ -17,7 +17,7 @@ from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
-from gigastt.gateway.pool.events import EndReason, Event, ProgressEvent
+from gigastt.gateway.pool.events import Checkpoint, EndReason, Event, ProgressEvent
 from gigastt.gateway.pool.latency import Stopwatch
 from gigastt.gateway.pool.ordering import Sequencer
 from gigastt.gateway.pool.reading import FileReading
@@ -45,6 +45,8 @@ class Session:
         request_id: under which its traces are found in logs.
         file: the samples of an upload; None where they arrive.
         first_seq: the number of its first final.
+        checkpoint: where another session left off, which this one continues; it says `first_seq`, too.
+        keeps_checkpoints: whether `checkpoint_before` is of use.
         clock: seconds, of the loop's kind.
     """
 
@@ -57,11 +59,14 @@ class Session:
         request_id: str = "",
         file: FileSource | None = None,
         first_seq: int = 0,
+        checkpoint: Checkpoint | None = None,
+        keeps_checkpoints: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._clock = clock
-        self._sequencer = Sequencer(channels, first_seq)
+        self._sequencer = Sequencer(channels, checkpoint.next_seq if checkpoint else first_seq)
+        self._checkpoints: deque[Checkpoint] | None = deque() if keeps_checkpoints else None  # one for each number
         self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms)
         self._is_file = file is not None
         self._queue: deque[Event] = deque()
@@ -73,27 +78,37 @@ class Session:
         if file is not None:
             pool.metrics.accepted_samples += file.end
         self.tracks = [
-            Track(LiveSource(), options, request_id, channel)
+            Track(LiveSource(begin.committed if begin else 0), options, request_id, channel, begin)
             if file is None
             else FileReading(file, options, request_id, channel)
-            for channel in range(channels)
+            for channel, begin in enumerate(checkpoint.tracks if checkpoint else [None] * channels)
         ]
         for track in self.tracks:
             pool.open_track(track, self)
+        if self._checkpoints is not None:
+            self._keep_checkpoint(self._checkpoints)
 
     # -- audio in
 
     async def send(self, channel: int, pcm: bytes) -> None:
         """Accept PCM (PCM16, 16 kHz) of one channel; wait while too much is on its way. Nothing after `finish`."""
+        while pcm := self.accept(channel, pcm):
+            await self.wait_for_room()
+
+    def accept(self, channel: int, pcm: bytes) -> bytes:
+        """Accept what there is room for; return the rest, which is nothing where no audio matters any more."""
         track = self.tracks[channel]
-        while pcm and not self._finished and not track.done:
-            room = track.room
-            if not room:
-                self._room.clear()
-                await self._room.wait()
-                continue
+        if self._finished or track.done:
+            return b""
+        room = track.room
+        if room:
             self.push(channel, pcm[: 2 * room])
-            pcm = pcm[2 * room :]
+        return pcm[2 * room :]
+
+    async def wait_for_room(self) -> None:
+        """Wait until it is worth while to try again; the rest of a channel comes before anything behind it."""
+        self._room.clear()
+        await self._room.wait()
 
     def has_room(self, samples: int) -> bool:
         """Whether every channel may be given so many now."""
@@ -187,6 +202,8 @@ class Session:
         self._room.set()
         if self._sequencer.waits or not isinstance(news, Progress):
             self._release()
+        elif self._checkpoints is not None:
+            self._keep_checkpoint(self._checkpoints)
 
     def _fail(self, gap: transcript.Gap) -> None:
         """Declare a span without words, and count it as lost: the two always agree."""
@@ -199,6 +216,8 @@ class Session:
             if not self._is_file:
                 self._stopwatch.told(event, now)
             self._put(event)
+        if self._checkpoints is not None:
+            self._keep_checkpoint(self._checkpoints)
         if self._sequencer.ended:
             self._changed.set()
         if self._timer is not None:
@@ -206,6 +225,26 @@ class Session:
             self._timer = None
         if (deadline := self._sequencer.deadline) is not None and not self._cancelled:
             self._timer = asyncio.get_running_loop().call_later(max(0.0, deadline - now), self._release)
+
+    @property
+    def next_seq(self) -> int:
+        """The number of the next final that `events` will be given."""
+        return self._sequencer.next_seq
+
+    def checkpoint_before(self, seq: int) -> Checkpoint | None:
+        """Return the newest moment between the final before `seq` and that one; None where there was none."""
+        kept = self._checkpoints
+        while kept and kept[0].next_seq < seq:
+            kept.popleft()
+        return kept[0] if kept and kept[0].next_seq == seq else None
+
+    def _keep_checkpoint(self, kept: deque[Checkpoint]) -> None:
+        """Note this moment. While a final waits for its turn, none is a checkpoint."""
+        if self._sequencer.waits:
+            return
+        if kept and kept[-1].next_seq == self._sequencer.next_seq:
+            kept.pop()
+        kept.append(Checkpoint(tuple(track.checkpoint for track in self.tracks), self._sequencer.next_seq))
 
     def _put(self, event: Event) -> None:
         """Queue an event; a partial or a progress that was not read yet gives way to its successor."""

@@ -19,7 +19,7 @@ const LONGEST_WAIT_MS = 8_000;
 
 export class Session {
   /**
-   * @param {string} id of the session, by which others can follow it
+   * @param {string} id the name by which others can read along
    * @param {number} channels 1, or 2 for a call with one speaker on each
    * @param {object} told
    * @param {(state: "connecting" | "open" | "lost" | "done") => void} told.onState
@@ -78,7 +78,7 @@ export class Session {
   _connect() {
     this._told.onState(this._failures ? "lost" : "connecting");
     this._ready = false;
-    const socket = new WebSocket(new URL(`/v1/ws?session_id=${this._id}`, location.href.replace(/^http/, "ws")), subprotocols());
+    const socket = new WebSocket(new URL(`/v1/ws?captions=${this._id}`, location.href.replace(/^http/, "ws")), subprotocols());
     this._socket = socket;
     socket.addEventListener("message", ({ data }) => this._take(JSON.parse(data)));
     socket.addEventListener("close", ({ code }) => this._closed(code));

@@ -95,6 +95,7 @@ async def test_ready_says_what_the_server_takes() -> None:
         ready = await connected.receive("ready")
     session_id = ready.pop("session_id")
     assert len(session_id) == 32
+    assert ready.pop("resume_token")
     assert ready == {
         "type": "ready",
         "model": "gigaam-v3-e2e-rnnt",

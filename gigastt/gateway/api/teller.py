@@ -1,0 +1,108 @@
+"""Teller: what a client is told, in its dialect. Every send has a deadline; a client that does not read is dropped.
+
+Used by both tasks of a session, the one that reads and the one that writes; runs in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from gigastt.gateway.api import conversation
+from gigastt.gateway.api.dialect import Dialect, Message, Moment
+from gigastt.gateway.api.following import tell_followers
+from gigastt.gateway.api.link import Link
+from gigastt.gateway.api.resumption import Resumption
+from gigastt.gateway.followers import Channel
+from gigastt.gateway.pool.events import Event, ProgressEvent
+from gigastt.gateway.requests import ClientGone
+from gigastt.log import get_logger
+from gigastt.transcript import Final, Partial
+
+log = get_logger(__name__)
+
+ACK_SECONDS = 1.0
+CLOSE_SECONDS = 1.0
+
+
+class SlowConsumer(Exception):
+    """The client does not read what it is sent."""
+
+
+class Teller:
+    """The way out to one client.
+
+    Attributes:
+        next_seq: the number of the next final.
+        is_over: nothing more is to be said, and nobody listened to.
+        channel: of those who read along, if anybody can.
+    """
+
+    def __init__(self, link: Link, dialect: Dialect, resumption: Resumption) -> None:
+        self.next_seq = 0
+        self.is_over = False
+        self.channel: Channel | None = None
+        self._link = link
+        self._dialect = dialect
+        self._resumption = resumption
+        self._closed = False
+
+    async def tell(self, event: Event, channels: int, lag_seconds: float = 0.0) -> None:
+        """Tell an event of a session."""
+        if isinstance(event, ProgressEvent):
+            return
+        seq = self.next_seq
+        if isinstance(event, Final):
+            seq, self.next_seq = event.seq, event.seq + 1
+            self._resumption.told(event)
+        if seq < self._resumption.told_from:  # the client has it from another server
+            return
+        moment = Moment(self.next_seq, lag_seconds, channels)
+        if self.channel is not None:
+            tell_followers(self.channel, event, moment)
+        await self.send(self._dialect.tell(event, moment), None if isinstance(event, Partial) else seq)
+        if isinstance(event, Final):
+            await self.acknowledge()
+
+    async def acknowledge(self, *, again: bool = False) -> None:
+        """Tell a client that can resume what it need not keep; with `again`, also the token, if it knows that."""
+        await self.send(self._resumption.acknowledge(self.next_seq, again=again))
+
+    async def acknowledge_regularly(self) -> None:
+        """Acknowledge every second, by which the client also hears that it is heard."""
+        with suppress(ClientGone, SlowConsumer):  # the session's tasks find out as well
+            while self._link.can_resume and not self.is_over:
+                await asyncio.sleep(ACK_SECONDS)
+                if not self._link.is_lost:
+                    await self.acknowledge()
+
+    async def send(self, messages: Sequence[Message], seq: int | None = None) -> None:
+        """Send messages, which belong to the final `seq` if they may have to be told again.
+
+        Raises:
+            SlowConsumer: the client does not read.
+            ClientGone: it hung up.
+        """
+        for message in messages:
+            if self._closed or self.is_over:  # by the other task, or the client; what is unsaid stays so
+                return
+            try:
+                await self._link.send(message, seq)
+            except TimeoutError as exc:
+                raise SlowConsumer from exc
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the connection."""
+        self._closed = True
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._link.close(code, reason)
+        except (TimeoutError, ClientGone):  # it does not read, or is gone already
+            pass
+
+    async def evict(self) -> None:
+        """Drop a client that does not read."""
+        self.is_over = True
+        log.warning("slow_consumer")
+        await self.close(conversation.CLOSE_POLICY, "slow_consumer")

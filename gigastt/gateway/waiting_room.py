@@ -1,0 +1,40 @@
+"""The waiting room: sessions to which their clients can come back on another connection.
+
+On the event loop; one for a server. A session is here as long as it runs, and for a while after its end, since its last
+finals may not have reached its client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Session = TypeVar("Session")
+
+
+class WaitingRoom(Generic[Session]):
+    """All sessions of a server that clients may come back to.
+
+    Args:
+        seconds: how long a session that is over can be found.
+    """
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._sessions: dict[str, Session] = {}
+
+    def enter(self, session_id: str, session: Session) -> None:
+        """Let a client find its session again."""
+        self._sessions[session_id] = session
+
+    def find(self, session_id: str) -> Session | None:
+        """Return a session by its id."""
+        return self._sessions.get(session_id)
+
+    def leave(self, session_id: str, *, at_once: bool) -> None:
+        """A session is over; unless `at_once`, its client may still fetch its last finals."""
+        if at_once:
+            self._sessions.pop(session_id, None)
+        else:
+            asyncio.get_running_loop().call_later(self._seconds(), self._sessions.pop, session_id, None)
