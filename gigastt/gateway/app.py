@@ -191,12 +191,14 @@ def create_vosk_app(context: AppContext) -> Starlette:
 
 def create_plain_app(context: AppContext) -> Starlette:
     """Build the application that answers plain HTTP where TLS is spoken; it asks for no key and does no work."""
-    trust = Trust(context.authority)
+    trust, pages = Trust(context.authority), Pages()
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             raise TlsRequired
-        response = await trust.answer_plain(Request(scope))
+        request = Request(scope)
+        loads = find_route({FILES: ("GET",)}, request.url.path) is not None
+        response = await (pages.answer if loads else trust.answer_plain)(request)
         await response(scope, receive, send)
 
     app = _build(context, {}, [], [_policies(context, {}, context.settings.host, asks_keys=False)])

@@ -27,7 +27,7 @@ WEB_FOLDER: Final = Path(__file__).resolve().parent / "web"
 PAGES: Final[Mapping[str, str]] = {"/": "index.html", "/captions": "captions.html", "/status": "status.html"}
 FILES: Final = "/web/{name}"
 
-_SCRIPTS: Final = ("app.js", "captions.js", "status.js", "capture-worklet.js")  # with all that they import
+_SCRIPTS: Final = ("app.js", "captions.js", "status.js", "trust.js", "capture-worklet.js")  # with all that they import
 _IMPORT: Final = re.compile(r'^import \{ (.+) \} from "\./(\w+)\.js";$', re.MULTILINE)
 _EXPORT: Final = re.compile(r"^export ((?:const|class|(?:async )?function\*?) (\w+))", re.MULTILINE)
 _TYPES: Final[Mapping[str, str]] = {
@@ -37,7 +37,7 @@ _TYPES: Final[Mapping[str, str]] = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_SECURITY: Final[Mapping[str, str]] = {
+SECURITY: Final[Mapping[str, str]] = {
     "content-security-policy": "; ".join(
         (
             "default-src 'none'",
@@ -114,6 +114,6 @@ def _file(content: bytes, suffix: str) -> _File:
         "cache-control": "no-cache",
         "etag": f'"{hashlib.sha256(content).hexdigest()[:24]}"',
         "vary": "Accept-Encoding",
-        **_SECURITY,
+        **SECURITY,
     }
     return _File(content, gzip.compress(content, 9, mtime=0), headers)

@@ -8,8 +8,17 @@ from gigastt.gateway.pages import FILES, PAGES
 from tests.fakes.gateway import http_client
 from tests.fakes.pool import Fakes
 
-_NAMES = ("style.css", "icon.svg", "app.js", "captions.js", "status.js", "capture-worklet.js", "lean-qr.mjs")
-LOADED = (*PAGES, *(FILES.format(name=name) for name in _NAMES))
+SCRIPTS = ("app.js", "captions.js", "status.js", "trust.js", "capture-worklet.js", "lean-qr.mjs")
+    "style.css",
+    "icon.svg",
+    "app.js",
+    "captions.js",
+    "status.js",
+    "trust.js",
+    "capture-worklet.js",
+    "lean-qr.mjs",
+)
+LOADED = (*PAGES, *(FILES.format(name=name) for name in ("style.css", "icon.svg", *SCRIPTS)))
 MOST_BYTES = 200_000
 
 
