@@ -9,15 +9,6 @@ from tests.fakes.gateway import http_client
 from tests.fakes.pool import Fakes
 
 SCRIPTS = ("app.js", "captions.js", "status.js", "trust.js", "capture-worklet.js", "lean-qr.mjs")
-    "style.css",
-    "icon.svg",
-    "app.js",
-    "captions.js",
-    "status.js",
-    "trust.js",
-    "capture-worklet.js",
-    "lean-qr.mjs",
-)
 LOADED = (*PAGES, *(FILES.format(name=name) for name in ("style.css", "icon.svg", *SCRIPTS)))
 MOST_BYTES = 200_000
 
