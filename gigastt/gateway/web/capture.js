@@ -10,6 +10,8 @@
  * only to pages of HTTPS or of this machine (`window.isSecureContext`). Needs resampler.js and capture-worklet.js beside it.
  */
 
+const START_MS = 10_000;
+
 /** Whether this page may ask for a microphone at all. */
 export const canCapture = () => window.isSecureContext && Boolean(navigator.mediaDevices?.getUserMedia);
 
@@ -68,6 +70,10 @@ export function levels(pcm, channels) {
   });
 }
 
+/** Firefox runs no audio on a machine without any output for it, and does not say so. */
+const notRunning = () =>
+  new Promise((_, reject) => setTimeout(() => reject(new DOMException("The browser runs no audio.", "NotRunning")), START_MS));
+
 export class Capture {
   /**
    * @param {MediaStream[]} streams one for each channel; stopped with the capture
@@ -93,7 +99,7 @@ export class Capture {
     }
     node.connect(this._context.destination); // silent: a node that nobody hears may be left out
     this._node = node;
-    await this._context.resume();
+    await Promise.race([this._context.resume(), notRunning()]);
   }
 
   /** Give the last piece, then let go of the devices. */

@@ -189,6 +189,7 @@ const spokenText = () => (recording?.segments ?? []).map(({ at, text }) => `[${d
 
 function sayMicrophoneError(error) {
   if (error.name === "NoTabSound") return say("noTabSound");
+  if (error.name === "NotRunning") return say("noAudio");
   if (error.name === "NotAllowedError") return say("noMicrophone");
   if (error.name === "NotFoundError" || error.name === "OverconstrainedError") return say("missingMicrophone");
   return say("microphoneFailed", error.message);
