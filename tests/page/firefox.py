@@ -1,7 +1,8 @@
 """Debian's Firefox, driven over WebDriver BiDi: enough of it to open a page, look at it and press on it.
 
-It runs no audio where nothing can play any, so it is given a sound server whose output goes nowhere. Playwright drives only a Firefox of its own build, and the driver of the other tools is not in Debian. The browser itself
-speaks BiDi on a WebSocket: https://w3c.github.io/webdriver-bidi/.
+It runs no audio where nothing can play any, so it is given a sound server whose output goes nowhere. Playwright drives
+only a Firefox of its own build, and the driver of other tools is not in Debian. The browser itself speaks BiDi on a
+WebSocket: https://w3c.github.io/webdriver-bidi/.
 """
 
 from __future__ import annotations
