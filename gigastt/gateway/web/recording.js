@@ -5,15 +5,18 @@
  * Times are seconds of recorded audio since the talk began, also over several starts and stops.
  */
 
+import { LiveSession } from "./client.js";
 import { RATE } from "./resampler.js";
-import { Session } from "./session.js";
+import { subprotocols } from "./server.js";
 import { allTranscripts, dropPieces, keepPiece, keepSegment, keepTranscript, keptPieces, segmentsOf } from "./store.js";
 
+const MOST_SECONDS = 3_600; // of audio that waits for a server
+const SAME_SECONDS = 0.05; // finals that end so close to each other are the same
 const OWNER_WAIT_MS = 5_000; // a page that is being reloaded may own its talk for a moment yet
 
 /**
  * @typedef {object} Told
- * @property {(state: "connecting" | "open" | "lost" | "done") => void} onState
+ * @property {(state: "connecting" | "open" | "lost" | "done" | "failed") => void} onState
  * @property {(message: {words: {word: string}[], stable: number, channel?: number}) => void} onPartial
  * @property {(segment: import("./forms.js").Segment & {at: number}) => void} onFinal `at`: when it was said
  * @property {(code: string, message: string) => void} onError
@@ -27,10 +30,13 @@ export class Recording {
   constructor(told, kept) {
     this._told = told;
     const created = Date.now();
-    this.about = kept ?? { id: crypto.randomUUID(), kind: "talk", created, epoch: created, duration: 0, channels: 1, open: true };
+    this.about = kept ?? { id: crypto.randomUUID(), kind: "talk", created, epoch: created, duration: 0, channels: 1, ends: [0, 0], open: true };
     this.segments = [];
     this._frames = 0; // recorded in all
     this._session = null;
+    this._pieces = []; // recorded and kept, but not given to a session
+    this._dropped = 0; // frames before which no audio is kept
+    this._shown = new Map(); // by channel, what was shown last and no final has replaced
   }
 
   /**
@@ -62,11 +68,11 @@ export class Recording {
 
   /** Send what was recorded before a reload and never covered; return whether there is any. */
   sendKept() {
-    const pieces = this._pieces ?? [];
-    this._pieces = null;
+    const pieces = this._pieces;
+    this._pieces = [];
     if (!pieces.length) return false;
     this._open(this.about.channels, pieces[0].at);
-    for (const { pcm } of pieces) this._session.push(pcm);
+    for (const { pcm } of pieces) this._session.send(pcm);
     return true;
   }
 
@@ -79,18 +85,22 @@ export class Recording {
     if (!this._session) {
       if (!this.segments.length) own(this.about.id);
       this.about.epoch = Date.now() - (this._frames / RATE) * 1000;
-      this._open(channels, this._frames);
+      if (!this.sendKept()) this._open(channels, this._frames);
     }
     keepPiece(this.about.id, this._frames, pcm);
     this._frames += pcm.length / channels;
-    this._session.push(pcm);
+    this._session.send(pcm);
+    const settled = this._base + this._session.settled;
+    if (settled > this._dropped) dropPieces(this.about.id, (this._dropped = settled));
   }
 
   stop() {
     this._session?.stop();
   }
 
+  /** Let go at once; what was shown last becomes a segment. */
   abandon() {
+    for (const shown of this._shown.values()) this._add(shown);
     this._session?.abandon();
   }
 
@@ -101,33 +111,54 @@ export class Recording {
   }
 
   _open(channels, base) {
+    this._base = base;
     this.about.channels = channels;
     keepTranscript(this.about);
-    this._session = new Session(this.about.id, channels, {
-      onState: (state) => {
-        if (state === "done") {
-          this._session = null;
-          dropPieces(this.about.id);
-        }
-        this._told.onState(state);
-      },
-      onPartial: this._told.onPartial,
-      onFinal: (final) => this._add(final, base / RATE),
-      onSettled: (frame) => dropPieces(this.about.id, base + frame),
-      onError: this._told.onError,
+    this._session = new LiveSession(new URL(`/v1/ws?captions=${this.about.id}`, location.href.replace(/^http/, "ws")), {
+      configure: { sample_rate: RATE, channels },
+      protocols: subprotocols,
+      mostSeconds: MOST_SECONDS,
+      onState: (state) => this._turn(state),
+      onMessage: (message) => this._take(message),
     });
   }
 
-  _add(final, offset) {
-    const shifted = (one) => ({ ...one, start: one.start + offset, end: one.end + offset });
-    if (final.text) {
-      const segment = { ...shifted(final), words: final.words.map(shifted), at: this.about.epoch + (final.start + offset) * 1000 };
+  async _turn(state) {
+    if (state === "done" || state === "failed") {
+      this._session = null;
+      this._shown.clear();
+      if (state === "done") dropPieces(this.about.id);
+      else this._pieces = await keptPieces(this.about.id);
+    }
+    this._told.onState(state);
+  }
+
+  _take(message) {
+    const { type, channel = 0, text, words } = message;
+    if (type === "partial") {
+      if (text) this._shown.set(channel, { ...message, start: words[0]?.start ?? 0, end: words.at(-1)?.end ?? 0 });
+      else this._shown.delete(channel);
+      this._told.onPartial(message);
+    } else if (type === "final") {
+      this._shown.delete(channel);
+      this._add(message);
+    } else if (type === "error") this._told.onError(message.code, message.message);
+  }
+
+  /** Add what was said, unless the talk has it from before a reload. */
+  _add({ text, start, end, confidence = 0, words, channel, speaker }) {
+    const [offset, { ends, epoch }] = [this._base / RATE, this.about];
+    const shift = (one) => ({ ...one, start: one.start + offset, end: one.end + offset });
+    if (text && end + offset > ends[channel ?? 0] + SAME_SECONDS) {
+      const at = epoch + (start + offset) * 1000;
+      const segment = { ...shift({ text, start, end, confidence }), words: words.map(shift), channel, speaker, at };
+      ends[channel ?? 0] = segment.end;
       this.about.duration = Math.max(this.about.duration, segment.end);
       keepSegment(this.about.id, this.segments.length, segment);
       keepTranscript(this.about);
       this.segments.push(segment);
       this._told.onFinal(segment);
-    }
+    } else this._told.onPartial({ words: [], stable: 0, channel });
   }
 }
 

@@ -58,7 +58,11 @@ const told = {
     state = now;
     if (now === "lost") told.onLost();
     if (now === "open") byId("talkError").textContent = "";
-    if (now === "done") for (const line of byId("live").children) line.remove();
+    if (now === "failed") {
+      byId("talkError").textContent ||= say("talkFailed");
+      if (capture) stop();
+    }
+    if (now === "done" || now === "failed") byId("live").replaceChildren();
     showConnection();
     show();
   },

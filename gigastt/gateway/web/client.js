@@ -1,0 +1,320 @@
+/**
+ * A client of gigastt that loses nothing when its connection is cut: one file, for browsers and Node 20 or newer.
+ *
+ *     const session = new LiveSession("ws://127.0.0.1:9876/v1/ws", {
+ *       configure: { sample_rate: 16000 },
+ *       onMessage: (message) => console.log(message), // the messages of docs/protocol.md
+ *     });
+ *     session.send(pcm); // as often as there is audio
+ *     session.stop();
+ *     await session.finished;
+ *
+ * Audio is kept until the server needs it no more. When the connection is lost, when the server says nothing for a
+ * while, or when it asks its clients to go, another one is opened, after pauses that grow, and the session goes on
+ * there: no final is told twice, and none is left out.
+ */
+
+const WIDTHS = { pcm_s16le: 2, pcm_f32le: 4, mulaw: 1, alaw: 1 };
+const SILENCE_MS = 5_000; // a server with a session says something every second
+const ANSWER_MS = 40_000; // a place may take a while
+const MOST_PIECE = 64 * 1024; // bytes in a message
+const MOST_BUFFERED = 1_000_000; // bytes in the socket: more would hold up the answers to the server's pings
+const [FIRST_WAIT_MS, LONGEST_WAIT_MS] = [100, 8_000]; // between two attempts to connect
+const MS_TO_GO = 1_000; // before a server that asked its clients to go ends the session
+const REFUSALS = [1002, 1003, 1007, 1008, 1009]; // closes that another attempt would not change
+const COMING_BACK = 4000; // a close code that ends no session
+
+export class LiveSession {
+  /**
+   * @param {string | URL} url of the server's WebSocket
+   * @param {object} options
+   * @param {object} [options.configure] fields of `configure`; without them 48 kHz, 16 bits, one channel
+   * @param {() => string[]} [options.protocols] subprotocols of the next connection: with a key, where one is asked for
+   * @param {(message: object) => void} [options.onMessage]
+   * @param {(state: "connecting" | "open" | "lost" | "done" | "failed") => void} [options.onState]
+   * @param {number} [options.mostSeconds] of audio that is kept
+   * @param {number} [options.patienceSeconds] to try to connect before giving up
+   * @param {typeof WebSocket} [options.Socket]
+   */
+  constructor(url, options = {}) {
+    const { configure = {}, protocols, onMessage, onState, mostSeconds = 600, patienceSeconds = Infinity, Socket } = options;
+    this._url = url;
+    this._configure = { type: "configure", sample_rate: 48_000, ...configure };
+    this._protocols = protocols ?? (() => []);
+    this._onMessage = onMessage ?? (() => {});
+    this._onState = onState ?? (() => {});
+    this._Socket = Socket ?? WebSocket;
+    this._rate = this._configure.sample_rate;
+    this._channels = configure.channels ?? 1;
+    this._frameBytes = WIDTHS[configure.encoding ?? "pcm_s16le"] * this._channels;
+    this._ends = new Map(); // of each channel's last final, in seconds
+    this._mostSamples = mostSeconds * this._rate;
+    this._pieces = []; // {at, bytes}: `at` in samples of each channel, from the first
+    this._rest = new Uint8Array(0); // of a sample that has not come whole
+    this._start = this._end = 0; // samples that are kept
+    this._flushes = []; // samples before which an utterance was to end
+    this._stopped = this._over = false;
+    // of the session at the server, which is another one after it had to begin anew
+    this._token = null;
+    this._origin = this._firstSeq = this._firstFlush = 0; // what is added to the server's counts
+    this._finalSeq = -1; // the last final that was told, in our count
+    this._asleep = false; // nothing was sent for long, and there is nothing to send
+    this._attempts = 0;
+    this._patienceMs = 1000 * patienceSeconds;
+    this._aliveAt = Date.now();
+    this.reconnects = 0;
+    this.finished = new Promise((resolve) => (this._resolve = resolve)); // to "done" or "failed"
+    this._timer = setInterval(() => this._tick(), 100);
+    this._hurry = () => this._waiting && this._connect();
+    globalThis.addEventListener?.("online", this._hurry);
+    this._connect();
+  }
+
+  /**
+   * Add audio, in the encoding that was configured; return whether there was room for it.
+   * @param {ArrayBuffer | ArrayBufferView} data
+   */
+  send(data) {
+    if (this._over || this._end - this._start > this._mostSamples) return false;
+    const added = ArrayBuffer.isView(data)
+      ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+      : new Uint8Array(data);
+    const all = new Uint8Array(this._rest.length + added.length);
+    all.set(this._rest);
+    all.set(added, this._rest.length);
+    const samples = Math.floor(all.length / this._frameBytes);
+    this._rest = all.slice(samples * this._frameBytes);
+    if (samples) this._pieces.push({ at: this._end, bytes: all.subarray(0, samples * this._frameBytes) });
+    this._end += samples;
+    this._tick();
+    return true;
+  }
+
+  /** End the utterance here. */
+  flush() {
+    this._flushes.push(this._end);
+    this._tick();
+  }
+
+  /** No more audio comes: what is pending is told, then the session is done. */
+  stop() {
+    this._stopped = true;
+    this._tick();
+  }
+
+  /** Let go at once; nothing more is told. */
+  abandon() {
+    this._finish("done");
+  }
+
+  /** Whether nothing more comes of the session. */
+  get isOver() {
+    return this._over;
+  }
+
+  /** Samples of each channel, from the first, that no final needs any more. */
+  get settled() {
+    return this._start;
+  }
+
+  /** Seconds that were recorded and not yet sent. */
+  get behind() {
+    return (this._end - (this._maySend ? this._position : this._start)) / this._rate;
+  }
+
+  // -- connections
+
+  _connect() {
+    if (this._over) return;
+    clearTimeout(this._waiting);
+    this._waiting = undefined;
+    this._onState(this._attempts++ ? "lost" : "connecting");
+    this._maySend = this._acknowledges = this._finalTold = this._stopSent = false;
+    [this._readyToken, this._goAt, this._error, this._heardAt] = [null, Infinity, "", Date.now()];
+    const socket = new this._Socket(this._url, this._protocols());
+    socket.addEventListener("open", () => socket === this._socket && this._resume());
+    socket.addEventListener("message", ({ data }) => socket === this._socket && this._take(JSON.parse(data)));
+    socket.addEventListener("close", ({ code }) => socket === this._socket && this._closed(code));
+    // In Node 20 no `close` follows where no connection was made.
+    const failed = () => socket === this._socket && socket.readyState !== this._Socket.OPEN && this._closed(1006);
+    socket.addEventListener("error", failed);
+    this._socket = socket;
+  }
+
+  _resume() {
+    if (this._token === null) return;
+    this.reconnects++;
+    const have = { from: this._start - this._origin, have_final_seq: this._finalSeq - this._firstSeq };
+    this._socket.send(JSON.stringify({ type: "resume", token: this._token, ...have }));
+  }
+
+  /** Give this connection up, and open another. */
+  _leave() {
+    const left = this._socket;
+    this._socket = null;
+    left.close(COMING_BACK);
+    this._comeBack();
+  }
+
+  _comeBack() {
+    this._socket = null;
+    this._maySend = false;
+    if (Date.now() - this._aliveAt > this._patienceMs) return this._finish("failed");
+    this._onState("lost");
+    if (this._asleep) return;
+    const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.max(0, this._attempts - 1));
+    this._waiting = setTimeout(() => this._connect(), wait * (0.5 + Math.random() / 2));
+  }
+
+  /** The connection was closed: by a server that wants no more, or by the network. */
+  _closed(code) {
+    const ownLimit = this._error === "max_session_duration_exceeded";
+    const cannotResume = this._token === null && this._maySend && this._position > this._origin;
+    if ((REFUSALS.includes(code) && !ownLimit) || cannotResume) this._finish("failed");
+    else this._comeBack();
+  }
+
+  _finish(state) {
+    if (this._over) return;
+    this._over = true;
+    clearInterval(this._timer);
+    clearTimeout(this._waiting);
+    globalThis.removeEventListener?.("online", this._hurry);
+    const left = this._socket;
+    this._socket = null;
+    this._pieces = [];
+    left?.close(1000);
+    this._onState(state);
+    this._resolve(state);
+  }
+
+  // -- messages
+
+  _take(message) {
+    this._heardAt = Date.now();
+    if (message.type === "ack") {
+      if (this._asleep) return;
+      this._acknowledged(message);
+      if (this._finalTold && this._goAt < Infinity) return this._leave(); // an utterance has just ended
+    } else if (message.type === "ready") {
+      this._readyToken = message.resume_token ?? null;
+      if (this._token === null) {
+        this._begin();
+        this._onMessage(message);
+      }
+    } else if (message.type === "final") {
+      this._takeFinal(message);
+    } else if (message.type === "goaway") {
+      this._goAt = Date.now() + 1000 * message.seconds - MS_TO_GO;
+    } else if (message.type === "error" && message.code === "resume_failed") {
+      this._trim(this._channels === this._ends.size ? Math.round(Math.min(...this._ends.values()) * this._rate) : 0);
+      this._forgetSession(this._start); // behind the last finals
+      this._begin();
+    } else {
+      if (message.type === "error") this._error = message.code;
+      if (message.retry_after_ms === undefined) this._onMessage(this._shifted(message)); // else another attempt may succeed
+    }
+    this._finalTold = message.type === "final";
+  }
+
+  /** Begin a session with the audio that is there. */
+  _begin() {
+    this._token = this._readyToken;
+    this._socket.send(JSON.stringify({ ...this._configure, ...(this._token === null ? {} : { resume: true }) }));
+    this._sendFrom(this._start, this._firstFlush);
+  }
+
+  _sendFrom(position, flush) {
+    [this._position, this._nextFlush, this._maySend, this._attempts] = [position, flush, true, 1];
+    this._aliveAt = Date.now();
+    this._onState("open");
+    this._tick();
+  }
+
+  /** What comes next is another session to the server: its audio begins at `until`. */
+  _forgetSession(until) {
+    [this._token, this._origin, this._firstSeq] = [null, until, this._finalSeq + 1];
+    this._firstFlush = until ? this._flushes.filter((flush) => flush <= until).length : 0;
+  }
+
+  _acknowledged(ack) {
+    this._acknowledges = true;
+    this._aliveAt = Date.now();
+    if (!this._maySend) this._sendFrom(this._origin + ack.received, this._firstFlush + ack.flushes); // after `resume`
+    if (ack.resume_token === undefined) return;
+    this._token = ack.resume_token;
+    this._trim(this._origin + ack.committed);
+  }
+
+  _takeFinal(message) {
+    const final = this._shifted({ ...message, seq: message.seq + this._firstSeq });
+    const reason = final.endpoint_reason;
+    const unfinished = ["timeout", "shutdown"].includes(reason) && this._error !== "idle_timeout";
+    if (final.seq <= this._finalSeq || unfinished) return; // known, or to be told whole by the next session
+    this._finalSeq = final.seq;
+    this._ends.set(final.channel ?? 0, final.end);
+    this._onMessage(final);
+    if (reason === "stop") {
+      this._finish("done");
+    } else if (reason === "timeout") {
+      this._trim(this._position); // nothing was sent for long: what comes then is new
+      this._forgetSession(this._position);
+      this._asleep = true;
+    }
+  }
+
+  /** Return a message with its times counted from the first sample of all. */
+  _shifted(message) {
+    const seconds = this._origin / this._rate;
+    if (!seconds || !("start" in message || "words" in message)) return message;
+    const later = (one) => ("start" in one ? { ...one, start: one.start + seconds, end: one.end + seconds } : one);
+    return { ...later(message), ...(message.words ? { words: message.words.map(later) } : {}) };
+  }
+
+  // -- audio
+
+  _trim(committed) {
+    this._start = Math.max(this._start, committed);
+    const isNeeded = ({ at, bytes }) => at + bytes.length / this._frameBytes > this._start;
+    while (this._pieces.length && !isNeeded(this._pieces[0])) this._pieces.shift();
+  }
+
+  /** Send what there is, and look at the clock. */
+  _tick() {
+    const hasWork = this._end > this._start || this._stopped;
+    if (this._asleep && !this._socket && hasWork) {
+      this._asleep = false;
+      this._connect();
+    }
+    if (this._over || !this._socket) return;
+    const [now, silence] = [Date.now(), this._acknowledges ? SILENCE_MS : this._maySend ? Infinity : ANSWER_MS];
+    if (now > this._heardAt + silence || now > this._goAt) return this._leave();
+    if (!this._maySend || this._stopSent || this._socket.readyState !== this._Socket.OPEN) return;
+    while (this._socket.bufferedAmount < MOST_BUFFERED) {
+      const mustFlush = this._nextFlush < this._flushes.length;
+      const piece = this._read(mustFlush ? this._flushes[this._nextFlush] : this._end);
+      if (piece) {
+        this._socket.send(piece);
+        this._position += piece.length / this._frameBytes;
+        if (this._token === null) this._trim(this._position); // this server never acknowledges
+      } else if (mustFlush) {
+        this._nextFlush++;
+        this._socket.send('{"type":"flush"}');
+      } else {
+        this._stopSent = this._stopped;
+        if (this._stopSent) this._socket.send('{"type":"stop"}');
+        return;
+      }
+    }
+  }
+
+  /** Return kept audio from the position on, up to the end of its piece and to `until` at most. */
+  _read(until) {
+    const piece = this._pieces.findLast(({ at }) => at <= this._position);
+    if (piece === undefined || this._position >= until) return null;
+    const begin = this._position - piece.at;
+    const end = Math.min(until - piece.at, begin + Math.floor(MOST_PIECE / this._frameBytes));
+    const bytes = piece.bytes.subarray(begin * this._frameBytes, end * this._frameBytes);
+    return bytes.length ? bytes : null;
+  }
+}
