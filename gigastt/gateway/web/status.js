@@ -28,7 +28,7 @@ async function look() {
 function show(status) {
   const { places, latency, workers, versions, hour } = status;
   byId("status").hidden = false;
-  byId("server").textContent = status.reason ? say("notReady", status.reason) : say("ready", status.title);
+  byId("server").textContent = status.reason ? say("notReady", status.reason) : say("ready", status.demo ? status.model : status.title);
   list(byId("facts"), {
     model: [status.model, status.encoder, status.provider].filter(Boolean).join(", ") + (status.demo ? ` (${say("demoShort")})` : ""),
     preparing: status.preparing,
@@ -54,7 +54,7 @@ function show(status) {
   byId("noErrors").hidden = status.errors.length > 0;
   byId("errors").replaceChildren(
     ...status.errors.map(({ at, code }) =>
-      make("li", {}, make("time", { class: "time" }, new Date(at * 1000).toLocaleTimeString()), make("code", {}, code), ` ${say("inAll", status.errors_by_code[code])}`),
+      make("li", {}, make("time", { class: "time" }, new Date(at * 1000).toLocaleTimeString()), " ", make("code", {}, code), ` ${say("inAll", status.errors_by_code[code])}`),
     ),
   );
 }
