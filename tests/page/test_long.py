@@ -62,12 +62,7 @@ def test_ten_minutes_are_played_by_the_word_and_taken_along(
 def test_a_hundred_thousand_words_of_markup_are_text(server: ServerProcess, open_page: OpenPage) -> None:
     def final(number: int) -> dict[str, Any]:
         words = [
-            {
-                "word": HOSTILE[index % 5],
-                "start": number + index / 50,
-                "end": number + (index + 1) / 50,
-                "confidence": 0.5,
-            }
+            {"word": HOSTILE[at % 5], "start": number + at / 50, "end": number + (at + 1) / 50, "confidence": 0.9}
             for at in range(50)
         ]
         text = " ".join(str(word["word"]) for word in words)
