@@ -29,7 +29,8 @@ from gigastt.audio.shared import SharedSegment
 from gigastt.config import DEMO_MODEL, Settings
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.pool import Pool
-from gigastt.gateway.pool.session import transcribe_segment
+from gigastt.gateway.pool.session import transcribe_files
+from gigastt.gateway.pool.sources import FileSource
 from gigastt.model_loading import plan_workers
 from gigastt.models.store import resolve
 from gigastt.transcript import Final, Options, final_fields
@@ -88,7 +89,7 @@ async def measure(settings: Settings, segment: str, samples: int, kill_seconds: 
         busy_before, before = _busy_seconds(), _worker_seconds(pool)
         own_before = time.process_time() + sum(before)
         killing = asyncio.create_task(kill_workers(pool, kill_seconds, killed)) if kill_seconds else None
-        async for event in transcribe_segment(pool, segment, samples, Options(partials=False)):
+        async for event in transcribe_files(pool, [FileSource(segment, samples)], Options(partials=False)):
             if isinstance(event, Final):
                 fields = {name: value for name, value in final_fields(event).items() if name != "timestamp"}
                 digest.update(json.dumps(fields, ensure_ascii=False).encode())

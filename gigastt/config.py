@@ -14,21 +14,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from gigastt.errors import ConfigError
-from gigastt.quota import cpu_quota
+from gigastt.errors import ConfigError, ConfigErrors
+from gigastt.quota import cpu_quota, memory_limit
 
 Precision: TypeAlias = Literal["auto", "int8", "fp32"]
 
 DEFAULT_MODEL = "gigaam-v3-e2e-rnnt"
 DEMO_MODEL = "demo"
 AUTO_MODEL = "auto"  # the default one where it is installed, else the demo model
+MOST_WORKERS = 4  # by default
+WORKER_MEMORY = 384 * 2**20  # bytes, of the optimised default model where workers share no weights, with some to spare
+LISTENERS = ("vosk", "wyoming")  # settings that are the address of a listener for one protocol, and its name
 _ON_PURPOSE = "add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant."
 
 
 def default_pool_size() -> int:
-    """Return one worker per physical core, at most four, and no more than a container's processor quota pays for."""
-    quota = cpu_quota()
-    return max(1, min(4, _physical_cores(), math.ceil(quota) if quota is not None else 4))
+    """Return one worker per physical core, at most four, and no more than a container's limits pay for."""
+    quota, memory = cpu_quota(), memory_limit()
+    by_quota = math.ceil(quota) if quota is not None else MOST_WORKERS
+    by_memory = memory // WORKER_MEMORY - 1 if memory is not None else MOST_WORKERS  # the gateway takes as much as one
+    return max(1, min(MOST_WORKERS, _physical_cores(), by_quota, by_memory))
 
 
 def usable_cpus() -> set[int]:
@@ -80,6 +85,8 @@ class Settings:
     min_confidence: float = 0.0
     pool_size: int = field(default_factory=default_pool_size)
     max_sessions: int | None = None  # None = as many as the workers carry, measured while they run
+    worker_memory_mib: int = 0  # after which a worker is replaced; 0 = never
+    worker_passes: int = 0  # likewise
     bind_all: bool = False
     allow_origin: tuple[str, ...] = ()
     cors_allow_any: bool = False
@@ -90,6 +97,13 @@ class Settings:
     metrics_listen: str | None = None  # HOST:PORT
     vosk: str | None = None  # HOST:PORT
     vosk_plain: bool = True
+    wyoming: str | None = None  # HOST:PORT
+    wyoming_allow: tuple[str, ...] = ()
+    wyoming_announce: bool = False
+    jobs_dir: Path | None = None
+    jobs_quota_bytes: int = 20 * 1024**3
+    jobs_keep: float = 7 * 24 * 3600.0  # seconds
+    jobs_url_host: tuple[str, ...] = ()  # HOST or HOST:PORT
     api_keys_file: Path | None = None
     secret_file: Path | None = None  # None = a secret of this process's own
     tls_cert: Path | None = None
@@ -128,35 +142,67 @@ def split_address(address: str, setting: str = "--metrics-listen") -> tuple[str,
     return match[1] or match[2], int(match[3])
 
 
-def check_settings(settings: Settings) -> None:
-    """Check the settings together.
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong with settings together, and which ones they are, by the names of their fields."""
 
-    Raises:
-        ConfigError: the server would listen to the network unasked, the file of keys is not there, or TLS has half of
-            what it needs.
+    names: frozenset[str]
+    text: str
+
+
+def find_mistakes(settings: Settings) -> list[Mistake]:
+    """Return every mistake that settings make together.
+
+    Such are: the server would listen to the network unasked, the file of keys is not there, or TLS has half of what it
+    needs.
     """
+    found: list[Mistake] = []
+
+    def add(text: str, *names: str) -> None:
+        found.append(Mistake(frozenset(names), text))
+
     if not is_loopback(settings.host) and not settings.bind_all:
-        raise ConfigError(
+        add(
             f"--host {settings.host} would let every machine that reaches this one use the server, "
-            f"which asks for no password by default; {_ON_PURPOSE}"
+            f"which asks for no password by default; {_ON_PURPOSE}",
+            "host",
+            "bind_all",
         )
-    if settings.metrics_listen is not None:
-        host, _ = split_address(settings.metrics_listen)
+    for name in ("metrics_listen", *LISTENERS):
+        if (address := getattr(settings, name)) is None:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        try:
+            host, _ = split_address(address, flag)
+        except ConfigError as exc:
+            add(str(exc), name)
+            continue
         if not is_loopback(host) and not settings.bind_all:
-            raise ConfigError(
-                f"--metrics-listen {settings.metrics_listen} would show the metrics, which ask for no password, "
-                f"to every machine that reaches this one; {_ON_PURPOSE}"
-            )
-    if settings.vosk is not None:
-        host, _ = split_address(settings.vosk, "--vosk")
-        if not is_loopback(host) and not settings.bind_all:
-            raise ConfigError(
-                f"--vosk {settings.vosk} would let every machine that reaches this one use the server; {_ON_PURPOSE}"
-            )
-    if settings.api_keys_file is not None and not settings.api_keys_file.is_file():
-        raise ConfigError(f"--api-keys-file {settings.api_keys_file}: no such file.")
+            harm = "show the metrics, which ask for no password, to" if name == "metrics_listen" else "serve"
+            add(f"{flag} {address} would {harm} every machine that reaches this one; {_ON_PURPOSE}", name, "bind_all")
+    if settings.wyoming_announce and settings.wyoming is None:
+        add("--wyoming-announce announces a listener that --wyoming opens.", "wyoming_announce", "wyoming")
+    if settings.wyoming is not None and settings.api_keys_file is not None and not settings.wyoming_allow:
+        add(
+            "--wyoming serves clients that cannot present an API key; name their networks with --wyoming-allow, "
+            "127.0.0.1/32 for this machine.",
+            "wyoming",
+            "wyoming_allow",
+            "api_keys_file",
+        )
+    for name, file in (("api_keys_file", settings.api_keys_file), ("secret_file", settings.secret_file)):
+        if file is not None and not file.is_file():
+            add(f"--{name.replace('_', '-')} {file}: no such file.", name)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         missing = "--tls-key" if settings.tls_key is None else "--tls-cert"
-        raise ConfigError(f"{missing} is missing: --tls-cert and --tls-key belong together.")
+        add(f"{missing} is missing: --tls-cert and --tls-key belong together.", "tls_cert", "tls_key")
     if settings.tls_cert is not None and settings.tls == "auto":
-        raise ConfigError("--tls auto makes a certificate, and --tls-cert names one: leave one of them out.")
+        add("--tls auto makes a certificate, and --tls-cert names one: leave one of them out.", "tls_cert", "tls")
+    return found
+
+
+def check_settings(settings: Settings) -> None:
+    """Check the settings together. ConfigErrors: `find_mistakes` finds some."""
+    found = find_mistakes(settings)
+    if found:
+        raise ConfigErrors([mistake.text for mistake in found])

@@ -15,15 +15,16 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Literal
 
 from gigastt import sandbox
-from gigastt.config import Precision, default_pool_size, usable_cpus
-from gigastt.errors import GigasttError
+from gigastt.config import Precision, default_pool_size, split_address, usable_cpus
+from gigastt.errors import GigasttError, PortUnavailable
+from gigastt.gateway.server.listener import bind
 from gigastt.models.catalog import CATALOG
 from gigastt.models.prepacked import plan_load
 from gigastt.models.room import free_memory, in_mib
@@ -47,8 +48,13 @@ class Finding:
     mend: str = ""
 
 
-def check_all(host: str, port: int, model: str, model_dir: Path, precision: Precision) -> Iterator[Finding]:
-    """Make every check that the server's settings call for, and yield its finding at once."""
+def check_all(
+    host: str, port: int, model: str, model_dir: Path, precision: Precision, listeners: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Make every check that the server's settings call for, and yield its finding at once.
+
+    listeners: addresses of those for one protocol, by its name.
+    """
     yield check_machine()
     yield check_cores()
     yield check_onnxruntime()
@@ -57,6 +63,8 @@ def check_all(host: str, port: int, model: str, model_dir: Path, precision: Prec
     yield from check_model(model, model_dir, precision)
     yield check_shared_memory()
     yield check_port(host, port)
+    for name, address in listeners.items():
+        yield check_listener(name, address, lambda: _answers_health(host, port))
     yield check_open_files()
 
 
@@ -213,6 +221,20 @@ def check_port(host: str, port: int, ask: Callable[[str, int], bool] | None = No
             reason = exc.strerror or str(exc)
             return Finding("port", "broken", f"{host}:{port}: {reason}", "Stop what listens there, or choose --port.")
     return Finding("port", "ok", f"{host}:{port} is free")
+
+
+def check_listener(protocol: str, address: str, serves: Callable[[], bool]) -> Finding:
+    """See whether the listener of a protocol could be opened; `serves` tells whether a gigastt runs already."""
+    try:
+        for listener in bind(*split_address(address, f"--{protocol}"), f"--{protocol}"):
+            listener.close()
+    except PortUnavailable as exc:
+        if serves():
+            return Finding(protocol, "ok", f"{address}: in use, and a gigastt is serving already")
+        return Finding(protocol, "broken", address, str(exc))
+    except GigasttError as exc:
+        return Finding(protocol, "broken", address, str(exc))
+    return Finding(protocol, "ok", f"{address} is free")
 
 
 def check_open_files() -> Finding:

@@ -7,6 +7,7 @@ into the log through `raise … from exc`.
 
     GigasttError
     ├── ConfigError                    the command line, environment or file is wrong (exit 2)
+    │   └── ConfigErrors               the same, with every mistake
     ├── ModelMissing                   no model files (exit 3)
     ├── ModelInvalid                   model files that break their contract (exit 3)
     ├── DownloadFailed                 the hub, the way to it, or what it sent (exit 5)
@@ -21,11 +22,13 @@ into the log through `raise … from exc`.
         ├── Unauthorized, OriginDenied, HostDenied, RateLimited, QuotaExceeded
         ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired, TlsRequired
         ├── BadRequest, RequestTimeout, HeadersTooLarge
+        ├── JobsDisabled, JobNotDone, JobFailed, FetchFailed, JobsFull
         └── CapacityTimeout, ShuttingDown, InternalError
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -42,6 +45,14 @@ class GigasttError(Exception):
 class ConfigError(GigasttError):
     code = "invalid_configuration"
     exit_code = 2
+
+
+class ConfigErrors(ConfigError):
+    """Every mistake that was found in the settings; one sentence or two each."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__(" ".join(mistakes))
+        self.mistakes = tuple(mistakes)
 
 
 class ModelMissing(GigasttError):
@@ -133,6 +144,30 @@ class ModelNotFound(RequestError):
 class MetricsDisabled(RequestError):
     code = "metrics_disabled"
     status = 404
+
+
+class JobsDisabled(NotFound):
+    code = "jobs_disabled"
+
+
+class JobNotDone(RequestError):
+    code = "job_not_done"
+    status = 409
+
+
+class JobFailed(RequestError):
+    code = "job_failed"
+    status = 409
+
+
+class FetchFailed(RequestError):
+    code = "fetch_failed"
+    status = 502
+
+
+class JobsFull(RequestError):
+    code = "jobs_full"
+    status = 503
 
 
 class MethodNotAllowed(RequestError):

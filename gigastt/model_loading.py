@@ -14,6 +14,7 @@ from gigastt import __version__
 from gigastt.config import AUTO_MODEL, DEFAULT_MODEL, DEMO_MODEL, Settings
 from gigastt.errors import GigasttError, ModelInvalid, ModelMissing
 from gigastt.gateway.context import AppContext, ServedModel
+from gigastt.gateway.pool.pool import Pool
 from gigastt.log import get_logger
 from gigastt.models.catalog import find
 from gigastt.models.fetch import FetchRequest, fetch_in_child
@@ -100,14 +101,14 @@ async def keep_improving(context: AppContext, command: FetchCommand = FetchReque
     await asyncio.Event().wait()
 
 
-async def load(context: AppContext, model: ModelFiles) -> None:
+async def load(pool: Pool, context: AppContext, model: ModelFiles) -> None:
     """Start the workers with a model, and wait until each is ready.
 
     Raises:
         WorkerBootFailed: they end before they are ready.
     """
-    await context.pool.start(await plan_workers(context.settings, model))
-    await context.pool.wait_ready()
+    await pool.start(await plan_workers(context.settings, model))
+    await pool.wait_ready()
     announce(context, model)
 
 

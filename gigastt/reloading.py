@@ -6,11 +6,10 @@ Both read flags, environment and file again, as the start did. On the event loop
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from gigastt.authority import Authority
 from gigastt.config import Limits, Settings
 from gigastt.errors import GigasttError
 from gigastt.gateway.context import AppContext
@@ -18,13 +17,11 @@ from gigastt.gateway.server.listener import Server
 from gigastt.log import configure, get_logger
 from gigastt.model_loading import change_model
 from gigastt.models.store import resolve
+from gigastt.renewal import reload_certificate
 
 log = get_logger(__name__)
 
 SettingsReader = Callable[[], Settings]
-Sleep = Callable[[float], Awaitable[object]]
-
-CERTIFICATE_SECONDS: Final = 300.0  # between two looks at it
 
 OF_WORKERS: Final = (
     "model",
@@ -69,49 +66,6 @@ def reload_keys(context: AppContext) -> None:
         return
     if changes.added or changes.removed or changes.limited:
         log.info("keys_reloaded", added=changes.added, removed=changes.removed, limited=changes.limited)
-
-
-def reload_certificate(server: Server, authority: Authority | None = None) -> None:
-    """Read the certificate and its key again, for connections to come; keep the old ones when that fails.
-
-    One of an own authority is made anew first, where it must be.
-    """
-    if server.certificate is None:
-        return
-    try:
-        if authority is not None and authority.ensure():
-            tell_certificate(authority)
-        server.certificate.reload()
-    except GigasttError as exc:
-        log.error("certificate_not_reloaded", reason=str(exc), message="The certificate stays as it is.")
-    else:
-        log.info("certificate_reloaded")
-
-
-async def keep_certificate(
-    authority: Authority, server: Server, seconds: float = CERTIFICATE_SECONDS, sleep: Sleep = asyncio.sleep
-) -> None:
-    """Renew the certificate of an own authority before it ends, and when the machine has got another address."""
-    while True:
-        await sleep(seconds)
-        try:
-            renewed = await asyncio.to_thread(authority.ensure)
-        except GigasttError as exc:
-            log.error("certificate_not_renewed", reason=str(exc))
-            continue
-        if renewed:
-            tell_certificate(authority)
-            reload_certificate(server)
-
-
-def tell_certificate(authority: Authority) -> None:
-    """Say that the own authority has made a certificate, and for which names."""
-    log.info(
-        "certificate_made",
-        names=authority.names(),
-        authority=str(authority.certificate),
-        sha256=authority.fingerprint(),
-    )
 
 
 async def keep_upgrading(context: AppContext, read_settings: SettingsReader, asked: asyncio.Event) -> None:

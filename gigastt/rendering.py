@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final as Constant
 from typing import Literal, TypeAlias
 
 from gigastt.captions import VTT_HEADER, format_cue, make_cues
-from gigastt.transcript import Final, Gap, transcript_fields
+from gigastt.transcript import Final, Transcript, transcript_fields
 
 TranscriptForm: TypeAlias = Literal["text", "json", "srt", "vtt", "md"]
 MEDIA_TYPES: Constant[dict[TranscriptForm, str]] = {
@@ -24,40 +24,59 @@ MEDIA_TYPES: Constant[dict[TranscriptForm, str]] = {
 }
 
 
-def render_transcript(
-    form: TranscriptForm,
-    segments: Iterable[Final],
-    seconds: Callable[[], float],
-    file: str | None = None,
-    gaps: Callable[[], Sequence[Gap]] = tuple,
-    dropped: Callable[[], Sequence[Final]] | None = None,
-) -> Iterator[str]:
-    """Yield one file's transcript: text, captions and Markdown as each segment arrives, JSON as one line at the end.
+class Renderer:
+    """Writes one file's transcript: captions, text and Markdown as each segment arrives, JSON as one line at the end.
 
     Args:
         form: a line a segment, one object, numbered cues, or a paragraph a segment with its time before it.
-        segments: the transcript, as it comes.
-        seconds: how long the audio was; asked when the segments have ended.
         file: a name to put into the object, where several files share a stream.
-        gaps: returns the spans without words, for the object; asked when the segments have ended.
-        dropped: returns what was left out, in the same way; None keeps silent about it.
+        tells_channels: write each segment's channel before it, in brackets.
+        tells_dropped: put what was left out into the object.
     """
-    if form == "json":
-        finals = list(segments)
-        transcript = transcript_fields(finals, seconds(), gaps(), dropped() if dropped else None)
-        named = transcript if file is None else {"file": file} | transcript
-        yield json.dumps(named, ensure_ascii=False) + "\n"
-        return
-    if form == "vtt":
-        yield VTT_HEADER
-    numbers = itertools.count(1)
-    for segment in segments:
-        if form == "text":
-            yield segment.text + "\n"
-        elif form == "md":
-            yield f"**[{_clock(segment.start)}]** {segment.text}\n\n"
-        else:
-            yield "".join(format_cue(cue, next(numbers), form) for cue in make_cues(segment.words))
+
+    def __init__(
+        self,
+        form: TranscriptForm,
+        file: str | None = None,
+        *,
+        tells_channels: bool = False,
+        tells_dropped: bool = False,
+    ) -> None:
+        self._form = form
+        self._file = file
+        self._tells_channels = tells_channels
+        self._tells_dropped = tells_dropped
+        self._numbers = itertools.count(1)
+
+    def begin(self) -> str:
+        """Return what comes before all segments."""
+        return VTT_HEADER if self._form == "vtt" else ""
+
+    def segment(self, segment: Final) -> str:
+        """Return the next segment."""
+        if self._form == "json":
+            return ""
+        label = f"[{segment.channel}] " if self._tells_channels else ""
+        if self._form == "text":
+            return f"{label}{segment.text}\n"
+        if self._form == "md":
+            return f"**[{_clock(segment.start)}]** {label}{segment.text}\n\n"
+        cues = make_cues(segment.words)
+        return "".join(format_cue(replace(cue, text=label + cue.text), next(self._numbers), self._form) for cue in cues)
+
+    def end(self, heard: Transcript) -> str:
+        """Return what comes behind all segments."""
+        if self._form != "json":
+            return ""
+        told = transcript_fields(heard, tells_dropped=self._tells_dropped)
+        named = told if self._file is None else {"file": self._file} | told
+        return json.dumps(named, ensure_ascii=False) + "\n"
+
+
+def render_transcript(form: TranscriptForm, heard: Transcript) -> str:
+    """Return a whole transcript, written as `Renderer` does."""
+    renderer = Renderer(form, tells_channels=bool(heard.copies))
+    return "".join([renderer.begin(), *map(renderer.segment, heard.finals), renderer.end(heard)])
 
 
 def _clock(seconds: float) -> str:

@@ -12,33 +12,40 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import resource
 import signal
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
 import uvloop
 from starlette.types import ASGIApp
 
-from gigastt.authority import Authority, own_authority
-from gigastt.config import AUTO_MODEL, Settings, split_address, usable_cpus
+from gigastt.announcement import announce_listener, check_zeroconf
+from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
+from gigastt.gateway.access.hosts import ANY_NAME
+from gigastt.gateway.api.wyoming_turns import listen_for_wyoming
 from gigastt.gateway.app import create_app, create_metrics_app, create_plain_app, create_vosk_app, split_by_port
-from gigastt.gateway.context import AppContext
-from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
+from gigastt.gateway.context import AppContext, Listening
+from gigastt.gateway.files.decoder import FileDecoder
+from gigastt.gateway.files.decoder_report import DecodedFile
+from gigastt.gateway.jobs.jobs import Jobs
+from gigastt.gateway.jobs.running import JobSession, OnSettled
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.ops import DEMO_WARNING
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
-from gigastt.gateway.pool.session import transcribe_segment
-from gigastt.gateway.server.listener import Server, bind, watch_loop_lag
-from gigastt.gateway.server.tls import Certificate
+from gigastt.gateway.pool.session import Session, transcribe_files
+from gigastt.gateway.pool.sources import FileSource
+from gigastt.gateway.server.listener import ConnectionFactory, Server, bind, watch_loop_lag
 from gigastt.log import get_logger
 from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, keep_improving, load
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import ModelFiles
 from gigastt.processes import forbid_core_files
-from gigastt.reloading import SettingsReader, keep_certificate, keep_upgrading, reload_limits, tell_certificate
+from gigastt.reloading import SettingsReader, keep_upgrading, reload_limits
+from gigastt.renewal import find_authority, find_certificate, keep_certificate
 from gigastt.transcript import Options
 
 log = get_logger(__name__)
@@ -46,6 +53,10 @@ log = get_logger(__name__)
 Greeting = Callable[
     [str, bool], None
 ]  # what to do when the server is ready: its URL, and whether it has the demo model
+
+# What serves the listeners of `LISTENERS`: an application over HTTP, or connections of their own kind.
+APPS: Mapping[str, Callable[[AppContext], ASGIApp]] = {"vosk": create_vosk_app}
+TCP: Mapping[str, Callable[[AppContext], ConnectionFactory]] = {"wyoming": listen_for_wyoming}
 
 
 def run_server(settings: Settings, read_settings: SettingsReader, greet: Greeting = lambda url, demo: None) -> int:
@@ -59,19 +70,21 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
         DutyFailed: a part of the server did not last as long as the server.
     """
     forbid_core_files()
+    if settings.wyoming_announce:
+        check_zeroconf()
     model = find_model(settings)
     listeners = bind(settings.host, settings.port)
     metrics_listeners = (
         bind(*split_address(settings.metrics_listen), "--metrics-listen") if settings.metrics_listen else []
     )
-    vosk_listeners = bind(*split_address(settings.vosk, "--vosk"), "--vosk") if settings.vosk else []
+    others = {
+        name: bind(*split_address(address, f"--{name}"), f"--{name}")
+        for name in LISTENERS
+        if (address := getattr(settings, name)) is not None
+    }
     raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(
-            serve_model(
-                settings, model, listeners, metrics_listeners, read_settings, greet, vosk_listeners=vosk_listeners
-            )
-        )
+        runner.run(serve_model(settings, model, listeners, metrics_listeners, read_settings, greet, others=others))
     return 0
 
 
@@ -84,9 +97,12 @@ async def serve_model(
     greet: Greeting,
     fetch_command: FetchCommand = FetchRequest.command,
     *,
-    vosk_listeners: Sequence[socket.socket] = (),
+    others: Mapping[str, Sequence[socket.socket]] = {},
 ) -> None:
-    """Join the parts, serve, and end them; `model` is None while it must be fetched first."""
+    """Join the parts, serve, and end them; `model` is None while it must be fetched first.
+
+    `others` are listeners of one protocol each, by its name.
+    """
     # startup
     metrics = Metrics()
     decoder = FileDecoder()
@@ -101,18 +117,23 @@ async def serve_model(
         decoder=decoder,
         transcribe=FileTranscription(pool),
     )
+    context.listeners = [
+        Listening(name, *listener.getsockname()[:2]) for name, listeners in others.items() for listener in listeners
+    ]
+    names = {listening.port: listening.protocol for listening in context.listeners}
+    context.jobs = await open_jobs(context)
     app: ASGIApp = create_app(context)
-    vosk_ports = {listener.getsockname()[1] for listener in vosk_listeners}
     certificate = find_certificate(settings, authority)
     server = Server(
-        split_by_port(app, dict.fromkeys(vosk_ports, create_vosk_app(context))) if vosk_ports else app,
+        split_by_port(app, {port: APPS[name](context) for port, name in names.items() if name in APPS}),
         max_frame_bytes=settings.limits.ws_frame_max_bytes,
         begin_drain=pool.begin_drain,
         drain_seconds=lambda: context.limits.shutdown_drain_secs,
         connections=context.connections,
         certificate=certificate,
         plain_app=create_plain_app(context) if certificate is not None else None,
-        events=dict.fromkeys(vosk_ports, "vosk_listening"),
+        events={port: f"{name}_listening" for port, name in names.items()},
+        protocols={port: TCP[name](context) for port, name in names.items() if name in TCP},
     )
     warn(context)
     duties = Duties(on_failure=server.stop)
@@ -130,16 +151,23 @@ async def serve_model(
         # main loop
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(decoder)
+            if context.jobs is not None:
+                stack.callback(context.jobs.close)
             await stack.enter_async_context(duties)
-            duties.start("workers", keep_workers(context, model, ready))
+            duties.start("workers", keep_workers(pool, context, model, ready))
             duties.start("upgrades", keep_upgrading(context, read_settings, upgrade_asked))
             duties.start("history", context.history.run())
             duties.start("loop_lag", watch_loop_lag(metrics))
             if authority is not None:
                 duties.start("certificate", keep_certificate(authority, server))
+            if settings.wyoming_announce:
+                announced = next(each for each in context.listeners if each.protocol == "wyoming")
+                duties.start("announcement", announce_listener(announced))
+            if context.jobs is not None:
+                duties.start("jobs", context.jobs.run())
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
-            await server.serve([*listeners, *vosk_listeners])
+            await server.serve([*listeners, *itertools.chain(*others.values())])
             duties.release()
     finally:
         # shutdown
@@ -149,12 +177,12 @@ async def serve_model(
         raise duties.failure
 
 
-async def keep_workers(context: AppContext, model: ModelFiles | None, ready: Callable[[], None]) -> None:
+async def keep_workers(pool: Pool, context: AppContext, model: ModelFiles | None, ready: Callable[[], None]) -> None:
     """Fetch the model if need be, load it, call `ready`, and keep the workers at work."""
-    await load(context, model or await fetch_model(context, context.settings.model))
+    await load(pool, context, model or await fetch_model(context, context.settings.model))
     tune_garbage_collection()
     ready()
-    await context.pool.watch()
+    await pool.watch()
 
 
 def tell_ready(context: AppContext, url: str, greet: Greeting) -> None:
@@ -171,37 +199,43 @@ def url_of(listener: socket.socket, scheme: str) -> str:
 
 
 class FileTranscription:
-    """How an upload is recognised: a session over its shared segment."""
+    """How an upload is recognised: a session over its shared segments."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
-        async for event in transcribe_segment(self._pool, file.name, file.samples, options, request_id):
+    async def __call__(
+        self, channels: Sequence[DecodedFile], request_id: str, options: Options
+    ) -> AsyncGenerator[Event, None]:
+        files = [FileSource(file.name, file.samples) for file in channels]
+        async for event in transcribe_files(self._pool, files, options, request_id):
             yield event
 
 
-def find_authority(settings: Settings) -> Authority | None:
-    """Return the server's own authority, with a good certificate, where it is to have one.
-
-    Raises:
-        ConfigError: its files are wrong, or the extra is missing.
-    """
-    if not settings.has_own_authority:
+async def open_jobs(context: AppContext) -> Jobs | None:
+    """Open the folder of jobs, where there is to be one. ConfigError: it cannot be had."""
+    settings, pool = context.settings, context.pool
+    if settings.jobs_dir is None:
         return None
-    authority = own_authority(settings.tls_dir, [settings.host, *settings.allowed_host])
-    if authority.ensure():
-        tell_certificate(authority)
-    return authority
 
+    def open_session(
+        files: Sequence[FileSource], options: Options, request_id: str, on_settled: OnSettled
+    ) -> JobSession:
+        return Session(pool, options, request_id=request_id, files=files, on_settled=on_settled)
 
-def find_certificate(settings: Settings, authority: Authority | None) -> Certificate | None:
-    """Load the certificate where there is to be TLS. ConfigError: one of its files is wrong."""
-    if authority is not None:
-        return Certificate(authority.server, authority.server)
-    if settings.tls_cert is None or settings.tls_key is None:
-        return None
-    return Certificate(settings.tls_cert, settings.tls_key)
+    jobs = Jobs(
+        settings.jobs_dir,
+        settings.jobs_quota_bytes,
+        settings.jobs_keep,
+        settings.jobs_url_host,
+        lambda: context.limits.body_limit_bytes,
+        context.decoding,
+        open_session,
+        charge=context.api_keys.charge if context.api_keys is not None else lambda owner, seconds: None,
+    )
+    await jobs.take_up()
+    pool.drain_listeners.add(jobs.begin_drain)
+    return jobs
 
 
 def warn(context: AppContext) -> None:
@@ -215,6 +249,9 @@ def warn(context: AppContext) -> None:
         log.warning("more_workers_than_cores", workers=settings.pool_size, cores=cores, message=message)
     if settings.cors_allow_any:
         log.warning("cors_allow_any", message="Every web page that a user of this network opens may use the server.")
+    if ANY_NAME in settings.allowed_host and settings.api_keys_file is None:
+        message = "A web page that points its own name at this machine may use the server, which asks for no key."
+        log.warning("any_host", message=message)
     if settings.bind_all and settings.api_keys_file is None:
         log.warning("open_to_the_network", message="Whoever reaches this machine may use the server: no key is asked.")
 

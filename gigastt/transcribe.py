@@ -6,22 +6,21 @@ the segmenter and the recogniser; it knows nothing of the command line or of how
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from gigastt.audio.decode import decode
 from gigastt.audio.pcm import SAMPLE_RATE, Samples
-from gigastt.audio.timeline import add_hole
+from gigastt.audio.selection import ALL_MIXED, FileChoice, Findings, Selection
 from gigastt.config import Precision
 from gigastt.models.prepacked import plan_load
 from gigastt.models.store import ModelFiles, resolve
 from gigastt.speech import recording as pump
 from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
-from gigastt.transcript import Final, Gap
+from gigastt.transcript import Final, Gap, Transcript
 
 MAX_SECONDS = 24 * 3600.0
 
@@ -30,43 +29,61 @@ MAX_SECONDS = 24 * 3600.0
 class TranscribedFile:
     """One open file on its way through the recogniser.
 
+    choice: what of it is heard.
     seconds: how much audio has been decoded so far; all of it once `segments` has ended.
-    holes: the spans found so far in which the file is damaged or has no audio.
     failed: the spans so far that the recogniser refused; they have no words.
-    dropped: the utterances so far whose words were left out.
     """
 
     source: BinaryIO
     recognizer: pump.Recognizes
     on_progress: Callable[[float], None] = lambda seconds: None
     min_confidence: float = 0.0
+    choice: FileChoice = ALL_MIXED
     seconds: float = field(default=0.0, init=False)
-    holes: list[Gap] = field(default_factory=list, init=False)
     failed: list[Gap] = field(default_factory=list, init=False)
-    dropped: list[Final] = field(default_factory=list, init=False)
+    _findings: Findings = field(default_factory=Findings, init=False)
+    _dropped: list[Final] = field(default_factory=list, init=False)
+    _copies: Sequence[int | None] = field(default=(), init=False)
 
     def segments(self) -> Iterator[Final]:
-        """Decode and transcribe; yield each utterance that has words as soon as it is known.
+        """Decode and transcribe; yield each utterance that has words, as soon as it is known if channels are mixed.
 
         Raises:
             InvalidAudio: the file is not audio that can be decoded.
+            InvalidParameter: it has no such track.
             AudioTooLong: it holds more than a day.
         """
-        chunks = decode(self.source, MAX_SECONDS, partial(add_hole, self.holes))
+        if not self.choice.splits_channels:
+            yield from self._hear(self._findings, None)
+            return
+        finals = list(self._hear(self._findings, 0))
+        self._copies = self._findings.channels.copies()
+        for channel, copy in enumerate(self._copies):
+            if channel and copy is None:
+                self.source.seek(0)
+                finals += self._hear(Findings(), channel)
+        yield from sorted(finals, key=lambda final: final.start)
+
+    def transcript(self, finals: Sequence[Final]) -> Transcript:
+        """Return what was said, once `segments` has yielded these."""
+        holes = [replace(hole, start=round(hole.start, 3), end=round(hole.end, 3)) for hole in self._findings.holes]
+        gaps = sorted(holes + self.failed, key=lambda gap: gap.start)
+        return Transcript(finals, self.seconds, gaps, self._dropped, self._findings.track, self._copies)
+
+    def _hear(self, findings: Findings, channel: int | None) -> Iterator[Final]:
+        chunks = decode(self.source, MAX_SECONDS, findings, Selection(self.choice.track, channel))
+        number = channel or 0
         finals = pump.transcribe_recording(
-            self.recognizer, self._count(chunks), on_failure=self.failed.append, min_confidence=self.min_confidence
+            self.recognizer,
+            self._count(chunks),
+            on_failure=lambda gap: self.failed.append(replace(gap, channel=number)),
+            min_confidence=self.min_confidence,
         )
         for final in finals:
             if final.words:
-                yield final
+                yield replace(final, channel=number)
             elif final.drop:
-                self.dropped.append(final)
-
-    @property
-    def gaps(self) -> list[Gap]:
-        """Spans without words so far, in order of time."""
-        holes = [replace(hole, start=round(hole.start, 3), end=round(hole.end, 3)) for hole in self.holes]
-        return sorted(holes + self.failed, key=lambda gap: gap.start)
+                self._dropped.append(replace(final, channel=number))
 
     def _count(self, chunks: Iterable[Samples]) -> Iterator[Samples]:
         samples = 0

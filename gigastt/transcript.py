@@ -87,6 +87,35 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class HeardTrack:
+    """The audio track of a file that was heard: its number, from 0, of so many, and its language ("" if not told)."""
+
+    number: int
+    count: int
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said in a file.
+
+    finals: the utterances that have words, in order of time.
+    duration: of the audio, in seconds.
+    gaps: spans without words.
+    dropped: utterances whose words were left out.
+    track: the one that was heard; None where the file has no other.
+    copies: where channels are told apart, for each the earlier one that it is a copy of, or None; else empty.
+    """
+
+    finals: Sequence[Final]
+    duration: float
+    gaps: Sequence[Gap] = ()
+    dropped: Sequence[Final] = ()
+    track: HeardTrack | None = None
+    copies: Sequence[int | None] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """How a stream is cut into utterances, and whether it tells of them before they end.
 
@@ -126,43 +155,73 @@ def gap_fields(gap: Gap) -> dict[str, Any]:
     return {"code": gap.code, "start": gap.start, "end": gap.end}
 
 
-def drop_fields(final: Final) -> dict[str, Any]:
-    """Render what was left out of the transcript of a file."""
-    return {
-        "reason": final.drop,
-        "start": final.start,
-        "end": final.end,
-        "words": [word_fields(word) for word in final.dropped],
-    }
+def channel_fields(told: Final | Partial | Gap, *, is_told: bool) -> dict[str, Any]:
+    """Render the channel of something, where channels are told apart."""
+    return {"channel": told.channel} if is_told else {}
 
 
-def transcript_fields(
-    finals: Sequence[Final], duration: float, gaps: Sequence[Gap] = (), dropped: Sequence[Final] | None = None
-) -> dict[str, Any]:
-    """Render the transcript of a whole file of `duration` seconds.
+def track_fields(track: HeardTrack) -> dict[str, Any]:
+    """Render the track that was heard."""
+    return {"number": track.number, "of": track.count, "language": track.language}
 
-    `failed` only where a span has no words; `dropped` only where it is asked for, by a list.
+
+def transcript_fields(heard: Transcript, *, tells_dropped: bool = False) -> dict[str, Any]:
+    """Render the transcript of a whole file.
+
+    `failed` only where a span has no words, `track` where there are several, `channels` where they are told apart;
+    `dropped` only where it is asked for.
     """
+    apart = bool(heard.copies)
     fields: dict[str, Any] = {
-        "text": " ".join(final.text for final in finals),
-        "words": [word_fields(word) for final in finals for word in final.words],
-        "duration": round(duration, 3),
+        "text": text_of(heard.finals),
+        "words": [
+            {**word_fields(word), **channel_fields(final, is_told=apart)}
+            for final in heard.finals
+            for word in final.words
+        ],
+        "duration": round(heard.duration, 3),
         "segments": [
             {
+                **channel_fields(final, is_told=apart),
                 "text": final.text,
                 "start": final.start,
                 "end": final.end,
                 "confidence": final.confidence,
                 "words": [word_fields(word) for word in final.words],
             }
-            for final in finals
+            for final in heard.finals
         ],
     }
-    if gaps:
-        fields["failed"] = [gap_fields(gap) for gap in gaps]
-    if dropped is not None:
-        fields["dropped"] = [drop_fields(final) for final in dropped]
+    if apart:
+        fields["channels"] = [_channel_summary(heard, channel) for channel in range(len(heard.copies))]
+    if heard.track:
+        fields["track"] = track_fields(heard.track)
+    if heard.gaps:
+        fields["failed"] = [{**gap_fields(gap), **channel_fields(gap, is_told=apart)} for gap in heard.gaps]
+    if tells_dropped:
+        fields["dropped"] = [
+            {
+                "reason": final.drop,
+                **channel_fields(final, is_told=apart),
+                "start": final.start,
+                "end": final.end,
+                "words": [word_fields(word) for word in final.dropped],
+            }
+            for final in heard.dropped
+        ]
     return fields
+
+
+def text_of(finals: Sequence[Final]) -> str:
+    """Return the text of a transcript."""
+    return " ".join(final.text for final in finals)
+
+
+def _channel_summary(heard: Transcript, channel: int) -> dict[str, Any]:
+    original = heard.copies[channel]
+    if original is not None:
+        return {"channel": channel, "copy_of": original}
+    return {"channel": channel, "text": text_of([final for final in heard.finals if final.channel == channel])}
 
 
 def _event_fields(kind: Literal["partial", "final"], told: Partial | Final) -> dict[str, Any]:

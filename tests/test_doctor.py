@@ -87,10 +87,19 @@ def test_a_port_taken_by_a_gigastt_is_well() -> None:
     assert finding.verdict == "ok"
 
 
+@pytest.mark.parametrize(("serves", "verdict"), [(True, "ok"), (False, "broken")])
+def test_the_listener_of_a_protocol_is_looked_at_too(serves: bool, verdict: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert doctor.check_listener("vosk", address, lambda: serves).verdict == verdict
+    assert doctor.check_listener("wyoming", address, lambda: False).verdict == "ok"
+    assert doctor.check_listener("wyoming", "10300", lambda: False).verdict == "broken"
+
+
 def test_the_command_prints_findings_and_exits_with_0_when_nothing_is_broken(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run_command(["doctor", "--model", "demo", "--port", "0"]) == 0
+    assert run_command(["doctor", "--model", "demo", "--port", "0", "--wyoming", "127.0.0.1:0"]) == 0
     text = capsys.readouterr().out
     assert all(word in text for word in ("cores", "memory", "onnxruntime", "model", "shared memory", "port"))
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
 
 from gigastt import errors
+from gigastt.cli.main import run_command
 from gigastt.cli.serve import serve
-from gigastt.config import Limits
+from gigastt.config import Limits, Settings
 from gigastt.gateway.app import ROUTES
 from gigastt.gateway.metrics import Metrics
 
@@ -51,8 +53,30 @@ def test_the_readme_lists_every_setting_and_which_are_read_again() -> None:
     listed = {flag for cell, _ in rows for flag in re.findall(r"`(--[a-z-]+)`", cell)}
     declared = {param.opts[0] for param in serve.params if isinstance(param, click.Option)} - {"--config"}
     again = {flag for cell, _ in rows if "↻" in cell for flag in re.findall(r"`--([a-z-]+)`", cell)}
-    assert listed == declared
+    fields = {field.replace("_", "-") for field in (*Settings.__dataclass_fields__, *Limits.__dataclass_fields__)}
+    assert listed == declared == {f"--{name}" for name in fields - {"limits"}}
     assert again == {name.replace("_", "-") for name in Limits.__dataclass_fields__}
+
+
+def test_the_readme_has_the_defaults_of_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["config", "show"]) == 0
+    shown = tomllib.loads(capsys.readouterr().out)
+    listed: dict[str, str] = {}
+    for cell, told in table(README, "| flag of `gigastt serve` | default | |"):
+        flags = re.findall(r"`--([a-z-]+)`", cell)
+        defaults = [re.sub(r" \(.*\)$", "", one) for one in told.split(", ")]
+        listed |= zip(flags, defaults if len(defaults) == len(flags) else [told] * len(flags), strict=True)
+    del listed["pool-size"]  # is told in words
+    assert {flag: default for flag, default in listed.items() if default != default_text(shown.get(flag))} == {}
+
+
+def default_text(value: object) -> str:
+    """Return a default as the README has it."""
+    if value is None or value == []:
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:.10g}" if isinstance(value, float) else str(value).replace(str(Path.home()), "~")
 
 
 @pytest.mark.parametrize("document", [README, OPERATIONS], ids=["readme", "operations"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gigastt.quota import cpu_quota
+from gigastt.quota import cpu_quota, memory_limit
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -52,3 +52,30 @@ def test_the_smallest_quota_around_the_process_counts(
     files: dict[str, str], quota: float | None, tmp_path: Path
 ) -> None:
     assert cpu_quota(write(tmp_path, files)) == quota
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "1073741824\n"}, 2**30),
+        ({"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "max\n"}, None),
+        (
+            {"proc/self/cgroup": "4:memory:/docker/1\n", "sys/fs/cgroup/memory/memory.limit_in_bytes": "536870912\n"},
+            2**29,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:memory:/\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+            },
+            None,
+        ),
+        ({"proc/self/cgroup": "4:memory:/\n0::/\n", "sys/fs/cgroup/memory.max": "5\n"}, 5),
+        ({}, None),
+    ],
+    ids=["v2", "v2 unlimited", "v1", "v1 unlimited", "both", "no cgroups"],
+)
+def test_the_smallest_memory_limit_around_the_process_counts(
+    files: dict[str, str], limit: int | None, tmp_path: Path
+) -> None:
+    assert memory_limit(write(tmp_path, files)) == limit

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from gigastt.rendering import TranscriptForm, render_transcript
-from gigastt.transcript import Final, Word
+from gigastt.rendering import Renderer, TranscriptForm, render_transcript
+from gigastt.transcript import Final, Transcript, Word
 
 HELLO = Final(
     "Привет, мир.", (Word("Привет,", 0.32, 0.71, 0.97), Word("мир.", 0.8, 1.1, 0.5)), 0.32, 1.1, 0.735, "silence"
@@ -17,7 +17,9 @@ BYE = Final("Пока.", (Word("Пока.", 2.0, 2.4, 0.9),), 2.0, 2.4, 0.9, "st
 
 
 def render(form: TranscriptForm, file: str | None = None) -> str:
-    return "".join(render_transcript(form, [HELLO, BYE], lambda: 3.0, file))
+    renderer = Renderer(form, file)
+    segments = [renderer.segment(segment) for segment in (HELLO, BYE)]
+    return "".join([renderer.begin(), *segments, renderer.end(Transcript([HELLO, BYE], 3.0))])
 
 
 def test_text_is_a_line_a_segment() -> None:
@@ -25,16 +27,16 @@ def test_text_is_a_line_a_segment() -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "srt", "vtt", "md"])
-def test_a_segment_is_written_before_the_next_one_comes(form: TranscriptForm) -> None:
-    written: list[str] = []
+def test_all_but_json_write_a_segment_when_it_comes(form: TranscriptForm) -> None:
+    assert "Привет, мир.\n" in Renderer(form).segment(HELLO)
 
-    def segments() -> Iterator[Final]:
-        yield HELLO
-        assert "Привет, мир.\n" in "".join(written)
-        yield BYE
 
-    for piece in render_transcript(form, segments(), lambda: 3.0):
-        written.append(piece)
+@pytest.mark.parametrize("form", ["text", "srt", "vtt", "md"])
+def test_channels_that_are_told_apart_stand_before_their_segments(form: TranscriptForm) -> None:
+    heard = Transcript([HELLO, replace(BYE, channel=1)], 3.0, copies=(None, None))
+    written = render_transcript(form, heard)
+    assert "[0] Привет, мир.\n" in written
+    assert "[1] Пока.\n" in written
 
 
 def test_markdown_is_a_paragraph_a_segment_with_its_time() -> None:
@@ -65,6 +67,10 @@ def test_vtt_has_its_header() -> None:
 
 
 def test_a_silent_file_gives_empty_text_and_an_empty_object() -> None:
-    assert list(render_transcript("text", [], lambda: 5.0)) == []
-    [line] = render_transcript("json", [], lambda: 5.0)
-    assert json.loads(line) == {"text": "", "words": [], "duration": 5.0, "segments": []}
+    assert render_transcript("text", Transcript([], 5.0)) == ""
+    assert json.loads(render_transcript("json", Transcript([], 5.0))) == {
+        "text": "",
+        "words": [],
+        "duration": 5.0,
+        "segments": [],
+    }

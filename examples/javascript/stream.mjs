@@ -2,13 +2,16 @@
 //
 //     node stream.mjs clip.wav [--url ws://127.0.0.1:9876/v1/ws] [--fast]
 //
-// Node 20.10 or newer; no packages. Needs 16-bit mono PCM at 8, 16, 24, 44.1 or 48 kHz.
+// A connection that is lost is made again, and no word is: the module client.js does that. Node 20.10 or newer; no
+// packages. Needs 16-bit mono PCM at 8, 16, 24, 44.1 or 48 kHz.
 // Partials go to standard error, finals to standard output.
 
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
+
+import { LiveSession } from "../../gigastt/gateway/web/client.js";
 
 if (typeof WebSocket === "undefined") {
   // Node 20 and 21 have a WebSocket client behind a flag; from 22 on it is simply there.
@@ -22,7 +25,6 @@ if (typeof WebSocket === "undefined") {
 }
 
 const CHUNK_SECONDS = 0.1;
-const MOST_BUFFERED_BYTES = 1_000_000; // answers to the server's pings wait behind what is buffered, and it waits for them
 
 /** Find the format and the samples of a PCM WAV file. */
 function readWav(path) {
@@ -47,16 +49,14 @@ function readWav(path) {
   throw new Error(`${path}: no samples`);
 }
 
-/** Send `configure`, the samples at the pace of speech (or at once), and `stop`. */
-async function sendAudio(socket, { rate, pcm }, fast) {
-  socket.send(JSON.stringify({ type: "configure", sample_rate: rate }));
+/** Send the samples at the pace of speech (or at once), and stop. */
+async function sendAudio(session, { rate, pcm }, fast) {
   const bytes = 2 * Math.floor(rate * CHUNK_SECONDS);
-  for (let at = 0; at < pcm.length && socket.readyState === WebSocket.OPEN; at += bytes) {
-    socket.send(pcm.subarray(at, at + bytes));
+  for (let at = 0; at < pcm.length; at += bytes) {
+    while (!session.send(pcm.subarray(at, at + bytes)) && !session.isOver) await delay(100); // too far behind
     if (!fast) await delay(CHUNK_SECONDS * 1000);
-    while (socket.bufferedAmount > MOST_BUFFERED_BYTES && socket.readyState === WebSocket.OPEN) await delay(10);
   }
-  socket.send(JSON.stringify({ type: "stop" }));
+  session.stop();
 }
 
 const { values, positionals } = parseArgs({
@@ -68,14 +68,11 @@ if (positionals.length !== 1) {
   process.exit(2);
 }
 const wav = readWav(positionals[0]);
-const socket = new WebSocket(values.url);
 let good = true;
 
-socket.addEventListener("message", ({ data }) => {
-  const message = JSON.parse(data);
+function show(message) {
   if (message.type === "ready") {
     console.error(`${message.model} is ready`);
-    sendAudio(socket, wav, values.fast);
   } else if (message.type === "partial") {
     process.stderr.write(`\r… ${message.text}`);
   } else if (message.type === "final" && message.text) {
@@ -85,12 +82,13 @@ socket.addEventListener("message", ({ data }) => {
     console.error(`\n${message.code}: ${message.message}`);
     good = false;
   }
+}
+
+const session = new LiveSession(values.url, {
+  configure: { sample_rate: wav.rate },
+  patienceSeconds: 5,
+  onMessage: show,
+  onState: (state) => state === "lost" && console.error("\nthe connection is lost"),
 });
-socket.addEventListener("error", () => {
-  console.error(`no connection to ${values.url}`);
-  good = false;
-});
-// The last final comes before the server closes with 1000.
-socket.addEventListener("close", ({ code }) => {
-  process.exitCode = good && code === 1000 ? 0 : 1;
-});
+sendAudio(session, wav, values.fast);
+process.exitCode = (await session.finished) === "done" && good ? 0 : 1;

@@ -17,7 +17,8 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from gigastt.audio.recordings import Recording
-from gigastt.errors import InvalidAudio
+from gigastt.errors import InvalidAudio, InvalidParameter
+from gigastt.transcript import HeardTrack
 
 DEMUXERS = (
     *("wav", "w64", "aiff", "au", "caf", "flac", "mp3", "ogg", "aac", "amr", "ac3", "eac3", "dts"),
@@ -61,19 +62,30 @@ def open_container(recording: Recording) -> InputContainer:
     return container
 
 
-def choose_track(container: InputContainer, has_sound: Callable[[int], bool]) -> AudioStream:
-    """Return the track that is heard: the default one, else a Russian one, else the first; one with sound in it.
+def choose_track(container: InputContainer, has_sound: Callable[[int], bool], wanted: str = "") -> AudioStream:
+    """Return the track that is heard: the wanted one; or the default one, else a Russian one, else the first, of those
+    with sound in them.
 
     Args:
         container: as `open_container` gives it.
         has_sound: tells by a track's index whether anything can be heard in it; asked only if there are several.
+        wanted: a number among the audio tracks, from 0, or a language; empty for the usual choice.
 
     Raises:
         InvalidAudio: no track's decoder is listed; it has not been opened.
+        InvalidParameter: there is no such track; the message says which there are.
     """
-    tracks = [track for track in container.streams.audio if _decoder_of(track) in _REACHABLE]
+    candidates = list(container.streams.audio)
+    if wanted:
+        candidates = [track for number, track in enumerate(candidates) if _is_wanted(wanted, number, track)]
+        if not candidates:
+            languages = [_language_of(track) or "no language" for track in container.streams.audio]
+            there = ", ".join(f"{number} ({language})" for number, language in enumerate(languages))
+            message = f"There is no audio track {wanted[:20]!a} in the file; it has {there[:400]}."
+            raise InvalidParameter(message, param="track")
+    tracks = [track for track in candidates if _decoder_of(track) in _REACHABLE]
     if not tracks:
-        name = _title_of(container.streams.audio[0])
+        name = _title_of(candidates[0])
         raise InvalidAudio(
             f"This file's audio is in {name}, which is not decoded here: convert it, for example to FLAC or Opus."
         )
@@ -83,11 +95,32 @@ def choose_track(container: InputContainer, has_sound: Callable[[int], bool]) ->
     is_default_told = len(defaults) == 1  # MP4 and older Matroska files mark every track
 
     def preference(track: AudioStream) -> tuple[bool, bool, int]:
-        is_foreign = (track.language or "").lower().partition("-")[0] not in _RUSSIAN
+        is_foreign = _language_of(track).partition("-")[0] not in _RUSSIAN
         return (is_default_told and track is not defaults[0], is_foreign, track.index)
 
     tracks.sort(key=preference)
     return next((track for track in tracks if has_sound(track.index)), tracks[0])
+
+
+def describe_track(container: InputContainer, track: AudioStream) -> HeardTrack | None:
+    """Say which track is heard; None where there is no other."""
+    tracks = [each.index for each in container.streams.audio]
+    if len(tracks) < 2:
+        return None
+    return HeardTrack(tracks.index(track.index), len(tracks), _language_of(track))
+
+
+def _is_wanted(wanted: str, number: int, track: AudioStream) -> bool:
+    if wanted.isdecimal():
+        return int(wanted) == number
+    languages = _RUSSIAN if wanted.lower() in _RUSSIAN else (wanted.lower(),)
+    return _language_of(track).partition("-")[0] in languages
+
+
+def _language_of(track: AudioStream) -> str:
+    """Return what a track says of its language, such as `rus` or `en-us`; empty if that is no language's name."""
+    language = (track.language or "").lower()
+    return language if language.isascii() and language.replace("-", "").isalpha() and len(language) <= 12 else ""
 
 
 def _decoder_of(track: AudioStream) -> str:

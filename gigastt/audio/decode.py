@@ -11,7 +11,7 @@ lengths are counted while decoding, and memory is never reserved by a header.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -20,15 +20,15 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 
-from gigastt.audio.containers import choose_track, open_container
+from gigastt.audio.containers import choose_track, describe_track, open_container
 from gigastt.audio.loudness import QUIET_PEAK, bring_into_range, peak_of
 from gigastt.audio.mixdown import MIX_BLOCK_SAMPLES, Block, mix_down
 from gigastt.audio.pcm import SAMPLE_RATE, Samples, Waveform
 from gigastt.audio.recordings import Recording, find_recordings
 from gigastt.audio.resample import Resampler
-from gigastt.audio.timeline import Silence, Timeline, too_long
-from gigastt.errors import InvalidAudio
-from gigastt.transcript import Gap
+from gigastt.audio.selection import WHOLE, ChannelSurvey, Findings, Selection
+from gigastt.audio.timeline import Silence, Timeline, add_hole, too_long
+from gigastt.errors import InvalidAudio, InvalidParameter
 
 ByteSource: TypeAlias = Path | BinaryIO
 
@@ -49,11 +49,9 @@ def _make_noise() -> Waveform:
 _NOISE = _make_noise()
 
 
-def ignore_hole(hole: Gap) -> None:
-    """Take no notice of a hole."""
-
-
-def decode(source: ByteSource, max_seconds: float, on_hole: Callable[[Gap], None] = ignore_hole) -> Iterator[Samples]:
+def decode(
+    source: ByteSource, max_seconds: float, findings: Findings | None = None, selection: Selection = WHOLE
+) -> Iterator[Samples]:
     """Decode what a listener would hear of a file, at the times that its container gives.
 
     All recordings in it follow each other; of several tracks the default one is heard, else a Russian one, else the
@@ -63,20 +61,23 @@ def decode(source: ByteSource, max_seconds: float, on_hole: Callable[[Gap], None
     Args:
         source: a file of one of `formats.SUPPORTED_FORMATS`, in any rate and number of channels.
         max_seconds: how much audio may come out.
-        on_hole: is told of each damaged span and each long gap, before the silence that fills it is yielded.
+        findings: is filled while samples come out; a hole is in it before the silence that fills it is yielded.
+        selection: one track or channel instead.
 
     Raises:
         InvalidAudio: there is no audio in it that can be decoded; the message says why.
+        InvalidParameter: it has no such track.
         AudioTooLong: more than `max_seconds` came out.
     """
     if isinstance(source, Path):  # opened here and not by libav, to which a name may also be an address
         with source.open("rb") as file:
-            yield from decode(file, max_seconds, on_hole)
+            yield from decode(file, max_seconds, findings, selection)
         return
+    findings = findings or Findings()
     left = int(max_seconds * SAMPLE_RATE)
     some = False
-    blocks = _blocks(source, Timeline(max_seconds, on_hole))
-    for samples in _resample(bring_into_range(blocks, lambda: _measure_peak(source, max_seconds))):
+    blocks = _blocks(source, max_seconds, findings, selection)
+    for samples in _resample(bring_into_range(blocks, lambda: _measure_peak(source, max_seconds, selection))):
         some = True
         left -= len(samples)
         if left < 0:
@@ -86,7 +87,7 @@ def decode(source: ByteSource, max_seconds: float, on_hole: Callable[[Gap], None
         raise InvalidAudio("The file holds no audio samples.")
 
 
-def refuse_if_too_long(source: BinaryIO, max_seconds: float) -> None:
+def refuse_if_too_long(source: BinaryIO, max_seconds: float, wanted_track: str = "") -> None:
     """Refuse a file whose packets say, without being decoded, that they hold far more than `max_seconds`.
 
     This turns an honest file of ten hours away at once and before any memory is spent on it; one that lies is
@@ -95,6 +96,7 @@ def refuse_if_too_long(source: BinaryIO, max_seconds: float) -> None:
     Raises:
         AudioTooLong: it says so.
         InvalidAudio: it is not an audio file.
+        InvalidParameter: it has no such track.
     """
     left = max_seconds * 1.05 + 10
     for recording in find_recordings(source):
@@ -105,7 +107,7 @@ def refuse_if_too_long(source: BinaryIO, max_seconds: float) -> None:
                 break
             raise
         with container:
-            track = choose_track(container, lambda _: True)
+            track = choose_track(container, lambda _: True, wanted_track)
             tick = float(track.time_base or 0)
             try:
                 for packet in container.demux(track):
@@ -117,14 +119,18 @@ def refuse_if_too_long(source: BinaryIO, max_seconds: float) -> None:
     source.seek(0)
 
 
-def _blocks(source: BinaryIO, timeline: Timeline) -> Iterator[Block | Silence]:
+def _blocks(
+    source: BinaryIO, max_seconds: float, findings: Findings, selection: Selection
+) -> Iterator[Block | Silence]:
     """Decode a file's recordings one behind the other, up to the first that is damaged as a whole."""
+    timeline = Timeline(max_seconds, partial(add_hole, findings.holes))
     for recording in find_recordings(source):
         try:
             with open_container(recording) as container:
-                track = choose_track(container, partial(_has_sound, recording))
-                yield from mix_down(timeline.lay_out(container, track))
-        except InvalidAudio:
+                track = choose_track(container, partial(_has_sound, recording), selection.track)
+                findings.track = findings.track or describe_track(container, track)
+                yield from mix_down(timeline.lay_out(container, track), selection.channel, findings.channels)
+        except (InvalidAudio, InvalidParameter):
             if not timeline.position:
                 raise
             return
@@ -133,12 +139,12 @@ def _blocks(source: BinaryIO, timeline: Timeline) -> Iterator[Block | Silence]:
 def _has_sound(recording: Recording, index: int) -> bool:
     """Decode a track until something can be heard in it; leaves the recording where it was."""
     place = recording.tell()
-    timeline = Timeline(float("inf"), ignore_hole)
+    timeline = Timeline(float("inf"), lambda hole: None)
     try:
         with open_container(recording) as container:
             track = container.streams[index]
             assert isinstance(track, AudioStream)
-            blocks = mix_down(timeline.lay_out(container, track))
+            blocks = mix_down(timeline.lay_out(container, track), None, ChannelSurvey())
             return any(isinstance(block, Block) and peak_of(block.waveform) > _AUDIBLE for block in blocks)
     except InvalidAudio:
         return False
@@ -146,10 +152,10 @@ def _has_sound(recording: Recording, index: int) -> bool:
         recording.seek(place)
 
 
-def _measure_peak(source: BinaryIO, max_seconds: float) -> float:
+def _measure_peak(source: BinaryIO, max_seconds: float, selection: Selection) -> float:
     """Decode a file from its beginning until its peak is known, or is at least `QUIET_PEAK`."""
     peak = 0.0
-    for block in _blocks(source, Timeline(max_seconds, ignore_hole)):
+    for block in _blocks(source, max_seconds, Findings(), selection):
         if isinstance(block, Block):
             peak = max(peak, peak_of(block.waveform))
             if peak >= QUIET_PEAK:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gigastt.audio.pcm import SAMPLE_RATE, Waveform, Waveforms
+from gigastt.audio.selection import ChannelSurvey
 from gigastt.audio.timeline import Silence
 from gigastt.errors import InvalidAudio
 
@@ -56,8 +57,14 @@ class _Form(NamedTuple):
     is_planar: bool
 
 
-def mix_down(frames: Iterator[av.AudioFrame | Silence]) -> Iterator[Block | Silence]:
+def mix_down(
+    frames: Iterator[av.AudioFrame | Silence], channel: int | None, survey: ChannelSurvey
+) -> Iterator[Block | Silence]:
     """Gather frames of one form into mono blocks worth a call of the resampler; silences keep their places.
+
+    Args:
+        channel: the only one that is heard, silent where it is missing; None mixes all.
+        survey: is told of the channels, if one is heard.
 
     Raises:
         InvalidAudio: a frame's form is absurd.
@@ -73,7 +80,7 @@ def mix_down(frames: Iterator[av.AudioFrame | Silence]) -> Iterator[Block | Sile
         if mixer is None or form != mixer.form:
             if mixer is not None:
                 yield from mixer.take()
-            mixer = _Mixer(form)
+            mixer = _Mixer(form, channel, survey)
         elif mixer.count >= MIX_BLOCK_SAMPLES:
             yield from mixer.take()
         mixer.add(frame)
@@ -84,8 +91,10 @@ def mix_down(frames: Iterator[av.AudioFrame | Silence]) -> Iterator[Block | Sile
 class _Mixer:
     """Mixes the channels of one form, and remembers how they agree."""
 
-    def __init__(self, form: _Form) -> None:
+    def __init__(self, form: _Form, channel: int | None, survey: ChannelSurvey) -> None:
         self.form = form
+        self._channel = channel
+        self._survey = survey
         self.count = 0  # samples gathered
         self._gathered: list[npt.NDArray[Any]] = []
         self._factors = _weigh(form.channels)
@@ -99,11 +108,15 @@ class _Mixer:
         """Yield what has been gathered, if anything, as one block."""
         if self.count:
             waveforms = _to_float(np.concatenate(self._gathered, axis=1), self.form.kind)
-            is_exact = self.form.kind == "s16" and self.form.rate == SAMPLE_RATE and len(waveforms) == 1
+            is_one = len(waveforms) == 1 or self._channel is not None
+            is_exact = self.form.kind == "s16" and self.form.rate == SAMPLE_RATE and is_one
             yield Block(self.form.rate, self._mix(waveforms), is_exact)
         self._gathered, self.count = [], 0
 
     def _mix(self, waveforms: Waveforms) -> Waveform:
+        if self._channel is not None:
+            self._survey.note(waveforms)
+            return waveforms[self._channel] if self._channel < len(waveforms) else np.zeros_like(waveforms[0])
         mixed: Waveform = waveforms[0]
         if len(waveforms) == 1:
             return mixed

@@ -26,16 +26,16 @@ from gigastt.errors import ConfigError
 MANIFEST = ".gigastt.jsonl"
 
 
-def find_files(names: Sequence[str], output_dir: Path | None) -> list[str]:
+def find_files(names: Sequence[str], output_dir: Path | None, *, may_be_empty: bool = False) -> list[str]:
     """Return the files given, and those in the folders given, at any depth; hidden ones and the output are left out.
 
     Raises:
-        ConfigError: a folder cannot be read, or there is no file.
+        ConfigError: a folder cannot be read, or there is no file and there must be one.
     """
     found: list[str] = []
     for name in names:
         found += _walk(name, output_dir) if os.path.isdir(name) else [name]  # noqa: PTH112
-    if not found:
+    if not found and not may_be_empty:
         raise ConfigError(f"There is no file in {', '.join(names)}.")
     return found
 

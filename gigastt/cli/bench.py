@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from gigastt.cli.hearing import open_recognizer
 from gigastt.cli.options import model_options
-from gigastt.cli.transcribe import open_recognizer
 from gigastt.config import Precision
 
 

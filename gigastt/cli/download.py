@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from gigastt.cli.options import HttpAddress, model_dir_option, model_option, setting
+from gigastt.cli.kinds import HttpAddress
+from gigastt.cli.options import model_dir_option, model_option, setting
 from gigastt.config import Precision
 
 

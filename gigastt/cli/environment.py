@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from difflib import get_close_matches
-
-from gigastt.errors import ConfigError
 
 PREFIX = "GIGASTT_"
 _NEAR = 0.7  # API_KEY is as near to API_KEYS_FILE; VERSION is farther from PRECISION
@@ -30,16 +29,22 @@ def is_service_link(name: str, value: str) -> bool:
     return bool(_LINK_PORT.fullmatch(name) and _LINK_ADDRESS.fullmatch(value))
 
 
-def check_environment(environment: Mapping[str, str], settings: Set[str]) -> list[str]:
-    """Look through the variables that begin as ours do; return a sentence for those that are no settings.
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Sentences about variables that are no settings: mistakes, for they nearly are, and what is only mentioned."""
+
+    mistakes: list[str]
+    said: list[str]
+
+
+def check_environment(environment: Mapping[str, str], settings: Set[str]) -> Unknown:
+    """Look through the variables that begin as ours do.
 
     Args:
         environment: every variable.
         settings: the names of ours.
-
-    Raises:
-        ConfigError: one is not a setting, but nearly.
     """
+    mistakes: list[str] = []
     said: list[str] = []
     links: list[str] = []
     for name in sorted(name for name in environment if name.startswith(PREFIX)):
@@ -49,11 +54,12 @@ def check_environment(environment: Mapping[str, str], settings: Set[str]) -> lis
             rest = [setting.removeprefix(PREFIX) for setting in sorted(settings)]
             near = get_close_matches(name.removeprefix(PREFIX), rest, n=1, cutoff=_NEAR)
             if near:
-                raise ConfigError(f"{name} is no setting. Did you mean {PREFIX}{near[0]}? If not, unset it.")
+                mistakes.append(f"{name} is no setting. Did you mean {PREFIX}{near[0]}? If not, unset it.")
+                continue
             said.append(f"{name} in the environment is no setting and is ignored.")
     if links:
         said.append(
             f"{', '.join(links)} in the environment describe a service named gigastt and are ignored; in Kubernetes, "
             "`enableServiceLinks: false` in the pod's specification keeps them out."
         )
-    return said
+    return Unknown(mistakes, said)

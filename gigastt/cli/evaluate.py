@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gigastt.cli.hearing import open_recognizer
 from gigastt.cli.options import model_options
-from gigastt.cli.transcribe import open_recognizer
 from gigastt.errors import RequestError
 from gigastt.references import Reference, read_references
 from gigastt.scoring import Score, align, normalise, score
@@ -109,7 +109,7 @@ def _transcribe(reference: Reference, recognizer: _Counting, *, live: bool, tele
     from gigastt.transcribe import MAX_SECONDS
 
     with reference.path.open("rb") as source:
-        chunks: Iterator[Samples] = decode(source, MAX_SECONDS, lambda *hole: None)
+        chunks: Iterator[Samples] = decode(source, MAX_SECONDS)
         if telephone or live:
             chunks = _cut(list(chunks), telephone=telephone)
         finals = recording.transcribe_recording(recognizer, chunks, is_live=live)

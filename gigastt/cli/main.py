@@ -19,7 +19,8 @@ import click
 
 from gigastt import __version__
 from gigastt.cli.environment import PREFIX, check_environment
-from gigastt.errors import GigasttError
+from gigastt.cli.mistakes import collects_mistakes, mistakes_of
+from gigastt.errors import ConfigErrors, GigasttError
 
 EXIT_INTERRUPTED = 130
 
@@ -31,8 +32,10 @@ COMMANDS = {
     "optimize": "Make the model files fast on this machine.",
     "quantize": "The same as optimize.",
     "doctor": "Say what is wrong here and how to mend it.",
+    "capacity": "Measure how many people this machine carries.",
     "bench": "Measure the recogniser's speed on a file.",
     "eval": "Measure the recogniser's errors on recordings whose texts are known.",
+    "config": "Show the settings and where each comes from.",
     "keys": "Add, list and revoke API keys.",
     "tls": "Make certificates for this machine.",
     "health": "Ask a running server whether it is well.",
@@ -73,7 +76,11 @@ def cli(ctx: click.Context) -> None:
     """Self-hosted speech-to-text for Russian."""
     assert isinstance(ctx.command, LazyGroup)
     if any(name.startswith(PREFIX) for name in os.environ):
-        ctx.obj = check_environment(os.environ, ctx.command.variables(ctx))
+        unknown = check_environment(os.environ, ctx.command.variables(ctx))
+        ctx.obj = unknown.said
+        if unknown.mistakes and not collects_mistakes(ctx.command.get_command(ctx, ctx.invoked_subcommand or "")):
+            raise ConfigErrors(unknown.mistakes)
+        mistakes_of(ctx).texts.extend(unknown.mistakes)
     if ctx.invoked_subcommand != "serve":  # that one says it in its log
         for sentence in ctx.obj or ():
             click.echo(f"gigastt: {sentence}", err=True)
@@ -93,6 +100,10 @@ def run_command(arguments: Sequence[str]) -> int:
         return exc.exit_code
     except click.ClickException as exc:
         return _fail(exc.format_message(), exc.exit_code)
+    except ConfigErrors as exc:
+        for mistake in exc.mistakes:
+            _fail(mistake, exc.exit_code)
+        return exc.exit_code
     except GigasttError as exc:
         return _fail(str(exc), exc.exit_code)
     except (KeyboardInterrupt, click.Abort):

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Self, TextIO
 
 from gigastt.models.room import in_mib
@@ -68,35 +69,80 @@ class _Line:
         self._stream.flush()
 
 
-class ProgressLine(_Line):
-    """How much of a file is transcribed, and how fast.
+class ProgressBoard(_Line):
+    """A line for each file that is being transcribed, and one for all above them: how much is done, and how fast.
 
     Args:
-        label: the name of the file.
-        share: tells how much of the file has been read, 0 to 1.
+        headline: says how many files are done; None where there is one.
     """
 
     def __init__(
         self,
         stream: TextIO,
-        label: str,
-        share: Callable[[], float],
+        headline: Callable[[], str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         columns: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(stream, clock, columns)
+        self._headline = headline
+        self._files: list[FileProgress] = []
+        self._seconds = 0.0  # of files that are done
+        self._drawn = 0  # lines there are
+
+    @contextmanager
+    def line(self, label: str) -> Iterator[FileProgress]:
+        """Show a file while the body runs."""
+        file = FileProgress(label, self._clock(), self._redraw)
+        self._files.append(file)
+        try:
+            yield file
+        finally:
+            self._files.remove(file)
+            self._seconds += file.seconds
+            self.clear()
+
+    def clear(self) -> None:
+        """Take all lines away."""
+        if self._drawn > 1:
+            self._write("\x1b[A\r\x1b[K" * (self._drawn - 1))
+        self._drawn = 0
+        super().clear()
+
+    def _redraw(self) -> None:
+        def lines(elapsed: float) -> str:
+            now, width = self._clock(), self._columns() - 1
+            texts = [file.text(now, width) for file in self._files if file.seconds or len(self._files) == 1]
+            if self._headline is not None:
+                total = self._seconds + sum(file.seconds for file in self._files)
+                texts.insert(0, cut(f"{self._headline()} {_clock_text(total)} {total / elapsed:.0f}x", width))
+            up = f"\x1b[{self._drawn - 1}A\r\x1b[K" if self._drawn > 1 else ""
+            texts += [""] * (self._drawn - len(texts))
+            self._drawn = len(texts)
+            return up + "\n\r\x1b[K".join(texts)
+
+        self._draw(lines)
+
+
+class FileProgress:
+    """One file of a board."""
+
+    def __init__(self, label: str, began: float, redraw: Callable[[], None]) -> None:
+        self.seconds = 0.0
         self._label = label
-        self._share = share
+        self._began = began
+        self._redraw = redraw
+        self._share = 0.0
 
-    def update(self, seconds: float) -> None:
-        """Draw anew: `seconds` of the audio are done."""
+    def update(self, seconds: float, share: float) -> None:
+        """Draw anew: so many seconds of the audio are done, and so much of the file, 0 to 1."""
+        self.seconds, self._share = seconds, min(share, 1.0)
+        self._redraw()
 
-        def line(elapsed: float) -> str:
-            share = min(self._share(), 1.0)
-            figures = f"{share:4.0%} {_clock_text(seconds)} {seconds / elapsed:.0f}x"
-            return fit(self._label, _bar(share), figures, self._columns() - 1)
-
-        self._draw(line)
+    def text(self, now: float, columns: int) -> str:
+        """Return its line."""
+        speed = self.seconds / max(now - self._began, 0.001)
+        figures = f"{self._share:4.0%} {_clock_text(self.seconds)} {speed:.0f}x"
+        return fit(self._label, _bar(self._share), figures, columns)
 
 
 class DownloadLine(_Line):

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import click
 
-from gigastt.cli.options import config_option, setting
+from gigastt.cli.config_file import config_option
+from gigastt.cli.mistakes import SettingsCommand
+from gigastt.cli.options import setting
 from gigastt.config import Settings
 
 _LISTENING = "0A"  # a socket's state in /proc/net/tcp
 
 
-@click.command()
+@click.command(cls=SettingsCommand)
 @config_option
 @setting("--port", type=click.IntRange(1, 65_535), default=Settings().port, help="Port of the server.")
 def reload(port: int) -> int:

@@ -5,7 +5,7 @@ Runs on the main thread. The server itself is `gigastt.serve`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -13,19 +13,22 @@ from typing import Any
 
 import click
 
+from gigastt.cli.config_file import config_option
+from gigastt.cli.kinds import Cidr, CountOrAuto, ListItem, Origin
+from gigastt.cli.mistakes import SettingsCommand
 from gigastt.cli.options import (
-    Cidr,
-    CountOrAuto,
     Function,
-    ListItem,
-    Origin,
-    config_option,
+    allowed_host_option,
+    host_option,
+    listener_options,
     min_confidence_option,
     model_options,
     setting,
+    tls_cert_option,
     tls_dir_option,
+    tls_option,
 )
-from gigastt.config import AUTO_MODEL, Limits, Settings, check_settings
+from gigastt.config import AUTO_MODEL, Limits, Settings, check_settings, find_mistakes
 from gigastt.errors import ConfigError
 
 _ARGUMENTS = "gigastt.cli.serve.arguments"
@@ -35,7 +38,7 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 _DEMO_CLIP = "tests/data/espeak_03.wav"  # of a checkout
 
 
-class RereadableCommand(click.Command):
+class RereadableCommand(SettingsCommand):
     """A command that remembers its arguments, so that they can be parsed again over a changed file."""
 
     def make_context(
@@ -53,9 +56,15 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     return setting(flag, type=kind, default=getattr(_DEFAULTS.limits, name), help=text)
 
 
-@click.command(cls=RereadableCommand)
+def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
+    """Return what is wrong with settings together, where those that are wrong alone have no part in it."""
+    settings = settings_of({name: value for name, value in values.items() if name not in wrong})
+    return [mistake.text for mistake in find_mistakes(settings) if not mistake.names & wrong]
+
+
+@click.command(cls=RereadableCommand, find_more=find_more)
 @config_option
-@setting("--host", default=_DEFAULTS.host, help="Address to listen on.")
+@host_option
 @setting("--port", type=click.IntRange(0, 65_535), default=_DEFAULTS.port, help="Port to listen on; 0: any free one.")
 @model_options
 @min_confidence_option
@@ -64,17 +73,26 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     "--pool-size",
     type=click.IntRange(1, 256),
     default=_DEFAULTS.pool_size,
-    show_default="physical cores, at most 4 and a CPU quota",
+    show_default="physical cores, at most 4 and what a container may use",
     help="Inference workers.",
 )
 @setting("--max-sessions", type=CountOrAuto(), default="auto", help="Live sessions at once.")
 @limit_setting(
     "--final-latency-ms", click.FloatRange(50, 10_000), "How late 95 % of the finals may be, if places are auto."
 )
+@setting(
+    "--worker-memory-mib",
+    type=click.IntRange(0),
+    default=0,
+    help="Replace a worker that has grown to this; sessions go on. 0 is never.",
+)
+@setting(
+    "--worker-passes", type=click.IntRange(0), default=0, help="Replace a worker after so many passes; 0 is never."
+)
 @setting("--bind-all", is_flag=True, aliases=["GIGASTT_ALLOW_BIND_ANY"], help="Allow addresses that others can reach.")
 @setting("--allow-origin", type=Origin(), multiple=True, help="Web origin to allow; repeatable.")
 @setting("--cors-allow-any", is_flag=True, help="Allow every web origin.")
-@setting("--allowed-host", type=ListItem(), multiple=True, help="Name to answer to in Host; repeatable.")
+@allowed_host_option
 @setting("--trusted-proxy", type=Cidr(), multiple=True, help="Network whose X-Forwarded-For counts; repeatable.")
 @limit_setting("--idle-timeout-secs", _POSITIVE, "Close a session that sends nothing for this long.")
 @limit_setting("--max-session-secs", _SECONDS, "Longest session; 0 is none.")
@@ -94,11 +112,31 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
 @limit_setting("--resume-secs", _SECONDS, "How long a session waits for a client that lost its connection; 0 is not.")
 @setting("--metrics", is_flag=True, help="Publish GET /metrics.")
 @setting("--metrics-listen", metavar="HOST:PORT", help="Publish /metrics on a listener of its own.")
-@setting("--vosk", metavar="HOST:PORT", help="Serve clients of Vosk on a listener of its own.")
+@listener_options
 @setting(
     "--vosk-plain/--no-vosk-plain",
     default=_DEFAULTS.vosk_plain,
     help="Tell them words in lower case without punctuation.",
+)
+@setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use it, if not any; repeatable.")
+@setting("--wyoming-announce", is_flag=True, help="Announce it to Home Assistant (needs gigastt[zeroconf]).")
+@setting(
+    "--jobs-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Take jobs, and keep their recordings and transcripts in this folder.",
+)
+@setting(
+    "--jobs-quota-bytes",
+    type=click.IntRange(1),
+    default=_DEFAULTS.jobs_quota_bytes,
+    help="What recordings of jobs may take of its disk.",
+)
+@setting("--jobs-keep", type=_SECONDS, default=_DEFAULTS.jobs_keep, help="How long ended jobs are kept, in seconds.")
+@setting(
+    "--jobs-url-host",
+    type=ListItem(),
+    multiple=True,
+    help="Host from which jobs may fetch audio and which they may tell of their end; repeatable.",
 )
 @setting(
     "--api-keys-file",
@@ -110,18 +148,9 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
     type=click.Path(dir_okay=False, path_type=Path),
     help="File with a secret that signs tokens; servers that share it accept each other's.",
 )
-@setting(
-    "--tls-cert",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Serve over TLS with this certificate and its chain (PEM).",
-)
+@tls_cert_option
 @setting("--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its private key (PEM).")
-@setting(
-    "--tls",
-    type=click.Choice(["off", "auto"]),
-    default=_DEFAULTS.tls,
-    help="auto: TLS with a certificate of an own authority, unless --host is a loopback one.",
-)
+@tls_option
 @tls_dir_option
 @setting("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least to log.")
 @setting(
@@ -177,16 +206,22 @@ def greet(url: str, demo: bool, *, fetching: bool = False, authority: Path | Non
     click.echo("\n".join([*lines, ""]), err=True)
 
 
-def build_settings(values: dict[str, Any]) -> Settings:
-    """Sort parsed options into `Settings` and its `Limits`.
+def build_settings(values: Mapping[str, Any]) -> Settings:
+    """Sort parsed options into `Settings` and its `Limits`, and check them.
 
     Raises:
         ConfigError: values that are valid alone but not together.
     """
-    limits = {field.name: values[field.name] for field in fields(Limits)}
-    settings = Settings(limits=Limits(**limits), **{name: values[name] for name in values.keys() - limits.keys()})
+    settings = settings_of(values)
     check_settings(settings)
     return settings
+
+
+def settings_of(values: Mapping[str, Any]) -> Settings:
+    """Sort parsed options into `Settings` and its `Limits`; what is missing has its default."""
+    of_limits = {field.name for field in fields(Limits)}
+    limits = Limits(**{name: value for name, value in values.items() if name in of_limits})
+    return Settings(limits=limits, **{name: value for name, value in values.items() if name not in of_limits})
 
 
 def settings_reader(arguments: Sequence[str]) -> Callable[[], Settings]:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from gigastt.cli.options import ListItem, setting, tls_dir_option
+from gigastt.cli.config_file import config_option
+from gigastt.cli.mistakes import SettingsCommand
+from gigastt.cli.options import allowed_host_option, tls_dir_option
 
 _TRUST = """
 How a device comes to trust it, once ({path} is also served at /ca.crt; check the SHA-256):
@@ -30,11 +32,10 @@ def tls() -> None:
     """Certificates for a server on a network without a public name."""
 
 
-@tls.command()
+@tls.command(cls=SettingsCommand)
+@config_option
 @tls_dir_option
-@setting(
-    "--allowed-host", type=ListItem(), multiple=True, help="Further name that the server is reached by; repeatable."
-)
+@allowed_host_option
 def init(tls_dir: Path, allowed_host: tuple[str, ...]) -> None:
     """Make a certificate authority and a certificate for this machine; what is there and good stays."""
     from gigastt.authority import own_authority

@@ -1,39 +1,49 @@
-"""`gigastt transcribe`: files in, transcripts out, in this process; a bad file does not stop the others.
+"""`gigastt transcribe`: files in, transcripts out; a bad file does not stop the others.
 
 Runs on the main thread. Transcripts go to standard output or, with `--output-dir`, into files; progress and
-complaints to standard error.
+complaints to standard error. `batch` does the work, by one of the ways of `hearing`.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO
+from typing import TYPE_CHECKING
 
 import click
 
-from gigastt.cli.archive import Manifest, find_files, mirror_targets, open_manifest
-from gigastt.cli.options import NonEmptyOption, min_confidence_option, model_options
-from gigastt.cli.progress import ProgressLine
-from gigastt.cli.targets import STANDARD_INPUT, plan_targets, prepare_targets, writing
-from gigastt.errors import RequestError
-from gigastt.processes import use_one_thread
+from gigastt.cli.archive import find_files, mirror_targets, open_manifest
+from gigastt.cli.batch import Batch, Writing, each_of
+from gigastt.cli.hearing import OpenBackend, open_here
+from gigastt.cli.kinds import CountOrAuto, HttpAddress
+from gigastt.cli.options import (
+    NonEmptyOption,
+    min_confidence_option,
+    model_options,
+    setting,
+)
+from gigastt.cli.targets import STANDARD_INPUT, plan_targets, prepare_targets
+from gigastt.cli.watching import watch_files
+from gigastt.config import Precision, Settings, default_pool_size
+from gigastt.errors import InvalidParameter
 
 if TYPE_CHECKING:
-    from gigastt.config import Precision
     from gigastt.rendering import TranscriptForm
-    from gigastt.speech.recognizer import Recognizer
-    from gigastt.transcript import Final
 
+_MUCH_BYTES = 4_000_000
 _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "md": ".md"}
+
+
+def _check_track(context: click.Context, parameter: click.Parameter, track: str) -> str:
+    """Check the form of a track's name before any file is opened."""
+    from gigastt.audio.selection import read_choice
+
+    try:
+        return read_choice({"track": track}).track
+    except InvalidParameter as exc:
+        raise click.BadParameter(str(exc), context, parameter) from exc
 
 
 @click.command()
@@ -66,6 +76,36 @@ _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "md"
     help="Go on where a run with the same --output-dir stopped: what it has done, by its list there (.gigastt.jsonl), "
     "is not done again. A transcript that is not in the list is not replaced.",
 )
+@click.option(
+    "--channels",
+    type=click.Choice(["mix", "split"]),
+    default="mix",
+    show_default=True,
+    help="split: each channel by itself, with its number; one that is a copy of another only once.",
+)
+@click.option(
+    "--track",
+    default="",
+    metavar="N|LANGUAGE",
+    callback=_check_track,
+    help="The audio track to hear, by its number from 0 or its language; else the default, else a Russian one.",
+)
+@click.option(
+    "--jobs",
+    type=CountOrAuto(),
+    default="auto",
+    show_default=True,
+    help="Workers, a core each; auto: one, and for more than 4 MB of files one for each core. "
+    "With --server: files sent at once.",
+)
+@click.option(
+    "--server",
+    type=HttpAddress(),
+    multiple=True,
+    help="Have running servers do it, each file the one with most room; repeatable.",
+)
+@setting("--server-key", show_default=False, help="Key for --server.")
+@click.option("--watch", is_flag=True, help="Go on with files that come into the folders, until Ctrl-C.")
 @click.option("--dropped", is_flag=True, help="Tell in the JSON what was left out, and why.")
 @min_confidence_option
 @model_options
@@ -76,7 +116,13 @@ def transcribe(
     overwrite: bool,
     recursive: bool,
     resume: bool,
+    channels: str,
+    track: str,
     dropped: bool,
+    jobs: int | None,
+    server: tuple[str, ...],
+    server_key: str | None,
+    watch: bool,
     min_confidence: float,
     model: str,
     model_dir: Path,
@@ -89,170 +135,73 @@ def transcribe(
 
     Exit code 1 if a file, or a part of one, could not be transcribed; the others are still done.
     """
-    names, files = files, tuple(find_files(files, output_dir)) if recursive else files
+    names = files
+    if recursive:
+        files = tuple(find_files(names, output_dir, may_be_empty=watch))
     if form in ("srt", "vtt") and len(files) > 1 and output_dir is None:
         raise click.UsageError(f"--format {form} of several files needs --output-dir: each becomes a file of its own.")
     if overwrite and output_dir is None:
         raise click.UsageError("--overwrite needs --output-dir: without it nothing is written to files.")
     if resume and (output_dir is None or overwrite or STANDARD_INPUT in files):
         raise click.UsageError("--resume needs --output-dir and files, and goes without --overwrite.")
+    if watch and not (recursive and resume):
+        raise click.UsageError("--watch needs --recursive and --resume.")
+    if server_key is not None and not server:
+        raise click.UsageError("--server-key needs --server.")
     if dropped and form != "json":
         raise click.UsageError("--dropped needs --format json.")
+    from gigastt.audio.selection import FileChoice
+
+    choice = FileChoice(track, splits_channels=channels == "split")
     targets: dict[str, Path] = {}
     if output_dir is not None and recursive:
         targets = mirror_targets(files, names, output_dir, _SUFFIXES[form])
     elif output_dir is not None:
         targets = plan_targets(files, output_dir, _SUFFIXES[form])
 
-    def load() -> _How:
-        return _How(form, open_recognizer(model, model_dir, precision), min_confidence, tells_dropped=dropped)
+    how = Writing(form, choice, tells_dropped=dropped, overwrite=overwrite)
+    workers = jobs or (default_pool_size() if watch or _is_much(files) else 1)
+    if server:
+        from gigastt.cli.servers import open_servers
 
-    if resume and output_dir is not None:
-        with open_manifest(output_dir) as manifest:
-            return _resume(targets, manifest, load)
-    prepare_targets(targets, overwrite=overwrite)
-    how = load()
-    failed = 0
-    for name in files:
-        try:
-            with writing(targets[name], overwrite=overwrite) if targets else nullcontext(sys.stdout) as target:
-                several = len(files) > 1 and not targets
-                failed += not _transcribe_one(name, how, target, several=several)
-        except BrokenPipeError:
-            raise
-        except (RequestError, OSError) as exc:
-            failed += 1
-            click.echo(f"gigastt: {name}: {_reason(exc, name)}", err=True)
-    return 1 if failed else 0
+        open_backend: OpenBackend = partial(open_servers, server, server_key, jobs)
+    elif workers > 1:
+        from gigastt.cli.local_workers import open_local_workers
 
-
-def _resume(targets: Mapping[str, Path], manifest: Manifest, load: Callable[[], _How]) -> int:
-    """Transcribe the files that the list does not have; return the exit code."""
-    how: _How | None = None
-    failed = done = 0
-    for number, (name, target) in enumerate(targets.items(), 1):
-        source = Path(name)
-        try:
-            if manifest.is_done(source, target):
-                done += 1
-                continue
-            how = how or load()
-            target.parent.mkdir(parents=True, exist_ok=True)
-            manifest.remove_unfinished(target)
-            record = partial(manifest.record, source, target)
-            with writing(target, overwrite=target.exists(), before_naming=record) as file:
-                whole = _transcribe_one(name, how, file, of_all=f"[{number}/{len(targets)}] ")
-            failed += not whole
-            done += 1
-        except (RequestError, OSError) as exc:
-            failed += 1
-            reason = _reason(exc, name)
-            manifest.record_error(target, reason)
-            click.echo(f"gigastt: {name}: {reason}", err=True)
-    click.echo(f"gigastt: {done} of {len(targets)} files are done, {failed} with an error.", err=True)
-    return 1 if failed else 0
-
-
-def _reason(exc: RequestError | OSError, name: str) -> str:
-    """Say what went wrong with a file; where it was another file than the one that is named, say which."""
-    if isinstance(exc, RequestError) or not exc.strerror:
-        return str(exc)
-    other = exc.filename2 or exc.filename
-    return exc.strerror if other in (None, name) else f"{other}: {exc.strerror}"
-
-
-GAPS = {
-    "audio_damaged": "the audio is damaged",
-    "audio_missing": "the audio is missing",
-    "inference_error": "this could not be recognised",
-}
-
-
-def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recognizer:
-    """Load the model; the demo model says on standard error what it is.
-
-    Raises:
-        ModelMissing, ModelInvalid: it cannot be had (exit 3).
-    """
-    use_one_thread(unless_set=True)
-    from gigastt.transcribe import load_recognizer
-
-    found, recognizer = load_recognizer(model, model_dir, precision)
-    if found.demo:
-        click.echo(
-            "gigastt: this is the demo model: it knows synthetic voices only and gets most words of people wrong.",
-            err=True,
+        settings = Settings(
+            model=model,
+            model_dir=model_dir,
+            precision=precision,
+            min_confidence=min_confidence,
+            pool_size=workers,
+            log_level="error",
         )
-    return recognizer
+        open_backend = partial(open_local_workers, settings)
+    else:
+        open_backend = partial(open_here, model, model_dir, precision, min_confidence)
+
+    def run(batch: Batch, names: AsyncIterator[str]) -> int:
+        with asyncio.Runner() as runner:
+            return runner.run(batch.run(names))
+
+    if not resume or output_dir is None:
+        prepare_targets(targets, overwrite=overwrite)
+        return run(Batch(open_backend, how, targets.__getitem__ if targets else None, count=len(files)), each_of(files))
+
+    def target_of(name: str) -> Path:
+        if name not in targets:
+            targets.update(mirror_targets([name], names, output_dir, _SUFFIXES[form]))
+        return targets[name]
+
+    with open_manifest(output_dir) as manifest:
+        batch = Batch(open_backend, how, target_of, manifest, None if watch else len(files))
+        look = partial(find_files, names, output_dir, may_be_empty=True)
+        code = run(batch, watch_files(look) if watch else each_of(files))
+        click.echo(f"gigastt: {batch.done} of {len(files)} files are done, {batch.failed} with an error.", err=True)
+        return code
 
 
-@dataclass(frozen=True, slots=True)
-class _How:
-    """What is the same for every file."""
-
-    form: TranscriptForm
-    recognizer: Recognizer
-    min_confidence: float
-    tells_dropped: bool
-
-
-def _transcribe_one(name: str, how: _How, target: TextIO, *, several: bool = False, of_all: str = "") -> bool:
-    """Write the transcript of one file; return whether all of it could be recognised, and say what could not.
-
-    Args:
-        several: whether other files' transcripts go to the same target.
-        of_all: what the progress line says before the name.
-    """
-    from gigastt.rendering import render_transcript
-    from gigastt.transcribe import TranscribedFile
-
-    with _open_source(name) as source, ProgressLine(sys.stderr, of_all + name, _share_read(source)) as progress:
-        recording = TranscribedFile(source, how.recognizer, progress.update, how.min_confidence)
-        segments = recording.segments()
-        first = list(islice(segments, 1))  # a file that is no audio fails here, before anything is written
-        if several and how.form == "text":
-            progress.clear()
-            target.write(f"==> {name} <==\n")
-        shown = _clear_before(chain(first, segments), progress) if target.isatty() else chain(first, segments)
-        pieces = render_transcript(
-            how.form,
-            shown,
-            lambda: recording.seconds,
-            name if several else None,
-            lambda: recording.gaps,
-            (lambda: recording.dropped) if how.tells_dropped else None,
-        )
-        for piece in pieces:
-            target.write(piece)
-            target.flush()
-        progress.clear()
-    for gap in recording.gaps:
-        click.echo(f"gigastt: {name}: {gap.start:.2f} to {gap.end:.2f} s: {GAPS[gap.code]}", err=True)
-    return not recording.failed
-
-
-def _clear_before(segments: Iterable[Final], progress: ProgressLine) -> Iterator[Final]:
-    """Take the progress line away before a segment is written to the same terminal, and before the end."""
-    for segment in segments:
-        progress.clear()
-        yield segment
-    progress.clear()
-
-
-@contextmanager
-def _open_source(name: str) -> Iterator[BinaryIO]:
-    """Yield a file that can be sought: standard input is copied to a temporary one first."""
-    if name != STANDARD_INPUT:
-        with Path(name).open("rb") as file:
-            yield file
-        return
-    with tempfile.TemporaryFile() as spool:
-        shutil.copyfileobj(sys.stdin.buffer, spool)
-        yield spool
-
-
-def _share_read(source: BinaryIO) -> Callable[[], float]:
-    """Return what tells how much of a file has been read, 0 to 1."""
-    size = source.seek(0, os.SEEK_END)
-    source.seek(0)
-    return lambda: source.tell() / max(size, 1)
+def _is_much(files: Sequence[str]) -> bool:
+    """Tell whether files are worth the start of workers."""
+    paths = [Path(name) for name in files if name != STANDARD_INPUT]
+    return sum(path.stat().st_size for path in paths if path.is_file()) > _MUCH_BYTES

@@ -8,7 +8,7 @@ create_plain_app(context)    plain HTTP on the ports that speak TLS
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -35,6 +35,7 @@ from gigastt.gateway.api.description import serve_docs, serve_openapi
 from gigastt.gateway.api.following import Following
 from gigastt.gateway.api.native import native_of
 from gigastt.gateway.api.native_files import Uploads
+from gigastt.gateway.api.native_jobs import JobRoutes
 from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
 from gigastt.gateway.api.realtime import realtime_of
@@ -72,8 +73,13 @@ ROUTES: Final[Routes] = {
     "/v1/page": ("GET", "HEAD"),
     "/v1/status": ("GET", "HEAD"),
     FOLLOWING: ("GET",),
+    "/v1/capacity": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
+    "/v1/jobs": ("POST",),
+    "/v1/jobs/{id}": ("GET", "HEAD", "DELETE"),
+    "/v1/jobs/{id}/events": ("GET",),
+    "/v1/jobs/{id}/result": ("GET", "HEAD"),
     "/v1/audio/transcriptions": ("POST",),
     "/v1/audio/translations": ("POST",),
     "/openapi.json": ("GET", "HEAD"),
@@ -91,6 +97,15 @@ ROUTES: Final[Routes] = {
 
 _OPENAI_PATHS: Final = ("/v1/audio/", "/v1/models/", _REALTIME_PATH)  # errors there have OpenAI's shape
 
+_PROTOCOLS: Final = {  # by the beginning of a path
+    "/ws": "native",
+    "/v1/ws": "native",
+    "/v1/transcribe": "native",
+    "/v1/audio/": "openai",
+    _REALTIME_PATH: "openai_realtime",
+    _DEEPGRAM_PATH: "deepgram",
+}
+
 
 def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     """Build the server's application; `native` serves `/v1/ws`.
@@ -106,13 +121,15 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     ops = Operations(
         lambda: context.model,
         lambda: context.installed,
+        lambda: context.listeners,
         context.pool,
         metrics,
         lambda: context.preparing() if context.preparing else None,
     )
     status = Status(context)
     realtime_secrets = RealtimeSecrets(client_tokens)
-    uploads = Uploads(lambda: context.limits, context.pool, context.decoder, context.transcribe, context.metrics)
+    uploads = Uploads(lambda: context.limits, context.pool, context.decoding, context.transcribe, context.metrics)
+    jobs = JobRoutes(context.jobs, uploads, settings.jobs_url_host)
 
     async def run(endpoint: Endpoint, websocket: WebSocket) -> None:
         with context.metrics.ws_active_connections.track_inprogress():
@@ -134,6 +151,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route("/v1/models", ops.models),
             Route("/v1/page", status.page),
             Route("/v1/status", status.status),
+            Route("/v1/capacity", ops.capacity),
             Route("/metrics", ops.metrics),
             Route("/openapi.json", serve_openapi),
             Route("/docs", serve_docs),
@@ -141,6 +159,11 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route(CA_PATH, Trust(context.authority).certificate),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
+            Route("/v1/jobs", jobs.create, methods=["POST"]),
+            Route("/v1/jobs/{id}", jobs.show),
+            Route("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),
+            Route("/v1/jobs/{id}/events", jobs.events),
+            Route("/v1/jobs/{id}/result", jobs.result),
             Route("/v1/models/{id}", Models(context.model.name).retrieve),
             Route("/v1/audio/transcriptions", Transcriptions(uploads), methods=["POST"]),
             Route("/v1/audio/translations", refuse_translation, methods=["POST"]),
@@ -155,6 +178,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),
         ],
         [policies],
+        _protocol_of,
     )
 
 
@@ -186,6 +210,7 @@ def create_vosk_app(context: AppContext) -> Starlette:
         _VOSK_ROUTES,
         [Route("/", _refuse_plain_request), WebSocketRoute("/", run)],
         [_policies(context, _VOSK_ROUTES, host)],
+        lambda path: VoskDialect.name,
     )
 
 
@@ -234,7 +259,13 @@ def _policies(context: AppContext, routes: Routes, host: str, *, asks_keys: bool
     )
 
 
-def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inner: list[Middleware]) -> Starlette:
+def _build(
+    context: AppContext,
+    routes: Routes,
+    endpoints: list[BaseRoute],
+    inner: list[Middleware],
+    protocol_of: Callable[[str], str | None] = lambda path: None,
+) -> Starlette:
     async def raise_http_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
         if exc.status_code == 404:
@@ -246,7 +277,8 @@ def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inne
             raise MethodNotAllowed(f"This address takes {allowed}, not {request.method}.")
         raise InternalError("The request cannot be answered.")
 
-    outer = Middleware(RequestMiddleware, metrics=context.metrics, routes=routes, error_forms=_error_form)
+    outer = Middleware(RequestMiddleware, metrics=context.metrics, routes=routes, error_forms=_error_form,
+                       protocol_of=protocol_of)  # fmt: skip
     app = Starlette(
         routes=endpoints,
         middleware=[outer, *inner],
@@ -255,6 +287,10 @@ def _build(context: AppContext, routes: Routes, endpoints: list[BaseRoute], inne
     app.router.redirect_slashes = False
     app.router.default = _refuse_unknown_address
     return app
+
+
+def _protocol_of(path: str) -> str | None:
+    return next((protocol for beginning, protocol in _PROTOCOLS.items() if path.startswith(beginning)), None)
 
 
 def _error_form(path: str) -> ErrorFields:

@@ -19,12 +19,14 @@ from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
-from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
+from gigastt.gateway.files.decoder_report import DecodedFile
+from gigastt.gateway.files.decoding import Decodes, Decoding
 from gigastt.gateway.followers import Followers
 from gigastt.gateway.history import History
+from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
-from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.ports import ServingPool
 from gigastt.gateway.rate import Rate
 from gigastt.gateway.server.caps import Caps, Connections, most_connections
 from gigastt.gateway.waiting_room import WaitingRoom
@@ -34,8 +36,14 @@ from gigastt.transcript import Options
 class FileTranscriber(Protocol):
     """How a decoded file is recognised."""
 
-    def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
-        """Yield finals and progress, and partials if asked to; the last final has the reason `stop`."""
+    def __call__(
+        self, channels: Sequence[DecodedFile], request_id: str, options: Options
+    ) -> AsyncGenerator[Event, None]:
+        """Yield finals and progress, and partials if asked to; the last final has the reason `stop`.
+
+        Args:
+            channels: of one file; a channel is told by its place here.
+        """
         ...
 
 
@@ -48,6 +56,15 @@ class ServedModel:
     demo: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A listener for the clients of one protocol."""
+
+    protocol: str
+    host: str
+    port: int
+
+
 @dataclass(slots=True)
 class AppContext:
     """The parts of one server. ConfigError: the file of API keys or of the secret is wrong."""
@@ -55,14 +72,17 @@ class AppContext:
     settings: Settings
     model: ServedModel
     metrics: Metrics
-    pool: Pool
-    decoder: FileDecoder
+    pool: ServingPool
+    decoder: Decodes
     transcribe: FileTranscriber
     clock: Callable[[], float] = time.monotonic
     installed: Sequence[str] = ()  # names of the models whose files are here
     authority: Authority | None = None  # the server's own, with --tls auto
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
+    listeners: Sequence[Listening] = ()  # besides the server's own
+    jobs: Jobs | None = None
     limits: Limits = field(init=False)
+    decoding: Decoding = field(init=False)
     rate_limiter: RateLimiter = field(init=False)
     connections: Connections = field(init=False)
     history: History = field(init=False)
@@ -73,6 +93,7 @@ class AppContext:
 
     def __post_init__(self) -> None:
         self.limits = self.settings.limits
+        self.decoding = Decoding(self.decoder, lambda: self.limits.max_audio_secs)
         self.rate_limiter = RateLimiter(_rate(self.limits))
         self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
         self.history = History(self.pool, self.metrics)

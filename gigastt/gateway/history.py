@@ -16,7 +16,7 @@ from typing import Final
 from prometheus_client import Histogram
 
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.ports import ServingPool
 
 SAMPLE_SECONDS: Final = 30.0
 _SAMPLES: Final = 120
@@ -40,7 +40,7 @@ class Sample:
 class History:
     """The samples of the last hour."""
 
-    def __init__(self, pool: Pool, metrics: Metrics, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, pool: ServingPool, metrics: Metrics, clock: Callable[[], float] = time.time) -> None:
         self.samples: deque[Sample] = deque(maxlen=_SAMPLES)
         self._pool = pool
         self._metrics = metrics

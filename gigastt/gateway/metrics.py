@@ -3,13 +3,15 @@
 One attribute per contract name, without the `gigastt_` prefix and the `_total` suffix:
 `metrics.worker_restarts.labels(reason="killed").inc()`. Used from the event loop only. Every label takes
 its values from a closed set, so a hostile client cannot add series: `path` is a route's template or
-`other`, `method` one of `KNOWN_METHODS` or `OTHER`. Never a transcript, an address or a key.
+`other`, `method` one of `KNOWN_METHODS` or `OTHER`, `protocol` a dialect's name. Never a transcript, an address
+or a key.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import AbstractContextManager
 from typing import get_args
 
 import prometheus_client
@@ -63,6 +65,8 @@ class Metrics:
         self.pool_places = self._gauge("pool_places", "Live sessions that fit, taken or not.")
         self.pool_waiters = self._gauge("pool_waiters", "Sessions that wait for a place.")
         self.upload_waiters = self._gauge("upload_waiters", "Decoded uploads that wait for a place.")
+        self.sessions = self._counter("sessions", "Live sessions begun.", "protocol")
+        self.sessions_open = self._gauge("sessions_open", "Live sessions that have a place.", "protocol")
         self.pool_saturation_ratio = self._gauge("pool_saturation_ratio", "Share of the capacity in use, 0 to 1.")
         self.pool_checkout_duration_seconds = self._histogram(
             "pool_checkout_duration_seconds", "Time a client waited for capacity.", _REQUEST_BUCKETS
@@ -110,6 +114,11 @@ class Metrics:
         """Count an error that a client is told of; `code` is one of the protocol's."""
         self.errors.labels(code).inc()
         self.last_errors.append((time.time(), code))
+
+    def count_session(self, protocol: str) -> AbstractContextManager[object]:
+        """Count a live session, as open until the block ends."""
+        self.sessions.labels(protocol=protocol).inc()
+        return self.sessions_open.labels(protocol=protocol).track_inprogress()
 
     def render(self) -> bytes:
         """Return every series in the Prometheus text format (`CONTENT_TYPE`)."""

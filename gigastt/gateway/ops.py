@@ -7,6 +7,7 @@ busy server stays ready and says how busy it is, or every copy would leave the l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -16,9 +17,9 @@ from gigastt import __version__
 from gigastt.audio.formats import SUPPORTED_FORMATS
 from gigastt.audio.resample import SUPPORTED_RATES
 from gigastt.errors import MetricsDisabled
-from gigastt.gateway.context import ServedModel
+from gigastt.gateway.context import Listening, ServedModel
 from gigastt.gateway.metrics import CONTENT_TYPE, Metrics
-from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.ports import ServingPool
 from gigastt.gateway.responses import JSONResponse
 
 _CLIENT_SAMPLE_RATE: Final = 48_000  # of a session that does not configure one
@@ -41,6 +42,7 @@ class Operations:
     Args:
         model: the model that is served, which may change.
         installed: names of the models whose files are here.
+        listeners: those for one protocol each.
         metrics: None if they are not shown here.
         preparing: how far the download of the model is, in words; None when none is running.
     """
@@ -49,12 +51,14 @@ class Operations:
         self,
         model: Callable[[], ServedModel],
         installed: Callable[[], Sequence[str]],
-        pool: Pool,
+        listeners: Callable[[], Sequence[Listening]],
+        pool: ServingPool,
         metrics: Metrics | None,
         preparing: Callable[[], str | None],
     ) -> None:
         self._model = model
         self._installed = installed
+        self._listeners = listeners
         self._pool = pool
         self._metrics = metrics
         self._preparing = preparing
@@ -82,6 +86,26 @@ class Operations:
         others = [{"id": name, **kind, "served": False} for name in self._installed() if name != model["id"]]
         return JSONResponse({**model, "object": "list", "data": [{**model, **kind, "served": True}, *others]})
 
+    async def capacity(self, request: Request) -> Response:
+        """`GET /v1/capacity`: how many live sessions there may be, and from what that was reckoned."""
+        pool, cost = self._pool, self._pool.capacity
+        return JSONResponse(
+            {
+                "places": pool.total,
+                "sessions": pool.sessions,
+                "waiting": pool.waiters,
+                "saturation": round(pool.saturation, 3),
+                "fitting": pool.fitting,
+                "workers": pool.workers_ready,
+                "workers_configured": pool.size,
+                "streams_per_worker": round(cost.streams, 1),
+                "final_latency_ms": cost.final_latency_ms,
+                "final_cost": round(cost.final_cost, 4),
+                "speech_share": round(cost.speech_share, 3),
+                "upload_places": pool.upload_places,
+            }
+        )
+
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`."""
         if self._metrics is None:
@@ -104,13 +128,14 @@ class Operations:
             "supported_formats": list(SUPPORTED_FORMATS),
             "supported_rates": list(SUPPORTED_RATES),
             "diarization": False,
+            "listeners": [asdict(listening) for listening in self._listeners()],
         }
         if served.demo:
             model |= {"demo": True, "warning": DEMO_WARNING}
         return model
 
 
-def describe_state(pool: Pool, preparing: str | None) -> tuple[str, str | None]:
+def describe_state(pool: ServingPool, preparing: str | None) -> tuple[str, str | None]:
     """Return `ready` and None, or why the server is not, as a code and as a sentence."""
     reason: str = pool.state
     if reason == "ready":

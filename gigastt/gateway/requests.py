@@ -59,9 +59,9 @@ class Exchange:
     error_fields: renders its error, in the shape of the protocol that its path speaks.
     address: the client's own, also behind a trusted proxy; None until the policies have looked.
     key_name: the name of its API key; None where no key is asked or the key has no name.
+    owner: whose what it makes is: the key's name or digest, the same on every server; empty where no key is asked.
     usage: what its key's use is counted in; None where no key is asked.
     grant: what it may do; None until the policies have looked, and where neither a key was asked for nor a token came.
-    owner: that key, in a form that is the same on every server and tells nothing of it; empty where no key is asked.
     """
 
     request_id: str
@@ -135,12 +135,19 @@ class RequestMiddleware:
     """Give a request its id, count it, log it, and turn whatever it raises into an answer."""
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, routes: Routes, error_forms: ErrorForms = lambda path: error_fields
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        routes: Routes,
+        error_forms: ErrorForms = lambda path: error_fields,
+        protocol_of: Callable[[str], str | None] = lambda path: None,
     ) -> None:
+        """Wrap `app`; `protocol_of` names the clients' protocol at a path, for the log."""
         self._app = app
         self._metrics = metrics
         self._routes = routes
         self._error_forms = error_forms
+        self._protocol_of = protocol_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -173,7 +180,7 @@ class RequestMiddleware:
                 event = log.debug if path in _QUIET else log.info
                 seconds = round(answer.elapsed, 4)
                 peer = scope["client"][0] if scope.get("client") else None
-                told = {"key": exchange.key_name, "code": code}
+                told = {"protocol": self._protocol_of(scope["path"]), "key": exchange.key_name, "code": code}
                 known = {name: value for name, value in told.items() if value is not None}
                 event("request", method=answer.method, path=path, status=answer.status, seconds=seconds,
                       client=exchange.address or peer, **known)  # fmt: skip

@@ -219,10 +219,13 @@ class PassRecord:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """The heartbeat, sent by the thread that does the work, at least every half second."""
+    """The heartbeat, sent by the thread that does the work, at least every half second.
+
+    listening: seconds since the last one that went into what came: features, detector, packets.
+    """
 
     streams: int
-    busy_ratio: float
+    listening: float
     memory_bytes: int
     passes: list[PassRecord]
 

@@ -33,6 +33,8 @@ from gigastt.workers.streams import FileTrack
 
 log = get_logger(__name__)
 
+READINGS_PER_PASS = 16  # half a minute of audio, read in some 20 ms
+
 AttachFunction: TypeAlias = Callable[[str, int], Samples]
 TouchFunction: TypeAlias = Callable[[Sequence[Touch]], None]
 
@@ -66,6 +68,7 @@ class FileWork:
         self._note_pass = note_pass
         self._tracks: dict[StreamId, FileTrack] = {}
         self._requests: dict[StreamId, Recognise] = {}  # in the order in which they came
+        self._readings = 0  # since an utterance was last recognised
 
     def __len__(self) -> int:
         """Count the streams, and the utterances that await their pass."""
@@ -104,13 +107,16 @@ class FileWork:
     def step(self) -> FileTrack | None:
         """Run one pass, or read a few seconds of one file, which is returned.
 
-        Files whose utterances may soon be used up come first, then utterances, then other files; files take turns.
+        Files whose utterances may soon be used up come first, for so many turns; then utterances, then other files.
+        Files take turns. An hour of silence is read for as long as nobody else waits.
         """
         tracks = [track for track in self._tracks.values() if track.may_read]
         track = next((track for track in tracks if track.is_urgent), None)
-        if track is None and self._requests:
+        if self._requests and (track is None or self._readings >= READINGS_PER_PASS):
+            self._readings = 0
             self._recognise(self._requests.pop(next(iter(self._requests))))
             return None
+        self._readings += 1
         track = track or next(iter(tracks), None)
         if track is not None:
             self._tracks[track.id] = self._tracks.pop(track.id)

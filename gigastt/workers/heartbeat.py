@@ -25,12 +25,12 @@ class Heartbeat:
         self._memory = read_memory()
         self._memory_at = now
         self._beat_at = now
-        self._busy = 0.0
+        self._listening = 0.0
         self._passes: list[PassRecord] = []
 
-    def record(self, seconds: float, made: PassRecord | None) -> None:
-        """Note a step: how long it took, and the pass that it ran, if any."""
-        self._busy += seconds
+    def record(self, listening: float, made: PassRecord | None) -> None:
+        """Note a step: how long it took what had come, and the pass that it ran, if any."""
+        self._listening += listening
         if made is not None:
             self._passes.append(made)
 
@@ -42,10 +42,8 @@ class Heartbeat:
         """Return what was done since the last beat, and begin anew."""
         if now - self._memory_at >= MEMORY_SECONDS:
             self._memory, self._memory_at = self._read_memory(), now
-        elapsed = now - self._beat_at
-        busy_ratio = min(1.0, self._busy / elapsed) if elapsed > 0 else 0.0
-        stats = Stats(streams, busy_ratio, self._memory, self._passes)
-        self._beat_at, self._busy, self._passes = now, 0.0, []
+        stats = Stats(streams, self._listening, self._memory, self._passes)
+        self._beat_at, self._listening, self._passes = now, 0.0, []
         return stats
 
 

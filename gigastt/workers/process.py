@@ -143,7 +143,7 @@ def work(
         step_begun, cpu_begun = clock(), time.process_time()
         results = engine.step(step_begun)
         ended = clock()
-        heartbeat.record(ended - begun, engine.account(ended - step_begun, time.process_time() - cpu_begun))
+        heartbeat.record(step_begun - begun, engine.account(ended - step_begun, time.process_time() - cpu_begun))
         # 5. What came of it.
         send(results)
 

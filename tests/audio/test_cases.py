@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from gigastt.audio.decode import decode
+from gigastt.audio.selection import Findings
 from gigastt.cli.main import run_command
 from gigastt.speech.recognizer import Recognizer
 from gigastt.transcribe import TranscribedFile, load_recognizer
-from gigastt.transcript import Gap, Word
+from gigastt.transcript import Word
 from tests.clips import normalise
 from tests.shared import require_shared
 
@@ -68,11 +69,11 @@ def test_the_words_of_a_file_come_at_their_times(
     ("name", "code"), [("second_3_damaged.m4a", "audio_damaged"), ("second_3_missing.webm", "audio_missing")]
 )
 def test_a_second_without_audio_is_told_of(name: str, code: str) -> None:
-    holes: list[Gap] = []
-    for _ in decode(require_shared(f"cases/{name}"), 60.0, holes.append):
+    findings = Findings()
+    for _ in decode(require_shared(f"cases/{name}"), 60.0, findings):
         pass
 
-    [hole] = holes
+    [hole] = findings.holes
     assert hole.code == code
     assert (hole.start, hole.end) == pytest.approx((2.0, 3.0), abs=0.03)
 

@@ -32,22 +32,25 @@ def wave(*channels: npt.NDArray[np.int16], layout: str) -> bytes:
 
 
 def film(
-    tracks: list[tuple[npt.NDArray[np.int16], str, str, bool]], container: str = "matroska", codec: str = "ac3"
+    tracks: list[tuple[npt.NDArray[np.int16], str, str, bool]],
+    container: str = "matroska",
+    codec: str = "ac3",
+    rate: int = _RATE,
 ) -> bytes:
     """Write tracks, each: samples [channels, samples], layout, language, whether it is a default one."""
     target = io.BytesIO()
     with av.open(target, mode="w", format=container) as output:
         streams = []
         for _, layout, language, is_default in tracks:
-            stream = cast(AudioStream, output.add_stream(codec, rate=_RATE, layout=layout))
+            stream = cast(AudioStream, output.add_stream(codec, rate=rate, layout=layout))
             stream.metadata["language"] = language
             stream.disposition = Disposition.default if is_default else Disposition(0)
             streams.append(stream)
         for stream, (samples, layout, _, _) in zip(streams, tracks, strict=True):
             interleaved = np.ascontiguousarray(samples.T.reshape(1, -1))
             frame = av.AudioFrame.from_ndarray(interleaved, format="s16", layout=layout)
-            frame.sample_rate, frame.pts, frame.time_base = _RATE, 0, Fraction(1, _RATE)
-            resampler = av.AudioResampler(format=stream.format, layout=layout, rate=_RATE)
+            frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+            resampler = av.AudioResampler(format=stream.format, layout=layout, rate=rate)
             for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
                 output.mux(stream.encode(piece))
     return target.getvalue()

@@ -11,6 +11,7 @@ from gigastt.audio.containers import choose_track, open_container
 from gigastt.audio.decode import decode
 from gigastt.audio.pcm import Samples
 from gigastt.audio.recordings import find_recordings
+from gigastt.audio.selection import Findings
 from gigastt.audio.timeline import MOST_HOLES, Silence, Timeline, add_hole
 from gigastt.errors import AudioTooLong
 from gigastt.transcript import Gap
@@ -35,8 +36,8 @@ def onsets(heard: Samples) -> list[float]:
 
 
 def hear(raw: bytes, max_seconds: float = 60.0) -> tuple[Samples, list[Gap]]:
-    holes: list[Gap] = []
-    return np.concatenate(list(decode(io.BytesIO(raw), max_seconds, holes.append))), holes
+    findings = Findings()
+    return np.concatenate(list(decode(io.BytesIO(raw), max_seconds, findings))), findings.holes
 
 
 def recording(codec: str) -> tuple[bytes, str]:

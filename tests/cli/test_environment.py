@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from gigastt.cli.environment import PREFIX, check_environment, is_service_link
+from gigastt.cli.environment import PREFIX, Unknown, check_environment, is_service_link
 from gigastt.cli.main import cli, run_command
 from gigastt.cli.options import NonEmptyOption
 from gigastt.cli.serve import build_settings, serve, settings_reader
@@ -59,7 +59,7 @@ def test_an_empty_variable_that_a_flag_beats_does_not_matter(monkeypatch: pytest
         assert build_settings(dict(context.params)).port == 1
 
 
-STRINGS = ["host", "model", "model-dir", "metrics-listen", "vosk", "api-keys-file"]
+STRINGS = ["host", "model", "model-dir", "metrics-listen", "vosk", "wyoming", "api-keys-file"]
 
 
 @pytest.mark.parametrize("name", STRINGS)
@@ -74,7 +74,7 @@ def test_an_empty_argument_and_an_empty_key_are_errors(
     assert f"--{name}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["allow-origin", "allowed-host", "trusted-proxy"])
+@pytest.mark.parametrize("name", ["allow-origin", "allowed-host", "trusted-proxy", "wyoming-allow"])
 def test_an_empty_item_of_a_list_is_an_error(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "gigastt.toml"
     config.write_text(f'{name} = [""]\n', encoding="utf-8")
@@ -131,7 +131,7 @@ def test_a_variable_of_somebody_else_is_mentioned(
 def test_settings_of_every_command_are_known() -> None:
     with click.Context(cli) as context:
         names = cli.variables(context)
-    assert check_environment(dict.fromkeys(VARIABLES, "1"), names) == []
+    assert check_environment(dict.fromkeys(VARIABLES, "1"), names) == Unknown([], [])
     assert {*VARIABLES, "GIGASTT_URL", "GIGASTT_KEEP_FP32", "GIGASTT_CONFIG", "GIGASTT_ALLOW_BIND_ANY"} <= names
 
 

@@ -40,9 +40,9 @@ def interpreter(environment: str) -> str:
     return str(python)
 
 
-def node() -> str:
-    """Return Node, where the clients for it are installed."""
+def node(client: str = "openai") -> str:
+    """Return Node, where a client for it is installed."""
     found = shutil.which("node")
-    if found is None or not (NODE_MODULES / "openai").exists():
-        do_without("needs Node and openai for it: make clients")
+    if found is None or not (NODE_MODULES / client).exists():
+        do_without(f"needs Node and {client} for it: make clients")
     return found

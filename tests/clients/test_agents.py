@@ -1,10 +1,12 @@
-"""Frameworks of voice agents, unmodified: their plugins for OpenAI hear what `POST /v1/transcribe` says."""
+"""Frameworks of voice agents, unmodified, hear what `POST /v1/transcribe` says: by OpenAI's and Deepgram's plugins."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from tests.clients.conftest import interpreter
 from tests.clients.test_openai_realtime import CLIP, at_24_khz, by_file
@@ -26,9 +28,16 @@ def test_pipecat_prints_what_was_said(server: ServerProcess) -> None:
     assert " ".join(shown.splitlines()) == by_file(server)
 
 
-def test_livekit_hears_a_stream_and_a_recording(server: ServerProcess, tmp_path: Path) -> None:
+def test_pipecat_hears_by_deepgrams_protocol(server: ServerProcess) -> None:
+    address = server.url.removeprefix("http://")
+    shown = run(interpreter("pipecat"), str(HERE / "pipecat_deepgram.py"), str(CLIP.path), address)
+    assert " ".join(shown.splitlines()) == by_file(server)
+
+
+@pytest.mark.parametrize(("plugin", "path"), [("openai", "/v1"), ("deepgram", "/v1/listen")])
+def test_livekit_hears_a_stream_and_a_recording(server: ServerProcess, plugin: str, path: str, tmp_path: Path) -> None:
     (tmp_path / "speech.pcm").write_bytes(at_24_khz(CLIP.pcm))
-    script = HERE / "livekit_stt.py"
-    heard = json.loads(run(interpreter("livekit"), str(script), f"{server.url}/v1", str(tmp_path / "speech.pcm")))
+    script, url = str(HERE / "livekit_stt.py"), f"{server.url}{path}"
+    heard = json.loads(run(interpreter("livekit"), script, plugin, url, str(tmp_path / "speech.pcm")))
     assert " ".join(heard["finals"]) == heard["whole"] == by_file(server)
     assert heard["kinds"][:2] == ["start_of_speech", "interim_transcript"]

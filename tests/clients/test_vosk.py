@@ -70,6 +70,39 @@ def test_a_worker_killed_in_the_middle_is_not_noticed(vosk: ServerProcess) -> No
     assert " ".join(reply["text"] for reply in replies if reply.get("text")) == by_file(vosk, clip)
 
 
+def test_samples_that_send_a_wav_file_as_it_is(vosk: ServerProcess) -> None:
+    """Those in Go, C# and PHP: no `config`, 8,000 bytes a frame, each waited for; Go pads one, PHP adds one."""
+    clip = load_clips()[0]
+    file = clip.path.read_bytes()
+    with connect(address(vosk)) as socket:
+        replies = [ask(socket, file[begin : begin + 8000].ljust(8000, b"\0")) for begin in range(0, len(file), 8000)]
+        replies += [ask(socket, b""), ask(socket, EOF)]
+    assert " ".join(reply["text"] for reply in replies if reply.get("text")) == by_file(vosk, clip)
+
+
+def test_samples_that_do_not_wait_for_replies(vosk: ServerProcess) -> None:
+    """The one for Node: a WAV file in pieces of 65,536 bytes and the end at once; then it reads until the close."""
+    clip = load_clips()[0]
+    file = clip.path.read_bytes()
+    with connect(address(vosk)) as socket:
+        for begin in range(0, len(file), 65536):
+            socket.send(file[begin : begin + 65536])
+        socket.send(EOF)
+        replies = [json.loads(message) for message in socket]
+        assert socket.close_code == 1000
+    assert len(replies) == -(-len(file) // 65536) + 1
+    assert " ".join(reply["text"] for reply in replies if reply.get("text")) == by_file(vosk, clip)
+
+
+def test_samples_that_hang_up_without_an_end(vosk: ServerProcess) -> None:
+    """The one for Asterisk's EAGI: 8 kHz, and the socket is closed when the call is over."""
+    before = len(vosk.logged("session_closed"))
+    with connect(address(vosk)) as socket:
+        socket.send('{ "config" : { "sample_rate" : 8000 } }')
+        assert "partial" in ask(socket, bytes(8000))
+    wait_for(lambda: len(vosk.logged("session_closed")) > before)
+
+
 def test_a_server_that_stops_tells_the_words_so_far() -> None:
     clip = load_clips()[0]
     with ServerProcess("--pool-size", "1", "--vosk", "127.0.0.1:0") as server, connect(address(server)) as socket:

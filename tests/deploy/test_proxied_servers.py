@@ -15,9 +15,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from tests.clips import Clip, load_clips
-from tests.deploy.proxies import HAPROXY, NAME, NGINX, PROXIES, Place, Proxy, free_ports, request, trusting
+from tests.deploy.proxies import ENVOY, HAPROXY, NAME, NGINX, PROXIES, Place, Proxy, free_ports, request, trusting
 from tests.deploy.toolbox import find
 from tests.live_client import LiveClient, live_client, transcribe_live
 from tests.server import ServerProcess
@@ -173,6 +174,32 @@ async def test_a_server_is_restarted_at_once(
         assert set(errors) <= {"shutting_down"}
 
 
+@pytest.mark.parametrize("proxy", [NGINX, HAPROXY, ENVOY], ids=lambda proxy: proxy.name)
+async def test_who_finds_a_server_full_is_taken_to_the_other(proxy: Proxy, place: Place, servers: Servers) -> None:
+    running = proxy.running(place)
+    await asyncio.to_thread(running.__enter__)
+    try:
+        async with contextlib.AsyncExitStack() as sessions:
+
+            async def begin(session: contextlib.AbstractAsyncContextManager[LiveClient]) -> None:
+                client = await sessions.enter_async_context(session)
+                await client.wait_for(lambda one: one.of("ready"))
+
+            for _ in range(PLACES):  # of the first one, past the proxy, which does not know of them
+                await begin(live_client(servers.running[0].websocket_url))
+            for _ in range(PLACES):
+                await begin(through(place))
+            assert servers.sessions() == [PLACES, PLACES]
+            for _ in range(4):  # both are full, and neither is taken for broken
+                with pytest.raises(InvalidStatus) as refused:
+                    await sessions.enter_async_context(through(place))
+                assert refused.value.response.status_code == 503
+                assert int(refused.value.response.headers["retry-after"]) >= 1
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
+    await wait_until(lambda: servers.sessions() == [0, 0])
+
+
 @pytest.mark.parametrize("proxy", [HAPROXY, NGINX], ids=lambda proxy: proxy.name)
 async def test_a_server_is_restarted_without_its_sessions_noticing(
     proxy: Proxy, place: Place, servers: Servers, clips: list[Clip], control: list[str]
@@ -248,7 +275,7 @@ class _Nginx:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._path = place.folder / "nginx.conf"
-        self._line = f"server 127.0.0.1:{place.servers[0]} max_fails=1 fail_timeout=5s"
+        self._line = f"server 127.0.0.1:{place.servers[0]} max_fails=0"
 
     def drain_first(self) -> None:
         self._rewrite(f"{self._line};", f"{self._line} down;")

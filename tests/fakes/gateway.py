@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gigastt.gateway.api.websocket import Endpoint
 from gigastt.gateway.app import create_app, create_plain_app
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.server.listener import Server, bind
+from gigastt.gateway.server.listener import ConnectionFactory, Server, bind
 from tests.waiting import wait_until
 
 LOCAL = "http://127.0.0.1:9876"
@@ -60,9 +60,19 @@ class Running:
 
 @asynccontextmanager
 async def serving(
-    context: AppContext, app: Callable[[AppContext], ASGIApp] | None = None, native: Endpoint = echo, **server: Any
+    context: AppContext,
+    app: Callable[[AppContext], ASGIApp] | None = None,
+    native: Endpoint = echo,
+    *,
+    tcp: ConnectionFactory | None = None,
+    **server: Any,
 ) -> AsyncIterator[Running]:
-    """Serve a context on a free port, without touching the process's signals; `native` stands behind `/v1/ws`."""
+    """Serve a context on a free port, without touching the process's signals.
+
+    Args:
+        native: stands behind `/v1/ws`.
+        tcp: makes the connections, of a protocol without HTTP.
+    """
     [listener] = bind("127.0.0.1", 0)
     running = Server(
         app(context) if app is not None else create_app(context, native),
@@ -72,6 +82,7 @@ async def serving(
         handle_signals=False,
         connections=context.connections,
         plain_app=create_plain_app(context) if server.get("certificate") else None,
+        protocols={listener.getsockname()[1]: tcp} if tcp is not None else None,
         **server,
     )
     task = asyncio.create_task(running.serve([listener]))

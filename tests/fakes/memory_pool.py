@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 
-from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.admission import Admission, Guest
-from gigastt.gateway.pool.binding import Track
-from gigastt.gateway.pool.routing import Router, Sink
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import Ready, Stats, ToGateway, ToWorker
+from tests.fakes.pool import FakePool
 from tests.fakes.scripted import POISON, FakeRecognizer, Poisoned
 
 
@@ -33,47 +29,19 @@ class MemoryWorker:
         self.on_send()
 
 
-class MemoryPool:
+class MemoryPool(FakePool):
     """Workers in memory. `automatic`: they work by themselves, as soon as the event loop comes by."""
-
-    model = None
-    state = "ready"
 
     def __init__(
         self, workers: int = 2, *, sessions: int = 8, automatic: bool = False, poison: int | None = POISON
     ) -> None:
-        self.metrics = Metrics()
-        self.draining = False
-        self.drain_listeners: set[Callable[[], None]] = set()
-        self.router = Router()
-        self.admission = Admission(self.metrics)
-        self.admission.resize(sessions)
+        super().__init__(sessions)
         self.workers: list[MemoryWorker] = []
         self.deaths = 0
         self._poison = poison
         self._automatic = automatic
         for _ in range(workers):
             self.add_worker()
-
-    # -- what a session and a connection use
-
-    def admit(self, timeout: float, guest: Guest | None = None) -> AbstractAsyncContextManager[None]:
-        return self.admission.admit(timeout, guest)
-
-    def begin_drain(self) -> None:
-        self.draining = True
-        self.admission.close()
-        for listener in list(self.drain_listeners):
-            listener()
-
-    def open_track(self, track: Track, sink: Sink) -> None:
-        self.router.open(track, sink)
-
-    def pump_track(self, track: Track) -> None:
-        self.router.pump(track)
-
-    def close_track(self, track: Track) -> None:
-        self.router.close(track)
 
     # -- what a test does
 

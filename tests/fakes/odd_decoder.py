@@ -42,36 +42,36 @@ _RAW = {
 }
 
 
-def spin(source: BinaryIO, max_seconds: float, on_hole: object) -> Iterator[Samples]:
+def spin(source: BinaryIO, max_seconds: float, *_: object) -> Iterator[Samples]:
     while source:
         pass
     yield MINUTE
 
 
-def wait_for_more(source: BinaryIO, max_seconds: float, on_hole: object) -> Iterator[Samples]:
+def wait_for_more(source: BinaryIO, max_seconds: float, *_: object) -> Iterator[Samples]:
     while source.seek(0, os.SEEK_END) < WANTED_BYTES:
         pass
     yield MINUTE
 
 
-def crash(source: BinaryIO, max_seconds: float, on_hole: object) -> Iterator[Samples]:
+def crash(source: BinaryIO, max_seconds: float, *_: object) -> Iterator[Samples]:
     yield MINUTE
     os.abort()
 
 
-def stall(source: BinaryIO, max_seconds: float, on_hole: object) -> Iterator[Samples]:
+def stall(source: BinaryIO, max_seconds: float, *_: object) -> Iterator[Samples]:
     yield MINUTE
-    yield from spin(source, max_seconds, on_hole)
+    yield from spin(source, max_seconds)
 
 
-def labour(source: BinaryIO, max_seconds: float, on_hole: object) -> Iterator[Samples]:
+def labour(source: BinaryIO, max_seconds: float, *_: object) -> Iterator[Samples]:
     for minute in range(3):
         while time.process_time() < 0.3 * (minute + 1):
             pass
         yield MINUTE
 
 
-def flood(source: BinaryIO, max_seconds: float, on_hole: object) -> Iterator[Samples]:
+def flood(source: BinaryIO, max_seconds: float, *_: object) -> Iterator[Samples]:
     while True:
         for descriptor in range(3, 64):
             with contextlib.suppress(OSError):
@@ -79,12 +79,12 @@ def flood(source: BinaryIO, max_seconds: float, on_hole: object) -> Iterator[Sam
         yield MINUTE[:0]
 
 
-def eat(source: BinaryIO, max_seconds: float, on_hole: object) -> Iterator[Samples]:
+def eat(source: BinaryIO, max_seconds: float, *_: object) -> Iterator[Samples]:
     eaten = [np.ones(1_000_000) for _ in range(1000)]
     yield MINUTE[: len(eaten)]
 
 
-def look(source: BinaryIO, max_seconds: float, on_hole: object) -> Iterator[Samples]:
+def look(source: BinaryIO, max_seconds: float, *_: object) -> Iterator[Samples]:
     """Tell how many descriptors there are, and one more if the file cannot be changed."""
     yield MINUTE[:0]
     found = [descriptor for descriptor in range(4096) if _is_open(descriptor)]
@@ -95,7 +95,7 @@ def look(source: BinaryIO, max_seconds: float, on_hole: object) -> Iterator[Samp
     raise InvalidAudio(f"found: {len(found)}")
 
 
-def escape(source: BinaryIO, max_seconds: float, on_hole: object) -> Iterator[Samples]:
+def escape(source: BinaryIO, max_seconds: float, *_: object) -> Iterator[Samples]:
     """Try what a decoder has no business doing; tell what worked."""
     yield MINUTE[:0]
     worked = [name for name, attempt in _attempts().items() if _works(attempt)]

@@ -8,25 +8,21 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
+from gigastt.audio.selection import WHOLE, Selection
+from gigastt.audio.shared import SharedSegment
 from gigastt.config import Limits, Settings
 from gigastt.gateway.context import AppContext, ServedModel
+from gigastt.gateway.files.decoder_report import DecodedFile
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission, Guest
+from gigastt.gateway.pool.capacity import CapacityEstimate
+from gigastt.gateway.pool.crew import ModelCard, WorkerCommand
 from gigastt.gateway.pool.events import Event
-from gigastt.transcript import Final, Gap, Options, Word
-
-if TYPE_CHECKING:
-    from gigastt.gateway.files.decoder import DecodedFile, FileDecoder
-    from gigastt.gateway.pool.pool import Pool
-
-
-@dataclass
-class FakeCard:
-    encoder: str = "fake.onnx"
-    vocab_size: int = 257
-    provider: str = "cpu"
+from gigastt.gateway.pool.ports import PoolState
+from gigastt.gateway.pool.routing import Router
+from gigastt.transcript import Final, Gap, HeardTrack, Options, Word
 
 
 class FakePool:
@@ -34,17 +30,20 @@ class FakePool:
 
     size = 2
     workers_ready = 2
+    fitting = 4
 
-    def __init__(self) -> None:
-        self.state = "ready"
+    def __init__(self, places: int = 4) -> None:
+        self.metrics = Metrics()
+        self.router = Router()
+        self.state: PoolState = "ready"
+        self.model: ModelCard | None = ModelCard("fake.onnx", 257, "cpu")
+        self._admission = Admission(self.metrics)
+        self._admission.resize(places)
         self.draining = False
-        self.model: FakeCard | None = FakeCard()
-        self._admission = Admission(Metrics())
-        self._admission.resize(4)
         self.drain_listeners: set[Callable[[], None]] = set()
         self.uploads = Admission(None)
         self.uploads.resize(4)
-        self.promise_ms = 500.0
+        self.capacity = CapacityEstimate(500.0)
         self.replacements = 0
         self.replacement_error: Exception | None = None
 
@@ -56,9 +55,9 @@ class FakePool:
         return self.uploads.admit(timeout)
 
     def keep_promise(self, final_latency_ms: float) -> None:
-        self.promise_ms = final_latency_ms
+        self.capacity.final_latency_ms = final_latency_ms
 
-    async def replace_workers(self, worker_command: Callable[[int], list[str]]) -> None:
+    async def replace_workers(self, worker_command: WorkerCommand) -> None:
         if self.replacement_error is not None:
             raise self.replacement_error
         self.replacements += 1
@@ -68,7 +67,7 @@ class FakePool:
         return self._admission.capacity
 
     @property
-    def busy(self) -> int:
+    def sessions(self) -> int:
         return self._admission.active
 
     @property
@@ -103,25 +102,19 @@ class FakePool:
             yield
 
     def begin_drain(self) -> None:
-        self.state = "shutting_down"
-        self.draining = True
+        self.state, self.draining = "shutting_down", True
         self._admission.close()
         self.uploads.close()
         for listener in list(self.drain_listeners):
             listener()
 
 
-@dataclass
-class FakeFile:
-    """A decoded file that knows whether it was freed."""
+class FakeSegment(SharedSegment):
+    """A segment without memory, that knows whether it was freed."""
 
-    samples: int
-    freed: bool = False
-    holes: tuple[Gap, ...] = ()
-
-    @property
-    def seconds(self) -> float:
-        return self.samples / 16_000
+    def __init__(self) -> None:
+        super().__init__("segment", -1, Path(os.devnull))
+        self.freed = False
 
     def unlink(self) -> None:
         self.freed = True
@@ -131,24 +124,32 @@ class FakeDecoder:
     """Takes any body; two bytes are a sample."""
 
     def __init__(self) -> None:
-        self.files: list[FakeFile] = []
+        self.segments: list[FakeSegment] = []
         self.bodies: list[bytes] = []
         self.error: Exception | None = None
         self.holes: tuple[Gap, ...] = ()
+        self.track: HeardTrack | None = None
+        self.copies: tuple[int | None, ...] = (None,)  # where a channel is selected
+        self.selections: list[Selection] = []
         self.gate = asyncio.Event()  # to be cleared by a test in which decoding takes time
         self.gate.set()
 
     async def decode(
-        self, descriptor: int, max_seconds: float, on_size: Callable[[int], None] = lambda size: None
-    ) -> FakeFile:
+        self,
+        descriptor: int,
+        max_seconds: float,
+        on_size: Callable[[int], None] = lambda size: None,
+        selection: Selection = WHOLE,
+    ) -> DecodedFile:
         self.bodies.append(os.pread(descriptor, 1 << 24, 0))
         await self.gate.wait()
         if self.error is not None:
             raise self.error
-        file = FakeFile(len(self.bodies[-1]) // 2, holes=self.holes)
+        self.selections.append(selection)
+        copies = () if selection.channel is None else self.copies
         on_size(len(self.bodies[-1]))
-        self.files.append(file)
-        return file
+        self.segments.append(FakeSegment())
+        return DecodedFile(self.segments[-1], len(self.bodies[-1]) // 2, self.holes, self.track, copies)
 
 
 def final(text: str, seq: int = 0, reason: Any = "silence", start: float = 0.0) -> Final:
@@ -166,7 +167,9 @@ class FakeTranscriber:
         self.options = Options()  # of the last file
         self.closed = 0
 
-    async def __call__(self, file: DecodedFile, request_id: str, options: Options) -> AsyncGenerator[Event, None]:
+    async def __call__(
+        self, channels: Sequence[DecodedFile], request_id: str, options: Options
+    ) -> AsyncGenerator[Event, None]:
         self.request_ids.append(request_id)
         self.options = options
         try:
@@ -197,8 +200,8 @@ class Fakes:
             settings=Settings(limits=limits or Limits(), model_dir=Path("models"), **settings),
             model=ServedModel("gigaam-v3-e2e-rnnt", "GigaAM v3", demo=demo),
             metrics=Metrics(),
-            pool=cast("Pool", self.pool),
-            decoder=cast("FileDecoder", self.decoder),
+            pool=self.pool,
+            decoder=self.decoder,
             transcribe=self.transcriber,
         )
         if self.clock is not None:

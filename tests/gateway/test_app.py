@@ -6,11 +6,15 @@ import json
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 
 from gigastt import __version__
+from gigastt.gateway.api.description import openapi_text
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.metrics import KNOWN_METHODS
+from gigastt.gateway.pool.ports import PoolState
+from gigastt.ipc.messages import PassRecord
 from gigastt.log import fields_of
 from tests.fakes.gateway import http_client
 from tests.fakes.pool import Fakes
@@ -96,8 +100,19 @@ async def test_ready_counts_places_and_stays_ready_when_full() -> None:
     assert response.json() == {"status": "ready", "pool_available": 0, "pool_total": 4, "saturation": 1.0}
 
 
+async def test_capacity_says_how_many_there_may_be_and_why() -> None:
+    fakes = Fakes()
+    fakes.pool.capacity.begin([PassRecord("final", 1, 0.2, 2.0, 0.08)])
+    async with fakes.pool.full():
+        body = (await request(fakes.context(), "GET", "/v1/capacity")).json()
+    jsonschema.validate(body, json.loads(openapi_text())["components"]["schemas"]["Capacity"])
+    assert (body["places"], body["sessions"], body["saturation"]) == (4, 4, 1.0)
+    assert body["streams_per_worker"] == pytest.approx(fakes.pool.capacity.streams, abs=0.05)
+    assert body["final_latency_ms"] == 500
+
+
 @pytest.mark.parametrize("reason", ["initializing", "shutting_down", "crash_loop"])
-async def test_ready_says_why_it_is_not(reason: str) -> None:
+async def test_ready_says_why_it_is_not(reason: PoolState) -> None:
     fakes = Fakes()
     fakes.pool.state = reason
     response = await request(fakes.context(), "GET", "/ready")
@@ -233,7 +248,7 @@ CONTRACT = json.loads(
     "utterances_dropped_total",
     "first_partial_seconds", "final_latency_seconds", "session_lag_seconds", "worker_restarts_total",
     "worker_memory_bytes", "workers_ready", "replays_total", "rate_limit_rejections_total",
-    "event_loop_lag_seconds", "build_info"]"""
+    "event_loop_lag_seconds", "build_info", "sessions_total", "sessions_open"]"""
 )
 
 
@@ -242,6 +257,9 @@ async def test_the_access_line_has_who_asked_for_what_and_why_it_was_refused(cap
     context = Fakes().context(trusted_proxy=("127.0.0.0/8",))
     async with http_client(context) as client:
         await client.get("/nowhere", headers={"x-forwarded-for": "203.0.113.7"})
-    [line] = [fields for fields in map(fields_of, caplog.records) if fields["event"] == "request"]
+        await client.get("/v1/listen")
+    line, other = (fields for fields in map(fields_of, caplog.records) if fields["event"] == "request")
+    assert "protocol" not in line
+    assert (other["protocol"], other["status"]) == ("deepgram", 426)
     told = {name: line[name] for name in ("method", "path", "status", "client", "code")}
     assert told == {"method": "GET", "path": "other", "status": 404, "client": "203.0.113.7", "code": "not_found"}

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import uvloop
 
@@ -25,7 +25,7 @@ from gigastt.gateway.app import NATIVE
 from gigastt.gateway.server.deadlines import Deadlines
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
-from tests.fakes.pool import FakePool, Fakes
+from tests.fakes.pool import Fakes
 from tests.waiting import wait_until
 
 UPGRADE = (
@@ -244,7 +244,7 @@ async def fuzz(
     """
     findings = Findings()
     pool = MemoryPool(automatic=True, sessions=1_000)
-    context = Fakes(pool=cast("FakePool", pool)).context(Limits(ws_frame_max_bytes=20_000))
+    context = Fakes(pool=pool).context(Limits(ws_frame_max_bytes=20_000))
     with _watching(findings):
         async with serving(context, native=NATIVE, deadlines=QUICK) as running:
             async for begun in _seeds(frames, seed, findings):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
 
 import pytest
 
@@ -11,7 +10,7 @@ from benchmarks.hostile.peer import BINARY, PING, PONG, TEXT, Target, frame
 from gigastt.gateway.app import NATIVE
 from tests.fakes.gateway import serving
 from tests.fakes.memory_pool import MemoryPool
-from tests.fakes.pool import FakePool, Fakes
+from tests.fakes.pool import Fakes
 from tests.hostile.attackers import LoopWatch, flood_http, flood_websocket
 
 MOST_SECONDS = 0.06  # of processor time in one pass
@@ -42,7 +41,7 @@ def flood(unit: bytes) -> bytes:
     ],
 )
 async def test_small_frames_leave_the_loop_to_others(unit: bytes) -> None:
-    fakes = Fakes(pool=cast("FakePool", MemoryPool(automatic=True)))
+    fakes = Fakes(pool=MemoryPool(automatic=True))
     async with serving(fakes.context(), native=NATIVE) as running:
         handshake = Target(running.port, WAIT_SECONDS).head(*HANDSHAKE)
         with LoopWatch() as watch:

@@ -25,7 +25,7 @@ from gigastt.gateway.server.ws_patience import Allowance
 from gigastt.gateway.server.ws_protocol import WebSocketConnection
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
-from tests.fakes.pool import FakePool, Fakes
+from tests.fakes.pool import Fakes
 from tests.fakes.scripted import speech
 from tests.hostile.frame_fuzzer import UPGRADE
 from tests.raw_client import RawClient, connect_raw
@@ -41,7 +41,7 @@ async def live_server(
     pool: MemoryPool | None = None, limits: Limits | None = None, **options: Any
 ) -> AsyncIterator[Running]:
     options.setdefault("deadlines", Deadlines(linger=0.2))
-    fakes = Fakes(pool=cast("FakePool", pool or MemoryPool(automatic=True)))
+    fakes = Fakes(pool=pool or MemoryPool(automatic=True))
     async with serving(fakes.context(limits), native=NATIVE, **options) as running:
         yield running
 
@@ -106,7 +106,7 @@ async def test_a_half_closed_client_gets_its_final(stop: str | None) -> None:
 async def test_a_client_that_sends_all_and_half_closes_while_it_waits_gets_its_final() -> None:
     pool = MemoryPool(automatic=True, sessions=1)
     async with live_server(pool) as running, upgraded(running) as first, upgraded(running) as second:
-        await wait_until(lambda: pool.admission.active == 1)
+        await wait_until(lambda: pool.sessions == 1)
         second.write(frame(CONFIGURE) + frame(speech([3]).tobytes()) + frame(STOP))
         second.writer.write_eof()
         first.write(frame(STOP))
@@ -141,7 +141,7 @@ async def test_a_client_that_vanishes_frees_its_place_though_its_session_has_not
             if reset:
                 client.writer.transport.abort()
         await session_is_over(running)
-        assert pool.admission.active == 0
+        assert pool.sessions == 0
 
 
 @pytest.mark.parametrize(

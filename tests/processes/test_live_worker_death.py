@@ -21,7 +21,8 @@ from gigastt.config import DEMO_MODEL, Settings
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
-from gigastt.gateway.pool.session import Session, transcribe_segment
+from gigastt.gateway.pool.session import Session, transcribe_files
+from gigastt.gateway.pool.sources import FileSource
 from gigastt.transcript import Final, Gap, Options, Partial
 from tests.fakes.worker import demo_config
 from tests.waiting import wait_until
@@ -119,7 +120,7 @@ async def test_an_upload_gives_the_finals_of_a_live_session_even_if_its_worker_d
                 segment.append(samples)
                 events: list[Event] = []
                 killed = False
-                async for event in transcribe_segment(pool, segment.name, len(samples), Options()):
+                async for event in transcribe_files(pool, [FileSource(segment.name, len(samples))], Options()):
                     events.append(event)
                     if isinstance(event, Final) and not killed:
                         killed = True

@@ -20,7 +20,8 @@ from gigastt.config import Settings
 from gigastt.errors import CapacityTimeout, WorkerBootFailed
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.pool import Pool
-from gigastt.gateway.pool.session import Session, transcribe_segment
+from gigastt.gateway.pool.session import Session, transcribe_files
+from gigastt.gateway.pool.sources import FileSource
 from gigastt.transcript import Final, Gap, Options, Partial
 from tests.fakes.scripted import POISON, speech, transcript
 from tests.fakes.scripted_worker import COMPUTE, HANG_UP, RUBBISH, SLEEP, SPIN, WAIT
@@ -32,8 +33,12 @@ def command(*extra: str) -> list[str]:
 
 
 @asynccontextmanager
-async def pool_of(workers: int, *extra: str, max_sessions: int | None = None) -> AsyncIterator[Pool]:
-    settings = Settings(pool_size=workers, max_sessions=max_sessions, model_dir=Path("none"))
+async def pool_of(
+    workers: int, *extra: str, max_sessions: int | None = None, worker_passes: int = 0
+) -> AsyncIterator[Pool]:
+    settings = Settings(
+        pool_size=workers, max_sessions=max_sessions, worker_passes=worker_passes, model_dir=Path("none")
+    )
     pool = Pool(settings, Metrics())
     await pool.start(lambda fd: [*command(*extra), "--fd", str(fd)])
     try:
@@ -215,7 +220,7 @@ async def test_an_upload_is_transcribed_and_survives_a_kill() -> None:
             try:
                 segment.append(speech(script))
                 os.kill(pool.pids[0], signal.SIGKILL)
-                events = transcribe_segment(pool, segment.name, len(script) * 640, Options())
+                events = transcribe_files(pool, [FileSource(segment.name, len(script) * 640)], Options())
                 async with asyncio.timeout(120):
                     finals = [event async for event in events if isinstance(event, Final)]
             finally:

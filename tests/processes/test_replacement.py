@@ -95,3 +95,22 @@ async def test_a_replacement_that_is_given_up_leaves_no_process() -> None:
         await asyncio.gather(replacing, return_exceptions=True)
         assert replacing.cancelled()
         assert pool.pids == before
+
+
+async def test_workers_that_have_made_enough_passes_are_replaced_and_the_sessions_go_on() -> None:
+    async with pool_of(2, worker_passes=3) as pool:
+        sessions = [Session(pool, Options()) for _ in range(4)]
+        before = set(pool.pids)
+        words = 0
+        async with asyncio.timeout(60):
+            while before & set(pool.pids):
+                words += 1
+                for session in sessions:
+                    await session.send(0, speech([words % 600 + 1]).tobytes())
+                await asyncio.sleep(0.02)
+        for session in sessions:
+            session.finish()
+        for session in sessions:
+            told = [word for utterance in await texts_of(session) for word in utterance]
+            assert told == [f"w{index % 600 + 1}" for index in range(1, words + 1)]
+        assert pool.metrics.registry.get_sample_value("gigastt_audio_samples_lost_total") == 0

@@ -146,7 +146,7 @@ def test_heartbeats_come_while_nothing_happens(worker: WorkerClient) -> None:
     stats = worker.receive_a(Stats)
 
     assert stats.memory_bytes > 10_000_000
-    assert 0.0 <= stats.busy_ratio <= 1.0
+    assert stats.listening >= 0.0
 
 
 def test_passes_are_reported(worker: WorkerClient) -> None:

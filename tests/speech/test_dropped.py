@@ -9,7 +9,7 @@ from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.optimize.words import load_clips as prompts
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.recording import transcribe_recording
-from gigastt.transcript import drop_fields
+from gigastt.transcript import Transcript, transcript_fields
 from tests.clips import load_clips
 from tests.recordings import DEMO_MODEL, files_in, samples_of
 from tools.activity.channels import to_samples
@@ -43,7 +43,8 @@ def test_what_is_dropped_is_kept_beside_the_transcript(recognizer: Recognizer) -
     assert {final.drop for final in dropped} == {"no_speech", "doubtful"}
     assert all(not final.words and not final.text for final in dropped)
     doubtful = next(final for final in dropped if final.drop == "doubtful")
-    assert drop_fields(doubtful)["words"]
+    fields = transcript_fields(Transcript([], 60.0, dropped=[doubtful]), tells_dropped=True)
+    assert fields["dropped"][0]["words"]
 
 
 def test_a_least_confidence_drops_what_does_not_reach_it(recognizer: Recognizer) -> None:

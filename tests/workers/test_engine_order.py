@@ -181,6 +181,18 @@ def test_a_long_silent_file_is_read_a_few_seconds_at_a_time() -> None:
     assert bench.passes == []
 
 
+def test_a_short_file_does_not_wait_for_hours_of_silence_in_others() -> None:
+    bench = Bench()
+    hours = [bench.attach(number, silence(3_600.0)) for number in (1, 2)]
+    short = bench.attach(3, np.concatenate([speech(PITCHES[:2]), endpoint()]))
+
+    for _ in range(100):
+        bench.step()
+
+    assert bench.texts(short)
+    assert all(bench.sent(Progress, stream) for stream in hours)
+
+
 def test_idle_streams_want_nothing() -> None:
     bench = Bench()
     for number in range(50):

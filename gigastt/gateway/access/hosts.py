@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from gigastt.gateway.access.addresses import parse_address
 
@@ -23,12 +24,19 @@ def own_names() -> set[str]:
     return {whole, short, f"{short}.local"} - {""}
 
 
+ANY_NAME: Final = "*"
+# Names that the DNS of the internet cannot have, so that no page of the internet can: of services in Compose and in a
+# cluster, and of a local network. A label alone begins with a letter, or it could be an address in disguise.
+_PRIVATE = re.compile(r"[a-z][a-z0-9_-]*|[a-z0-9_.-]+\.(?:local|svc|internal|home\.arpa)")
+
+
 class HostPolicy:
-    """A loopback bind answers to loopback names; any other also to this machine's names and to addresses."""
+    """A loopback bind answers to loopback names; any other also to addresses, and to private and its own names."""
 
     def __init__(self, allowed: Iterable[str], *, loopback_bind: bool, names: Iterable[str] = ()) -> None:
         """Args:
-        allowed: further names, as in `--allowed-host`; a reverse proxy may pass them on to a loopback bind too.
+        allowed: further names, as in `--allowed-host`, or `*` for any; a reverse proxy may pass them on to a loopback
+            bind too.
         names: this machine's own (`own_names`).
         """
         self._loopback_bind = loopback_bind
@@ -42,7 +50,9 @@ class HostPolicy:
         if match is None:
             return False
         name = match["name"].lower().rstrip(".")
-        if name in self._names or name.strip("[]") in self._names:
+        if name in self._names or name.strip("[]") in self._names or ANY_NAME in self._names:
+            return True
+        if not self._loopback_bind and _PRIVATE.fullmatch(name):
             return True
         address = parse_address(name)
         return address is not None and (address.is_loopback or not self._loopback_bind)

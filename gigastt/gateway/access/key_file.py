@@ -58,6 +58,11 @@ class ApiKey:
     limits: KeyLimits = KeyLimits()
 
     @property
+    def owner(self) -> str:
+        """What belongs to the key is kept under this: its name, or its digest."""
+        return self.name or self.digest.hex()
+
+    @property
     def label(self) -> str:
         """The name, or a word for keys without one."""
         return self.name or "(without a name)"
@@ -66,11 +71,6 @@ class ApiKey:
 def key_digest(key: str) -> bytes:
     """Return the SHA-256 of a key."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-
-
-def key_owner(key: ApiKey) -> str:
-    """Return what a key is called in tokens that clients get."""
-    return key_digest("owner " + key.digest.hex()).hex()[:16]
 
 
 def read_keys(path: Path) -> list[ApiKey]:

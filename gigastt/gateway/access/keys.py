@@ -67,6 +67,13 @@ class ApiKeys:
         """Return what is done with an accepted key."""
         return self._usages[key.digest]
 
+    def charge(self, owner: str, seconds: float) -> None:
+        """Count audio of a key, by its `owner`. QuotaExceeded: it would be over the day's limit."""
+        for usage in self._usages.values():
+            if usage.key.owner == owner:
+                usage.expect_audio(seconds)
+                usage.hear(seconds)
+
     def reload(self, path: Path) -> KeyChanges:
         """Read the file again, end what goes on under keys that are gone, and return what is different.
 

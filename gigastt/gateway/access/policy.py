@@ -18,7 +18,6 @@ from gigastt.errors import HostDenied, OriginDenied, RateLimited, Unauthorized
 from gigastt.gateway.access.addresses import AddressRange, client_address, rate_key
 from gigastt.gateway.access.client_tokens import ClientTokens, Grant
 from gigastt.gateway.access.hosts import HostPolicy
-from gigastt.gateway.access.key_file import key_owner
 from gigastt.gateway.access.keys import ApiKeys, choose_subprotocol, presented_token
 from gigastt.gateway.access.origins import OriginPolicy, cors_headers, is_own_page, preflight_headers
 from gigastt.gateway.access.rate_limit import RateLimiter
@@ -118,7 +117,7 @@ class PolicyMiddleware:
         if key is not None:
             exchange.client = (exchange.client, key.digest)
             exchange.key_name = key.name
-            exchange.owner = key_owner(key)
+            exchange.owner = key.owner
         if self._keys is not None and key is not None:
             exchange.usage = self._keys.usage(key)
             exchange.usage.begin_request(self._clock())

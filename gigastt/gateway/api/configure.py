@@ -77,7 +77,7 @@ def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configurati
     else:
         complain("sample_rate", f"a whole number of Hz from {least} to {most}", "invalid_sample_rate")
 
-    encodings: dict[str, Encoding] = {encoding: encoding for encoding in ENCODINGS}
+    encodings: dict[str, Encoding] = {"linear16": "pcm_s16le", **{encoding: encoding for encoding in ENCODINGS}}
     if (encoding := encodings.get(_name(fields.get("encoding")))) is not None:
         configuration = replace(configuration, encoding=encoding)
     else:

@@ -68,6 +68,13 @@ def examine(head: bytes, configuration: Configuration) -> Beginning:
     return _UNDECIDED if undecided else _PCM
 
 
+def wav_rate(head: bytes) -> int | None:
+    """Return the rate, in Hz, that the header of a WAV file says; None where there is none."""
+    if head[:4] != b"RIFF" or head[8:16] != b"WAVEfmt " or len(head) < 28:
+        return None
+    return int.from_bytes(head[24:28], "little")
+
+
 def _examine_wav(head: bytes, configuration: Configuration) -> Beginning:
     offset, form = 12, None
     while offset + 8 <= min(len(head), MOST_HEADER_BYTES):

@@ -158,7 +158,9 @@ class Conversation:
         if len(message) > self._max_frame_bytes:
             return self._finish("error", CLOSE_TOO_LARGE)
         if message == b"":
-            return [] if self._empty_frames.bear(now) else self._end_of_patience()
+            if not self._empty_frames.bear(now):
+                return self._end_of_patience()
+            return [Reply(answer)] if (answer := self._dialect.answer_empty()) else []
         effects: list[Effect] = []
         for request in self._dialect.hear(message, self.configuration if self.state == "open" else None):
             if self.state in ("open", "streaming"):

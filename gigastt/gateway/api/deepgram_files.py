@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gigastt.audio.selection import FileChoice
 from gigastt.gateway.api.deepgram import alternative
 from gigastt.gateway.api.deepgram_query import Wishes, read_wishes
-from gigastt.gateway.api.native_files import Transcript, Uploads
+from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.requests import exchange_of
 from gigastt.gateway.responses import JSONResponse
-from gigastt.transcript import Options, gap_fields
+from gigastt.transcript import Final, Options, Transcript, gap_fields, text_of
 
 
 class DeepgramFiles:
@@ -32,14 +34,15 @@ class DeepgramFiles:
         """Answer with the whole transcript. Raises InvalidParameter if the query is wrong."""
         wishes = read_wishes(request.query_params)
         with await self._uploads.receive_body(request.scope, request.receive) as upload:
-            heard = await self._uploads.transcribe_whole(upload, request.receive, Options(partials=False))
+            choice = FileChoice(splits_channels=wishes.multichannel)
+            heard = await self._uploads.transcribe_whole(upload, request.receive, Options(partials=False), choice)
         return JSONResponse(self._answer(heard, wishes, exchange_of(request.scope).request_id))
 
     def _answer(self, heard: Transcript, wishes: Wishes, request_id: str) -> dict[str, Any]:
-        text = " ".join(final.text for final in heard.finals)
-        words = [word for final in heard.finals for word in final.words]
-        confidence = round(math.fsum(word.confidence for word in words) / max(1, len(words)), 4)
-        said = alternative(text, words, confidence, punctuated=wishes.punctuated)
+        channels = [
+            [final for final in heard.finals if final.channel == (channel if copy is None else copy)]
+            for channel, copy in enumerate(heard.copies or (None,))
+        ]
         failed = {"failed": [gap_fields(gap) for gap in heard.gaps]} if heard.gaps else {}
         return {
             "metadata": {
@@ -48,10 +51,16 @@ class DeepgramFiles:
                 "sha256": "",
                 "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "duration": round(heard.duration, 3),
-                "channels": 1,
+                "channels": len(channels),
                 "models": [self._model],
                 "model_info": {self._model: {"name": self._model, "version": "", "arch": ""}},
             },
-            "results": {"channels": [{"alternatives": [said]}]},
+            "results": {"channels": [{"alternatives": [_alternative(finals, wishes)]} for finals in channels]},
             **failed,
         }
+
+
+def _alternative(finals: Sequence[Final], wishes: Wishes) -> dict[str, Any]:
+    words = [word for final in finals for word in final.words]
+    confidence = round(math.fsum(word.confidence for word in words) / max(1, len(words)), 4)
+    return alternative(text_of(finals), words, confidence, punctuated=wishes.punctuated)

@@ -31,6 +31,7 @@ class Wishes:
     punctuated: words as they are written; else in lower case and bare.
     interim: tell utterances before they end.
     speech_started, utterance_end: tell these events.
+    multichannel: hear each channel of a file by itself.
     """
 
     configuration: Configuration
@@ -38,6 +39,7 @@ class Wishes:
     interim: bool
     speech_started: bool
     utterance_end: bool
+    multichannel: bool
 
 
 def read_wishes(query: Mapping[str, str]) -> Wishes:
@@ -65,6 +67,7 @@ def read_wishes(query: Mapping[str, str]) -> Wishes:
         interim=interim,
         speech_started=speech_started,
         utterance_end=one("utterance_end_ms", _is_asked, False),
+        multichannel=one("multichannel", _flag, False),
     )
 
 

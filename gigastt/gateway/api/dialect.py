@@ -7,6 +7,7 @@ in a file of its own, and a route in `app` or a listener.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
@@ -173,8 +174,8 @@ class Moment:
     channels: int
 
 
-class Dialect:
-    """A client protocol; by itself one that hears nothing and tells nothing.
+class Dialect(ABC):
+    """A client protocol.
 
     name: in metrics and logs.
     frames_are_audio: every binary message is audio as it is and is answered with nothing, so that it can go to the
@@ -190,6 +191,7 @@ class Dialect:
     configuration: Configuration = Configuration()
     captions: str | None = None
 
+    @abstractmethod
     def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:
         """Return what a message asks for.
 
@@ -197,25 +199,28 @@ class Dialect:
             message: never an empty binary one, and none over the limit of frames.
             configuration: the one in force; None when audio has begun and `Configure` may not follow.
         """
-        raise NotImplementedError
+
+    def answer_empty(self) -> Sequence[Message]:
+        """Return what an empty binary message is answered with."""
+        return ()
 
     def open(self, opening: Opening) -> Sequence[Message]:
         """Return what to tell a client that may begin."""
         return ()
 
+    @abstractmethod
     def tell(self, event: Partial | Final | Gap, moment: Moment) -> Sequence[Message]:
         """Return what to tell of an event."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
         """Return how to tell an error."""
-        raise NotImplementedError
 
     def acknowledge(self, ack: Ack) -> Sequence[Message]:
         """Return how to tell what need not be kept; asked for clients that are `resumable`."""
         return ()
 
-    def resumed(self, next_seq: int) -> None:
+    def resumed(self, next_seq: int) -> None:  # noqa: B027 (most protocols number nothing)
         """Another session goes on here: its next final is number `next_seq`."""
 
     def ask_to_go(self, seconds: float) -> Sequence[Message]:

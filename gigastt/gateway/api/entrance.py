@@ -1,46 +1,63 @@
-"""Entrance: a client waits for its place, and may lose patience meanwhile. Runs in the connection's task."""
+"""The entrance: a live client waits for a place, behind the opening of its connection or before it.
+
+It may lose patience meanwhile. On the event loop, in the client's task.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
+from typing import Final
 
 from gigastt.gateway.api.dialect import Message
 from gigastt.gateway.api.transport import InputEnded, Transport
+from gigastt.gateway.pool.admission import Guest
+from gigastt.gateway.pool.ports import ServingPool
 
-Early = Message | InputEnded
+_WAIT: Final = re.compile(r"(?:^|[\s,;])wait\s*=\s*\"?([0-9]{1,5})\b", re.IGNORECASE)
 
 
-async def wait_for_place(
+def seconds_to_wait(preferences: list[str]) -> float | None:
+    """Return the seconds of `Prefer: wait=N` (RFC 7240), in which a place is wanted before the upgrade.
+
+    None: the client waits behind the upgrade, where it can be told that it waits.
+    """
+    found = _WAIT.search(",".join(preferences))
+    return float(found[1]) if found else None
+
+
+class HasPlace(Exception):
+    """The client needs no place: it comes back to a session that has one."""
+
+
+async def enter(
     stack: AsyncExitStack,
-    admission: AbstractAsyncContextManager[None],
+    pool: ServingPool,
+    timeout: float,
+    guest: Guest,
     transport: Transport,
-    joins: Callable[[Early], bool],
-) -> tuple[bool, Early | None]:
-    """Enter `admission` on `stack`; return whether there is a place, and what came meanwhile.
-
-    Args:
-        stack: holds the place.
-        admission: gives it.
-        transport: of the client.
-        joins: whether a client that says this needs no place, since it has one.
+    joins: Callable[[Message | InputEnded], bool],
+) -> Message | InputEnded | None:
+    """Take a place until the stack ends; return what the client sent meanwhile.
 
     Raises:
-        RequestError: there is no place.
-        ClientGone: the client hung up.
+        HasPlace: `joins` says that of what it sent.
+        RequestError: there is none in time, or the server drains.
+        ClientGone: the client has lost its patience.
     """
-    admitting = asyncio.ensure_future(stack.enter_async_context(admission))
+    admission = asyncio.ensure_future(stack.enter_async_context(pool.admit(timeout, guest)))
     first = asyncio.ensure_future(transport.receive())
     try:
-        await asyncio.wait({admitting, first}, return_when=asyncio.FIRST_COMPLETED)
-        if not admitting.done():
+        await asyncio.wait({admission, first}, return_when=asyncio.FIRST_COMPLETED)
+        if not admission.done():
             if joins(first.result()):
-                return False, None
-            await asyncio.wait({admitting})
-        admitting.result()
+                raise HasPlace
+            await asyncio.wait({admission})
+        admission.result()
     finally:
-        for task in (admitting, first):
+        for task in (admission, first):
             task.cancel()
-        await asyncio.gather(admitting, first, return_exceptions=True)
-    return True, None if first.cancelled() else first.result()
+        await asyncio.gather(admission, first, return_exceptions=True)
+    return None if first.cancelled() else first.result()

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol
 
 from starlette.types import Receive, Send
 
+from gigastt.audio.selection import ALL_MIXED, FileChoice
 from gigastt.errors import RequestError, ShuttingDown
 from gigastt.gateway.api.native_files import Recognition, Uploads, until_hung_up
 from gigastt.gateway.files.bodies import Upload
+from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.responses import encode_json, public_error
 from gigastt.log import get_logger
@@ -24,8 +26,8 @@ from gigastt.transcript import Options
 log = get_logger(__name__)
 
 QUIET_SECONDS = 5.0  # also how long a client that has gone stays unnoticed, when there is nothing else to send it
-COMMENT = b": nothing new\n\n"
-HEADERS = [
+QUIET_COMMENT = b": nothing new\n\n"
+EVENT_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would hold events back
@@ -48,20 +50,24 @@ async def answer_with_events(
     receive: Receive,
     send: Send,
     options: Options,
-    writer: Callable[[float], EventWriter],
+    writer: Callable[[DecodedChannels], EventWriter],
+    choice: FileChoice = ALL_MIXED,
 ) -> None:
-    """Recognise an upload and answer with its events; `writer` is given the length of the audio in seconds."""
-    await until_hung_up(receive, _answer(uploads, upload, send, options, writer))
+    """Recognise an upload and answer with its events; `writer` is given what was decoded."""
+    await until_hung_up(receive, _answer(send, uploads, uploads.recognise(upload, options, choice), writer))
 
 
 async def _answer(
-    uploads: Uploads, upload: Upload, send: Send, options: Options, writer: Callable[[float], EventWriter]
+    send: Send,
+    uploads: Uploads,
+    recognising: AbstractAsyncContextManager[Recognition],
+    writer: Callable[[DecodedChannels], EventWriter],
 ) -> None:
-    async with uploads.recognise(upload, options) as recognition:
-        write = writer(recognition.duration)
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    async with recognising as recognition:
+        write = writer(recognition.file)
+        await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
         try:
-            await send({"type": "http.response.body", "body": COMMENT, "more_body": True})
+            await send({"type": "http.response.body", "body": QUIET_COMMENT, "more_body": True})
             async with aclosing(_blocks(uploads, recognition, write)) as blocks:
                 async for block in blocks:
                     if block:
@@ -77,7 +83,7 @@ async def _blocks(uploads: Uploads, recognition: Recognition, write: EventWriter
     try:
         async with aclosing(with_pauses(recognition.events, QUIET_SECONDS)) as events:
             async for event in events:
-                yield COMMENT if event is None else write.event(event)
+                yield QUIET_COMMENT if event is None else write.event(event)
     except Exception as exc:  # the answer has begun: the error becomes its last event
         if not isinstance(exc, RequestError):
             log.exception("transcription_failed")

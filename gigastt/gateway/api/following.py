@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from gigastt.errors import NotFound
 from gigastt.gateway.api import wire
 from gigastt.gateway.api.dialect import Moment
-from gigastt.gateway.api.event_stream import COMMENT, HEADERS, QUIET_SECONDS
+from gigastt.gateway.api.event_stream import EVENT_HEADERS, QUIET_COMMENT, QUIET_SECONDS
 from gigastt.gateway.api.native_files import until_hung_up
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.followers import Channel, Reader
@@ -56,13 +56,13 @@ class Following:
 
 
 async def _answer(reader: Reader, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-    blocks = COMMENT
+    await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
+    blocks = QUIET_COMMENT
     while not (reader.ended and not blocks):
         await send({"type": "http.response.body", "body": blocks, "more_body": True})
         try:
             async with asyncio.timeout(QUIET_SECONDS):
                 blocks = await reader.take()
         except TimeoutError:
-            blocks = COMMENT
+            blocks = QUIET_COMMENT
     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -17,15 +17,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gigastt.gateway.api.conversation import CLOSE_NORMAL, CLOSE_SERVICE_RESTART
 from gigastt.gateway.api.dialect import Message
 from gigastt.gateway.api.transport import ConnectionLost, InputEnded, Transport
 from gigastt.gateway.requests import ClientGone
 
 SEND_SECONDS = 5.0
 REMEMBERED_SECONDS = 60.0  # longer than a client can be deaf before it is given up for lost
-CLOSE_SERVICE_RESTART = 1012  # the session can go on elsewhere
 _FAREWELL_SECONDS = 1.0
-_HALF_CLOSED = 1000  # without a close frame, a sending side that ends is a cable that was cut
+_HALF_CLOSED = CLOSE_NORMAL  # without a close frame, a sending side that ends is a cable that was cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Link:
         wake: makes the shell look up: a connection was lost, or lent.
 
     Attributes:
-        ended: the close code of a session that is over; None also where it can go on elsewhere.
+        ended: the close code of a session that is over; None also where it can go on elsewhere (1012).
     """
 
     __slots__ = (

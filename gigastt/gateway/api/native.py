@@ -6,7 +6,7 @@ Texts for people never repeat what the client sent.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from gigastt.errors import InvalidParameter
 from gigastt.gateway.api import wire
 from gigastt.gateway.api.client_messages import MESSAGE_TYPES, SIGNS_OF_LIFE, as_text, message_type, parse
 from gigastt.gateway.api.configure import (
+    FIELDS,
     FORMAT_FIELDS,
     VERSIONS,
     Complaint,
@@ -46,26 +47,52 @@ from gigastt.gateway.api.dialect import (
 from gigastt.gateway.api.gathering import Gatherer
 from gigastt.transcript import Final, Gap, Partial
 
+_RESUME_GOES_WITH = "resume goes with endpoint_mode auto only."
 _CAPTIONS = re.compile(r"[A-Za-z0-9_-]{16,64}")  # its readers know it and nobody else: not to be guessed
 
 
 def native_of(websocket: WebSocket) -> Dialect:
-    """Return the dialect for a client. Raises InvalidParameter if the name that it chose for its captions is none."""
-    dialect = NativeDialect()
-    dialect.captions = websocket.query_params.get("captions")
+    """Return the dialect for a client, configured by the fields of `configure` in its query.
+
+    Telephone switches that configure so send text of their own, of which nothing is told.
+
+    Raises:
+        InvalidParameter: a field is wrong, or nearly has a field's name; `param` names it.
+    """
+    query = websocket.query_params
+    for name in query.keys() - {*FIELDS, "captions"}:
+        if (near := near_miss(name, FIELDS)) is not None:
+            raise InvalidParameter(f"The query has a parameter that this server does not know. Was {near} meant?")
+    fields = {name: query[name] for name in query if name in FIELDS}
+    configuration, complaints = apply(Configuration(), fields)
+    for complaint in complaints:
+        raise InvalidParameter(complaint.message, param=complaint.field)
+    if not supports_version(fields):
+        raise InvalidParameter(f"This server speaks {', '.join(VERSIONS)}.", param="protocol_version")
+    dialect = NativeDialect(tolerant=any(name in fields for name in FORMAT_FIELDS))
+    dialect.configuration = configuration
+    dialect.choose_mode(fields)
+    if configuration.resumable and endpoint_mode(fields) not in (None, "auto"):
+        raise InvalidParameter(_RESUME_GOES_WITH, param="resume")
+    dialect.captions = query.get("captions")
     if dialect.captions is not None and not _CAPTIONS.fullmatch(dialect.captions):
         raise InvalidParameter("captions must be a name of 16 to 64 letters, digits, - and _.", param="captions")
     return dialect
 
 
 class NativeDialect(Dialect):
-    """What the clients of `/v1/ws` speak."""
+    """What the clients of `/v1/ws` speak.
+
+    Args:
+        tolerant: tell nothing of messages that mean nothing.
+    """
 
     name: ClassVar[str] = "native"
     frames_are_audio: ClassVar[bool] = True
     can_resume: ClassVar[bool] = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, tolerant: bool = False) -> None:
+        self._tolerant = tolerant
         self._wrong_format: dict[str, Complaint] = {}  # fields without which audio would be noise
         self._gatherer = Gatherer()
 
@@ -83,7 +110,7 @@ class NativeDialect(Dialect):
     def _hear_text(self, text: str, configuration: Configuration | None) -> Sequence[Request]:
         fields = parse(text)
         if fields is None:
-            return _garbage(text, "A text frame must be a JSON object with a type.")
+            return self._garbage(text, "A text frame must be a JSON object with a type.")
         kind = message_type(fields)
         match kind:
             case "stop":
@@ -100,7 +127,7 @@ class NativeDialect(Dialect):
             return []
         near = near_miss(kind, MESSAGE_TYPES)
         hint = f"Was {near} meant?" if near is not None else f"It is one of {', '.join(MESSAGE_TYPES)}."
-        return _garbage(text, f"The type of this message is not known. {hint}")
+        return self._garbage(text, f"The type of this message is not known. {hint}")
 
     def _configure(self, fields: dict[str, Any], before: Configuration | None) -> Sequence[Request]:
         if before is None:
@@ -109,10 +136,10 @@ class NativeDialect(Dialect):
             problem = Problem("unsupported_protocol_version", f"This server speaks {', '.join(VERSIONS)}.")
             return [Refuse(problem, CLOSE_PROTOCOL_ERROR, with_final=False)]
         configuration, complaints = apply(before, fields)
-        self._gatherer.mode = endpoint_mode(fields) or self._gatherer.mode
+        self.choose_mode(fields)
         if configuration.resumable and self._gatherer.mode != "auto":
             configuration = replace(configuration, resumable=False)
-            complaints.append(Complaint("invalid_configuration", "resume goes with endpoint_mode auto only.", "resume"))
+            complaints.append(Complaint("invalid_configuration", _RESUME_GOES_WITH, "resume"))
         wrong = {complaint.field: complaint for complaint in complaints}
         for field in FORMAT_FIELDS:
             if field in wrong:
@@ -121,6 +148,14 @@ class NativeDialect(Dialect):
                 self._wrong_format.pop(field, None)
         problems = [Problem(each.code, each.message, once=not each.field) for each in complaints]
         return [Configure(configuration), *([Complain(problems)] if problems else [])]
+
+    def choose_mode(self, fields: Mapping[str, Any]) -> None:
+        """Tell utterances as `endpoint_mode` says, if it does."""
+        self._gatherer.mode = endpoint_mode(fields) or self._gatherer.mode
+
+    def _garbage(self, text: str, message: str) -> Sequence[Request]:
+        problems = [] if self._tolerant else [Problem("invalid_message", message, once=True)]
+        return [Complain(problems, characters=len(text))]
 
     def open(self, opening: Opening) -> Sequence[Message]:
         """Return `ready`."""
@@ -166,7 +201,3 @@ def _resume(fields: dict[str, Any], before: Configuration | None) -> Sequence[Re
 
 def _is_count(value: object, least: int = 0) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 53
-
-
-def _garbage(text: str, message: str) -> Sequence[Request]:
-    return [Complain([Problem("invalid_message", message, once=True)], characters=len(text))]

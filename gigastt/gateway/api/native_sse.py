@@ -13,15 +13,20 @@ stream goes on.
 
 from __future__ import annotations
 
+from typing import Any
+
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from gigastt.audio.selection import read_choice
 from gigastt.errors import RequestError
 from gigastt.gateway.api.event_stream import answer_with_events, encode_block
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.api.wire import gap_error_fields
+from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.responses import error_fields
-from gigastt.transcript import Final, Options, Partial, final_fields, partial_fields
+from gigastt.transcript import Final, Gap, Options, Partial, channel_fields, final_fields, partial_fields
 
 
 class TranscriptStream:
@@ -31,8 +36,9 @@ class TranscriptStream:
         self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        choice = read_choice(Request(scope).query_params)
         with await self._uploads.receive_body(scope, receive) as upload:
-            await answer_with_events(self._uploads, upload, receive, send, Options(), NativeEvents)
+            await answer_with_events(self._uploads, upload, receive, send, Options(), _writer, choice)
 
 
 class NativeEvents:
@@ -40,10 +46,12 @@ class NativeEvents:
 
     Args:
         duration: of the audio, in seconds.
+        tells_channels: whether channels are told apart.
     """
 
-    def __init__(self, duration: float) -> None:
+    def __init__(self, duration: float, *, tells_channels: bool = False) -> None:
         self._duration = duration
+        self._tells_channels = tells_channels
         end = round(duration, 2)
         self._stop = Final("", (), end, end, 0.0, "stop")
 
@@ -53,18 +61,25 @@ class NativeEvents:
                 seconds, duration = round(event.seconds, 2), round(self._duration, 3)
                 return encode_block({"type": "progress", "seconds": seconds, "duration": duration})
             case Partial():
-                return encode_block(partial_fields(event))
+                return encode_block(partial_fields(event) | self._channel(event))
             case Final():
                 if event.reason == "stop":
                     self._stop = event
                     return b""
-                return encode_block({**final_fields(event), "last": False})
+                return encode_block({**final_fields(event), **self._channel(event), "last": False})
             case _:
-                return encode_block({**gap_error_fields(event), "last": False})
+                return encode_block({**gap_error_fields(event), **self._channel(event), "last": False})
 
     def end(self) -> bytes:
-        return encode_block({**final_fields(self._stop), "last": True})
+        return encode_block({**final_fields(self._stop), **self._channel(self._stop), "last": True})
+
+    def _channel(self, event: Final | Partial | Gap) -> dict[str, Any]:
+        return channel_fields(event, is_told=self._tells_channels)
 
     def failure(self, exc: RequestError) -> bytes:
         fields = error_fields(exc)
         return encode_block({"type": "error", "message": fields.pop("error"), **fields, "last": True})
+
+
+def _writer(file: DecodedChannels) -> NativeEvents:
+    return NativeEvents(file.seconds, tells_channels=bool(file.copies))

@@ -21,11 +21,12 @@ from starlette.types import Receive, Scope, Send
 from gigastt.errors import InvalidParameter, ModelNotFound, RequestError
 from gigastt.gateway.api import openai_wire
 from gigastt.gateway.api.event_stream import answer_with_events, encode_block
-from gigastt.gateway.api.native_files import Transcript, Uploads, render_answer
+from gigastt.gateway.api.native_files import Uploads, render_answer
 from gigastt.gateway.api.openai_form import Wish, read_wish
+from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.responses import JSONResponse
-from gigastt.transcript import Final, Gap, gap_fields
+from gigastt.transcript import Final, Gap, Transcript, gap_fields, text_of
 
 _NOT_A_FORM = "Expected a form (multipart/form-data) with the audio in its field `file`."
 _DONE = b"data: [DONE]\n\n"
@@ -44,9 +45,9 @@ class Transcriptions:
             wish = read_wish(upload.fields)
             if wish.stream:
                 writer = partial(Deltas, logprobs=wish.logprobs)
-                await answer_with_events(self._uploads, upload, receive, send, wish.options, writer)
+                await answer_with_events(self._uploads, upload, receive, send, wish.options, writer, wish.choice)
                 return
-            heard = await self._uploads.transcribe_whole(upload, receive, wish.options)
+            heard = await self._uploads.transcribe_whole(upload, receive, wish.options, wish.choice)
         await _answer(wish, heard)(scope, receive, send)
 
 
@@ -58,20 +59,16 @@ def _answer(wish: Wish, heard: Transcript) -> Response:
             told = openai_wire.verbose_transcription(heard, words=wish.words, segments=wish.segments)
             return JSONResponse(told)
         case "text":
-            text = openai_wire.text_of(heard.finals) + "\n"
+            text = text_of(heard.finals) + "\n"
             return Response(text, media_type="text/plain", headers={"cache-control": "no-store"})
         case form:
             return render_answer(form, heard)
 
 
 class Deltas:
-    """The events of a stream: each utterance is added to the text when it is known, and never taken back.
+    """The events of a stream: each utterance is added to the text when it is known, and never taken back."""
 
-    Args:
-        duration: of the audio, in seconds; not told.
-    """
-
-    def __init__(self, duration: float, *, logprobs: bool) -> None:
+    def __init__(self, file: DecodedChannels, *, logprobs: bool) -> None:
         self._logprobs = logprobs
         self._finals: list[Final] = []
         self._gaps: list[Gap] = []
@@ -87,7 +84,7 @@ class Deltas:
         return encode_block(fields | self._probabilities([event], first=first))
 
     def end(self) -> bytes:
-        fields = {"type": "transcript.text.done", "text": openai_wire.text_of(self._finals)}
+        fields = {"type": "transcript.text.done", "text": text_of(self._finals)}
         failed = {"failed": [gap_fields(gap) for gap in self._gaps]} if self._gaps else {}
         return encode_block(fields | self._probabilities(self._finals, first=True) | failed) + _DONE
 

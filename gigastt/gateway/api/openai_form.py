@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar, cast
 
+from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
 from gigastt.errors import InvalidParameter
 from gigastt.gateway.files.forms import FormFields
 from gigastt.transcript import ENDPOINT_SILENCE_MS, Options
@@ -31,11 +32,13 @@ class Wish:
     """What to answer with.
 
     options: how the audio is cut into utterances.
+    choice: what of the file is heard: fields beyond the API.
     words, segments: which of them `verbose_json` tells.
     logprobs: whether `json` and the events of a stream tell how probable each word is.
     """
 
     options: Options
+    choice: FileChoice = ALL_MIXED
     form: ResponseFormat = "json"
     stream: bool = False
     words: bool = False
@@ -59,6 +62,7 @@ def read_wish(fields: FormFields) -> Wish:
     granularities = asked.among("timestamp_granularities", ("word", "segment"))
     return Wish(
         _options(asked),
+        read_choice({name: asked.one(name, str, "") for name in ("channels", "track")}),
         form=form,
         stream=stream,
         words="word" in granularities,

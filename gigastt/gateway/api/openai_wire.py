@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gigastt.errors import RequestError
-from gigastt.gateway.api.native_files import Transcript
-from gigastt.transcript import Final, Gap, Word, gap_fields
+from gigastt.transcript import Final, Gap, Transcript, Word, channel_fields, gap_fields, text_of, track_fields
 
 LANGUAGE = "russian"  # OpenAI tells a language by its English name
 _LEAST_CONFIDENCE = 0.000_05  # confidences are rounded to four places
@@ -49,7 +48,8 @@ def transcription(heard: Transcript, *, logprobs: bool) -> dict[str, Any]:
 
 
 def verbose_transcription(heard: Transcript, *, words: bool, segments: bool) -> dict[str, Any]:
-    """Render `verbose_json`."""
+    """Render `verbose_json`; beyond the API, with channels where they are told apart, and the track among several."""
+    apart = bool(heard.copies)
     fields: dict[str, Any] = {
         "task": "transcribe",
         "language": LANGUAGE,
@@ -57,16 +57,18 @@ def verbose_transcription(heard: Transcript, *, words: bool, segments: bool) -> 
         "text": text_of(heard.finals),
     }
     if words:
-        told = (word for final in heard.finals for word in final.words)
-        fields["words"] = [{"word": word.text, "start": word.start, "end": word.end} for word in told]
+        fields["words"] = [
+            {"word": word.text, "start": word.start, "end": word.end, **channel_fields(final, is_told=apart)}
+            for final in heard.finals
+            for word in final.words
+        ]
     if segments:
-        fields["segments"] = [_segment(number, final) for number, final in enumerate(heard.finals)]
+        fields["segments"] = [
+            _segment(number, final) | channel_fields(final, is_told=apart) for number, final in enumerate(heard.finals)
+        ]
+    if heard.track:
+        fields["track"] = track_fields(heard.track)
     return fields | {"usage": _usage(heard)} | _failed(heard.gaps)
-
-
-def text_of(finals: Sequence[Final]) -> str:
-    """Return the text of a transcript."""
-    return " ".join(final.text for final in finals)
 
 
 def logprobs_of(finals: Sequence[Final], *, first: bool = True) -> list[dict[str, Any]]:

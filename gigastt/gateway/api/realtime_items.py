@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final as Constant
 
-from gigastt.gateway.api.openai_wire import logprobs_of, text_of
+from gigastt.gateway.api.openai_wire import logprobs_of
 from gigastt.gateway.api.realtime_settings import Fields
-from gigastt.transcript import Final, Gap, Partial, Word
+from gigastt.transcript import Final, Gap, Partial, Word, text_of
 
 MOST_ITEM_SECONDS: Constant = 600.0  # of an item: all of its text is told again at its end
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"

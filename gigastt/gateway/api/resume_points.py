@@ -30,7 +30,7 @@ class ResumePoint:
     """A moment of a session.
 
     session_id: under which it may wait for its client.
-    owner: the client's API key, by name; empty where none is asked for.
+    owner: the client's API key, by a digest; empty where none is asked for.
     configuration: what the client chose.
     position: of the first sample that has to come again.
     checkpoint: with which another session goes on, given the audio from there.

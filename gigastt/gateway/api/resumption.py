@@ -7,17 +7,19 @@ says in acknowledgements what the client need not keep any more. `link` is the c
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import TypeAlias
 
-from gigastt.gateway.access.tokens import Tokens
+from gigastt.gateway.api.conversation import CLOSE_NORMAL, CLOSE_SERVICE_RESTART, Conversation
 from gigastt.gateway.api.dialect import Ack, Configuration, Dialect, Message, Resume
 from gigastt.gateway.api.intake import Intake
-from gigastt.gateway.api.link import CLOSE_SERVICE_RESTART, Link
+from gigastt.gateway.api.link import Link
 from gigastt.gateway.api.resume_points import ResumePoint
 from gigastt.gateway.api.transport import InputEnded, Transport
+from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.session import Session
 from gigastt.gateway.waiting_room import WaitingRoom
 from gigastt.transcript import Final
@@ -32,13 +34,15 @@ class Resumption:
     """What a session needs to be resumed, or to resume another.
 
     Args:
-        link: the connection of the session's client.
-        owner: the client's API key, by a name; empty where none is asked for. A session is its owner's alone.
+        transport: the client's first connection.
         dialect: how the client is told.
-        tokens: signs and recognises.
-        room: the server's sessions.
+        context: has the tokens and the waiting room.
+        owner: whose the session is alone; empty where no key is asked for.
+        conversation: knows whether the client said that it may come back.
+        wake: makes the shell look up: a connection was lost, or lent.
 
     Attributes:
+        link: its connection of the moment.
         session_id: by which the session is found.
         told_from: the number of the first final that the client has not had from a session before this.
     """
@@ -50,7 +54,6 @@ class Resumption:
         "_flushes",
         "_intake",
         "_joined",
-        "_link",
         "_must_go_at",
         "_owner",
         "_room",
@@ -58,18 +61,28 @@ class Resumption:
         "_tokens",
         "_told",
         "_told_flushes",
+        "link",
         "session_id",
         "told_from",
     )
 
-    def __init__(self, link: Link, owner: str, dialect: Dialect, tokens: Tokens, room: WaitingRoom[Resumption]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        dialect: Dialect,
+        context: AppContext,
+        owner: str,
+        conversation: Conversation,
+        wake: Callable[[], None],
+    ) -> None:
         self.session_id = uuid.uuid4().hex
         self.told_from = 0
-        self._link = link
-        self._owner = owner
+        seconds = context.limits.resume_secs if dialect.can_resume else 0.0
+        self.link = Link(transport, seconds, lambda: conversation.configuration.resumable, wake)
+        self._owner = hashlib.sha256(owner.encode()).hexdigest()[:16] if owner else ""  # as clients may read it
         self._dialect = dialect
-        self._tokens = tokens
-        self._room = room
+        self._tokens = context.tokens
+        self._room: WaitingRoom[Resumption] = context.waiting_room
         self._joined: tuple[Resumption, int] | None = None  # and the last final that the client has
         self._session: Session | None = None
         self._intake: Intake | None = None
@@ -82,16 +95,16 @@ class Resumption:
 
     def enter(self) -> str | None:
         """Let the client find this session again; return the token with which it does, if it ever can."""
-        if not self._link.is_resumable:
+        if not self.link.is_resumable:
             return None
         self._room.enter(self.session_id, self)
         return ResumePoint(self.session_id, self._owner).sign(self._tokens)
 
     def leave(self) -> None:
         """The session is over."""
-        self._link.let_go()
+        self.link.let_go()
         self._session = self._intake = None
-        self._room.leave(self.session_id, at_once=self._link.ended is None or not self._link.can_resume)
+        self._room.leave(self.session_id, at_once=self.link.ended is None or not self.link.can_resume)
 
     # -- coming back
 
@@ -114,9 +127,11 @@ class Resumption:
     def _fits(self, owner: str, request: Resume) -> bool:
         """Whether a client that asks to resume this session may, and has all that it takes."""
         received = self._intake.received if self._intake is not None else 0
-        lacks_audio = request.position > received and self._link.ended is None
-        remembers = self._link.remembers(request.have_final_seq)
-        return owner == self._owner and self._link.can_resume and remembers and not lacks_audio
+        lacks_audio = request.position > received and self.link.ended is None
+        remembers = self.link.remembers(request.have_final_seq)
+        if self.link.ended not in (None, CLOSE_NORMAL):
+            return False  # by a limit of its own; the token still says how to go on
+        return owner == self._owner and self.link.can_resume and remembers and not lacks_audio
 
     def find_point(self, request: Resume) -> ResumePoint | None:
         """Return the moment of a token at which this session can go on; None if it says too little."""
@@ -137,7 +152,7 @@ class Resumption:
         if self._joined is None:
             return
         (joined, have_seq), self._joined = self._joined, None
-        link = joined._link
+        link = joined.link
         if link.ended is None and await link.lend(transport, have_seq):
             return
         with suppress(TimeoutError):
@@ -168,7 +183,7 @@ class Resumption:
             next_seq: the number of the next final to be told.
             again: the token, too, although it was told before.
         """
-        if not self._link.can_resume:
+        if not self.link.can_resume:
             return ()
         token = self._new_token(next_seq, again)
         received = self._intake.received if self._intake is not None else 0
@@ -191,11 +206,11 @@ class Resumption:
 
     async def go_on(self) -> bool:
         """Go on with the client's next connection; return whether there is one."""
-        if not self._link.has_successor:
+        if not self.link.has_successor:
             return False
         if self._intake is not None:
             self._intake.drop_rest()
-        await self._link.take_successor()
+        await self.link.take_successor()
         return True
 
     async def ask_to_go(self, seconds: float, wake: Callable[[], None], tell: Tell) -> bool:

@@ -15,9 +15,8 @@ from contextlib import AsyncExitStack
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
 from gigastt.gateway.api.dialect import Dialect, Message, Opening, Reply, Resume
-from gigastt.gateway.api.entrance import wait_for_place
+from gigastt.gateway.api.entrance import HasPlace, enter
 from gigastt.gateway.api.intake import Intake, Position
-from gigastt.gateway.api.link import Link
 from gigastt.gateway.api.resume_points import ResumePoint
 from gigastt.gateway.api.resumption import Resumption
 from gigastt.gateway.api.teller import SlowConsumer, Teller
@@ -27,20 +26,26 @@ from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.pool.session import Session
 from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.log import get_logger
-from gigastt.transcript import Final, Gap
+from gigastt.transcript import Gap
 
 log = get_logger(__name__)
 
 CLOSE_INTERNAL = 1011
 
 
-async def converse(transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange) -> None:
-    """Serve one client from its admission to its close. Raises ClientGone if it hung up before."""
-    shell = Shell(transport, dialect, context, exchange)
+async def converse(
+    transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange, guest: Guest | None = None
+) -> Resumption:
+    """Serve one client from its admission, or as a guest that has its place, to its close.
+
+    Raises ClientGone if it hung up before. What is returned can `lend` the connection to a session it comes back to.
+    """
+    shell = Shell(transport, dialect, context, exchange, guest)
     listeners = context.pool.drain_listeners
     listeners.add(shell.wake)
     try:
         await shell.run()
+        return shell.resumption
     finally:
         listeners.discard(shell.wake)
 
@@ -48,9 +53,10 @@ async def converse(transport: Transport, dialect: Dialect, context: AppContext, 
 class Shell:
     """One client."""
 
-    def __init__(self, transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange) -> None:
+    def __init__(
+        self, transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange, guest: Guest | None
+    ) -> None:
         limits = context.limits
-        self._first_transport = transport
         self._dialect = dialect
         self._context = context
         self._limits = limits
@@ -63,15 +69,12 @@ class Shell:
             max_frame_bytes=limits.ws_frame_max_bytes,
             now=self._loop.time(),
         )
-        self._transport = Link(
-            transport,
-            limits.resume_secs if dialect.can_resume else 0.0,
-            lambda: self._conversation.configuration.resumable,
-            self.wake,
-        )
-        self._resumption = Resumption(self._transport, exchange.owner, dialect, context.tokens, context.waiting_room)
-        self._teller = Teller(self._transport, dialect, self._resumption)
-        self._guest = Guest(exchange.client, self._ask_to_leave)
+        self.resumption = Resumption(transport, dialect, context, exchange.owner, self._conversation, self.wake)
+        self._transport = self.resumption.link
+        self._teller = Teller(self._transport, dialect, self.resumption)
+        self._is_in = guest is not None
+        self._guest = guest or Guest(exchange.client)
+        self._guest.make_room = self._ask_to_leave
         self._must_leave = False
         self._usage = exchange.usage
         self._used_up = False  # the audio that the client's key may send today
@@ -98,9 +101,9 @@ class Shell:
         try:
             async with AsyncExitStack() as stack:
                 if await self._enter(stack):
+                    stack.enter_context(self._context.metrics.count_session(self._dialect.name))
                     async with asyncio.TaskGroup() as self._tasks:
                         await self._serve()
-            await self._resumption.lend(self._first_transport)
         except SlowConsumer:
             await self._teller.evict()
 
@@ -117,20 +120,24 @@ class Shell:
                 self._session.cancel()
             if self._captions:
                 self._context.followers.close(self._captions, lingers=not self._context.pool.draining)
-            self._resumption.leave()
+            self.resumption.leave()
             log.info("session_closed", seconds=round(self._loop.time() - began, 3), finals=self._teller.next_seq)
 
     # -- capacity
 
     async def _enter(self, stack: AsyncExitStack) -> bool:
         """Wait for a place; return whether the session may begin."""
-        admission = self._context.pool.admit(self._limits.pool_checkout_timeout_secs, self._guest)
+        wait = self._limits.pool_checkout_timeout_secs
         try:
-            admitted, self._early = await wait_for_place(stack, admission, self._transport, self._resumption.joins)
+            if not self._is_in:
+                joins = self.resumption.joins
+                self._early = await enter(stack, self._context.pool, wait, self._guest, self._transport, joins)
+        except HasPlace:
+            return False
         except RequestError as error:
             await self._perform(self._conversation.refused(error))
             return False
-        return admitted
+        return True
 
     def _ask_to_leave(self) -> bool:
         """Make room for others, unless audio is on its way; return whether the session will."""
@@ -175,7 +182,7 @@ class Shell:
         finally:
             self._scope = None
         self._woken = False
-        if await self._resumption.go_on():
+        if await self.resumption.go_on():
             await self._teller.acknowledge(again=True)
             return []
         if self._transport.is_lost and (self._context.pool.draining or self._must_leave):
@@ -190,7 +197,7 @@ class Shell:
         """End the session, or let a client that can resume go on elsewhere, at its next pause."""
         if not self._transport.can_resume or self._conversation.state not in ("open", "streaming"):
             return self._conversation.drain()
-        if await self._resumption.ask_to_go(self._limits.shutdown_drain_secs / 2, self.wake, self._teller.send):
+        if await self.resumption.ask_to_go(self._limits.shutdown_drain_secs / 2, self.wake, self._teller.send):
             return [conversation.Close(conversation.CLOSE_SERVICE_RESTART, "resume elsewhere")]
         return self._conversation.tick(self._loop.time())
 
@@ -255,14 +262,9 @@ class Shell:
             match effect:
                 case conversation.SendReady():
                     self._open_captions()
-                    limits = self._limits
-                    opening = Opening(
-                        self._context.model.name,
-                        self._resumption.session_id,
-                        limits.max_session_secs,
-                        limits.idle_timeout_secs,
-                        self._resumption.enter(),
-                    )
+                    model, limits, resumption = self._context.model.name, self._limits, self.resumption
+                    times = limits.max_session_secs, limits.idle_timeout_secs
+                    opening = Opening(model, resumption.session_id, *times, resumption.enter())
                     await self._teller.send(self._dialect.open(opening))
                 case Resume():
                     await self._resume(effect)
@@ -285,7 +287,7 @@ class Shell:
 
     def _open_captions(self) -> None:
         """Let others read along, under the name that the client has chosen if no other client has it."""
-        for name in (self._dialect.captions, self._resumption.session_id):
+        for name in (self._dialect.captions, self.resumption.session_id):
             if name is not None and (channel := self._context.followers.open(name, self._exchange.client)) is not None:
                 self._captions, self._teller.channel = name, channel
                 return
@@ -303,34 +305,33 @@ class Shell:
         )
         begin = point.position if point is not None else Position()
         self._intake = Intake(self._session, configuration, self._loop.time, begin)
-        self._resumption.begin(self._session, self._intake, configuration)
+        self.resumption.begin(self._session, self._intake, configuration)
         self._tasks.create_task(self._write(self._session))
         return self._intake
 
     async def _resume(self, request: Resume) -> None:
         """Go on with another session: with itself, if it waits here, else from what its token says."""
-        if self._resumption.join(request):
+        if self.resumption.join(request):
             self._teller.is_over = True
             return
-        point = self._resumption.find_point(request)
+        point = self.resumption.find_point(request)
         if point is None or point.checkpoint is None:
             message = "This session cannot be resumed here; configure begins another."
             await self._teller.send(self._dialect.fail("resume_failed", message, None))
             return
         self._conversation.resumed(point.configuration)
         self._teller.next_seq = point.checkpoint.next_seq
-        self._dialect.resumed(self._resumption.told_from)
+        self._dialect.resumed(self.resumption.told_from)
         self._open_session(point)
         self._set_alarm()
         log.info("session_continued")
         await self._teller.acknowledge()
 
     async def _flush(self) -> None:
-        self._resumption.flushed()
+        self.resumption.flushed()
+        channels = self._conversation.configuration.channels
         if self._session is None or self._intake is None:
-            channels = self._conversation.configuration.channels
-            for channel in range(channels):
-                await self._teller.tell(Final("", (), 0.0, 0.0, 0.0, "flush", channel, self._teller.next_seq), channels)
+            await self._teller.tell_nothing("flush", channels, range(channels))
             return
         await self._intake.flush()
         self._session.flush()
@@ -339,8 +340,7 @@ class Shell:
         self._close_code = effect.close_code
         if self._session is None or self._intake is None:
             # Without audio there is nothing to ask a worker, and nothing to wait for.
-            channels = self._conversation.configuration.channels
-            await self._teller.tell(Final("", (), 0.0, 0.0, 0.0, effect.reason, 0, self._teller.next_seq), channels)
+            await self._teller.tell_nothing(effect.reason, self._conversation.configuration.channels)
             await self._teller.send(self._dialect.end())
             self._teller.is_over = True
             await self._teller.close(effect.close_code, effect.reason)

@@ -6,7 +6,7 @@ Used by both tasks of a session, the one that reads and the one that writes; run
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from gigastt.gateway.api import conversation
@@ -18,7 +18,7 @@ from gigastt.gateway.followers import Channel
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.requests import ClientGone
 from gigastt.log import get_logger
-from gigastt.transcript import Final, Partial
+from gigastt.transcript import EndpointReason, Final, Partial
 
 log = get_logger(__name__)
 
@@ -65,17 +65,22 @@ class Teller:
         if isinstance(event, Final):
             await self.acknowledge()
 
+    async def tell_nothing(self, reason: EndpointReason, channels: int, told: Iterable[int] = (0,)) -> None:
+        """Tell an empty final of each of the channels `told`: there was no audio."""
+        for channel in told:
+            await self.tell(Final("", (), 0.0, 0.0, 0.0, reason, channel, self.next_seq), channels)
+
     async def acknowledge(self, *, again: bool = False) -> None:
         """Tell a client that can resume what it need not keep; with `again`, also the token, if it knows that."""
         await self.send(self._resumption.acknowledge(self.next_seq, again=again))
 
     async def acknowledge_regularly(self) -> None:
-        """Acknowledge every second, by which the client also hears that it is heard."""
+        """Acknowledge at once and every second, by which the client also hears that it is heard."""
         with suppress(ClientGone, SlowConsumer):  # the session's tasks find out as well
             while self._link.can_resume and not self.is_over:
-                await asyncio.sleep(ACK_SECONDS)
                 if not self._link.is_lost:
                     await self.acknowledge()
+                await asyncio.sleep(ACK_SECONDS)
 
     async def send(self, messages: Sequence[Message], seq: int | None = None) -> None:
         """Send messages, which belong to the final `seq` if they may have to be told again.

@@ -4,7 +4,8 @@
     audio                                      {"partial": "привет"}, or {"text": …, "result": […]} of one that ended
     {"eof": 1}, {"reset": 1}                   the words that are not told yet; after `eof` the server closes
 
-Clients of Vosk send a frame and wait for its reply, so every frame has exactly one, an error among them.
+Clients of Vosk send a frame and wait for its reply, so every frame has exactly one, an error among them. Some of its
+samples send a WAV file as it is, and no `config`: the rate is then that of its header.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, ClassVar
 
 from gigastt.audio.resample import SAMPLE_RATE_RANGE
 from gigastt.gateway.api.client_messages import MOST_BINARY_MESSAGE_BYTES, parse
+from gigastt.gateway.api.containers import wav_rate
 from gigastt.gateway.api.conversation import CLOSE_UNSUPPORTED_DATA
 from gigastt.gateway.api.dialect import (
     Complain,
@@ -52,6 +54,7 @@ class VoskDialect(Dialect):
 
     def __init__(self, *, plain: bool = True) -> None:
         self._plain = plain
+        self._is_configured = False  # a rate has been told
         self._words = True
         self._alternatives = False
         self._partial = ""
@@ -71,9 +74,15 @@ class VoskDialect(Dialect):
             self._resets += 1
             return [EndUtterance()]
         if isinstance(message, bytes):
-            return [Speech(message), Reply(self._answer_frame())]
+            spoken: list[Request] = [Speech(message), Reply(self._answer_frame())]
+            rate = wav_rate(message) if configuration is not None and not self._is_configured else None
+            return spoken if rate is None else [*self._configure({"sample_rate": rate}, configuration), *spoken]
         problem = Problem("invalid_message", "A text frame must be JSON with config, eof or reset.")
         return [Complain([problem], characters=len(message))]
+
+    def answer_empty(self) -> Sequence[Message]:
+        """Return the reply to a frame, which is owed to an empty one too."""
+        return self._answer_frame()
 
     def tell(self, event: Partial | Final | Gap, moment: Moment) -> Sequence[Message]:
         """Keep an event for the reply to a frame that is to come; the end of an utterance answers a reset."""
@@ -105,6 +114,7 @@ class VoskDialect(Dialect):
         self._alternatives = _is_true(wanted.get("max_alternatives", self._alternatives))
         if (told := wanted.get("sample_rate")) is None:
             return []
+        self._is_configured = True
         rate, (least, most) = _number(told), SAMPLE_RATE_RANGE
         if not least <= rate <= most or rate != int(rate):
             return _refuse(f"sample_rate must be a whole number from {least} to {most}.")

@@ -1,16 +1,23 @@
-"""WebSockets as a transport of conversations."""
+"""WebSockets as a transport of conversations.
+
+A client waits for its place behind the upgrade. With `Prefer: wait=N` it does so before, for N seconds: a full server
+then refuses the upgrade with 503, and a proxy can ask another.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import TypeAlias
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gigastt.gateway.api.dialect import Dialect, Message
+from gigastt.gateway.api.entrance import seconds_to_wait
 from gigastt.gateway.api.shell import converse
 from gigastt.gateway.api.transport import ConnectionLost, InputEnded
 from gigastt.gateway.context import AppContext
+from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.requests import ClientGone, exchange_of
 from gigastt.gateway.server.ws_protocol import INPUT_ENDED, TAKER
 
@@ -27,8 +34,16 @@ def speak(dialect_of: Callable[[WebSocket], Dialect]) -> Endpoint:
 
     async def serve(websocket: WebSocket, context: AppContext) -> None:
         dialect, exchange = dialect_of(websocket), exchange_of(websocket.scope)
-        await websocket.accept(subprotocol=exchange.subprotocol)
-        await converse(WebSocketTransport(websocket), dialect, context, exchange)
+        guest: Guest | None = None
+        async with AsyncExitStack() as stack:
+            if (wait := seconds_to_wait(websocket.headers.getlist("prefer"))) is not None:
+                guest = Guest(exchange.client)
+                wait = min(wait, context.limits.pool_checkout_timeout_secs)
+                await stack.enter_async_context(context.pool.admit(wait, guest))
+            await websocket.accept(subprotocol=exchange.subprotocol)
+            transport = WebSocketTransport(websocket)
+            resumption = await converse(transport, dialect, context, exchange, guest)
+        await resumption.lend(transport)  # without a place: the session it comes back to has one
 
     return serve
 

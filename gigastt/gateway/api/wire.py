@@ -14,7 +14,16 @@ from gigastt.audio.pcm import ENCODINGS
 from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
 from gigastt.gateway.api.configure import CHANNELS, PROTOCOL_VERSION, VERSIONS
 from gigastt.gateway.api.dialect import DEFAULT_RATE, Ack, Moment, Opening
-from gigastt.transcript import Final, Gap, GapCode, Partial, final_fields, gap_fields, partial_fields
+from gigastt.transcript import (
+    Final,
+    Gap,
+    GapCode,
+    Partial,
+    channel_fields,
+    final_fields,
+    gap_fields,
+    partial_fields,
+)
 
 LAG_WORTH_TELLING_SECONDS = 1.0
 _TEXTS: dict[GapCode, str] = {
@@ -81,21 +90,17 @@ def partial(event: Partial, moment: Moment) -> str:
     fields = {**partial_fields(event), "seq": moment.seq}
     if moment.lag_seconds > LAG_WORTH_TELLING_SECONDS:
         fields["lag_ms"] = round(moment.lag_seconds * 1000)
-    return _encode(_with_channel(fields, event.channel, moment.channels))
+    return _encode(fields | channel_fields(event, is_told=moment.channels > 1))
 
 
 def final(event: Final, *, channels: int) -> str:
     """Return a final."""
-    return _encode(_with_channel(final_fields(event), event.channel, channels))
+    return _encode(final_fields(event) | channel_fields(event, is_told=channels > 1))
 
 
 def failure(gap: Gap, *, channels: int) -> str:
     """Return the error message of a span of audio without words."""
-    return _encode(_with_channel(gap_error_fields(gap), gap.channel, channels))
-
-
-def _with_channel(fields: dict[str, Any], channel: int, channels: int) -> dict[str, Any]:
-    return fields | {"channel": channel} if channels > 1 else fields
+    return _encode(gap_error_fields(gap) | channel_fields(gap, is_told=channels > 1))
 
 
 def _whole(seconds: float) -> float | int:

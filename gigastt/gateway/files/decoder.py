@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from gigastt import sandbox
 from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.audio.selection import WHOLE, Selection
 from gigastt.audio.shared import SHARED_MEMORY, SharedSegment, remove_leftovers
-from gigastt.errors import AudioTooLong, CapacityTimeout, InternalError, InvalidAudio, RequestError
-from gigastt.gateway.files.decoder_job import BASE_CPU_SECONDS, NOT_ENTERED, Job
+from gigastt.errors import CapacityTimeout, InvalidAudio
+from gigastt.gateway.files.decoder_job import BASE_CPU_SECONDS, DecoderJob
+from gigastt.gateway.files.decoder_report import DecodedFile, DecoderLost, read_report
 from gigastt.log import get_logger
 from gigastt.processes import python_command, spawn_child
-from gigastt.transcript import Gap
 
 log = get_logger(__name__)
 
@@ -39,30 +38,6 @@ BYTES_PER_CPU_SECOND: Final = 10_000_000  # a quiet file is read twice before an
 _MAX_REPORT_BYTES = 4096
 _MAX_STATUS_BYTES = 16
 _RETRY_AFTER_MS = 5_000
-_ERRORS: dict[str, type[RequestError]] = {cls.code: cls for cls in (InvalidAudio, AudioTooLong, CapacityTimeout)}
-
-
-@dataclass(frozen=True, slots=True)
-class DecodedFile:
-    """A decoded upload: the first `samples` of a shared segment, which whoever holds this must `unlink`."""
-
-    segment: SharedSegment
-    samples: int
-    holes: tuple[Gap, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The segment's name, by which a worker attaches it."""
-        return self.segment.name
-
-    @property
-    def seconds(self) -> float:
-        """The length of the audio."""
-        return self.samples / SAMPLE_RATE
-
-    def unlink(self) -> None:
-        """Give the memory back."""
-        self.segment.unlink()
 
 
 class FileDecoder:
@@ -118,41 +93,47 @@ class FileDecoder:
         await self.close()
 
     async def decode(
-        self, descriptor: int, max_seconds: float, on_size: Callable[[int], None] = lambda size: None
+        self,
+        descriptor: int,
+        max_seconds: float,
+        on_size: Callable[[int], None] = lambda size: None,
+        selection: Selection = WHOLE,
     ) -> DecodedFile:
         """Decode the file behind an open descriptor; the caller may close it afterwards.
 
         Args:
             on_size: is told of the bytes of shared memory that the file takes, while they grow and when they are
                 known; what it raises ends the decoding.
+            selection: what of it is heard.
 
         Raises:
             InvalidAudio: it is not audio, or decoding it broke a limit.
+            InvalidParameter: it has no such track.
             AudioTooLong: it holds more than `max_seconds`.
             CapacityTimeout: shared memory is full, or the machine too busy, or processes were killed.
         """
         if os.fstat(descriptor).st_size < LEAST_BYTES:
             raise InvalidAudio("The file is too short to hold any audio.")
+        base = self._base_cpu_seconds + os.fstat(descriptor).st_size / BYTES_PER_CPU_SECOND
         for _ in range(2):
             try:
-                return await self._decode(descriptor, max_seconds, on_size)
-            except _Lost as exc:
+                return await self._decode(descriptor, DecoderJob(max_seconds, base, selection), on_size)
+            except DecoderLost as exc:
                 log.warning("decoder_lost", cause=str(exc))
         raise CapacityTimeout("The server cannot decode the file now.", retry_after_ms=_RETRY_AFTER_MS)
 
-    async def _decode(self, descriptor: int, max_seconds: float, on_size: Callable[[int], None]) -> DecodedFile:
+    async def _decode(self, descriptor: int, job: DecoderJob, on_size: Callable[[int], None]) -> DecodedFile:
         template = await self._find_template()
         segment = SharedSegment.create(directory=self._directory)
         try:
-            base = self._base_cpu_seconds + os.fstat(descriptor).st_size / BYTES_PER_CPU_SECOND
-            process = template.fork(Job(max_seconds, base), descriptor, segment.descriptor)
+            process = template.fork(job, descriptor, segment.descriptor)
             try:
                 await self._watch(process, segment, on_size)
             finally:  # also when the client has hung up, and again if that happened while it was being ended
                 await asyncio.shield(process.end())
             if process.exit_code is None:
                 await template.kill()  # it has not told, so it is gone or will be
-            file = _read_report(process.report, process.exit_code, segment)
+            file = read_report(process.report, process.exit_code, segment)
             on_size(2 * file.samples)
         except BaseException:
             segment.unlink()
@@ -180,16 +161,12 @@ class FileDecoder:
                     self._template = await _Template.spawn(self._command)
                 except OSError as exc:
                     log.error("decoder_not_started", cause=str(exc))
-                    raise _Lost("its process cannot be started") from exc
+                    raise DecoderLost("its process cannot be started") from exc
             return self._template
 
     async def _warm(self) -> None:
-        with contextlib.suppress(_Lost):  # the next upload tries again
+        with contextlib.suppress(DecoderLost):  # the next upload tries again
             await self._find_template()
-
-
-class _Lost(Exception):
-    """A process ended, or never began, for a reason that is not in its file."""
 
 
 class _Template:
@@ -210,11 +187,11 @@ class _Template:
     def alive(self) -> bool:
         return self._process.returncode is None and self._socket.fileno() >= 0
 
-    def fork(self, job: Job, body: int, segment: int) -> _Process:
+    def fork(self, job: DecoderJob, body: int, segment: int) -> _Process:
         """Have a process forked that does a job.
 
         Raises:
-            _Lost: the template is gone, or takes no jobs.
+            DecoderLost: the template is gone, or takes no jobs.
         """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -224,7 +201,7 @@ class _Template:
             except OSError as exc:
                 ours.close()
                 self._socket.close()
-                raise _Lost("the template takes no jobs") from exc
+                raise DecoderLost("the template takes no jobs") from exc
         return _Process(self, ours)
 
     async def kill(self) -> None:
@@ -279,49 +256,3 @@ class _Process:
         self.report = lines[0]
         with contextlib.suppress(ValueError):
             self.exit_code = int(end.rstrip(b"\n").rpartition(b"\n")[2])
-
-
-def _read_report(report: bytes, exit_code: int | None, segment: SharedSegment) -> DecodedFile:
-    """Believe a report as far as it can be checked: a hostile file may have written it.
-
-    Raises:
-        _Lost: there is none, and it is not the file's fault.
-    """
-    if not report:
-        if exit_code is None or exit_code == -signal.SIGKILL:
-            raise _Lost("its process was killed")
-        if exit_code == NOT_ENTERED:
-            log.error("decoder_sandbox_failed")
-            raise InternalError("The server cannot decode files safely.")
-        log.warning("upload_killed_decoder", exit_code=exit_code)
-        if exit_code in (-signal.SIGPROF, -signal.SIGXCPU):
-            raise InvalidAudio("Decoding the file takes longer than it may.")
-        raise InvalidAudio("The file cannot be decoded.")
-    try:
-        fields: dict[str, Any] = json.loads(report)
-        samples, code = fields.get("samples"), fields.get("code")
-        if isinstance(samples, int) and samples > 0:
-            segment.trim(samples)
-            segment.map(samples)
-            return DecodedFile(segment, samples, _read_holes(fields.get("holes")))
-    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError):
-        raise InvalidAudio("The file cannot be decoded.") from None  # the process lies
-    message = str(fields.get("message"))[:200]
-    error = _ERRORS.get(code) if isinstance(code, str) else None
-    if error is None:
-        log.error("decoding_failed", kind=message if message.isidentifier() else "")
-        raise InvalidAudio("The file cannot be decoded.")
-    retry_after_ms = fields.get("retry_after_ms")
-    raise error(message, retry_after_ms=retry_after_ms if isinstance(retry_after_ms, int) else None)
-
-
-def _read_holes(holes: Any) -> tuple[Gap, ...]:
-    """Return the spans in which a file has no audio, as far as they are told in the right form.
-
-    Raises:
-        ValueError: they are not.
-    """
-    read = []
-    for start, end, code in holes or []:
-        read.append(Gap("audio_damaged" if code == "audio_damaged" else "audio_missing", float(start), float(end)))
-    return tuple(read)

@@ -19,7 +19,6 @@ import contextlib
 import gc
 import importlib
 import io
-import json
 import os
 import pkgutil
 import resource
@@ -31,7 +30,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from gigastt import sandbox
-from gigastt.gateway.files.decoder_job import Decode, Job, decode_whole, run_job
+from gigastt.audio.selection import Findings, Selection
+from gigastt.gateway.files.decoder_job import Decode, DecoderJob, decode_whole, run_job
 from gigastt.processes import end_with_parent
 
 MAX_JOB_BYTES = 4096
@@ -90,13 +90,13 @@ class Template:
             return False
         try:
             if len(descriptors) == 3:
-                self._start(Job(**json.loads(body)), *descriptors)
+                self._start(DecoderJob.from_json(body), *descriptors)
         finally:
             for descriptor in descriptors[1:]:
                 os.close(descriptor)
         return True
 
-    def _start(self, job: Job, line: int, body: int, segment: int) -> None:
+    def _start(self, job: DecoderJob, line: int, body: int, segment: int) -> None:
         side = socket.socket(fileno=line)
         template = os.getpid()
         try:
@@ -109,7 +109,7 @@ class Template:
         self._lines[pid] = side
         self._poll.register(side, select.POLLIN)
 
-    def _become_child(self, template: int, job: Job, line: int, body: int, segment: int) -> NoReturn:
+    def _become_child(self, template: int, job: DecoderJob, line: int, body: int, segment: int) -> NoReturn:
         code = 1
         try:
             end_with_parent()
@@ -152,7 +152,7 @@ def _preload() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if module.name not in _NOT_FOR_DECODING:
                 importlib.import_module(module.name)
-    for _ in decode_whole(_silence(), 60.0, lambda hole: None):
+    for _ in decode_whole(_silence(), 60.0, Findings(), Selection(channel=0)):
         pass
     gc.collect()
     gc.freeze()  # or the children's collections would copy every page

@@ -193,7 +193,7 @@ class Admission:
             return
         retry_after_ms = self.retry_after_ms
         self._withdraw(waiter)
-        if self._metrics is not None:
+        if self._metrics is not None and timeout > 0:
             self._metrics.pool_timeouts.inc()
         raise CapacityTimeout("The server is busy: no capacity became free in time.", retry_after_ms=retry_after_ms)
 

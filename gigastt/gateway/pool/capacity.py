@@ -1,41 +1,72 @@
-"""Capacity: how many live streams a worker carries, from what its passes really cost.
+"""Capacity: how many live sessions fit, from what the workers' passes really cost.
 
 A core without I/O or clock, owned by the pool. Passes and the speech that they were for go in as they happen; older
 ones count less and less. Until somebody speaks, passes that the workers timed at their start stand in.
 
 A worker runs one pass at a time, finals before partials. With n streams, of which each speaks half of the time:
 
-    work of finals   ρ = n × (SPEECH_SHARE × c + LISTENING)      c: seconds of final passes for a second of speech
+    work of finals   ρ = n × (SPEECH_SHARE × c + l)              c: seconds of final passes for a second of speech
+                                                                 l: seconds of listening for a second of audio
     pass in the way  R = E[S²] / 2 E[S]                          S: seconds of a pass; what is left of it on average
     final waits      1.9 R + 3 R ρ / (1 − ρ)   (p95)             the rest of one pass, and the finals that are ahead
-    places           the n at which that is the promise L:  ρ = (L − 1.9 R) / (L + 1.1 R)
+    streams          the n at which that is the promise L:  ρ = (L − 1.9 R) / (L + 1.1 R)
 
-The final's own pass is hidden: it mostly runs ahead, in the silence that ends its utterance. Passes of uploads do not
-count: they wait for live work. Partials take the time that is left, less often the more streams there are.
+The final's own pass is hidden: it mostly runs ahead, in the silence that ends its utterance. On an idle worker a
+partial is as good, so c is never less than what a second of any pass costs. Passes of uploads do not count: they wait
+for live work. Partials take the time that is left, less often the more streams there are.
+
+Two things make places fewer than streams. Where people speak for more than half of the time, they take more of the
+room that is reckoned for others; those who come are expected to speak for half of it. And what was measured with few
+streams need not hold with many (processors slow down, neighbours wake up), so that places grow in steps: at first a
+third of what is thought to fit by the processor time of the timed passes, and no more than fit by the clock; then half
+as many again as have been seen to speak.
+
+The finals themselves have the last word: while more than one in twenty is late, what is thought to fit shrinks, and
+while they are in time it grows back. That is how neighbours count that take the processor away between two passes.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from gigastt.ipc.messages import PassRecord
 
 SPEECH_SHARE: Final = 0.5  # of a live stream's time somebody speaks
-LISTENING: Final = 0.002  # seconds of work for a second of audio: features, detector, packets
 FADE_SECONDS: Final = 120.0  # of speech: what was measured this long ago counts a third
+TALK_SECONDS: Final = 1200.0  # of audio: the same for the share of it that is speech; utterances come in lumps
+EDGES: Final = 0.05  # of the time of who speaks half of it is silence at the ends of utterances
 MOST_WORK: Final = 0.8  # of a worker's time for finals: beyond, nobody gets partials
 MOST_STREAMS: Final = 500  # of one server: the gateway takes 0.16 % of its core for each
+
+UNTRIED_SHARE: Final = 1 / 3  # of what is thought to fit, before anybody has spoken
+STEP: Final = 1.5  # from the streams that were seen to speak to those that are let in
+TRIAL_SECONDS: Final = 6.0  # of audio of each of them, without a late final: then they have been seen
+
+ROUND: Final = 40  # finals that are judged together
+LATE_SHARE: Final = 0.05  # of them may be late
+_EASING, _SHRINKING, _SHRINKING_FAST = 1.1, 0.9, 0.75  # after a round: in time, late, more than twice as many late
+_LEAST_EASE = 0.2
 
 # What a pass that was timed at the start stands for, before anybody has spoken.
 _TIMED_SPEECH = 20.0  # seconds of speech: soon outweighed
 _FINAL_OVER_TIMED = 1.0  # of the timed rate: seconds of final passes for a second of speech, looks ahead included
 _SPREAD = 4 / 3  # E[S²] / E[S]² of passes over windows of all lengths
+_LISTENING = 0.003  # seconds of work for a second of audio: features, detector, packets
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What came of the live streams in some time: seconds of utterances that got their finals, and of all audio."""
+
+    speech: float = 0.0
+    audio: float = 0.0
 
 
 class CapacityEstimate:
-    """What passes cost, smoothed, and the streams that a worker carries by it."""
+    """What passes cost, smoothed, and the sessions that fit by it."""
 
     def __init__(self, final_latency_ms: float) -> None:
         """Args:
@@ -45,44 +76,103 @@ class CapacityEstimate:
         self._speech = 0.0  # seconds of finals' utterances,
         self._finals = 0.0  # seconds of passes for them,
         self._passes = 0.0  # of all live passes,
-        self._squares = 0.0  # and the sum of their squares
+        self._windows = 0.0  # of the audio that these saw,
+        self._squares = 0.0  # and the sum of the squares of the passes
+        self._listening = 0.0  # seconds of work,
+        self._audio = 0.0  # for so many of audio
+        self._talk = Talk()  # without what stands in for it at the start
+        self._slowest = math.inf  # streams of a worker, by the clock of the timed passes
+        self._ease = 1.0  # of the streams by the reckoning, by the finals
+        self._judged = 0  # finals of this round,
+        self._late = 0  # and the late ones among them
+        self._tried = 0  # streams that were seen to speak at a time
+        self._trial = 0.0  # seconds of audio of more than those
 
     def begin(self, timed: Iterable[PassRecord]) -> None:
         """Start from passes of known length, in processor time: a machine that is busy now need not stay so."""
-        rates = [record.cpu_seconds / record.audio_seconds for record in timed if record.audio_seconds]
-        if self._speech or not rates:
+        timed = [record for record in timed if record.audio_seconds]
+        if self._speech or not timed:
             return
-        rate = min(rates)
+        self._stand_in(min(record.seconds / record.audio_seconds for record in timed))
+        self._slowest = self.streams
+        self._stand_in(min(record.cpu_seconds / record.audio_seconds for record in timed))
+
+    def _stand_in(self, rate: float) -> None:
+        """Take passes at such a rate, in seconds for a second of speech, for what was measured."""
         self._speech = _TIMED_SPEECH
         self._finals = _FINAL_OVER_TIMED * rate * _TIMED_SPEECH
         usual = 2.0 * rate  # a pass over two seconds
         self._passes = _TIMED_SPEECH * usual
+        self._windows = _TIMED_SPEECH * 2.0
         self._squares = _TIMED_SPEECH * _SPREAD * usual**2
+        self._audio = _TIMED_SPEECH / SPEECH_SHARE
+        self._listening = _LISTENING * self._audio
 
-    def record(self, passes: Iterable[PassRecord], speech_seconds: float) -> None:
-        """Take passes that were run, and how much speech has got its final meanwhile."""
-        fade = math.exp(-speech_seconds / FADE_SECONDS)
-        self._speech = self._speech * fade + speech_seconds
+    def record(self, passes: Iterable[PassRecord], talk: Talk, listening: float, streams: int) -> None:
+        """Take passes that were run, what has been said meanwhile, and the live streams that there are.
+
+        Args:
+            listening: seconds of work besides passes.
+        """
+        fade = math.exp(-talk.audio / TALK_SECONDS)
+        self._talk = Talk(self._talk.speech * fade + talk.speech, self._talk.audio * fade + talk.audio)
+        self._listening = self._listening * fade + listening
+        self._audio = self._audio * fade + talk.audio
+        fade = math.exp(-talk.speech / FADE_SECONDS)
+        self._speech = self._speech * fade + talk.speech
         self._finals *= fade
         self._passes *= fade
+        self._windows *= fade
         self._squares *= fade
         for made in passes:
             if made.kind == "file":
                 continue
             self._passes += made.seconds
+            self._windows += made.audio_seconds
             self._squares += made.seconds**2
             if made.kind == "final":
                 self._finals += made.seconds
+        self._try(talk.audio, streams)
+
+    def note_final(self, latency: float) -> None:
+        """Take how many seconds a live final came after the last audio that it needed."""
+        self._judged += 1
+        if latency > self.final_latency_ms / 1000:
+            self._late += 1
+            self._trial = 0.0
+        if self._judged < ROUND:
+            return
+        late = self._late / self._judged
+        factor = _EASING if late <= LATE_SHARE else _SHRINKING if late <= 2 * LATE_SHARE else _SHRINKING_FAST
+        self._ease = max(_LEAST_EASE, min(1.0, self._ease * factor))
+        self._judged = self._late = 0
+
+    def _try(self, audio: float, streams: int) -> None:
+        if streams > self._tried:
+            self._trial += audio
+            if self._trial >= TRIAL_SECONDS * streams:
+                self._tried, self._trial = streams, 0.0
 
     @property
     def final_cost(self) -> float:
         """Seconds of passes for the finals of one second of speech."""
-        return self._finals / self._speech if self._speech else 0.0
+        return max(self._finals / self._speech, self._passes / self._windows) if self._speech else 0.0
+
+    @property
+    def listening_cost(self) -> float:
+        """Seconds of work besides passes for one second of audio."""
+        return self._listening / self._audio if self._audio else 0.0
 
     @property
     def pass_left(self) -> float:
         """Seconds that a final waits for the pass that runs when it comes, on average."""
         return self._squares / (2 * self._passes) if self._passes else 0.0
+
+    @property
+    def speech_share(self) -> float:
+        """The share of their time for which people speak, at least the half that is expected of everybody."""
+        share = self._talk.speech / self._talk.audio if self._talk.audio else 0.0
+        return max(SPEECH_SHARE, min(1.0, share - EDGES))
 
     @property
     def streams(self) -> float:
@@ -91,8 +181,21 @@ class CapacityEstimate:
             return 0.0
         promise, left = self.final_latency_ms / 1000, self.pass_left
         work = min(MOST_WORK, (promise - 1.9 * left) / (promise + 1.1 * left))
-        return max(1.0, work / (SPEECH_SHARE * self.final_cost + LISTENING))
+        return max(1.0, self._ease * work / (SPEECH_SHARE * self.final_cost + self.listening_cost))
 
-    def places(self, workers: int) -> int:
-        """Return the live sessions that so many workers carry."""
+    def fitting(self, workers: int) -> int:
+        """Return the sessions that so many workers are thought to carry, each speaking half of the time."""
         return min(MOST_STREAMS, int(workers * self.streams + 1e-9))
+
+    def places(self, workers: int, sessions: int = 0, streams: int = 0) -> int:
+        """Return the live sessions that may be there now.
+
+        Args:
+            workers: that are ready.
+            sessions: that are there.
+            streams: of them; two in a session with two channels.
+        """
+        extra = max(sessions, streams) * self.speech_share / SPEECH_SHARE - sessions
+        fitting = self.fitting(workers)
+        tried = max(min(UNTRIED_SHARE * fitting, workers * self._slowest), STEP * self._tried)
+        return max(min(fitting, workers), int(min(fitting - extra, tried)))

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from gigastt.audio.pcm import SAMPLE_RATE
@@ -23,6 +23,7 @@ from gigastt.gateway.pool.lifesigns import Vitals
 from gigastt.gateway.pool.link import Death, WorkerProcess
 from gigastt.gateway.pool.restart import RestartPolicy
 from gigastt.gateway.pool.routing import Router
+from gigastt.gateway.pool.wear import Wear
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import Ready, Stats, ToGateway
 from gigastt.log import get_logger
@@ -47,12 +48,13 @@ class ModelCard:
 
 @dataclass(slots=True)
 class _Slot:
-    """One worker's place, through all its lives; `vitals` from when it is ready."""
+    """One worker's place, through all its lives; `vitals` and `wear` from when it is ready."""
 
     index: int
     worker: WorkerProcess | None = None
     spawned_at: float = 0.0
     vitals: Vitals | None = None  # None while it is not ready
+    wear: Wear = field(default_factory=lambda: Wear(0.0))
     ever_ready: bool = False
 
 
@@ -130,10 +132,15 @@ class Crew:
         """Process ids of the workers that are ready."""
         return [slot.worker.pid for slot in self._slots if slot.worker is not None and slot.vitals]
 
+    @property
+    def wear(self) -> dict[int, Wear]:
+        """What each worker that is ready has come to, by its number."""
+        return {slot.index: slot.wear for slot in self._slots if slot.vitals}
+
     # -- replacement
 
-    async def replace(self, command: WorkerCommand) -> None:
-        """Put workers of another command in the place of these, one by one, while sessions go on.
+    async def replace(self, command: WorkerCommand | None = None, *, only: int | None = None) -> None:
+        """Put workers of another command, or new ones, in the place of these, one by one, while sessions go on.
 
         Each new worker loads its model beside the old one, whose tracks are then replayed from their last commits. If
         the first does not get ready, everything stays as it is.
@@ -142,7 +149,8 @@ class Crew:
             WorkerBootFailed: one did not; the old worker of its place and those behind it go on.
         """
         async with self._replacing:
-            for slot in self._slots:
+            command = command or self._command
+            for slot in self._slots if only is None else [self._slots[only]]:
                 successor, ready = await self._prepare(slot.index, command)
                 self._command = command  # one has loaded the model: those that die from now on come back with it
                 self._hand_over(slot, successor, ready)
@@ -286,7 +294,7 @@ class Crew:
         log.info("worker_ready", worker=worker.index, pid=worker.pid, load_seconds=round(ready.load_seconds, 2))
         now = time.monotonic()
         slot.worker, slot.ever_ready = worker, True
-        slot.vitals = Vitals(now, ready.passes)
+        slot.vitals, slot.wear = Vitals(now, ready.passes), Wear(now)
         self.model = ModelCard(ready.encoder, ready.vocab_size, ready.provider)
         self._capacity.begin(ready.passes)
         self._policy.ready(worker.index, now)
@@ -296,7 +304,8 @@ class Crew:
 
     def _record(self, vitals: Vitals, worker: WorkerProcess, stats: Stats) -> None:
         vitals.passes(stats.passes)
-        self._capacity.record(stats.passes, self._router.take_speech())
+        self._slots[worker.index].wear.record(stats)
+        self._capacity.record(stats.passes, self._router.take_talk(), stats.listening, self._router.live_tracks)
         self._metrics.worker_memory_bytes.labels(worker=str(worker.index)).set(stats.memory_bytes)
         for record in stats.passes:
             self._metrics.inference_duration_seconds.labels(kind=record.kind).observe(record.seconds)

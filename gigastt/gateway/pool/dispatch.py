@@ -2,7 +2,8 @@
 
 Owned by the router, on the event loop; awaits nothing and has no clock. Each worker has at most two utterances in hand,
 so that it never waits for the next one, and a worker that is busy with live speech takes as many as it gets done. Files
-take turns. While somebody speaks to a worker, it gets none that another could take.
+take turns, those in the background when no other has anything to hand out. While somebody speaks to a worker, it gets
+none that another could take.
 """
 
 from __future__ import annotations
@@ -117,9 +118,9 @@ class Dispatcher(Generic[Worker]):
 
     def _take(self) -> tuple[FileReading, Portion] | None:
         """Return the next utterance of the file whose turn it is."""
-        for _ in range(len(self._readings)):
-            reading = self._readings[0]
-            self._readings.rotate(-1)
+        for reading in sorted(self._readings, key=lambda reading: reading.is_background):  # else in order of turns
             if (portion := reading.take()) is not None:
+                self._readings.remove(reading)
+                self._readings.append(reading)
                 return reading, portion
         return None

@@ -1,6 +1,7 @@
 """Latency: how long a live client waited, measured at the moment the gateway tells it.
 
-Owned by a session. Times are those of the caller's clock; nothing here decides anything.
+Owned by a session. Times are those of the caller's clock; nothing here decides anything. Finals of those who speak are
+noted for the reckoning of places; a client that sends recordings faster than they were spoken is no measure of it.
 
 - First partial: from the arrival of the audio in which the utterance's first word begins, to the first partial.
 - Final: from the arrival of the last audio the final needed (the end of its speech and the endpoint silence, or
@@ -9,13 +10,17 @@ Owned by a session. Times are those of the caller's clock; nothing here decides 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final as Constant
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.flow import Arrivals
 from gigastt.transcript import Final, Partial
+
+AHEAD_SECONDS: Constant = 2.0  # of audio that came sooner than it can have been spoken: networks deliver in bursts
 
 
 @dataclass(slots=True)
@@ -26,10 +31,18 @@ class _Channel:
 
 
 class Stopwatch:
-    """The latencies of one session."""
+    """The latencies of one session.
 
-    def __init__(self, metrics: Metrics, channels: int, endpoint_silence_ms: int) -> None:
+    Args:
+        note_final: is given the seconds of each final of somebody who speaks.
+    """
+
+    def __init__(
+        self, metrics: Metrics, channels: int, endpoint_silence_ms: int, note_final: Callable[[float], None]
+    ) -> None:
         self._metrics = metrics
+        self._note_final = note_final
+        self._began: float | None = None
         self._endpoint_silence = endpoint_silence_ms * SAMPLE_RATE // 1000
         self._channels = [_Channel() for _ in range(channels)]
         self._finished_at: float | None = None
@@ -38,6 +51,8 @@ class Stopwatch:
         """Samples of a channel up to `end` have arrived."""
         self._channels[channel].arrivals.mark(end, now)
         self._channels[channel].end = end
+        if self._began is None:
+            self._began = now - end / SAMPLE_RATE
 
     def finished(self, now: float) -> None:
         """The session gets no more audio."""
@@ -58,6 +73,8 @@ class Stopwatch:
             needed = self._needed_at(channel, event)
             if needed is not None:
                 self._metrics.final_latency_seconds.observe(now - needed)
+                if self._began is not None and channel.end / SAMPLE_RATE <= now - self._began + AHEAD_SECONDS:
+                    self._note_final(now - needed)
 
     def _needed_at(self, channel: _Channel, event: Final) -> float | None:
         match event.reason:

@@ -8,10 +8,12 @@ A core without I/O or clock, owned by a session. One lane for each channel.
 - The finals of two channels come in the order in which they end, as far as that is decided: a final waits while
   the other channel has undecided audio from before its end, but at most `HOLD_SECONDS`, and not when the other
   channel's current partial already reaches beyond it. What follows a waiting final in its channel waits too.
+- Those of a file, for which nobody waits, come in the order in which they begin, however long that takes to decide.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -51,9 +53,15 @@ class _Lane:
 
 
 class Sequencer:
-    """The results of one session on their way to the client."""
+    """The results of one session on their way to the client.
 
-    def __init__(self, channels: int, first_seq: int = 0) -> None:
+    Args:
+        first_seq: the number of the first final.
+        is_file: whether the channels are those of a file.
+    """
+
+    def __init__(self, channels: int, first_seq: int = 0, *, is_file: bool = False) -> None:
+        self._is_file = is_file
         self.end_reason: EndReason = "stop"
         self.ended = False  # the last final has been released
         self._lanes = [_Lane(channel) for channel in range(channels)]
@@ -77,7 +85,7 @@ class Sequencer:
         final = replace(message.final, channel=channel)
         lane.closed = final.reason == "stop"
         if final.words or lane.announced or final.reason == "flush":
-            lane.entries.append(_HeldFinal(final, now + HOLD_SECONDS))
+            lane.entries.append(_HeldFinal(final, math.inf if self._is_file else now + HOLD_SECONDS))
         elif lane.closed:
             lane.unsaid = final
         lane.announced = False
@@ -101,6 +109,11 @@ class Sequencer:
         return self._seq
 
     @property
+    def decided(self) -> float:
+        """Seconds that all channels have decided."""
+        return min(lane.decided for lane in self._lanes)
+
+    @property
     def waits(self) -> bool:
         """Whether anything is held back."""
         return any(lane.entries for lane in self._lanes)
@@ -109,7 +122,7 @@ class Sequencer:
     def deadline(self) -> float | None:
         """When to call `release` again although nothing new came; None when nothing waits."""
         held = [entry.until for lane in self._lanes for entry in lane.entries if isinstance(entry, _HeldFinal)]
-        return min(held, default=None)
+        return min(filter(math.isfinite, held), default=None)
 
     def release(self, now: float) -> list[Event]:
         """Return what may be told now, in order."""
@@ -136,12 +149,12 @@ class Sequencer:
             entry = lane.entries[0]
             if not isinstance(entry, _HeldFinal):
                 return lane
-            finals.append((entry.final.end, lane, entry))
+            finals.append((entry.final.start if self._is_file else entry.final.end, lane, entry))
         if not finals:
             return None
-        end, lane, entry = min(finals, key=lambda item: item[0])
+        moment, lane, entry = min(finals, key=lambda item: item[0])
         others = [other for other in self._lanes if other is not lane and not other.entries]
-        undecided = any(not other.closed and other.decided < end for other in others)
+        undecided = any(not other.closed and other.decided < moment for other in others)
         return None if undecided and now < entry.until else lane
 
     def _number(self, final: transcript.Final) -> transcript.Final:

@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, TypeAlias
 
 from gigastt.config import Settings
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission, Guest
-from gigastt.gateway.pool.binding import Track
 from gigastt.gateway.pool.capacity import CapacityEstimate
 from gigastt.gateway.pool.crew import Crew, ModelCard, WorkerCommand
-from gigastt.gateway.pool.routing import Router, Sink
-
-PoolState: TypeAlias = Literal["initializing", "ready", "crash_loop", "shutting_down"]
+from gigastt.gateway.pool.ports import PoolState
+from gigastt.gateway.pool.recycling import recycle
+from gigastt.gateway.pool.routing import Router
+from gigastt.gateway.pool.wear import Endurance
 
 UPLOADS_PER_WORKER = 4  # more would not be done sooner
 
@@ -32,11 +31,12 @@ class Pool:
         self.draining = False
         self.drain_listeners: set[Callable[[], None]] = set()  # called once, when the drain begins
         self._max_sessions = settings.max_sessions
-        self._router = Router()
+        self.router = Router()
         self._admission = Admission(metrics)
         self._uploads = Admission(None, count_waiters=metrics.upload_waiters.set)
         self.capacity = CapacityEstimate(settings.limits.final_latency_ms)
-        self._crew = Crew(settings.pool_size, self._router, self.capacity, metrics, self._resize)
+        self._endurance = Endurance(settings.worker_memory_mib * 2**20, settings.worker_passes)
+        self._crew = Crew(settings.pool_size, self.router, self.capacity, metrics, self._resize)
         self._running: asyncio.Task[None] | None = None
         metrics.workers_configured.set(settings.pool_size)
 
@@ -44,7 +44,12 @@ class Pool:
 
     async def start(self, worker_command: WorkerCommand) -> None:
         """Begin to spawn workers by a command; `wait_ready` tells how it went."""
-        self._running = asyncio.create_task(self._crew.run(worker_command), name="pool")
+        self._running = asyncio.create_task(self._run(worker_command), name="pool")
+
+    async def _run(self, worker_command: WorkerCommand) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._crew.run(worker_command), name="crew")
+            tasks.create_task(recycle(self._crew, self._endurance), name="recycling")
 
     async def watch(self) -> None:
         """Return never, while the pool does what it should.
@@ -133,6 +138,16 @@ class Pool:
         return self._admission.available
 
     @property
+    def sessions(self) -> int:
+        """Live sessions that hold a place."""
+        return self._admission.active
+
+    @property
+    def fitting(self) -> int:
+        """Live sessions that these workers are thought to carry; places grow up to it."""
+        return self.capacity.fitting(self.workers_ready)
+
+    @property
     def waiters(self) -> int:
         return self._admission.waiters
 
@@ -160,18 +175,6 @@ class Pool:
         """Hold a place for one upload; raises as `admit` does."""
         return self._uploads.admit(timeout)
 
-    def open_track(self, track: Track, sink: Sink) -> None:
-        """Have a track recognised."""
-        self._router.open(track, sink)
-
-    def pump_track(self, track: Track) -> None:
-        """Send on what a track has accepted."""
-        self._router.pump(track)
-
-    def close_track(self, track: Track) -> None:
-        """Forget a track."""
-        self._router.close(track)
-
     # -- capacity
 
     def keep_promise(self, final_latency_ms: float) -> None:
@@ -182,7 +185,7 @@ class Pool:
     def _resize(self) -> None:
         """Tell admission what fits: the places asked for, or what the workers carry by what their passes cost."""
         ready = self.workers_ready
-        fits = self.capacity.places(ready)
+        fits = self.capacity.places(ready, self._admission.active, self.router.live_tracks)
         if self._max_sessions is not None:
             fits = self._max_sessions * any(self._crew.was_ready)
         self._admission.resize(fits)

@@ -69,6 +69,9 @@ class FileReading(Track):
     def __init__(self, source: FileSource, options: Options, request_id: str, channel: int = 0) -> None:
         super().__init__(source, options, request_id, channel)
         self.ahead = 1
+        self.is_background = source.is_background
+        self.committed = self.consumed = source.first_start
+        self._resume = source.first_resume
         self._file = source
         self._portions: deque[Portion] = deque()
         self._allowed = 0  # utterances that the stream may find, and has not been told of
@@ -144,7 +147,7 @@ class FileReading(Track):
     def _decide(self, portion: Portion, final: transcript.Final) -> list[TrackMessage | Span]:
         found = portion.found
         assert found is not None, "only utterances are handed out"
-        portion.news = [*portion.news, FinalMessage(found.stream, final, found.consumed, found.committed, b"")]
+        portion.news = [*portion.news, FinalMessage(found.stream, final, found.consumed, found.committed, found.resume)]
         portion.is_known = True
         self._allowed += 1
         return self._take_known()

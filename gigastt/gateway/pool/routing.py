@@ -19,6 +19,7 @@ from typing import Protocol
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
+from gigastt.gateway.pool.capacity import Talk
 from gigastt.gateway.pool.dispatch import Dispatcher
 from gigastt.gateway.pool.reading import FileReading
 from gigastt.gateway.pool.sources import LiveSource
@@ -78,7 +79,8 @@ class Router:
 
     def __init__(self) -> None:
         self.replays = 0
-        self._speech = 0.0  # seconds of live utterances that have got their finals
+        self._speech = 0.0  # seconds of live utterances that have got their finals,
+        self._heard = 0  # and samples of live streams that were analysed
         self._ids = count(1)
         self._desks: dict[Carrier, _Desk] = {}
         self._seats: dict[Track, _Seat] = {}
@@ -117,10 +119,11 @@ class Router:
         if isinstance(track, FileReading):
             self._files.close(track)
 
-    def take_speech(self) -> float:
-        """Return the seconds of live utterances that have got their finals since the last call."""
-        speech, self._speech = self._speech, 0.0
-        return speech
+    def take_talk(self) -> Talk:
+        """Return what came of the live streams since the last call."""
+        talk = Talk(self._speech, self._heard / SAMPLE_RATE)
+        self._speech, self._heard = 0.0, 0
+        return talk
 
     @property
     def most_lag(self) -> int:
@@ -130,6 +133,11 @@ class Router:
     @property
     def tracks(self) -> int:
         return len(self._seats)
+
+    @property
+    def live_tracks(self) -> int:
+        """Tracks of those who speak now, not of uploads."""
+        return sum(not isinstance(track, FileReading) for track in self._seats)
 
     # -- workers
 
@@ -193,9 +201,12 @@ class Router:
             self._receive_utterance(carrier, stream, message)
             return
         seat = self._seats[track]
+        before = track.consumed
         news = track.receive(message)
-        if isinstance(message, FinalMessage) and isinstance(track.source, LiveSource):
-            self._speech += message.final.end - message.final.start
+        if isinstance(track.source, LiveSource):
+            self._heard += max(0, track.consumed - before)  # less after a flush
+            if isinstance(message, FinalMessage):
+                self._speech += message.final.end - message.final.start
         if track.done:
             self._leave(track, seat)
         elif not track.is_bound:  # flushed

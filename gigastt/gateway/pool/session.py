@@ -1,4 +1,4 @@
-"""Session: one client's recognition, of one channel or two, or of one uploaded file.
+"""Session: one client's recognition, of one channel or more, live or of one uploaded file.
 
 On the event loop; owned by whoever shows it to a client. Between the tracks, which the pool carries through its
 workers, and the events, which a shell turns into JSON. Knows no protocol and no socket.
@@ -9,30 +9,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
-from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
 from gigastt.gateway.pool.events import Checkpoint, EndReason, Event, ProgressEvent
 from gigastt.gateway.pool.latency import Stopwatch
 from gigastt.gateway.pool.ordering import Sequencer
+from gigastt.gateway.pool.ports import TrackCarrier
 from gigastt.gateway.pool.reading import FileReading
 from gigastt.gateway.pool.sources import FileSource, LiveSource
 from gigastt.ipc.messages import Closed, Failed, FinalMessage, Found, PartialMessage, Progress, Recognised
-
-
-class TrackCarrier(Protocol):
-    """What a session needs of the pool."""
-
-    metrics: Metrics
-
-    def open_track(self, track: Track, sink: Session) -> None: ...
-    def pump_track(self, track: Track) -> None: ...
-    def close_track(self, track: Track) -> None: ...
 
 
 class Session:
@@ -43,8 +32,9 @@ class Session:
         options: what its client chose.
         channels: how many there are, each with a track of its own.
         request_id: under which its traces are found in logs.
-        file: the samples of an upload; None where they arrive.
+        files: the samples of an upload, of each channel; empty where they arrive.
         first_seq: the number of its first final.
+        on_settled: is told what is found of a file's channel, before and in another order than clients are.
         checkpoint: where another session left off, which this one continues; it says `first_seq`, too.
         keeps_checkpoints: whether `checkpoint_before` is of use.
         clock: seconds, of the loop's kind.
@@ -57,34 +47,36 @@ class Session:
         *,
         channels: int = 1,
         request_id: str = "",
-        file: FileSource | None = None,
+        files: Sequence[FileSource] = (),
         first_seq: int = 0,
+        on_settled: Callable[[int, FinalMessage | transcript.Gap], None] = lambda channel, news: None,
         checkpoint: Checkpoint | None = None,
         keeps_checkpoints: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._clock = clock
-        self._sequencer = Sequencer(channels, checkpoint.next_seq if checkpoint else first_seq)
+        self._on_settled = on_settled
+        self._is_file = bool(files)
+        channels = len(files) or channels
+        self._sequencer = Sequencer(channels, checkpoint.next_seq if checkpoint else first_seq, is_file=self._is_file)
         self._checkpoints: deque[Checkpoint] | None = deque() if keeps_checkpoints else None  # one for each number
-        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms)
-        self._is_file = file is not None
+        self._stopwatch = Stopwatch(pool.metrics, channels, options.endpoint_silence_ms, pool.capacity.note_final)
         self._queue: deque[Event] = deque()
         self._changed = asyncio.Event()  # the queue, or the room for audio
         self._room = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._finished = file is not None
+        self._finished = self._is_file
         self._cancelled = False
-        if file is not None:
-            pool.metrics.accepted_samples += file.end
-        self.tracks = [
+        pool.metrics.accepted_samples += sum(file.end - file.first_start for file in files)
+        self.tracks: Sequence[Track] = [
+            FileReading(file, options, request_id, channel) for channel, file in enumerate(files)
+        ] or [
             Track(LiveSource(begin.committed if begin else 0), options, request_id, channel, begin)
-            if file is None
-            else FileReading(file, options, request_id, channel)
             for channel, begin in enumerate(checkpoint.tracks if checkpoint else [None] * channels)
         ]
         for track in self.tracks:
-            pool.open_track(track, self)
+            pool.router.open(track, self)
         if self._checkpoints is not None:
             self._keep_checkpoint(self._checkpoints)
 
@@ -121,19 +113,19 @@ class Session:
             track.push(pcm)
             self._pool.metrics.accepted_samples += len(pcm) // 2
             self._stopwatch.heard(channel, track.source.end, self._clock())
-            self._pool.pump_track(track)
+            self._pool.router.pump(track)
 
     def flush(self) -> None:
         """End the utterance of every channel here; each is answered with a final, and audio goes on."""
         for track in self._live_tracks():
             track.flush()
-            self._pool.pump_track(track)
+            self._pool.router.pump(track)
 
     def preview(self) -> None:
         """Tell what the finals would be if no more audio came, as partials."""
         for track in self._live_tracks():
             track.preview()
-            self._pool.pump_track(track)
+            self._pool.router.pump(track)
 
     def _live_tracks(self) -> list[Track]:
         return [] if self._finished else [track for track in self.tracks if not track.done]
@@ -148,7 +140,7 @@ class Session:
         self._room.set()
         for track in self.tracks:
             track.finish()
-            self._pool.pump_track(track)
+            self._pool.router.pump(track)
 
     def cancel(self) -> None:
         """Forget everything; `events` ends."""
@@ -156,7 +148,7 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         for track in self.tracks:
-            self._pool.close_track(track)
+            self._pool.router.close(track)
         self._room.set()
         self._changed.set()
 
@@ -188,11 +180,12 @@ class Session:
                 if news.final.drop:
                     self._pool.metrics.utterances_dropped.labels(reason=news.final.drop).inc()
                 if self._is_file:
-                    self._put(ProgressEvent(news.committed / SAMPLE_RATE))
+                    self._on_settled(channel, news)
+                    self._put(ProgressEvent(self._sequencer.decided))
             case Progress():
                 self._sequencer.committed(channel, news.committed)
                 if self._is_file:
-                    self._put(ProgressEvent(news.committed / SAMPLE_RATE))
+                    self._put(ProgressEvent(self._sequencer.decided))
             case Failed():
                 self._fail(replace(news.gap, channel=channel))
             case Span():
@@ -208,6 +201,7 @@ class Session:
     def _fail(self, gap: transcript.Gap) -> None:
         """Declare a span without words, and count it as lost: the two always agree."""
         self._sequencer.failed(gap)
+        self._on_settled(gap.channel, gap)
         self._pool.metrics.audio_samples_lost.inc(round((gap.end - gap.start) * SAMPLE_RATE))
 
     def _release(self) -> None:
@@ -239,8 +233,8 @@ class Session:
         return kept[0] if kept and kept[0].next_seq == seq else None
 
     def _keep_checkpoint(self, kept: deque[Checkpoint]) -> None:
-        """Note this moment. While a final waits for its turn, none is a checkpoint."""
-        if self._sequencer.waits:
+        """Note this moment. While a final waits for its turn, or no more audio may come, none is a checkpoint."""
+        if self._sequencer.waits or self._finished:
             return
         if kept and kept[-1].next_seq == self._sequencer.next_seq:
             kept.pop()
@@ -262,14 +256,14 @@ class Session:
         self._changed.set()
 
 
-async def transcribe_segment(
-    pool: TrackCarrier, segment: str, samples: int, options: transcript.Options, request_id: str = ""
+async def transcribe_files(
+    pool: TrackCarrier, files: Sequence[FileSource], options: transcript.Options, request_id: str = ""
 ) -> AsyncIterator[Event]:
-    """Transcribe the first `samples` of a shared segment; yield events up to its last final.
+    """Transcribe shared segments, each a channel of one file; yield events up to the last final.
 
-    The segment must live until the iterator ends or is closed.
+    The segments must live until the iterator ends or is closed.
     """
-    session = Session(pool, options, request_id=request_id, file=FileSource(segment, samples))
+    session = Session(pool, options, request_id=request_id, files=files)
     try:
         async for event in session.events():
             yield event

@@ -53,11 +53,23 @@ class LiveSource(ReplayBuffer):
 
 
 class FileSource:
-    """Samples of a whole file in a shared segment, which the worker reads itself."""
+    """Samples of a whole file in a shared segment, which the worker reads itself.
 
-    def __init__(self, segment: str, samples: int) -> None:
+    Args:
+        segment: the segment's name.
+        samples: how many of it are audio.
+        start, resume: a commit of an earlier reading, at which this one goes on.
+        is_background: all other files go first.
+    """
+
+    def __init__(
+        self, segment: str, samples: int, *, start: int = 0, resume: bytes = b"", is_background: bool = False
+    ) -> None:
         self.segment = segment
         self.end = samples
+        self.first_start = start
+        self.first_resume = resume
+        self.is_background = is_background
 
     def open(self, stream: StreamId, start: int, resume: bytes, options: Options, request_id: str) -> ToWorker:
         return AttachAudio(stream, self.segment, self.end, start, resume, options, request_id)

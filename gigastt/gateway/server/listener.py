@@ -20,9 +20,11 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from types import FrameType
+from typing import TypeAlias
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.server import ServerState
 
 from gigastt.errors import PortUnavailable
 from gigastt.gateway.metrics import Metrics
@@ -37,13 +39,16 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 BACKLOG = 2_048
+_ACCEPTED_AT_ONCE = 16  # connections a pass of the loop: libuv accepts one for each socket it listens on
 _KEEP_ALIVE_SECONDS = 75  # longer than a reverse proxy keeps a connection, so that it is the one to close
 _DEADLINES = Deadlines()
 SEND_BUFFER_BYTES = 128 * 1024
+MOST_UNSENT_IN_KERNEL_BYTES = 4 * 1024  # so that a client that does not read is noticed before its buffer is full
 _STOP_SECONDS = 1
 _ONE_SIGNAL_SECONDS = 1.0  # make and the terminal may both pass on one Ctrl-C: that is not a second one
 _LAG_SECONDS = 0.25
 _DATE_SECONDS = 1.0  # how old the date in an answer may be
+ConnectionFactory: TypeAlias = Callable[[ConnectionConfig, ServerState], asyncio.Protocol]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -87,6 +92,7 @@ class Server(uvicorn.Server):
         plain_app: ASGIApp | None = None,
         event: str = "listening",
         events: Mapping[int, str] | None = None,
+        protocols: Mapping[int, ConnectionFactory] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Build a server.
@@ -103,6 +109,7 @@ class Server(uvicorn.Server):
             plain_app: answers plain HTTP on the ports that speak TLS; there must be one where there is a certificate.
             event: the log event, with host and port, when the server listens.
             events: others, by the port of a listener.
+            protocols: what makes the connections of a listener that speaks no HTTP, by its port; they have no TLS.
             clock: tells when signals come, in seconds.
         """
         connections = Connections() if connections is None else connections
@@ -117,6 +124,7 @@ class Server(uvicorn.Server):
         self.certificate = certificate
         self._event = event
         self._events = events or {}
+        self._protocols = protocols or {}
         self._clock = clock
         self._draining: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
@@ -159,13 +167,16 @@ class Server(uvicorn.Server):
         """Listen; uvicorn's own startup would let a TLS handshake take a minute."""
         loop = asyncio.get_running_loop()
         for listener in sockets or ():
-            if self.certificate is not None:
+            host, port = listener.getsockname()[:2]
+            connect = self._protocols.get(port)
+            tls = connect is None and self.certificate is not None
+            if self.certificate is not None and tls:
                 self.servers.append(self._open_doorway(self.certificate, listener))
             else:
-                self.servers.append(await loop.create_server(self._connect, sock=listener, backlog=BACKLOG))
-            host, port = listener.getsockname()[:2]
-            event = self._events.get(port, self._event)
-            log.info(event, host=host, port=port, tls=self.certificate is not None)
+                factory = self._connect if connect is None else partial(connect, self.config, self.server_state)
+                for sock in (listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))):
+                    self.servers.append(await loop.create_server(factory, sock=sock, backlog=BACKLOG))
+            log.info(self._events.get(port, self._event), host=host, port=port, tls=tls)
         self.started = True
 
     def _connect(self) -> HttpConnection:
@@ -262,6 +273,7 @@ def _listen(family: socket.AddressFamily | int, address: tuple[object, ...], *, 
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MOST_UNSENT_IN_KERNEL_BYTES)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
         listener.bind(address)

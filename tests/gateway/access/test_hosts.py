@@ -50,6 +50,34 @@ def test_own_names_and_addresses_are_answered_unless_the_bind_is_loopback(host: 
     assert not loopback().allows([host])
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "gigastt:9876",
+        "speech_to_text",
+        "gigastt.speech.svc:9876",
+        "g.default.svc.cluster.local",
+        "a.internal",
+        "b.home.arpa.",
+    ],
+)
+def test_names_that_only_a_private_network_has_are_answered_unless_the_bind_is_loopback(host: str) -> None:
+    assert public().allows([host])
+    assert not loopback().allows([host])
+
+
+@pytest.mark.parametrize("host", ["evil.example", "svc.evil.example", "local", "8", "0x7f000001", "svc.", ".svc"])
+def test_private_names_end_in_a_private_zone(host: str) -> None:
+    assert public().allows([host]) == (host in ("local", "svc."))
+
+
+@pytest.mark.parametrize("policy", [loopback("*"), public("*")])
+def test_a_star_allows_every_name_but_no_nonsense(policy: HostPolicy) -> None:
+    assert policy.allows(["evil.example:80"])
+    assert not policy.allows(["evil.example/x"])
+    assert not policy.allows([])
+
+
 def test_listed_names_are_answered_on_any_bind() -> None:
     for policy in (loopback("speech.example"), public("Speech.Example.")):
         assert policy.allows(["speech.example"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from websockets.typing import Subprotocol
 from tests.asyncapi import check_message
 from tests.fakes.gateway import http_client, serving
 from tests.fakes.memory_pool import MemoryPool
-from tests.fakes.pool import Fakes
+from tests.fakes.pool import Fakes, FakeTranscriber, final
 from tests.fakes.scripted import POISON
 from tests.gateway.api.test_description import DOCUMENT
 from tests.gateway.api.test_native_ws import Client, memory_context, server
@@ -138,3 +139,13 @@ async def test_files_have_the_shape_that_is_described() -> None:
     described = {"$ref": "#/components/schemas/DeepgramTranscript", "components": DOCUMENT["components"]}
     jsonschema.Draft202012Validator(described).validate(answer)
     assert answer["results"]["channels"][0]["alternatives"][0]["transcript"] == native["text"]
+
+
+async def test_the_channels_of_a_file_are_told_by_themselves() -> None:
+    said = [final("Раз."), replace(final("Два.", 1), channel=1), final("", 2, "stop")]
+    fakes = Fakes(transcriber=FakeTranscriber(said))
+    fakes.decoder.copies = (None, None, 0)
+    async with http_client(fakes.context()) as client:
+        answer = (await client.post(f"{PATH}?multichannel=true&punctuate=true", content=b"\0" * 6400)).json()
+    told = [channel["alternatives"][0]["transcript"] for channel in answer["results"]["channels"]]
+    assert (answer["metadata"]["channels"], told) == (3, ["Раз.", "Два.", "Раз."])

@@ -13,12 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
+from gigastt.audio.selection import Selection
 from gigastt.config import Limits
 from gigastt.errors import AudioTooLong, CapacityTimeout, InvalidAudio
 from gigastt.gateway.app import create_app
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.events import Event
-from gigastt.transcript import Gap, Word
+from gigastt.transcript import Gap, HeardTrack, Word
 from tests.fakes.gateway import LOCAL, http_client, serving
 from tests.fakes.pool import Fakes, FakeTranscriber, final
 from tests.waiting import wait_until
@@ -37,8 +38,8 @@ def memory_files() -> int:
 
 
 def assert_given_back(fakes: Fakes) -> None:
-    assert fakes.pool.busy == 0
-    assert all(file.freed for file in fakes.decoder.files)
+    assert fakes.pool.sessions == 0
+    assert all(file.freed for file in fakes.decoder.segments)
     assert memory_files() == 0
 
 
@@ -82,6 +83,30 @@ async def test_spans_without_words_are_declared() -> None:
         {"code": "inference_error", "start": 1.0, "end": 2.0},
         {"code": "segment_failed", "start": 3.0, "end": 4.0},
     ]
+
+
+async def test_channels_and_track_are_told_where_they_are_asked_for() -> None:
+    said = [final("Раз."), replace(final("Два.", 1, start=1.0), channel=1), final("", 2, "stop")]
+    fakes = Fakes(transcriber=FakeTranscriber(said))
+    fakes.decoder.copies, fakes.decoder.track = (None, 0, None), HeardTrack(1, 2, "rus")
+    body = (await post(fakes.context(), path=f"{PATH}?channels=split&track=rus")).json()
+    assert fakes.decoder.selections == [Selection("rus", 0), Selection("rus", 2)]
+    assert [segment["channel"] for segment in body["segments"]] == [0, 2]
+    assert body["channels"][1] == {"channel": 1, "copy_of": 0}
+    assert body["track"] == {"number": 1, "of": 2, "language": "rus"}
+    text = (await post(fakes.context(), path=f"{PATH}?channels=split&format=text")).text
+    assert text == "[0] Раз.\n[2] Два.\n"
+    blocks = (await post(fakes.context(), path=f"{PATH}/stream?channels=split")).text.split("\n\n")
+    events = [json.loads(block.removeprefix("data: ")) for block in blocks if "{" in block]
+    assert [event["channel"] for event in events] == [0, 2, 0]
+    assert_given_back(fakes)
+
+
+@pytest.mark.parametrize("query", ["channels=2", "track=-1"])
+async def test_a_query_that_is_wrong_is_refused(query: str) -> None:
+    for path in (PATH, f"{PATH}/stream"):
+        refused = await post(Fakes().context(), path=f"{path}?{query}")
+        assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter")
 
 
 async def test_what_is_left_out_is_told_only_on_request() -> None:
@@ -267,7 +292,7 @@ async def test_an_upload_that_is_decoded_holds_no_place() -> None:
     fakes.decoder.gate.clear()
     uploading = asyncio.create_task(post(fakes.context()))
     await wait_until(lambda: fakes.decoder.bodies)
-    assert fakes.pool.busy == 0
+    assert fakes.pool.sessions == 0
     fakes.decoder.gate.set()
     assert (await uploading).status_code == 200
     assert_given_back(fakes)
@@ -301,7 +326,7 @@ async def test_uploads_take_no_places_of_live_sessions_and_a_client_leaves_some_
         others = [asyncio.create_task(two.post(PATH, content=bytes(100))) for _ in range(10)]
         await wait_until(lambda: sum(upload.done() for upload in others) == 8)
         assert len(fakes.transcriber.request_ids) == 4
-        assert fakes.pool.busy == 0
+        assert fakes.pool.sessions == 0
         for upload in many + others:
             upload.cancel()
         await asyncio.gather(*many, *others, return_exceptions=True)

@@ -85,8 +85,8 @@ async def test_a_failure_in_the_middle_is_the_terminal_event(error: Exception, c
     assert events[1].get("retry_after_ms") == (700 if code == "timeout" else None)
     assert "secret" not in text
     assert terminals(events) == [1]
-    assert fakes.decoder.files[0].freed
-    assert fakes.pool.busy == 0
+    assert fakes.decoder.segments[0].freed
+    assert fakes.pool.sessions == 0
 
 
 async def test_silence_between_events_is_filled() -> None:

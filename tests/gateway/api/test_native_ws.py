@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -18,13 +18,13 @@ from gigastt.gateway.app import NATIVE
 from gigastt.gateway.context import AppContext
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
-from tests.fakes.pool import FakePool, Fakes
+from tests.fakes.pool import Fakes
 from tests.fakes.scripted import POISON, speech
 from tests.waiting import wait_until
 
 
 def memory_context(pool: MemoryPool, limits: Limits | None = None) -> AppContext:
-    return Fakes(pool=cast("FakePool", pool)).context(limits)
+    return Fakes(pool=pool).context(limits)
 
 
 @asynccontextmanager
@@ -309,7 +309,7 @@ async def test_a_client_that_waits_is_admitted_when_another_leaves_and_loses_no_
             await second.configure(sample_rate=16_000)
             await second.speak(1, 0)
             await second.speak(2)
-            await wait_until(lambda: pool.admission.waiters)
+            await wait_until(lambda: pool.waiters)
             await second_running.stop()
             await second.receive("ready")
             assert await second.stop() == 1000
@@ -321,9 +321,9 @@ async def test_a_client_that_leaves_while_waiting_gives_up_its_turn() -> None:
     async with server(pool) as running, client(running) as first:
         await first.receive("ready")
         async with client(running):
-            await wait_until(lambda: pool.admission.waiters)
-        await wait_until(lambda: not pool.admission.waiters)
-    assert pool.admission.active == 0
+            await wait_until(lambda: pool.waiters)
+        await wait_until(lambda: not pool.waiters)
+    assert pool.sessions == 0
 
 
 async def test_a_client_that_hangs_up_frees_its_place_and_its_worker() -> None:
@@ -334,7 +334,7 @@ async def test_a_client_that_hangs_up_frees_its_place_and_its_worker() -> None:
             await connected.socket.send(bytes(100_000))
             await wait_until(lambda: pool.router.tracks)
             connected.socket.transport.abort()
-        await wait_until(lambda: not pool.router.tracks and not pool.admission.active)
+        await wait_until(lambda: not pool.router.tracks and not pool.sessions)
 
 
 async def test_an_idle_client_has_no_track() -> None:
@@ -344,7 +344,7 @@ async def test_an_idle_client_has_no_track() -> None:
         await connected.configure(sample_rate=8_000)
         await connected.socket.send(b"")
         await connected.socket.send("?")
-        await wait_until(lambda: pool.admission.active)
+        await wait_until(lambda: pool.sessions)
         assert pool.router.tracks == 0
 
 

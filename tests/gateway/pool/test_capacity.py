@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gigastt.gateway.pool.capacity import MOST_STREAMS, CapacityEstimate
+from gigastt.gateway.pool.capacity import MOST_STREAMS, ROUND, CapacityEstimate, Talk
 from gigastt.ipc.messages import PassRecord
 
 # Of the benchmark model with the optimised encoder, on one core of Zen 4: seconds of a pass over two seconds.
@@ -15,18 +15,22 @@ def timed(seconds: float, cpu_seconds: float | None = None) -> PassRecord:
     return PassRecord("final", 1, seconds, 2.0, seconds if cpu_seconds is None else cpu_seconds)
 
 
-def estimate(seconds: float = TWO_SECONDS, promise_ms: float = 500) -> CapacityEstimate:
+def estimate(
+    seconds: float = TWO_SECONDS, promise_ms: float = 500, cpu_seconds: float | None = None
+) -> CapacityEstimate:
     capacity = CapacityEstimate(promise_ms)
-    capacity.begin([timed(seconds)])
+    capacity.begin([timed(seconds, cpu_seconds)])
     return capacity
 
 
-def speak(capacity: CapacityEstimate, seconds: int, slowness: float = 1.0) -> None:
+def speak(
+    capacity: CapacityEstimate, seconds: int, slowness: float = 1.0, *, streams: int = 10, share: float = 0.5
+) -> None:
     """Have people speak for so long: utterances of four seconds, a pass ahead of each end, a partial a second."""
     for _ in range(seconds // 4):
         final = PassRecord("final", 1, slowness * 0.17, 4.6, slowness * 0.17)
         partial = PassRecord("partial", 1, slowness * 0.09, 2.3, slowness * 0.09)
-        capacity.record([partial, partial, partial, partial, final], 4.0)
+        capacity.record([partial, partial, partial, partial, final], Talk(4.0, 4.0 / share), 0.016 / share, streams)
 
 
 def test_nothing_fits_before_anything_is_known() -> None:
@@ -50,12 +54,12 @@ def test_whatever_the_start_said_two_minutes_of_load_say_the_same(guess: float) 
 def test_a_machine_that_becomes_slow_has_fewer_places_and_recovers() -> None:
     capacity = estimate()
     speak(capacity, 400)
-    quick = capacity.places(4)
+    quick = capacity.fitting(4)
     speak(capacity, 600, slowness=2.0)
-    slow = capacity.places(4)
+    slow = capacity.fitting(4)
     assert slow < 0.6 * quick
     speak(capacity, 600)
-    assert capacity.places(4) == pytest.approx(quick, rel=0.05)
+    assert capacity.fitting(4) == pytest.approx(quick, rel=0.05)
 
 
 def test_a_stricter_promise_has_fewer_places() -> None:
@@ -72,9 +76,84 @@ def test_passes_of_uploads_change_nothing() -> None:
     capacity = estimate()
     speak(capacity, 100)
     before = capacity.streams
-    capacity.record([PassRecord("file", 1, 0.8, 20.0, 0.8)] * 50, 0.0)
+    capacity.record([PassRecord("file", 1, 0.8, 20.0, 0.8)] * 50, Talk(), 0.0, 10)
     assert capacity.streams == before
 
 
 def test_the_gateway_has_a_bound_of_its_own() -> None:
-    assert estimate(seconds=0.001).places(64) == MOST_STREAMS
+    assert estimate(seconds=0.001).fitting(64) == MOST_STREAMS
+
+
+def test_a_third_of_what_is_thought_to_fit_is_let_in_before_anybody_has_spoken() -> None:
+    capacity = estimate()
+    assert capacity.places(4) == capacity.fitting(4) // 3
+
+
+def test_places_grow_in_steps_with_the_streams_that_were_seen_to_speak() -> None:
+    capacity = estimate()
+    seen = []
+    while (places := capacity.places(4)) not in seen:
+        seen.append(places)
+        speak(capacity, 3 * places + 4, streams=places)
+    assert seen[1] == int(1.5 * seen[0])
+    assert seen[-1] == pytest.approx(capacity.fitting(4), abs=1)
+    assert len(seen) <= 6
+
+
+def test_speech_of_a_few_is_no_proof_for_many() -> None:
+    capacity = estimate()
+    speak(capacity, 600, streams=3)
+    assert capacity.places(4) == capacity.fitting(4) // 3
+
+
+def test_a_machine_that_proves_slower_than_its_start_lets_in_no_more_than_fit() -> None:
+    capacity = estimate(2.5 * TWO_SECONDS, cpu_seconds=TWO_SECONDS)
+    assert capacity.fitting(1) == estimate().fitting(1)
+    most = 0
+    for _ in range(100):
+        places = capacity.places(1)
+        most = max(most, places)
+        speak(capacity, 4, slowness=2.5, streams=places)
+    speak(capacity, 600, slowness=2.5)
+    assert most <= capacity.fitting(1) + 3
+
+
+def test_people_who_speak_all_the_time_take_the_room_of_two() -> None:
+    capacity = estimate()
+    speak(capacity, 600, streams=100)
+    assert capacity.places(4, 40, 40) == capacity.fitting(4)
+    speak(capacity, 4000, share=0.95, streams=100)
+    assert capacity.places(4, 40, 40) == pytest.approx(capacity.fitting(4) - 32, abs=3)
+
+
+def test_a_session_with_two_channels_takes_the_room_of_two() -> None:
+    capacity = estimate()
+    speak(capacity, 600, streams=100)
+    assert capacity.places(4, 10, 20) == capacity.fitting(4) - 10
+
+
+def test_finals_that_come_late_shrink_what_fits_and_those_in_time_restore_it() -> None:
+    capacity = estimate()
+    full = capacity.fitting(4)
+    for number in range(10 * ROUND):
+        capacity.note_final(0.2 if number % 25 else 0.9)  # one in twenty-five is late
+    assert capacity.fitting(4) == full
+    for number in range(2 * ROUND):
+        capacity.note_final(0.2 if number % 10 else 0.9)
+    assert 0.75 * full < capacity.fitting(4) < 0.9 * full
+    for _ in range(20 * ROUND):
+        capacity.note_final(3.0)
+    assert 0.15 * full < capacity.fitting(4) < 0.25 * full
+    for _ in range(20 * ROUND):
+        capacity.note_final(0.2)
+    assert capacity.fitting(4) == full
+
+
+def test_work_besides_passes_counts() -> None:
+    capacity, busy = estimate(), estimate()
+    speak(capacity, 600)
+    speak(busy, 600)
+    for _ in range(400):
+        busy.record([], Talk(0.0, 10.0), 0.2, 10)  # nobody speaks, and the detector takes five times as long
+    assert busy.listening_cost == pytest.approx(0.02, rel=0.1)
+    assert busy.streams < 0.7 * capacity.streams

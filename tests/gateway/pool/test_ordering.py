@@ -92,6 +92,16 @@ def test_the_earlier_end_comes_first_when_both_are_there() -> None:
     assert told(sequencer.release(0.1)) == [(0, "позже")]
 
 
+def test_the_channels_of_a_file_come_in_the_order_in_which_utterances_begin() -> None:
+    sequencer = Sequencer(2, is_file=True)
+    sequencer.final(0, final("позже", 4.0), 0.0)
+    assert sequencer.release(1_000.0) == []
+    assert sequencer.deadline is None
+    sequencer.final(1, final("раньше", 3.9), 0.0)
+    assert told(sequencer.release(0.0)) == [(1, "раньше"), (0, "позже")]  # begin at 3.4 and 3.5 s
+    assert sequencer.decided == 3.9
+
+
 def test_a_partial_that_reaches_beyond_a_final_lets_it_go() -> None:
     sequencer = Sequencer(2)
     sequencer.final(0, final("раз", 4.0), 0.0)

@@ -28,7 +28,7 @@ def reading(pool: MemoryPool, script: Sequence[int]) -> Iterator[Session]:
     """Yield a session over a file."""
     with SharedSegment.create() as segment:
         segment.append(speech(script))
-        session = Session(pool, Options(), file=FileSource(segment.name, len(script) * BLOCK))
+        session = Session(pool, Options(), files=[FileSource(segment.name, len(script) * BLOCK)])
         try:
             yield session
         finally:

@@ -36,13 +36,13 @@ _names = count()
 
 def open_track(pool: MemoryPool, sink: Silent | None = None) -> Track:
     track = Track(LiveSource(), Options(), f"id-{next(_names)}")
-    pool.open_track(track, sink or Silent())
+    pool.router.open(track, sink or Silent())
     return track
 
 
 def push(pool: MemoryPool, track: Track, values: list[int]) -> None:
     track.push(speech(values).tobytes())
-    pool.pump_track(track)
+    pool.router.pump(track)
 
 
 def loads(pool: MemoryPool) -> list[int]:
@@ -63,7 +63,7 @@ async def test_a_new_track_avoids_the_worker_that_lags() -> None:
     open_track(pool)
     open_track(pool)  # two streams with the first track
     busy.push(bytes(2 * 3 * 16_000))
-    pool.pump_track(busy)
+    pool.router.pump(busy)
     late = open_track(pool)
     lagging = next(w for w in pool.workers if any(isinstance(m, Audio) for m in w.sent))
     other = next(w for w in pool.workers if w is not lagging)
@@ -208,7 +208,7 @@ async def test_streams_that_lag_and_streams_that_do_not_are_weighed_alike() -> N
     for _ in range(2):
         track = open_track(pool)
         track.push(bytes(2 * 2 * 16_000))
-        pool.pump_track(track)
+        pool.router.pump(track)
     held, lagging.inbox = lagging.inbox, deque()  # that worker is slow
     begun = len(opened_by(lagging))
     for _ in range(20):
@@ -240,7 +240,7 @@ def test_no_track_moves_back_and_forth_and_the_load_becomes_even(steps: list[Ste
             pool.add_worker()
         elif kind == "leave" and track not in left:
             left.add(track)
-            pool.close_track(track)
+            pool.router.close(track)
         elif kind == "hear" and track not in left:
             push(pool, track, [0] * min(blocks, track.room // 640))
         pool.run()
@@ -279,7 +279,7 @@ async def test_a_sink_that_closes_another_guilty_track_does_no_harm() -> None:
             super().receive(track, news)
             if isinstance(news, Span):
                 for each in tracks:
-                    pool.close_track(each)
+                    pool.router.close(each)
 
     sinks = [Closing(), Closing()]
     tracks += [open_track(pool, sink) for sink in sinks]

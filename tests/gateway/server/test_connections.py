@@ -250,8 +250,8 @@ async def test_a_client_that_does_not_read_events_is_dropped() -> None:
         client.write("POST /v1/transcribe/stream HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nabcd")
         await wait_until(lambda: fakes.transcriber.request_ids)
         await wait_until(lambda: not running.server.server_state.tasks)
-        assert fakes.decoder.files[0].freed
-        assert fakes.pool.busy == 0
+        assert fakes.decoder.segments[0].freed
+        assert fakes.pool.sessions == 0
 
 
 @settings(max_examples=10, deadline=None)

@@ -1,0 +1,125 @@
+"""Hearing: the ways in which `gigastt transcribe` has a file recognised.
+
+Here          in this process, in bounded memory, a file at a time
+LocalWorkers  by worker processes on this machine, each file by all of them (`local_workers`)
+Servers       by running servers (`servers`)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
+
+import click
+
+from gigastt.processes import use_one_thread
+
+if TYPE_CHECKING:
+    from gigastt.audio.selection import FileChoice
+    from gigastt.config import Precision
+    from gigastt.speech.recognizer import Recognizer
+    from gigastt.transcript import Final, Transcript
+
+OnProgress: TypeAlias = Callable[[float, float], None]  # seconds that are done, and the share of the file
+
+
+class Hearing(Protocol):
+    """One file on its way."""
+
+    def segments(self) -> AsyncIterator[Final]:
+        """Yield each utterance that has words, as soon as it is known.
+
+        Raises:
+            RequestError: it is no file to transcribe.
+        """
+        ...
+
+    def transcript(self, finals: Sequence[Final]) -> Transcript:
+        """Return what was said, once `segments` has yielded these."""
+        ...
+
+
+class Backend(Protocol):
+    """What hears files; `places` of them at once."""
+
+    places: int
+
+    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> Hearing: ...
+
+
+OpenBackend: TypeAlias = Callable[[], AbstractAsyncContextManager[Backend]]
+
+
+class Here:
+    """Hears files in this process, which does nothing else meanwhile."""
+
+    places = 1
+
+    def __init__(self, recognizer: Recognizer, min_confidence: float) -> None:
+        self._recognizer = recognizer
+        self._min_confidence = min_confidence
+
+    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> Hearing:
+        return _HeardHere(source, choice, on_progress, self._recognizer, self._min_confidence)
+
+
+class _HeardHere:
+    def __init__(
+        self,
+        source: BinaryIO,
+        choice: FileChoice,
+        on_progress: OnProgress,
+        recognizer: Recognizer,
+        min_confidence: float,
+    ) -> None:
+        from gigastt.transcribe import TranscribedFile
+
+        size = source.seek(0, os.SEEK_END)
+        source.seek(0)
+
+        def tell(seconds: float) -> None:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError  # Ctrl-C, while nothing is awaited
+            on_progress(seconds, source.tell() / max(size, 1))
+
+        self._file = TranscribedFile(source, recognizer, tell, min_confidence, choice)
+
+    async def segments(self) -> AsyncIterator[Final]:
+        for final in self._file.segments():
+            yield final
+            await asyncio.sleep(0)
+
+    def transcript(self, finals: Sequence[Final]) -> Transcript:
+        return self._file.transcript(finals)
+
+
+@asynccontextmanager
+async def open_here(model: str, model_dir: Path, precision: Precision, min_confidence: float) -> AsyncIterator[Backend]:
+    """Load the model into this process. ModelMissing, ModelInvalid: it cannot be had."""
+    yield Here(open_recognizer(model, model_dir, precision), min_confidence)
+
+
+def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recognizer:
+    """Load the model; the demo model says on standard error what it is.
+
+    Raises:
+        ModelMissing, ModelInvalid: it cannot be had (exit 3).
+    """
+    use_one_thread(unless_set=True)
+    from gigastt.transcribe import load_recognizer
+
+    found, recognizer = load_recognizer(model, model_dir, precision)
+    if found.demo:
+        warn_of_demo_model()
+    return recognizer
+
+
+def warn_of_demo_model() -> None:
+    """Say what the demo model is."""
+    click.echo(
+        "gigastt: this is the demo model: it knows synthetic voices only and gets most words of people wrong.", err=True
+    )

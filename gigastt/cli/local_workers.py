@@ -1,0 +1,109 @@
+"""Local workers: the pool and the decoder of a server, without the server, for `gigastt transcribe --jobs N`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import BinaryIO
+
+from gigastt import log
+from gigastt.audio.selection import FileChoice
+from gigastt.cli.hearing import Backend, Hearing, OnProgress, warn_of_demo_model
+from gigastt.config import Settings
+from gigastt.gateway.files.decoder import FileDecoder
+from gigastt.gateway.files.decoding import DecodedChannels, Decoding
+from gigastt.gateway.files.shares import Patience
+from gigastt.gateway.metrics import Metrics
+from gigastt.gateway.pool.events import ProgressEvent
+from gigastt.gateway.pool.pool import Pool
+from gigastt.gateway.pool.session import transcribe_files
+from gigastt.gateway.pool.sources import FileSource
+from gigastt.model_loading import plan_workers
+from gigastt.models.store import resolve
+from gigastt.transcribe import MAX_SECONDS
+from gigastt.transcript import Final, Gap, Options, Transcript
+
+
+@asynccontextmanager
+async def open_local_workers(settings: Settings) -> AsyncIterator[Backend]:
+    """Start `pool_size` workers, and end them at the end.
+
+    Raises:
+        ModelMissing, ModelInvalid: there is no model for them.
+        WorkerBootFailed: they end before they are ready.
+    """
+    log.configure(settings.log_level, "auto")
+    model = resolve(settings.model, settings.model_dir, settings.precision)
+    if model.demo:
+        warn_of_demo_model()
+    pool = Pool(settings, Metrics())
+    async with FileDecoder() as decoder:
+        try:
+            await pool.start(await plan_workers(settings, model))
+            await pool.wait_ready()
+            yield LocalWorkers(pool, Decoding(decoder, lambda: MAX_SECONDS))
+        finally:
+            await pool.close()
+
+
+class LocalWorkers:
+    """Hears files with worker processes: each file on all of them, and one more is decoded meanwhile."""
+
+    def __init__(self, pool: Pool, decoding: Decoding) -> None:
+        self.places = pool.size + 1
+        self._pool = pool
+        self._decoding = decoding
+
+    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> Hearing:
+        return _HeardByWorkers(source, choice, on_progress, self._pool, self._decoding)
+
+
+class _OpenFile:
+    """A file of this process, for the decoder."""
+
+    client = "this command"
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+
+    def open(self) -> int:
+        return self._source.fileno()
+
+
+class _HeardByWorkers:
+    def __init__(
+        self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress, pool: Pool, decoding: Decoding
+    ) -> None:
+        self._source = source
+        self._choice = choice
+        self._on_progress = on_progress
+        self._pool = pool
+        self._decoding = decoding
+        self._file: DecodedChannels | None = None
+        self._gaps: list[Gap] = []
+        self._dropped: list[Final] = []
+
+    async def segments(self) -> AsyncIterator[Final]:
+        async with self._decoding.decode(_OpenFile(self._source), self._choice, Patience(math.inf)) as file:
+            self._file = file
+            self._gaps += file.holes
+            numbers = list(file.channels)
+            sources = [FileSource(each.name, each.samples) for each in file.channels.values()]
+            async for event in transcribe_files(self._pool, sources, Options(partials=False)):
+                if isinstance(event, ProgressEvent):
+                    self._on_progress(event.seconds, event.seconds / file.seconds)
+                    continue
+                told = replace(event, channel=numbers[event.channel])
+                if isinstance(told, Gap):
+                    self._gaps.append(told)
+                elif isinstance(told, Final) and told.text:
+                    yield told
+                elif isinstance(told, Final) and told.drop:
+                    self._dropped.append(told)
+
+    def transcript(self, finals: Sequence[Final]) -> Transcript:
+        assert self._file is not None, "it has been decoded"
+        gaps = sorted(self._gaps, key=lambda gap: gap.start)
+        return Transcript(finals, self._file.seconds, gaps, self._dropped, self._file.track, self._file.copies)

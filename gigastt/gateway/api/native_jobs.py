@@ -1,0 +1,178 @@
+"""Jobs over HTTP: a recording in, its transcript when it is done. A codec around `jobs`.
+
+POST   /v1/jobs               a file in the body, or {"url": …}; 201 with the job
+GET    /v1/jobs/{id}          how far it is
+GET    /v1/jobs/{id}/events   the same, and what is found, as it comes
+GET    /v1/jobs/{id}/result   the transcript
+DELETE /v1/jobs/{id}          ends it, and forgets all of it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+from typing import Final as Constant
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gigastt.audio.selection import read_choice
+from gigastt.errors import InvalidParameter, JobFailed, JobNotDone, JobsDisabled, RequestError
+from gigastt.gateway.api.event_stream import EVENT_HEADERS, QUIET_COMMENT, QUIET_SECONDS, encode_block
+from gigastt.gateway.api.native_files import Uploads, render_answer, until_hung_up
+from gigastt.gateway.api.negotiation import choose_form
+from gigastt.gateway.api.wire import gap_error_fields
+from gigastt.gateway.jobs.bell import wait_for_ring
+from gigastt.gateway.jobs.job import Job, JobOrder, transcript_of
+from gigastt.gateway.jobs.jobs import Jobs
+from gigastt.gateway.jobs.spool import pieces_of
+from gigastt.gateway.requests import exchange_of, read_json
+from gigastt.gateway.responses import JSONResponse, error_fields, public_error
+from gigastt.gateway.webhook import check_url
+from gigastt.transcript import Final, channel_fields, final_fields
+
+_MOST_ORDER_BYTES: Constant = 16 * 1024
+_FIELDS: Constant = ("channels", "track", "url", "webhook", "webhook_secret")
+_MOST_SECRET_CHARACTERS: Constant = 256
+
+
+class JobRoutes:
+    """The routes.
+
+    Args:
+        jobs: None where there are none.
+        hosts: those that jobs may name.
+    """
+
+    def __init__(self, jobs: Jobs | None, uploads: Uploads, hosts: tuple[str, ...]) -> None:
+        self._jobs = jobs
+        self._uploads = uploads
+        self._hosts = hosts
+
+    async def create(self, request: Request) -> Response:
+        """`POST /v1/jobs`."""
+        exchange = exchange_of(request.scope)
+        jobs, owner = self._enabled(), exchange.owner
+        if exchange.usage is not None:
+            exchange.usage.expect_audio(0.0)
+        async with AsyncExitStack() as stack:
+            if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+                values = _texts(await read_json(request, _MOST_ORDER_BYTES)) | dict(request.query_params)
+                order, pieces = self._read_order(owner, values), None
+                if not order.url:
+                    raise InvalidParameter("url is missing: send it, or the file itself as the body.", param="url")
+            else:
+                upload = stack.enter_context(await self._uploads.receive_body(request.scope, request.receive))
+                values = dict(upload.fields or ()) | dict(request.query_params)
+                order, pieces = self._read_order(owner, values), pieces_of(upload.open())
+                if order.url:
+                    raise InvalidParameter("Send either a file or a url.", param="url")
+            job = await jobs.add(order, pieces)
+        return JSONResponse(await jobs.describe(job), 201, {"location": f"/v1/jobs/{job.id}"})
+
+    async def show(self, request: Request) -> Response:
+        """`GET /v1/jobs/{id}`."""
+        jobs, job = await self._find(request)
+        return JSONResponse(await jobs.describe(job))
+
+    async def delete(self, request: Request) -> Response:
+        """`DELETE /v1/jobs/{id}`."""
+        jobs, job = await self._find(request)
+        await jobs.delete(job)
+        return Response(status_code=204)
+
+    async def result(self, request: Request) -> Response:
+        """`GET /v1/jobs/{id}/result`."""
+        form = choose_form(request.query_params.getlist("format"), request.headers.get("accept", ""))
+        jobs, job = await self._find(request)
+        if job.state == "queued":
+            raise JobNotDone("The job is not done yet.")
+        if job.state == "failed" or job.facts is None:
+            raise JobFailed(f"The job failed: {job.error}")
+        heard = transcript_of(job.facts, [told for _, told in await jobs.told(job)])
+        return render_answer(form, heard, tells_dropped=request.query_params.get("dropped") == "true")
+
+    async def events(self, request: Request) -> Response:
+        """`GET /v1/jobs/{id}/events`: from the beginning, or behind the event that `Last-Event-ID` names."""
+        jobs, job = await self._find(request)
+        after = request.headers.get("last-event-id", "0")
+        return JobEvents(jobs, job, int(after) if after.isascii() and after.isdecimal() and len(after) < 16 else 0)
+
+    def _enabled(self) -> Jobs:
+        if self._jobs is None:
+            raise JobsDisabled("This server takes no jobs; its operator can change that: --jobs-dir.")
+        return self._jobs
+
+    async def _find(self, request: Request) -> tuple[Jobs, Job]:
+        jobs = self._enabled()
+        return jobs, await jobs.find(request.path_params["id"], exchange_of(request.scope).owner)
+
+    def _read_order(self, owner: str, values: Mapping[str, str]) -> JobOrder:
+        """Read what is asked for. Raises InvalidParameter: a value is wrong."""
+        url, webhook, secret = (values.get(name, "").strip() for name in ("url", "webhook", "webhook_secret"))
+        if len(secret) > _MOST_SECRET_CHARACTERS:
+            raise InvalidParameter("webhook_secret is too long.", param="webhook_secret")
+        return JobOrder(
+            owner,
+            read_choice(values),
+            check_url(url, self._hosts, "url") if url else "",
+            check_url(webhook, self._hosts, "webhook") if webhook else "",
+            secret,
+        )
+
+
+class JobEvents(Response):
+    """The events of one job, until it ends."""
+
+    def __init__(self, jobs: Jobs, job: Job, after: int) -> None:
+        super().__init__()
+        self._jobs = jobs
+        self._job = job
+        self._after = after
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
+        await until_hung_up(receive, self._tell(send))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _tell(self, send: Send) -> None:
+        before: dict[str, Any] = {}
+
+        async def write(block: bytes) -> None:
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+
+        try:
+            while True:
+                ring = self._jobs.next_ring
+                job = await self._jobs.find(self._job.id, self._job.order.owner)
+                for number, told in await self._jobs.told(job, self._after):
+                    self._after = number
+                    apart = bool(job.facts and job.facts.copies)
+                    if not isinstance(told, Final):
+                        fields = gap_error_fields(told)
+                    elif told.text:
+                        fields = final_fields(told)
+                    else:
+                        continue
+                    fields = {**fields, **channel_fields(told, is_told=apart), "last": False}
+                    await write(b"id: %d\n" % number + encode_block(fields))
+                state = {"type": "job", **await self._jobs.describe(job), "last": job.state != "queued"}
+                if state["last"]:
+                    await write(encode_block(state))
+                    return
+                await write(encode_block(state) if state != before else QUIET_COMMENT)
+                before = state
+                await wait_for_ring(ring, QUIET_SECONDS)
+        except RequestError as exc:
+            fields = error_fields(public_error(exc))
+            await write(encode_block({"type": "error", "message": fields.pop("error"), **fields, "last": True}))
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields of an order. Raises InvalidParameter: one is no text, or is not known."""
+    for name, value in values.items():
+        if name not in _FIELDS or not isinstance(value, str):
+            raise InvalidParameter(f"{name[:40]!a}: expected one of {', '.join(_FIELDS)}, as text.", param=name[:40])
+    return dict(values)

@@ -1,0 +1,160 @@
+"""Running a job: its recording is fetched if need be, decoded, and recognised behind all else that the workers do.
+
+What is found goes into the store as it comes, each time with how far its channel is, so that the next run of the same
+job, after a crash or a full disk, goes on from there.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from gigastt.errors import FetchFailed, InvalidAudio, PayloadTooLarge
+from gigastt.gateway.files.decoding import DecodedChannels, Decoding
+from gigastt.gateway.files.shares import Patience
+from gigastt.gateway.jobs.fetching import Fetcher
+from gigastt.gateway.jobs.job import Job, JobCommit, JobFacts, Settled
+from gigastt.gateway.jobs.spool import Oversized, Spool
+from gigastt.gateway.jobs.store import JobStore
+from gigastt.gateway.jobs.turns import JobPace
+from gigastt.gateway.pool.events import Event, ProgressEvent
+from gigastt.gateway.pool.sources import FileSource
+from gigastt.ipc.messages import FinalMessage
+from gigastt.transcript import Gap, Options
+
+OnSettled = Callable[[int, FinalMessage | Gap], None]
+
+
+class JobSession(Protocol):
+    """A session over files."""
+
+    def events(self) -> AsyncIterator[Event]: ...
+
+    def cancel(self) -> None: ...
+
+
+class OpenSession(Protocol):
+    """How files are recognised."""
+
+    def __call__(
+        self, files: Sequence[FileSource], options: Options, request_id: str, on_settled: OnSettled
+    ) -> JobSession: ...
+
+
+@dataclass(slots=True)
+class JobProgress:
+    """How far a job that runs is.
+
+    doing: `fetching`, `decoding` or `recognising`.
+    seconds: of its audio that are done; `duration`, of how many: both 0 until it is decoded.
+    """
+
+    doing: str = "decoding"
+    seconds: float = 0.0
+    duration: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Runs jobs.
+
+    max_bytes: how long a recording that is fetched may be.
+    charge: counts a recording's seconds for its owner. QuotaExceeded: there may not be so many today.
+    notice: is called when there is something new to tell.
+    """
+
+    store: JobStore
+    spool: Spool
+    decoding: Decoding
+    open_session: OpenSession
+    fetcher: Fetcher
+    max_bytes: Callable[[], int]
+    charge: Callable[[str, float], None]
+    pace: JobPace
+    notice: Callable[[], None]
+
+    async def run(self, job: Job, progress: JobProgress) -> None:
+        """Run a job to its end.
+
+        Raises:
+            RequestError: it cannot be done, or not now (503).
+        """
+        if not job.audio_bytes:
+            progress.doing = "fetching"
+            job = replace(job, audio_bytes=await self._fetch(job))
+        progress.doing = "decoding"
+        try:
+            body = self.spool.open(job.id)
+        except OSError as exc:
+            raise InvalidAudio("The recording is lost.") from exc
+        try:
+            async with self.decoding.decode(body, job.order.choice, Patience(math.inf)) as file:
+                if job.facts is None:
+                    self.charge(job.order.owner, file.seconds)
+                facts = JobFacts(file.seconds, file.holes, file.track, file.copies)
+                await self.store.set_facts(job.id, facts)
+                progress.doing, progress.duration = "recognising", file.seconds
+                self.pace.note_size(job.audio_bytes, file.seconds)
+                await self._recognise(job, file, progress)
+        finally:
+            body.close()
+
+    async def _fetch(self, job: Job) -> int:
+        if not job.order.url:
+            raise InvalidAudio("The recording is lost.")
+        async with self.fetcher.fetch(job.order.url) as pieces:
+            try:
+                size = await self.spool.keep(job.id, job.order.owner, pieces, self.max_bytes())
+            except Oversized as exc:
+                raise PayloadTooLarge(
+                    f"The file is over {self.max_bytes()} bytes, the most this server takes."
+                ) from exc
+        if not size:
+            raise FetchFailed("The host answered with an empty file.")
+        await self.store.set_audio(job.id, size)
+        return size
+
+    async def _recognise(self, job: Job, file: DecodedChannels, progress: JobProgress) -> None:
+        commits = await self.store.commits(job.id)
+        numbers = [number for number in file.channels if not commits.get(number, JobCommit()).is_last]
+        if not numbers:
+            return
+        sources = []
+        for number in numbers:
+            decoded, commit = file.channels[number], commits.get(number, JobCommit())
+            sources.append(
+                FileSource(
+                    decoded.name, decoded.samples, start=commit.samples, resume=commit.resume, is_background=True
+                )
+            )
+        settled = Settled()
+
+        def note(channel: int, news: FinalMessage | Gap) -> None:
+            number = numbers[channel]
+            if isinstance(news, Gap):
+                settled.told.append(replace(news, channel=number))
+                return
+            if news.final.text or news.final.drop:
+                settled.told.append(replace(news.final, channel=number))
+            settled.commits[number] = JobCommit(news.committed, news.resume, news.final.reason == "stop")
+
+        session = self.open_session(sources, Options(partials=False), job.id, note)
+        done, clock = min(source.first_start for source in sources) / 16_000, time.monotonic()
+        try:
+            async for event in session.events():
+                if settled:
+                    writing, settled.told, settled.commits = Settled(settled.told, settled.commits), [], {}
+                    await self.store.settle(job.id, writing)
+                if isinstance(event, ProgressEvent):
+                    now = time.monotonic()
+                    self.pace.note(max(0.0, event.seconds - done), now - clock)
+                    done, clock = max(done, event.seconds), now
+                    progress.seconds = done
+                    self.notice()
+            if settled:
+                await self.store.settle(job.id, settled)
+        finally:
+            session.cancel()
