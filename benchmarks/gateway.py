@@ -38,29 +38,52 @@ from gigastt.gateway.server.listener import Server, bind
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a microphone speaks: its address, its first message, and its audio."""
+    """How a microphone speaks: its address, its first message, and its audio, as bytes of its connection.
+
+    path: of its WebSocket; empty where it has none.
+    flag: opens its listener; empty where it speaks to the server's own.
+    """
 
     path: str
-    first: dict[str, Any]
-    frame: Callable[[bytes], Frame]
+    first: bytes
+    frame: Callable[[bytes], bytes]
+    flag: str = ""
 
 
-def _in_base64(pcm: bytes) -> Frame:
-    event = {"type": "input_audio_buffer.append", "audio": base64.b64encode(pcm).decode()}
-    return Frame(Opcode.TEXT, json.dumps(event).encode())
+def _text(fields: dict[str, Any]) -> bytes:
+    return Frame(Opcode.TEXT, json.dumps(fields).encode()).serialize(mask=True)
+
+
+def _binary(pcm: bytes) -> bytes:
+    return Frame(Opcode.BINARY, pcm).serialize(mask=True)
+
+
+def _in_base64(pcm: bytes) -> bytes:
+    return _text({"type": "input_audio_buffer.append", "audio": base64.b64encode(pcm).decode()})
+
+
+def _as_event(kind: str, fields: dict[str, Any], payload: bytes = b"") -> bytes:
+    """Return an event of Wyoming."""
+    data = json.dumps(fields).encode()
+    header = {"type": kind, "version": "1.10.2", "data_length": len(data), "payload_length": len(payload)}
+    return json.dumps(header).encode() + b"\n" + data + payload
 
 
 _FORMAT = {"format": {"type": "audio/pcm", "rate": SAMPLE_RATE}}
+_CHUNK = {"rate": SAMPLE_RATE, "width": 2, "channels": 1, "timestamp": None}
 PROTOCOLS = {
-    "gigastt": Protocol(
-        "/v1/ws",
-        {"type": "configure", "sample_rate": SAMPLE_RATE},
-        lambda pcm: Frame(Opcode.BINARY, pcm),
-    ),
+    "gigastt": Protocol("/v1/ws", _text({"type": "configure", "sample_rate": SAMPLE_RATE}), _binary),
     "realtime": Protocol(
         "/v1/realtime",
-        {"type": "session.update", "session": {"type": "transcription", "audio": {"input": _FORMAT}}},
+        _text({"type": "session.update", "session": {"type": "transcription", "audio": {"input": _FORMAT}}}),
         _in_base64,
+    ),
+    "deepgram": Protocol(
+        f"/v1/listen?encoding=linear16&sample_rate={SAMPLE_RATE}&interim_results=true&punctuate=true", b"", _binary
+    ),
+    "vosk": Protocol("/", _text({"config": {"sample_rate": SAMPLE_RATE}}), _binary, "--vosk"),
+    "wyoming": Protocol(
+        "", _as_event("transcribe", {"language": "ru"}), lambda pcm: _as_event("audio-chunk", _CHUNK, pcm), "--wyoming"
     ),
 }
 CONTENDERS = (*PROTOCOLS, "websocket_receiver", "socket_receiver")
@@ -128,11 +151,13 @@ def contender(name: str, options: argparse.Namespace, core: int, worker_core: in
         return
     model = ["--model", "demo"] if options.model == "demo" else ["--model-dir", options.model]
     flags = [*model, "--pool-size", "1", "--max-sessions", str(options.streams)]
+    flag, port = PROTOCOLS[name].flag, free_port()
+    flags += [flag, f"127.0.0.1:{port}"] if flag else []
     with serve(flags, cores=[core]) as server:
         for pid in server.worker_pids():
             for thread in Path(f"/proc/{pid}/task").iterdir():
                 os.sched_setaffinity(int(thread.name), {worker_core})
-        yield server.port, server.pid
+        yield port if flag else server.port, server.pid
 
 
 # -- the microphones
@@ -147,7 +172,7 @@ def make_frames(options: argparse.Namespace, protocol: Protocol) -> list[list[by
         samples = make_playlist(clips, seconds, options.seed + number).samples[: int(seconds * SAMPLE_RATE)]
         pcm = samples.astype("<i2").tobytes()
         pieces = (pcm[at : at + size] for at in range(0, len(pcm) - size + 1, size))
-        streams.append([protocol.frame(piece).serialize(mask=True) for piece in pieces])
+        streams.append([protocol.frame(piece) for piece in pieces])
     return streams
 
 
@@ -155,6 +180,10 @@ def connect(port: int, protocol: Protocol) -> socket.socket:
     """Open a session."""
     client = socket.create_connection(("127.0.0.1", port))
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not protocol.path:
+        client.sendall(protocol.first)
+        client.setblocking(False)
+        return client
     key = base64.b64encode(secrets.token_bytes(16)).decode()
     client.sendall(
         f"GET {protocol.path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -163,7 +192,7 @@ def connect(port: int, protocol: Protocol) -> socket.socket:
     answer = b""
     while b"\r\n\r\n" not in answer:
         answer += client.recv(4096)
-    client.sendall(Frame(Opcode.TEXT, json.dumps(protocol.first).encode()).serialize(mask=True))
+    client.sendall(protocol.first)
     client.setblocking(False)
     return client
 
@@ -214,6 +243,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--cores", default="0,1,2", help="processors of the clients, the worker and the gateway")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--contenders", help=f"some of {','.join(CONTENDERS)}")
     parser.add_argument("--receive", help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -225,9 +255,10 @@ def main() -> None:
     os.sched_setaffinity(0, {client_core})
     streams = {name: make_frames(options, protocol) for name, protocol in PROTOCOLS.items()}
     native = next(iter(PROTOCOLS))
-    shares: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    chosen = options.contenders.split(",") if options.contenders else CONTENDERS
+    shares: dict[str, list[float]] = {name: [] for name in chosen}
     for _ in range(options.rounds):
-        for name in CONTENDERS:
+        for name in chosen:
             with contender(name, options, core, worker_core) as (port, pid):
                 spoken = name if name in PROTOCOLS else native
                 share = play(port, pid, PROTOCOLS[spoken], streams[spoken], options.chunk_ms / 1000)

@@ -24,7 +24,11 @@ DEMO_MODEL = "demo"
 AUTO_MODEL = "auto"  # the default one where it is installed, else the demo model
 MOST_WORKERS = 4  # by default
 WORKER_MEMORY = 384 * 2**20  # bytes, of the optimised default model where workers share no weights, with some to spare
-LISTENERS = ("vosk", "wyoming")  # settings that are the address of a listener for one protocol, and its name
+LISTENERS = (
+    "vosk",
+    "wyoming",
+    "audiosocket",
+)  # settings that are the address of a listener for one protocol, and its name
 _ON_PURPOSE = "add --bind-all (or set GIGASTT_ALLOW_BIND_ANY=1) if that is meant."
 
 
@@ -97,6 +101,10 @@ class Settings:
     metrics_listen: str | None = None  # HOST:PORT
     vosk: str | None = None  # HOST:PORT
     vosk_plain: bool = True
+    audiosocket: str | None = None  # HOST:PORT
+    audiosocket_allow: tuple[str, ...] = ()  # networks; none: this machine only
+    webhook: str | None = None  # URL
+    webhook_secret_file: Path | None = None
     wyoming: str | None = None  # HOST:PORT
     wyoming_allow: tuple[str, ...] = ()
     wyoming_announce: bool = False
@@ -180,6 +188,12 @@ def find_mistakes(settings: Settings) -> list[Mistake]:
         if not is_loopback(host) and not settings.bind_all:
             harm = "show the metrics, which ask for no password, to" if name == "metrics_listen" else "serve"
             add(f"{flag} {address} would {harm} every machine that reaches this one; {_ON_PURPOSE}", name, "bind_all")
+    if settings.webhook is not None and settings.webhook_secret_file is None:
+        add(
+            "--webhook-secret-file is missing: without a signature nobody can trust a webhook.",
+            "webhook",
+            "webhook_secret_file",
+        )
     if settings.wyoming_announce and settings.wyoming is None:
         add("--wyoming-announce announces a listener that --wyoming opens.", "wyoming_announce", "wyoming")
     if settings.wyoming is not None and settings.api_keys_file is not None and not settings.wyoming_allow:

@@ -21,7 +21,7 @@ into the log through `raise … from exc`.
         ├── EmptyBody, InvalidAudio, AudioTooLong, PayloadTooLarge, InvalidParameter
         ├── Unauthorized, OriginDenied, HostDenied, RateLimited, QuotaExceeded
         ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired, TlsRequired
-        ├── BadRequest, RequestTimeout, HeadersTooLarge
+        ├── BadRequest, RequestTimeout, HeadersTooLarge, SessionTaken
         ├── JobsDisabled, JobNotDone, JobFailed, FetchFailed, JobsFull
         └── CapacityTimeout, ShuttingDown, InternalError
 """
@@ -118,6 +118,7 @@ class EmptyBody(RequestError):
 class InvalidParameter(RequestError):
     code = "invalid_parameter"
     status = 400
+    close_code = 1003
 
 
 class Unauthorized(RequestError):
@@ -191,11 +192,13 @@ class TlsRequired(RequestError):
 class BadRequest(RequestError):
     code = "bad_request"
     status = 400
+    close_code = 1002
 
 
 class RequestTimeout(RequestError):
     code = "request_timeout"
     status = 408
+    close_code = 1008
 
 
 class HeadersTooLarge(RequestError):
@@ -221,6 +224,12 @@ class HostDenied(RequestError):
 class InvalidAudio(RequestError):
     code = "invalid_audio"
     status = 422
+
+
+class SessionTaken(RequestError):
+    code = "session_taken"
+    status = 409
+    close_code = 1008
 
 
 class RateLimited(RequestError):
@@ -252,3 +261,11 @@ class ShuttingDown(RequestError):
 
     def __init__(self, message: str = "The server is shutting down.", *, retry_after_ms: int = 5_000) -> None:
         super().__init__(message, retry_after_ms=retry_after_ms)  # by then another server, or this one, may be there
+
+
+def codes_of_requests() -> set[str]:
+    """Return the code of every error that a request can be answered with."""
+    classes = [RequestError]
+    for each in classes:
+        classes += each.__subclasses__()
+    return {each.code for each in classes}

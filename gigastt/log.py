@@ -103,6 +103,7 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         library.propagate = True
         library.setLevel(logging.NOTSET)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every form that a client breaks
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it tells every request
     logging.captureWarnings(True)
     _log_failures()
     return console and terminal

@@ -26,8 +26,17 @@ from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address, usabl
 from gigastt.duties import Duties
 from gigastt.gateway.access.hosts import ANY_NAME
 from gigastt.gateway.api.wyoming_turns import listen_for_wyoming
-from gigastt.gateway.app import create_app, create_metrics_app, create_plain_app, create_vosk_app, split_by_port
+from gigastt.gateway.app import (
+    create_app,
+    create_audiosocket,
+    create_metrics_app,
+    create_plain_app,
+    create_vosk_app,
+    split_by_port,
+)
+from gigastt.gateway.call_webhook import CallWebhook, read_secret
 from gigastt.gateway.context import AppContext, Listening
+from gigastt.gateway.feeds import Feeds
 from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.decoder_report import DecodedFile
 from gigastt.gateway.jobs.jobs import Jobs
@@ -56,7 +65,10 @@ Greeting = Callable[
 
 # What serves the listeners of `LISTENERS`: an application over HTTP, or connections of their own kind.
 APPS: Mapping[str, Callable[[AppContext], ASGIApp]] = {"vosk": create_vosk_app}
-TCP: Mapping[str, Callable[[AppContext], ConnectionFactory]] = {"wyoming": listen_for_wyoming}
+TCP: Mapping[str, Callable[[AppContext], ConnectionFactory]] = {
+    "wyoming": listen_for_wyoming,
+    "audiosocket": create_audiosocket,
+}
 
 
 def run_server(settings: Settings, read_settings: SettingsReader, greet: Greeting = lambda url, demo: None) -> int:
@@ -167,6 +179,8 @@ async def serve_model(
                 duties.start("jobs", context.jobs.run())
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
+            if (webhook := find_webhook(settings, context.feeds)) is not None:
+                await stack.enter_async_context(webhook)
             await server.serve([*listeners, *itertools.chain(*others.values())])
             duties.release()
     finally:
@@ -236,6 +250,13 @@ async def open_jobs(context: AppContext) -> Jobs | None:
     await jobs.take_up()
     pool.drain_listeners.add(jobs.begin_drain)
     return jobs
+
+
+def find_webhook(settings: Settings, feeds: Feeds) -> CallWebhook | None:
+    """Return the webhook where there is to be one. ConfigError: its secret is wrong."""
+    if settings.webhook is None or settings.webhook_secret_file is None:
+        return None
+    return CallWebhook(settings.webhook, read_secret(settings.webhook_secret_file), feeds)
 
 
 def warn(context: AppContext) -> None:

@@ -127,6 +127,11 @@ def model_options(function: Function) -> Function:
 
 def listener_options(function: Function) -> Function:
     """Declare the settings that open a listener for the clients of one protocol: `config.LISTENERS`."""
-    for name, whose in {"wyoming": "voice assistants over Wyoming", "vosk": "clients of Vosk"}.items():
+    served = {
+        "audiosocket": "calls of Asterisk over AudioSocket",
+        "wyoming": "voice assistants over Wyoming",
+        "vosk": "clients of Vosk",
+    }
+    for name, whose in served.items():
         function = setting(f"--{name}", metavar="HOST:PORT", help=f"Serve {whose} on a listener of its own.")(function)
     return function

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from gigastt.cli.config_file import config_option
-from gigastt.cli.kinds import Cidr, CountOrAuto, ListItem, Origin
+from gigastt.cli.kinds import Cidr, CountOrAuto, HttpAddress, ListItem, Origin
 from gigastt.cli.mistakes import SettingsCommand
 from gigastt.cli.options import (
     Function,
@@ -117,6 +117,18 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
     "--vosk-plain/--no-vosk-plain",
     default=_DEFAULTS.vosk_plain,
     help="Tell them words in lower case without punctuation.",
+)
+@setting(
+    "--audiosocket-allow",
+    type=Cidr(),
+    multiple=True,
+    help="Network that may connect to it; repeatable; without it only this machine may.",
+)
+@setting("--webhook", type=HttpAddress(), help="Send the text of calls to this URL.")
+@setting(
+    "--webhook-secret-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with the secret that signs what is sent there.",
 )
 @setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use it, if not any; repeatable.")
 @setting("--wyoming-announce", is_flag=True, help="Announce it to Home Assistant (needs gigastt[zeroconf]).")

@@ -3,6 +3,7 @@
 create_app(context)          the server's own listener
 create_metrics_app(context)  the listener of --metrics-listen: /metrics and nothing else
 create_vosk_app(context)     the listener of --vosk: a WebSocket at /
+create_audiosocket(context)  that of --audiosocket, which speaks no HTTP
 create_plain_app(context)    plain HTTP on the ports that speak TLS
 """
 
@@ -29,10 +30,14 @@ from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import FOLLOWING, PolicyMiddleware, check_host
 from gigastt.gateway.api import openai_wire
+from gigastt.gateway.api.asterisk import answer_asterisk
+from gigastt.gateway.api.audiosocket import AudioSocketFraming, answer_audiosocket
+from gigastt.gateway.api.calls import CallEvents
 from gigastt.gateway.api.deepgram import deepgram_of
 from gigastt.gateway.api.deepgram_files import DeepgramFiles
 from gigastt.gateway.api.description import serve_docs, serve_openapi
-from gigastt.gateway.api.following import Following
+from gigastt.gateway.api.jambonz import JambonzDialect
+from gigastt.gateway.api.jitsi import answer_jitsi
 from gigastt.gateway.api.native import native_of
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.api.native_jobs import JobRoutes
@@ -40,14 +45,16 @@ from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
 from gigastt.gateway.api.realtime import realtime_of
 from gigastt.gateway.api.realtime_secrets import RealtimeSecrets
+from gigastt.gateway.api.tcp import listen_for
 from gigastt.gateway.api.token_requests import TokenRequests
 from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.ops import Operations, metrics_response
+from gigastt.gateway.ops import Operations, landing_response, metrics_response
 from gigastt.gateway.pages import FILES, PAGES, Pages
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
+from gigastt.gateway.server.listener import ConnectionFactory
 from gigastt.gateway.status import Status
 from gigastt.gateway.trust import CA_PATH, Trust
 from gigastt.log import get_logger
@@ -60,8 +67,21 @@ _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
 _REALTIME_PATH: Final = "/v1/realtime"
 _DEEPGRAM_PATH: Final = "/v1/listen"
-_WEBSOCKET_PATHS: Final = (_WEBSOCKET_PATH, _DEPRECATED_WEBSOCKET_PATH, _REALTIME_PATH, _DEEPGRAM_PATH)
+_ASTERISK_PATH: Final = "/v1/asterisk/ws"
+_JAMBONZ_PATH: Final = "/v1/jambonz"
+_JITSI_PATH: Final = "/v1/jitsi/ws/{meeting}"
+_WEBSOCKET_PATHS: Final = (
+    _WEBSOCKET_PATH,
+    _DEPRECATED_WEBSOCKET_PATH,
+    _REALTIME_PATH,
+    _DEEPGRAM_PATH,
+    _ASTERISK_PATH,
+    _JAMBONZ_PATH,
+    _JITSI_PATH,
+)
+_LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
+_METRICS_LISTENER_ROUTES: Final[Routes] = {"/": ("GET", "HEAD"), **_METRICS_ROUTES}
 _VOSK_ROUTES: Final[Routes] = {"/": ("GET",)}
 ROUTES: Final[Routes] = {
     **dict.fromkeys(PAGES, ("GET", "HEAD")),
@@ -91,6 +111,9 @@ ROUTES: Final[Routes] = {
     "/v1/realtime/transcription_sessions": ("POST",),
     _REALTIME_PATH: ("GET",),
     _DEEPGRAM_PATH: ("GET", "POST"),
+    _ASTERISK_PATH: ("GET",),
+    _JAMBONZ_PATH: ("GET",),
+    _JITSI_PATH: ("GET",),
     _WEBSOCKET_PATH: ("GET",),
     _DEPRECATED_WEBSOCKET_PATH: ("GET",),
 }
@@ -104,6 +127,9 @@ _PROTOCOLS: Final = {  # by the beginning of a path
     "/v1/audio/": "openai",
     _REALTIME_PATH: "openai_realtime",
     _DEEPGRAM_PATH: "deepgram",
+    _ASTERISK_PATH: "asterisk",
+    _JAMBONZ_PATH: "jambonz",
+    _JITSI_PATH.partition("{")[0]: "jitsi",
 }
 
 
@@ -155,10 +181,10 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route("/metrics", ops.metrics),
             Route("/openapi.json", serve_openapi),
             Route("/docs", serve_docs),
-            Route(FOLLOWING, Following(context), methods=["GET"]),
             Route(CA_PATH, Trust(context.authority).certificate),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
+            Route(FOLLOWING, CallEvents(context), methods=["GET"]),
             Route("/v1/jobs", jobs.create, methods=["POST"]),
             Route("/v1/jobs/{id}", jobs.show),
             Route("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),
@@ -172,7 +198,10 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             WebSocketRoute(_WEBSOCKET_PATH, partial(run, native)),
             WebSocketRoute(_REALTIME_PATH, partial(run, speak(realtime_of))),
             WebSocketRoute(_DEEPGRAM_PATH, partial(run, speak(deepgram_of))),
+            WebSocketRoute(_ASTERISK_PATH, partial(run, answer_asterisk)),
             Route("/v1/tokens", TokenRequests(client_tokens).create, methods=["POST"]),
+            WebSocketRoute(_JAMBONZ_PATH, partial(run, speak(lambda _: JambonzDialect()))),
+            WebSocketRoute(_JITSI_PATH, partial(run, answer_jitsi)),
             Route("/v1/realtime/client_secrets", realtime_secrets.create, methods=["POST"]),
             Route("/v1/realtime/transcription_sessions", realtime_secrets.create_as_in_beta, methods=["POST"]),
             WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),
@@ -192,7 +221,12 @@ def create_metrics_app(context: AppContext) -> Starlette:
         check_host(hosts, request.scope)
         return metrics_response(context.metrics)
 
-    return _build(context, _METRICS_ROUTES, [Route("/metrics", metrics)], [])
+    async def landing(request: Request) -> Response:
+        check_host(hosts, request.scope)
+        return landing_response()
+
+    routes: list[BaseRoute] = [Route("/", landing), Route("/metrics", metrics)]
+    return _build(context, _METRICS_LISTENER_ROUTES, routes, [])
 
 
 def create_vosk_app(context: AppContext) -> Starlette:
@@ -212,6 +246,12 @@ def create_vosk_app(context: AppContext) -> Starlette:
         [_policies(context, _VOSK_ROUTES, host)],
         lambda path: VoskDialect.name,
     )
+
+
+def create_audiosocket(context: AppContext) -> ConnectionFactory:
+    """Return what makes the connections of the listener for Asterisk's AudioSocket."""
+    allowed = parse_networks(context.settings.audiosocket_allow or _LOOPBACK_NETWORKS)
+    return listen_for("audiosocket", answer_audiosocket, AudioSocketFraming, context, allowed)
 
 
 def create_plain_app(context: AppContext) -> Starlette:

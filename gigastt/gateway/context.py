@@ -19,9 +19,9 @@ from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
+from gigastt.gateway.feeds import Feeds
 from gigastt.gateway.files.decoder_report import DecodedFile
 from gigastt.gateway.files.decoding import Decodes, Decoding
-from gigastt.gateway.followers import Followers
 from gigastt.gateway.history import History
 from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.metrics import Metrics
@@ -79,6 +79,7 @@ class AppContext:
     installed: Sequence[str] = ()  # names of the models whose files are here
     authority: Authority | None = None  # the server's own, with --tls auto
     preparing: Callable[[], str] | None = None  # while the model is being fetched: "downloading 37 %"
+    feeds: Feeds = field(default_factory=Feeds)
     listeners: Sequence[Listening] = ()  # besides the server's own
     jobs: Jobs | None = None
     limits: Limits = field(init=False)
@@ -86,7 +87,6 @@ class AppContext:
     rate_limiter: RateLimiter = field(init=False)
     connections: Connections = field(init=False)
     history: History = field(init=False)
-    followers: Followers = field(init=False)
     tokens: Tokens = field(init=False)
     waiting_room: WaitingRoom[Any] = field(init=False)
     api_keys: ApiKeys | None = field(init=False)  # None: no key is asked for
@@ -95,11 +95,12 @@ class AppContext:
         self.limits = self.settings.limits
         self.decoding = Decoding(self.decoder, lambda: self.limits.max_audio_secs)
         self.rate_limiter = RateLimiter(_rate(self.limits))
-        self.connections = Connections(_caps(self.limits), parse_networks(self.settings.trusted_proxy))
+        trusted = parse_networks(self.settings.trusted_proxy)
+        self.connections = Connections(_caps(self.limits), trusted, self.metrics.count_refusal)
         self.history = History(self.pool, self.metrics)
-        self.followers = Followers()
         self.tokens = Tokens.load(self.settings.secret_file) if self.settings.secret_file is not None else Tokens()
         self.waiting_room = WaitingRoom(lambda: self.limits.resume_secs)
+        self.pool.drain_listeners.add(self.feeds.drain)
         file = self.settings.api_keys_file
         self.api_keys = ApiKeys.load(file) if file is not None else None
         if self.api_keys is not None:

@@ -2,9 +2,9 @@
 
 One attribute per contract name, without the `gigastt_` prefix and the `_total` suffix:
 `metrics.worker_restarts.labels(reason="killed").inc()`. Used from the event loop only. Every label takes
-its values from a closed set, so a hostile client cannot add series: `path` is a route's template or
-`other`, `method` one of `KNOWN_METHODS` or `OTHER`, `protocol` a dialect's name. Never a transcript, an address
-or a key.
+its values from a closed set, so a hostile client cannot add series: `path` is the template of a route that
+serves the method or `other`, `method` one of `KNOWN_METHODS` or `OTHER`. `protocol` a dialect's name.
+Only POST is timed by its path. Never a transcript, an address or a key.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.errors import codes_of_requests
 from gigastt.gateway.key_series import KeySeries
 from gigastt.transcript import Drop
 
@@ -28,9 +29,20 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 DEATHS = ("killed", "crashed", "stalled", "stopped", "violation", "boot_timeout", "spawn")
 
+OTHER_CODE = "other"
+_CODES_OF_SESSIONS = (
+    "configure_too_late", "container_not_pcm", "idle_timeout", "inference_error", "invalid_configuration",
+    "invalid_endpoint_mode", "invalid_message", "invalid_sample_rate", "max_session_duration_exceeded",
+    "policy_violation", "segment_failed", "slow_consumer", "unknown_field", "unsupported_protocol_version",
+)  # fmt: skip
+ERRORS = tuple(sorted({*_CODES_OF_SESSIONS, *codes_of_requests(), OTHER_CODE}))  # of clients, over HTTP and in sessions
+ENDINGS = ("stop", "client_gone", "interrupted", "broken_frames", "shutdown", "error", *_CODES_OF_SESSIONS, OTHER_CODE)
+REFUSALS = ("address_full", "server_full", "flood")  # of connections
+
 _REQUEST_BUCKETS = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0)
 _PASS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _LATENCY_BUCKETS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
+_SESSION_BUCKETS = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14400.0)
 _LOOP_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0)
 _BATCH_BUCKETS = (1, 2, 3, 4)
 
@@ -54,9 +66,22 @@ class Metrics:
             "http_request_duration_seconds", "Time to answer a request.", _REQUEST_BUCKETS, "method", "path"
         )
         self.ws_active_connections = self._gauge("ws_active_connections", "Open WebSocket connections.")
-        self.errors = self._counter("errors", "Errors that clients were told of, over HTTP and in sessions.", "code")
         self.last_errors: deque[tuple[float, str]] = deque(maxlen=100)  # time of day, code; the newest last
         self.rate_limit_rejections = self._counter("rate_limit_rejections", "Requests answered with 429.")
+        self.errors = self._counter("errors", "Errors that clients were told of, over HTTP and in sessions.", "code")
+        for code in ERRORS:
+            self.errors.labels(code)
+        self.refused_connections = self._counter(
+            "refused_connections", "Connections refused before they said a word, or hung up on.", "reason"
+        )
+        for reason in REFUSALS:
+            self.refused_connections.labels(reason)
+        self.sessions_closed = self._counter("sessions_closed", "Live sessions that are over.", "reason")
+        for reason in ENDINGS:
+            self.sessions_closed.labels(reason)
+        self.session_duration_seconds = self._histogram(
+            "session_duration_seconds", "How long live sessions had their place.", _SESSION_BUCKETS
+        )
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop runs a timer.", _LOOP_BUCKETS
         )
@@ -111,9 +136,19 @@ class Metrics:
         self.build_info = self._gauge("build_info", "Always 1; the labels tell.", "version", "model", "provider")
 
     def count_error(self, code: str) -> None:
-        """Count an error that a client is told of; `code` is one of the protocol's."""
-        self.errors.labels(code).inc()
-        self.last_errors.append((time.time(), code))
+        """Count an error that a client is told of."""
+        known = code if code in ERRORS else OTHER_CODE
+        self.errors.labels(known).inc()
+        self.last_errors.append((time.time(), known))
+
+    def count_refusal(self, reason: str) -> None:
+        """Count a connection that was refused, or hung up on without a word (`flood`)."""
+        self.refused_connections.labels(reason).inc()
+
+    def count_ending(self, reason: str, seconds: float) -> None:
+        """Count a session that is over."""
+        self.sessions_closed.labels(reason if reason in ENDINGS else OTHER_CODE).inc()
+        self.session_duration_seconds.observe(seconds)
 
     def count_session(self, protocol: str) -> AbstractContextManager[object]:
         """Count a live session, as open until the block ends."""

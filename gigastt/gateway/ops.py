@@ -146,6 +146,16 @@ def describe_state(pool: ServingPool, preparing: str | None) -> tuple[str, str |
     return reason, sentence if preparing is None else f"{sentence[:-1]}: {preparing}."
 
 
+def landing_response() -> Response:
+    """Return the page of the metrics listener for people who open it in a browser."""
+    page = (
+        f"<!doctype html><title>gigastt {__version__}</title><h1>gigastt {__version__}</h1>"
+        '<p><a href="/metrics">Metrics</a> for Prometheus. The server itself listens on another port.'
+    )
+    policy = {"content-security-policy": "default-src 'none'", "cache-control": "no-store"}
+    return Response(page, media_type="text/html", headers=policy)
+
+
 def metrics_response(metrics: Metrics) -> Response:
     """Return every series as Prometheus text."""
     return Response(metrics.render(), headers={"content-type": CONTENT_TYPE, "cache-control": "no-store"})

@@ -60,6 +60,8 @@ class Exchange:
     address: the client's own, also behind a trusted proxy; None until the policies have looked.
     key_name: the name of its API key; None where no key is asked or the key has no name.
     owner: whose what it makes is: the key's name or digest, the same on every server; empty where no key is asked.
+    has_line: it was a session, whose line is in the log.
+    facts: what its line in the log also tells, such as seconds of audio; never text.
     usage: what its key's use is counted in; None where no key is asked.
     grant: what it may do; None until the policies have looked, and where neither a key was asked for nor a token came.
     """
@@ -74,6 +76,8 @@ class Exchange:
     grant: Grant | None = None
     usage: KeyUsage | None = None
     owner: str = ""
+    has_line: bool = False
+    facts: dict[str, float | str] = field(default_factory=dict)
 
 
 def exchange_of(scope: Scope) -> Exchange:
@@ -177,13 +181,18 @@ class RequestMiddleware:
                 await answer.fail(scope, exc)
             finally:
                 answer.count()
-                event = log.debug if path in _QUIET else log.info
-                seconds = round(answer.elapsed, 4)
-                peer = scope["client"][0] if scope.get("client") else None
-                told = {"protocol": self._protocol_of(scope["path"]), "key": exchange.key_name, "code": code}
-                known = {name: value for name, value in told.items() if value is not None}
-                event("request", method=answer.method, path=path, status=answer.status, seconds=seconds,
-                      client=exchange.address or peer, **known)  # fmt: skip
+                if code is not None or not exchange.has_line:
+                    self._write_line(scope, exchange, answer, path, code)
+
+    def _write_line(self, scope: Scope, exchange: Exchange, answer: _Answer, path: str, code: str | None) -> None:
+        """Write the request's line into the log."""
+        event = log.debug if path in _QUIET else log.info
+        peer = scope["client"][0] if scope.get("client") else None
+        named = {"protocol": self._protocol_of(scope["path"]), "key": exchange.key_name}
+        told = {**named, **exchange.facts, "code": code or exchange.facts.get("code")}
+        known = {name: value for name, value in told.items() if value is not None}
+        event("request", method=answer.method, path=path, status=answer.status, seconds=round(answer.elapsed, 4),
+              client=exchange.address or peer, **known)  # fmt: skip
 
 
 class _Answer:
@@ -204,7 +213,8 @@ class _Answer:
         self.method = method if method in KNOWN_METHODS else OTHER_METHOD
         self._served = method in allowed
         known = method in KNOWN_METHODS and (self._served or method == "OPTIONS")
-        self._labels = (method if known else OTHER_METHOD, path)
+        self._labels = (method if known else OTHER_METHOD, path if self._served else OTHER_PATH)
+        self._timed = self._labels if method == "POST" else ("GET", OTHER_PATH)  # all others are done at once
         self._began = time.perf_counter()
         self._started = False
         self._ended = False
@@ -250,7 +260,7 @@ class _Answer:
             self._counted = True
             self._metrics.http_requests.labels(*self._labels, str(self.status or 500)).inc()
             if self._served:
-                self._metrics.http_request_duration_seconds.labels(*self._labels).observe(self.elapsed)
+                self._metrics.http_request_duration_seconds.labels(*self._timed).observe(self.elapsed)
 
 
 def _request_id(presented: list[str]) -> str:

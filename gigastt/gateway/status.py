@@ -72,7 +72,7 @@ class Status:
                 "errors": [
                     {"at": round(at), "code": code} for at, code in list(metrics.last_errors)[: -_SHOWN_ERRORS - 1 : -1]
                 ],
-                "errors_by_code": _values(metrics.errors, "code"),
+                "errors_by_code": {code: count for code, count in _values(metrics.errors, "code").items() if count},
             }
         )
 

@@ -10,7 +10,9 @@ import jsonschema
 import pytest
 
 from gigastt import __version__
+from gigastt.config import Limits
 from gigastt.gateway.api.description import openapi_text
+from gigastt.gateway.app import ROUTES
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.metrics import KNOWN_METHODS
 from gigastt.gateway.pool.ports import PoolState
@@ -226,13 +228,19 @@ async def test_unknown_paths_and_methods_add_no_series() -> None:
 
 
 async def test_hostile_requests_stay_below_500_series() -> None:
-    context = Fakes().context(metrics=True)
-    paths = ["/health", "/ready", "/v1/models", "/v1/transcribe", "/v1/transcribe/stream", "/metrics", "/v1/ws", "/ws"]
-    for method in (*KNOWN_METHODS, "PUT", "DELETE", "PATCH", "TRACE", "BREW", "get"):
-        for path in (*paths, "/x"):
-            for headers in ({}, {"host": "evil.example"}, {"origin": "http://evil.example"}):
-                await request(context, method, path, headers=headers)
-                await request(context, method, path, headers=headers, content=b"1234")
+    fakes = Fakes()
+    context = fakes.context(Limits(body_limit_bytes=64, pool_checkout_timeout_secs=0.0), metrics=True)
+    evil: list[dict[str, str]] = [{}, {"host": "evil.example"}, {"origin": "http://evil.example"}]
+    async with http_client(context) as client:
+        for method in (*KNOWN_METHODS, "PUT", "DELETE", "PATCH", "TRACE", "BREW", "get"):
+            for route in (*ROUTES, "/x"):
+                path = route.replace("{id}", "x").replace("{name}", "page.js")
+                for headers in evil:
+                    await client.request(method, path, headers=headers)
+                    await client.request(method, f"{path}?format=xml", headers=headers, content=b"1234")
+                await client.request(method, path, content=bytes(100))
+                async with fakes.pool.full(), fakes.pool.full_of_uploads():
+                    await client.request(method, path, content=b"1234")
     assert len(series(context)) <= 500
 
 

@@ -1,31 +1,29 @@
-"""A fuzzer of WebSocket frames: hostile clients of a real server, drawn from a seed, over raw sockets.
+"""A fuzzer of frames: hostile clients of a real server, drawn from a seed, over raw sockets.
 
-python -m tests.hostile.frame_fuzzer 500000 [SEED [/v1/realtime]]
+python -m tests.hostile.frame_fuzzer 500000 [SEED [vosk]]
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import logging
 import random
 import socket
 import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import uvloop
 
 from gigastt.config import Limits
-from gigastt.gateway.app import NATIVE
 from gigastt.gateway.server.deadlines import Deadlines
-from tests.fakes.gateway import Running, serving
+from tests.fakes.gateway import Running
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.pool import Fakes
+from tests.hostile import stream_fuzzer
+from tests.hostile.findings import Findings, watching
+from tests.hostile.targets import HEARD, TARGETS, Target
 from tests.waiting import wait_until
 
 UPGRADE = (
@@ -41,68 +39,6 @@ BROKEN_UPGRADES = (
 QUICK = Deadlines(head=1.0, body=1.0, linger=0.2, unread=1.0, ping=0.3)
 MOST_FRAMES = 30  # of one connection
 AT_ONCE = 32
-_ODD_TEXTS = (b"{}", b"[" * 2_000, b"\xff\xfe\xfd", "слово".encode()[:3], b"\xef\xbb\xbf{}", b"", b'{"type":[]}')
-_SOURCES = ("null", "[]", '{"format":"x"}', '{"format":{"type":"audio/pcmu"}}', '{"turn_detection":null}')
-
-
-@dataclass(frozen=True)
-class Target:
-    """An address, and the texts that its clients send, right and wrong."""
-
-    path: str
-    texts: tuple[bytes, ...]
-
-
-NATIVE_TARGET = Target(
-    "/v1/ws",
-    (
-        b'{"type":"configure","sample_rate":16000}',
-        b'{"type":"configure","sample_rate":16000.5,"channels":2}',
-        b'{"type":"stop"}',
-        b'{"type":"flush"}',
-        *_ODD_TEXTS,
-    ),
-)
-REALTIME_TARGET = Target(
-    "/v1/realtime",
-    (
-        *(
-            b'{"type":"input_audio_buffer.append","audio":"%s"}' % audio
-            for audio in (b"", b"AAAA" * 400, b"A", b"///+")
-        ),
-        b'{"type":"input_audio_buffer.append","audio":7}',
-        b'{"type":"input_audio_buffer.commit","event_id":"e"}',
-        b'{"type":"input_audio_buffer.clear","event_id":[]}',
-        b'{"type":"session.update"}',
-        *(f'{{"type":"session.update","session":{{"audio":{{"input":{each}}}}}}}'.encode() for each in _SOURCES),
-        b'{"type":"transcription_session.update","session":{"input_audio_format":"g711_alaw","include":7}}',
-        b'{"type":"response.create"}',
-        *_ODD_TEXTS,
-    ),
-)
-
-
-@dataclass
-class Findings:
-    """What came of it: the frames sent, and everything that was logged or raised and should not have been."""
-
-    frames: int = 0
-    connections: int = 0
-    closed_with: dict[int, int] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-
-
-class _Faults(logging.Handler):
-    """Notes warnings, errors and tracebacks of every logger."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__()
-        self._faults = faults
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.WARNING or record.exc_info:
-            trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
-            self._faults.append(f"{record.name}: {record.getMessage()} {trace}")
 
 
 def draw_frame(rng: random.Random, texts: Sequence[bytes], *, valid: bool) -> bytes:
@@ -218,26 +154,13 @@ async def _read_to_end(reader: asyncio.StreamReader, findings: Findings) -> None
                 findings.closed_with[code] = findings.closed_with.get(code, 0) + 1
 
 
-@contextlib.contextmanager
-def _watching(findings: Findings) -> Any:
-    loop = asyncio.get_running_loop()
-    handler = _Faults(findings.faults)
-    logging.getLogger().addHandler(handler)
-    loop.set_exception_handler(lambda _, context: findings.faults.append(f"event loop: {context}"))
-    try:
-        yield
-    finally:
-        loop.set_exception_handler(None)
-        logging.getLogger().removeHandler(handler)
-
-
 async def fuzz(
     frames: int,
     seed: int,
-    target: Target = NATIVE_TARGET,
+    target: Target = TARGETS["native"],
     progress: Callable[[Findings], None] = lambda _: None,
 ) -> Findings:
-    """Send at least so many frames over as many connections as that takes.
+    """Send at least so many frames over as many connections as that takes, beside a client that means well.
 
     Raises:
         TimeoutError: a connection, or a session, did not end.
@@ -245,10 +168,18 @@ async def fuzz(
     findings = Findings()
     pool = MemoryPool(automatic=True, sessions=1_000)
     context = Fakes(pool=pool).context(Limits(ws_frame_max_bytes=20_000))
-    with _watching(findings):
-        async with serving(context, native=NATIVE, deadlines=QUICK) as running:
+    with watching(findings):
+        async with target.serve(context, QUICK) as running:
             async for begun in _seeds(frames, seed, findings):
-                await asyncio.gather(*(attack(running, target, random.Random(each), findings) for each in begun))
+                attacks = (
+                    attack(running, target, random.Random(each), findings)
+                    if target.path
+                    else stream_fuzzer.attack(running, random.Random(each), findings)
+                    for each in begun
+                )
+                heard, *_ = await asyncio.gather(target.speak(running.port), *attacks)
+                if heard != HEARD:
+                    findings.faults.append(f"a client that means well heard {heard!r}")
                 progress(findings)
             state = running.server.server_state
             await wait_until(lambda: not state.tasks and not state.connections, timeout=20)
@@ -265,8 +196,7 @@ async def _seeds(frames: int, seed: int, findings: Findings) -> AsyncIterator[li
 def main() -> None:
     frames = int(sys.argv[1])
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    path = sys.argv[3] if len(sys.argv) > 3 else NATIVE_TARGET.path
-    target = next(each for each in (NATIVE_TARGET, REALTIME_TARGET) if each.path == path)
+    target = TARGETS[sys.argv[3] if len(sys.argv) > 3 else "native"]
     began = time.monotonic()
     shown = [0]
 
@@ -286,6 +216,7 @@ def main() -> None:
                 "seconds": seconds,
                 "faults": len(findings.faults),
                 "closed_with": findings.closed_with,
+                "told": findings.told,
             }
         )
     )

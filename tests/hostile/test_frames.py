@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
-from tests.hostile.frame_fuzzer import REALTIME_TARGET, fuzz
+from tests.hostile.frame_fuzzer import fuzz
+from tests.hostile.targets import TARGETS
 
 FRAMES = 4_000
 
@@ -22,8 +23,9 @@ def test_fuzzed_frames_bring_no_traceback(new_loop: Callable[[], asyncio.Abstrac
     assert {1000, 1002, 1007} <= set(findings.closed_with)
 
 
-def test_fuzzed_frames_of_realtime_bring_no_traceback() -> None:
+@pytest.mark.parametrize("protocol", ["realtime", "deepgram", "vosk", "wyoming"])
+def test_fuzzed_frames_of_other_protocols_bring_no_traceback(protocol: str) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        findings = runner.run(fuzz(FRAMES, 3, REALTIME_TARGET))
+        findings = runner.run(fuzz(FRAMES // 2, 3, TARGETS[protocol]))
     assert findings.faults == []
-    assert {1000, 1002, 1007} <= set(findings.closed_with)
+    assert {1000, 1002} <= set(findings.closed_with) or {"transcript", "error", "info"} <= set(findings.told)

@@ -1,7 +1,8 @@
 """API keys, for a server that asks for one.
 
-A key is presented as `Authorization: Bearer KEY`, or, by a page that opens a WebSocket and cannot set headers, as a
-subprotocol: `gigastt.bearer.KEY`, `openai-insecure-api-key.KEY` of OpenAI's API, or `token, KEY` of Deepgram's; never
+A key is presented as `Authorization: Bearer KEY`, or as the password of `Basic`, whatever the name, which is all that
+telephone servers can send; or, by a page that opens a WebSocket and cannot set headers, as a subprotocol:
+`gigastt.bearer.KEY`, `openai-insecure-api-key.KEY` of OpenAI's API, or `token, KEY` of Deepgram's; never
 in a URL, which ends up in logs. Only SHA-256 digests are kept, and every one is compared, in constant time. Keys are
 never logged.
 """
@@ -9,6 +10,7 @@ never logged.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hmac
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -23,6 +25,7 @@ from gigastt.gateway.access.key_usage import KeyUsage
 SUBPROTOCOL = "gigastt.v1"
 BEARER_SUBPROTOCOL_PREFIX = "gigastt.bearer."
 _VOSK_SUBPROTOCOL, _DEEPGRAM_SUBPROTOCOL = "ws", "token"
+_TELEPHONE_SUBPROTOCOLS = ("media", "audio.drachtio.org", "audio.jambonz.org")  # of Asterisk and mod_audio_fork
 _SCHEMES = ("bearer", "token")
 _OPENAI_SUBPROTOCOL, _OPENAI_PREFIX = "realtime", "openai-insecure-api-key."
 _PREFIXES = (BEARER_SUBPROTOCOL_PREFIX, _OPENAI_PREFIX)
@@ -129,7 +132,16 @@ def bearer_token(authorizations: Sequence[str]) -> str | None:
     if len(authorizations) != 1:
         return None
     scheme, _, token = authorizations[0].strip().partition(" ")
+    if scheme.lower() == "basic":
+        return _password(token.strip())
     return token.strip() if scheme.lower() in _SCHEMES and token.strip() else None
+
+
+def _password(credentials: str) -> str | None:
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2] or None
+    except ValueError:
+        return None
 
 
 def subprotocol_token(offered: Sequence[str]) -> str | None:
@@ -153,7 +165,8 @@ def choose_subprotocol(offered: Sequence[str]) -> str | None:
 
     The one of a protocol where it was offered, so that the key is not sent back; else the key's own.
     """
-    for protocol in (SUBPROTOCOL, _OPENAI_SUBPROTOCOL, _VOSK_SUBPROTOCOL, _DEEPGRAM_SUBPROTOCOL):
+    known = (SUBPROTOCOL, _OPENAI_SUBPROTOCOL, _VOSK_SUBPROTOCOL, _DEEPGRAM_SUBPROTOCOL, *_TELEPHONE_SUBPROTOCOLS)
+    for protocol in known:
         if protocol in offered:
             return protocol
     return next((protocol for protocol in offered if protocol.startswith(BEARER_SUBPROTOCOL_PREFIX)), None)

@@ -182,7 +182,7 @@ class Dialect(ABC):
         session without passing through `hear`.
     can_resume: the protocol has `Resume`, `acknowledge` and `ask_to_go`.
     configuration: of a client that configures nothing.
-    captions: the name under which others read along, where the client has chosen one; read when it may begin.
+    captions: the name under which others read along, where the client has chosen one; empty where they do so elsewhere.
     """
 
     name: ClassVar[str]

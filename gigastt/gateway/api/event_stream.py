@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 from starlette.types import Receive, Send
 
@@ -24,6 +25,8 @@ from gigastt.log import get_logger
 from gigastt.transcript import Options
 
 log = get_logger(__name__)
+
+Item = TypeVar("Item")
 
 QUIET_SECONDS = 5.0  # also how long a client that has gone stays unnoticed, when there is nothing else to send it
 QUIET_COMMENT = b": nothing new\n\n"
@@ -54,21 +57,22 @@ async def answer_with_events(
     choice: FileChoice = ALL_MIXED,
 ) -> None:
     """Recognise an upload and answer with its events; `writer` is given what was decoded."""
-    await until_hung_up(receive, _answer(send, uploads, uploads.recognise(upload, options, choice), writer))
+    note_failure = partial(uploads.note_failure, upload)
+    await until_hung_up(receive, _answer(send, uploads.recognise(upload, options, choice), writer, note_failure))
 
 
 async def _answer(
     send: Send,
-    uploads: Uploads,
     recognising: AbstractAsyncContextManager[Recognition],
     writer: Callable[[DecodedChannels], EventWriter],
+    note_failure: Callable[[RequestError], None],
 ) -> None:
     async with recognising as recognition:
         write = writer(recognition.file)
         await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
         try:
             await send({"type": "http.response.body", "body": QUIET_COMMENT, "more_body": True})
-            async with aclosing(_blocks(uploads, recognition, write)) as blocks:
+            async with aclosing(_blocks(recognition, write, note_failure)) as blocks:
                 async for block in blocks:
                     if block:
                         await send({"type": "http.response.body", "body": block, "more_body": True})
@@ -78,7 +82,9 @@ async def _answer(
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _blocks(uploads: Uploads, recognition: Recognition, write: EventWriter) -> AsyncGenerator[bytes, None]:
+async def _blocks(
+    recognition: Recognition, write: EventWriter, note_failure: Callable[[RequestError], None]
+) -> AsyncGenerator[bytes, None]:
     """Yield events and comments, and once, last, the end or the failure."""
     try:
         async with aclosing(with_pauses(recognition.events, QUIET_SECONDS)) as events:
@@ -88,7 +94,7 @@ async def _blocks(uploads: Uploads, recognition: Recognition, write: EventWriter
         if not isinstance(exc, RequestError):
             log.exception("transcription_failed")
         error = public_error(exc)
-        uploads.metrics.count_error(error.code)
+        note_failure(error)
         yield write.failure(error)
         return
     yield write.end()
@@ -99,7 +105,7 @@ def encode_block(fields: object) -> bytes:
     return b"data: " + encode_json(fields) + b"\n\n"
 
 
-async def with_pauses(events: AsyncGenerator[Event, None], seconds: float) -> AsyncGenerator[Event | None, None]:
+async def with_pauses(events: AsyncGenerator[Item, None], seconds: float) -> AsyncGenerator[Item | None, None]:
     """Yield events, and None whenever none has come for so many seconds."""
     pending = asyncio.ensure_future(_next(events))
     try:
@@ -118,6 +124,6 @@ async def with_pauses(events: AsyncGenerator[Event, None], seconds: float) -> As
         await asyncio.gather(pending, return_exceptions=True)
 
 
-async def _next(events: AsyncGenerator[Event, None]) -> Event | None:
+async def _next(events: AsyncGenerator[Item, None]) -> Item | None:
     """Return the next event, None at the end (a task cannot raise StopAsyncIteration)."""
     return await anext(events, None)

@@ -13,7 +13,6 @@ told again.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,7 +49,7 @@ class Link:
         ended: the close code of a session that is over; None also where it can go on elsewhere (1012).
     """
 
-    __slots__ = (
+    __slots__ = (  # there is one for each connection
         "_asks_to_resume",
         "_farewells",
         "_forgotten",
@@ -81,8 +80,8 @@ class Link:
         self._sending: asyncio.Timeout | None = None
         self._successor: tuple[Transport, int] | None = None  # and the last final that its client has
         self._lent: dict[Transport, asyncio.Future[bool]] = {}
-        self._farewells: set[asyncio.Task[None]] = set()
-        self._remembered: deque[_Remembered] = deque()
+        self._farewells: list[asyncio.Task[None]] = []
+        self._remembered: list[_Remembered] = []
         self._forgotten = -1  # the last final that cannot be told again
 
     # -- as a transport
@@ -226,8 +225,8 @@ class Link:
         """Close a connection that is not needed any more, and give it back if it was lent."""
         transport.hand_over(_refuse)
         farewell = asyncio.get_running_loop().create_task(self._say_farewell(transport))
-        self._farewells.add(farewell)
-        farewell.add_done_callback(self._farewells.discard)
+        self._farewells.append(farewell)
+        farewell.add_done_callback(self._farewells.remove)
 
     async def _say_farewell(self, transport: Transport) -> None:
         try:
@@ -244,7 +243,7 @@ class Link:
     def _remember(self, seq: int, message: Message) -> None:
         now = asyncio.get_running_loop().time()
         while self._remembered and self._remembered[0].at < now - REMEMBERED_SECONDS and not self.is_lost:
-            self._forgotten = self._remembered.popleft().seq
+            self._forgotten = self._remembered.pop(0).seq
         self._remembered.append(_Remembered(now, seq, message))
 
     def remembers(self, have_seq: int) -> bool:

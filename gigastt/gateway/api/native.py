@@ -48,7 +48,7 @@ from gigastt.gateway.api.gathering import Gatherer
 from gigastt.transcript import Final, Gap, Partial
 
 _RESUME_GOES_WITH = "resume goes with endpoint_mode auto only."
-_CAPTIONS = re.compile(r"[A-Za-z0-9_-]{16,64}")  # its readers know it and nobody else: not to be guessed
+_CAPTIONS = re.compile(r"[a-z0-9-]{16,64}")  # its readers know it and nobody else: not to be guessed
 
 
 def native_of(websocket: WebSocket) -> Dialect:
@@ -76,7 +76,7 @@ def native_of(websocket: WebSocket) -> Dialect:
         raise InvalidParameter(_RESUME_GOES_WITH, param="resume")
     dialect.captions = query.get("captions")
     if dialect.captions is not None and not _CAPTIONS.fullmatch(dialect.captions):
-        raise InvalidParameter("captions must be a name of 16 to 64 letters, digits, - and _.", param="captions")
+        raise InvalidParameter("captions must be a name of 16 to 64 small letters, digits and -", param="captions")
     return dialect
 
 

@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope
 from gigastt import transcript
 from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
 from gigastt.config import Limits
-from gigastt.errors import CapacityTimeout
+from gigastt.errors import CapacityTimeout, RequestError
 from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.context import FileTranscriber
 from gigastt.gateway.files.bodies import Bodies, Upload
@@ -66,7 +66,7 @@ class Uploads:
         self._limits = limits
         self._pool = pool
         self._recognise = transcribe
-        self.metrics = metrics
+        self._metrics = metrics
         self._bodies = Bodies(lambda: limits().body_limit_bytes)
         self._decoding = decoding
         self._recognising = Slots(lambda: pool.upload_places, lambda: -(-pool.upload_places // 2))
@@ -122,8 +122,14 @@ class Uploads:
                 await stack.enter_async_context(self._counted(self._pool.admit_upload(left)))
             transcribed = self._recognise(list(file.channels.values()), upload.request_id, options)
             recognised = await stack.enter_async_context(aclosing(transcribed))
-            events = await stack.enter_async_context(aclosing(_tell_of(file, recognised)))
+            upload.facts |= {"audio_seconds": round(file.seconds, 2), "words": 0}
+            events = await stack.enter_async_context(aclosing(_tell_of(file, recognised, upload.facts)))
             yield Recognition(file, events)
+
+    def note_failure(self, upload: Upload, error: RequestError) -> None:
+        """Count an error that is told amid an answer, and put it into the request's line of the log."""
+        self._metrics.count_error(error.code)
+        upload.facts["code"] = error.code
 
     @asynccontextmanager
     async def _counted(self, place: AbstractAsyncContextManager[Held]) -> AsyncIterator[Held]:
@@ -132,7 +138,7 @@ class Uploads:
             try:
                 held = await stack.enter_async_context(place)
             except CapacityTimeout:
-                self.metrics.pool_timeouts.inc()
+                self._metrics.pool_timeouts.inc()
                 raise
             yield held
 
@@ -164,12 +170,21 @@ def render_answer(form: TranscriptForm, heard: Transcript, *, tells_dropped: boo
     return Response(render_transcript(form, heard), headers=headers)
 
 
-async def _tell_of(file: DecodedChannels, events: AsyncIterator[Event]) -> AsyncGenerator[Event, None]:
-    """Yield what is known of a file beforehand, then what comes out of it, with the numbers of its channels."""
+async def _tell_of(
+    file: DecodedChannels, events: AsyncIterator[Event], facts: dict[str, float | str]
+) -> AsyncGenerator[Event, None]:
+    """Yield what is known of a file beforehand, then what comes out of it, with the numbers of its channels.
+
+    `facts` is told how many words these were.
+    """
+    words = 0
     for hole in file.holes:
         yield hole
     numbers = list(file.channels)
     async for event in events:
+        if isinstance(event, transcript.Final):
+            words += len(event.words)
+            facts["words"] = words
         yield event if isinstance(event, ProgressEvent) else replace(event, channel=numbers[event.channel])
 
 

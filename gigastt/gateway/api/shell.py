@@ -14,8 +14,10 @@ from contextlib import AsyncExitStack
 
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
+from gigastt.gateway.api.account import JOINED, Account
 from gigastt.gateway.api.dialect import Dialect, Message, Opening, Reply, Resume
 from gigastt.gateway.api.entrance import HasPlace, enter
+from gigastt.gateway.api.following import Captions
 from gigastt.gateway.api.intake import Intake, Position
 from gigastt.gateway.api.resume_points import ResumePoint
 from gigastt.gateway.api.resumption import Resumption
@@ -71,8 +73,8 @@ class Shell:
         )
         self.resumption = Resumption(transport, dialect, context, exchange.owner, self._conversation, self.wake)
         self._transport = self.resumption.link
-        self._teller = Teller(self._transport, dialect, self.resumption)
-        self._is_in = guest is not None
+        self._account = Account(context.metrics, exchange, dialect.name, self._loop.time)
+        self._teller = Teller(self._transport, dialect, self.resumption, self._account)
         self._guest = guest or Guest(exchange.client)
         self._guest.make_room = self._ask_to_leave
         self._must_leave = False
@@ -87,7 +89,6 @@ class Shell:
         self._listening = False  # the reader waits for a message, and has dealt with all before it
         self._alarm: asyncio.TimerHandle | None = None
         self._close_code = CLOSE_INTERNAL
-        self._captions = ""  # the name under which others read along, once they can
 
     def wake(self) -> None:
         """Make the reader look up: the server drains, the conversation's deadline has come, or the writer is done."""
@@ -98,18 +99,18 @@ class Shell:
 
     async def run(self) -> None:
         """Admit the client, serve it, and clean up."""
-        try:
-            async with AsyncExitStack() as stack:
-                if await self._enter(stack):
-                    stack.enter_context(self._context.metrics.count_session(self._dialect.name))
-                    async with asyncio.TaskGroup() as self._tasks:
-                        await self._serve()
-        except SlowConsumer:
-            await self._teller.evict()
+        with self._account.kept():
+            try:
+                async with AsyncExitStack() as stack:
+                    if await self._enter(stack):
+                        stack.enter_context(self._context.metrics.count_session(self._dialect.name))
+                        async with asyncio.TaskGroup() as self._tasks:
+                            await self._serve()
+            except SlowConsumer:
+                await self._teller.evict()
 
     async def _serve(self) -> None:
-        began = self._loop.time()
-        log.info("session_opened", protocol=self._dialect.name)
+        self._account.open()
         try:
             # In a task of its own: here every frame would come up through the frames of all middleware.
             await self._tasks.create_task(self._read())
@@ -118,21 +119,22 @@ class Shell:
                 self._alarm.cancel()
             if self._session is not None:
                 self._session.cancel()
-            if self._captions:
-                self._context.followers.close(self._captions, lingers=not self._context.pool.draining)
+            if self._teller.captions is not None:
+                self._teller.captions.end()
             self.resumption.leave()
-            log.info("session_closed", seconds=round(self._loop.time() - began, 3), finals=self._teller.next_seq)
 
     # -- capacity
 
     async def _enter(self, stack: AsyncExitStack) -> bool:
         """Wait for a place; return whether the session may begin."""
+        if self._guest.is_in:
+            return True
         wait = self._limits.pool_checkout_timeout_secs
         try:
-            if not self._is_in:
-                joins = self.resumption.joins
-                self._early = await enter(stack, self._context.pool, wait, self._guest, self._transport, joins)
+            joins = self.resumption.joins
+            self._early = await enter(stack, self._context.pool, wait, self._guest, self._transport, joins)
         except HasPlace:
+            self._account.ended_by = JOINED
             return False
         except RequestError as error:
             await self._perform(self._conversation.refused(error))
@@ -159,6 +161,7 @@ class Shell:
             while not self._teller.is_over:
                 await self._perform(await self._receive())
         except ClientGone:
+            self._account.lose()
             self._teller.is_over = True
         except SlowConsumer:
             await self._teller.evict()
@@ -219,6 +222,7 @@ class Shell:
 
     def _take(self, message: Message | InputEnded) -> list[conversation.Effect]:
         if isinstance(message, InputEnded):
+            self._account.lose(message.close_code)
             return self._conversation.input_ended(message.close_code)
         return self._conversation.receive(message, self._loop.time())
 
@@ -231,6 +235,7 @@ class Shell:
 
     def _audio_taken(self, size: int) -> None:
         seconds = self._conversation.audio_taken(size, self._loop.time())
+        self._account.audio_seconds += seconds
         self._guest.heard(seconds)
         if self._usage is not None and not self._usage.hear(seconds):
             self._used_up = True
@@ -258,10 +263,13 @@ class Shell:
     # -- effects
 
     async def _perform(self, effects: list[conversation.Effect]) -> None:
+        self._account.note(effects)
         for effect in effects:
             match effect:
                 case conversation.SendReady():
-                    self._open_captions()
+                    name, session_id = self._dialect.captions, self.resumption.session_id
+                    if name != "":
+                        self._teller.captions = Captions(self._context.feeds, name, session_id, self._exchange.client)
                     model, limits, resumption = self._context.model.name, self._limits, self.resumption
                     times = limits.max_session_secs, limits.idle_timeout_secs
                     opening = Opening(model, resumption.session_id, *times, resumption.enter())
@@ -269,7 +277,6 @@ class Shell:
                 case Resume():
                     await self._resume(effect)
                 case conversation.SendError():
-                    self._context.metrics.count_error(effect.code)
                     await self._teller.send(self._dialect.fail(effect.code, effect.message, effect.retry_after_ms))
                 case Reply():
                     await self._teller.send(effect.messages)
@@ -284,13 +291,6 @@ class Shell:
                     await self._teller.close(effect.code, effect.reason)
                 case conversation.IgnoredText():
                     log.debug("text_ignored", characters=effect.characters)
-
-    def _open_captions(self) -> None:
-        """Let others read along, under the name that the client has chosen if no other client has it."""
-        for name in (self._dialect.captions, self.resumption.session_id):
-            if name is not None and (channel := self._context.followers.open(name, self._exchange.client)) is not None:
-                self._captions, self._teller.channel = name, channel
-                return
 
     def _open_session(self, point: ResumePoint | None = None) -> Intake:
         configuration = self._conversation.configuration
@@ -312,6 +312,7 @@ class Shell:
     async def _resume(self, request: Resume) -> None:
         """Go on with another session: with itself, if it waits here, else from what its token says."""
         if self.resumption.join(request):
+            self._account.ended_by = JOINED
             self._teller.is_over = True
             return
         point = self.resumption.find_point(request)

@@ -184,11 +184,11 @@ class TcpConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else None
         self._place = self._config.connections.enter(self.peer)
-        self._turns = Turns(self._config.rota, transport, self._step)
+        self._turns = Turns(self._config.rota, self._transport, self._step)
         if self._place is None or self._place.refusal is not None:
-            transport.abort()
+            self._transport.abort()
             return
-        transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
+        self._transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn calls nothing of it but `shutdown`
         task = asyncio.get_running_loop().create_task(self._run())
         self._state.tasks.add(task)

@@ -10,17 +10,14 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from gigastt.gateway.api import conversation
+from gigastt.gateway.api.account import Account
 from gigastt.gateway.api.dialect import Dialect, Message, Moment
-from gigastt.gateway.api.following import tell_followers
+from gigastt.gateway.api.following import Captions
 from gigastt.gateway.api.link import Link
 from gigastt.gateway.api.resumption import Resumption
-from gigastt.gateway.followers import Channel
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.requests import ClientGone
-from gigastt.log import get_logger
 from gigastt.transcript import EndpointReason, Final, Partial
-
-log = get_logger(__name__)
 
 ACK_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
@@ -36,16 +33,28 @@ class Teller:
     Attributes:
         next_seq: the number of the next final.
         is_over: nothing more is to be said, and nobody listened to.
-        channel: of those who read along, if anybody can.
+        captions: what those are told who read along; None before the session is open.
     """
 
-    def __init__(self, link: Link, dialect: Dialect, resumption: Resumption) -> None:
+    __slots__ = (
+        "_account",
+        "_closed",
+        "_dialect",
+        "_link",
+        "_resumption",
+        "captions",
+        "is_over",
+        "next_seq",
+    )  # as many as connections
+
+    def __init__(self, link: Link, dialect: Dialect, resumption: Resumption, account: Account) -> None:
         self.next_seq = 0
         self.is_over = False
-        self.channel: Channel | None = None
+        self.captions: Captions | None = None
         self._link = link
         self._dialect = dialect
         self._resumption = resumption
+        self._account = account
         self._closed = False
 
     async def tell(self, event: Event, channels: int, lag_seconds: float = 0.0) -> None:
@@ -56,11 +65,12 @@ class Teller:
         if isinstance(event, Final):
             seq, self.next_seq = event.seq, event.seq + 1
             self._resumption.told(event)
+            self._account.told(event)
         if seq < self._resumption.told_from:  # the client has it from another server
             return
         moment = Moment(self.next_seq, lag_seconds, channels)
-        if self.channel is not None:
-            tell_followers(self.channel, event, moment)
+        if self.captions is not None:
+            self.captions.tell(event, moment)
         await self.send(self._dialect.tell(event, moment), None if isinstance(event, Partial) else seq)
         if isinstance(event, Final):
             await self.acknowledge()
@@ -109,5 +119,5 @@ class Teller:
     async def evict(self) -> None:
         """Drop a client that does not read."""
         self.is_over = True
-        log.warning("slow_consumer")
+        self._account.ended_by = "slow_consumer"
         await self.close(conversation.CLOSE_POLICY, "slow_consumer")

@@ -7,7 +7,7 @@ then refuses the upgrade with 503, and a proxy can ask another.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TypeAlias
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -35,11 +35,11 @@ def speak(dialect_of: Callable[[WebSocket], Dialect]) -> Endpoint:
     async def serve(websocket: WebSocket, context: AppContext) -> None:
         dialect, exchange = dialect_of(websocket), exchange_of(websocket.scope)
         guest: Guest | None = None
-        async with AsyncExitStack() as stack:
-            if (wait := seconds_to_wait(websocket.headers.getlist("prefer"))) is not None:
-                guest = Guest(exchange.client)
-                wait = min(wait, context.limits.pool_checkout_timeout_secs)
-                await stack.enter_async_context(context.pool.admit(wait, guest))
+        admission: AbstractAsyncContextManager[None] = nullcontext()
+        if (wait := seconds_to_wait(websocket.headers.getlist("prefer"))) is not None:
+            guest = Guest(exchange.client)
+            admission = context.pool.admit(min(wait, context.limits.pool_checkout_timeout_secs), guest)
+        async with admission:
             await websocket.accept(subprotocol=exchange.subprotocol)
             transport = WebSocketTransport(websocket)
             resumption = await converse(transport, dialect, context, exchange, guest)

@@ -48,7 +48,10 @@ async def serve_turns(connection: TcpConnection, context: AppContext, exchange: 
             continue
         event = event_of(message)
         if event.kind in _BEGINNINGS:
-            await converse(_Turn(connection, message), WyomingDialect(lambda: context.model), context, exchange)
+            turn = _Turn(connection, message)
+            await converse(turn, WyomingDialect(lambda: context.model), context, exchange)
+            if turn.is_last:
+                return
         elif (answer := answer_at_once(event, context.model)) is not None:
             await connection.send(message_of(answer))
 
@@ -72,12 +75,16 @@ async def _next_message(connection: TcpConnection, context: AppContext) -> Messa
 
 
 class _Turn:
-    """A connection up to the end of one transcript, as a transport; what follows the client's audio waits."""
+    """A connection up to the end of one transcript, as a transport; what follows the client's audio waits.
+
+    is_last: the client sends no more, or the turn went wrong.
+    """
 
     def __init__(self, connection: TcpConnection, first: Message) -> None:
         self._connection = connection
         self._first: Message | None = first
         self._is_over = False  # the client has ended its audio
+        self.is_last = False
 
     async def receive(self) -> Message | InputEnded:
         """Wait for the next message of the turn; after its last one, for ever."""
@@ -87,6 +94,7 @@ class _Turn:
         if message is None:
             message_or_end = await self._connection.receive()
             if isinstance(message_or_end, InputEnded):
+                self.is_last = True
                 return message_or_end
             message = message_or_end
         self._is_over = isinstance(message, str) and event_of(message).kind == "audio-stop"
@@ -99,6 +107,7 @@ class _Turn:
     async def close(self, code: int, reason: str) -> None:
         """Keep the connection for the next turn, unless the turn went wrong."""
         if code != CLOSE_NORMAL:
+            self.is_last = True
             await self._connection.close(code, reason)
 
     def hand_over(self, take: Callable[[bytes], bool]) -> None:

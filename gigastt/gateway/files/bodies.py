@@ -42,6 +42,7 @@ class Upload:
         request_id: its request's.
         usage: what its key's use is counted in.
         fields: those beside the file in a form; None where the body is the file itself.
+        facts: what the request's line in the log also tells.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Upload:
         self.request_id = request_id
         self.usage = usage
         self.fields: FormFields | None = None
+        self.facts: dict[str, float | str] = {}
         self.size = 0
         self._place = held_place
         self._bytes = held_bytes
@@ -152,6 +154,7 @@ class Bodies:
         place = self.uploads.hold(client)
         place.change_to(1)
         upload = Upload(client, exchange.request_id, usage, place, self.bytes.hold(client), self.files.hold(client))
+        upload.facts = exchange.facts
         try:
             await self._fill(upload, headers, receive)
         except BaseException as exc:

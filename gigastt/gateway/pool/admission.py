@@ -33,9 +33,12 @@ class Guest:
         client: whose it is; sessions of one client are counted together.
         make_room: asks a silent session to leave; returns whether it will. None: it is never silent.
         clock: in seconds, the same for all guests of an admission.
+
+    Attributes:
+        is_in: it holds a place.
     """
 
-    __slots__ = ("_clock", "_silent_since", "client", "make_room")
+    __slots__ = ("_clock", "_silent_since", "client", "is_in", "make_room")
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Guest:
     ) -> None:
         self.client = client
         self.make_room = make_room
+        self.is_in = False
         self._clock = clock
         self._silent_since = clock()
 
@@ -56,10 +60,12 @@ class Guest:
     def entered(self) -> None:
         """It has got its place."""
         self._silent_since = self._clock()
+        self.is_in = True
 
     def left(self) -> None:
         """It has no place any more, and nothing to be asked; a session that has ended is held by nothing."""
         self.make_room = None
+        self.is_in = False
 
     def heard(self, seconds: float) -> None:
         """So much audio came of it."""

@@ -64,10 +64,20 @@ class Place:
 
 
 class Connections:
-    """The connections of one server, by `addresses.rate_key`."""
+    """The connections of one server, by `addresses.rate_key`.
 
-    def __init__(self, caps: Caps = Caps(), trusted: Sequence[AddressRange] = ()) -> None:
+    Args:
+        count_refusal: is told of each that is refused: `address_full`, `server_full`, or `flood`, without a word.
+    """
+
+    def __init__(
+        self,
+        caps: Caps = Caps(),
+        trusted: Sequence[AddressRange] = (),
+        count_refusal: Callable[[str], None] = lambda reason: None,
+    ) -> None:
         self._caps = caps
+        self._count_refusal = count_refusal
         self._trusted = trusted
         self._open = 0
         self._refused = 0
@@ -92,7 +102,9 @@ class Connections:
             self._add(key)
             return Place(lambda: self._leave(key), refusal=None, shared=shared)
         if self._refused >= MOST_REFUSED:
+            self._count_refusal("flood")
             return None
+        self._count_refusal("server_full" if refusal is _server_is_full else "address_full")
         self._refused += 1
         return Place(self._leave_refused, refusal=refusal, shared=shared)
 

@@ -18,16 +18,17 @@ async function follow() {
   for (;;) {
     try {
       const response = await ask(`/v1/sessions/${encodeURIComponent(session)}/events`, { headers: { "last-event-id": last } });
-      byId("state").textContent = say("following");
+      byId("state").textContent = say("notLive");
       for (const line of partials.values()) line.remove();
       partials.clear();
       for await (const event of events(response)) {
+        byId("state").textContent = say(event.type === "end" ? "over" : "following");
+        if (event.code === "not_found") byId("state").textContent = say("notLive");
         show(event);
         wait = 500;
       }
-      byId("state").textContent = say("over");
     } catch (error) {
-      const known = { not_found: "notLive", unauthorized: "linkExpired", network: "away" };
+      const known = { unauthorized: "linkExpired", network: "away" };
       byId("state").textContent = known[error.code] ? say(known[error.code]) : sayError(error.code, error.message);
       if (error.code === "unauthorized") return;
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,10 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     [
         ([f"Bearer {KEY}"], KEY),
         ([f"bearer   {KEY} "], KEY),
+        ([f"Basic {base64.b64encode(f'anybody:{KEY}'.encode()).decode()}"], KEY),
+        ([f"Basic {base64.b64encode(KEY.encode()).decode()}"], None),
+        (["Basic !"], None),
+        (["Basic gA=="], None),
         ([], None),
         (["Bearer "], None),
         ([f"Basic {KEY}"], None),

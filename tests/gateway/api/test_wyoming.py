@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -27,6 +27,7 @@ from gigastt.gateway.server.deadlines import Deadlines
 from gigastt.transcript import Final, Partial, Word
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.pool import FakePool, Fakes
 from tests.fakes.scripted import POISON, speech
 from tests.gateway.api.test_native_ws import memory_context
 from tests.raw_client import connect_raw
@@ -191,6 +192,44 @@ async def test_a_server_that_stops_hangs_up_on_those_who_wait() -> None:
         await read(connected, "pong")
         running.server.handle_exit(signal.SIGTERM, None)
         assert await read(connected, "") == []
+
+
+async def test_a_client_that_shuts_its_side_down_is_told_what_there_is_and_hung_up_on() -> None:
+    for begun in (AudioStart(**AUDIO), chunk(1)):
+        async with client() as connected:
+            await say(connected, begun)
+            assert connected._writer is not None
+            connected._writer.write_eof()
+            events = await read(connected, "")
+        assert "transcript" not in [event.type for event in events]
+
+
+@pytest.mark.parametrize(("allow", "answered"), [("10.0.0.0/8", 0), ("127.0.0.0/8", 1)])
+async def test_other_networks_are_hung_up_on(allow: str, answered: int) -> None:
+    context = Fakes(pool=cast("FakePool", MemoryPool(automatic=True))).context(wyoming_allow=(allow,))
+    async with (
+        serving(context, tcp=listen_for_wyoming(context), deadlines=Deadlines(linger=0.2)) as running,
+        AsyncTcpClient("127.0.0.1", running.port) as connected,
+    ):
+        with suppress(ConnectionError):
+            await say(connected, Ping())
+            assert len(await read(connected, "pong")) == answered
+
+
+async def test_sessions_are_counted_by_their_protocol() -> None:
+    context = memory_context(MemoryPool(automatic=True))
+    value = context.metrics.registry.get_sample_value
+    async with (
+        serving(context, tcp=listen_for_wyoming(context)) as running,
+        AsyncTcpClient("127.0.0.1", running.port) as connected,
+    ):
+        await say(connected, Ping())
+        await read(connected, "pong")
+        assert value("gigastt_sessions_total", {"protocol": "wyoming"}) is None, "between transcripts it is none"
+        await transcript(connected, chunk(1))
+        await transcript(connected, chunk(2))
+        assert value("gigastt_sessions_total", {"protocol": "wyoming"}) == 2
+    assert value("gigastt_sessions_open", {"protocol": "wyoming"}) == 0
 
 
 async def test_a_client_that_says_nothing_is_hung_up_on() -> None:

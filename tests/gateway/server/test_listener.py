@@ -142,6 +142,9 @@ async def test_metrics_can_have_a_listener_of_their_own() -> None:
         assert response.status_code == 200
         assert "gigastt_http_requests_total" in response.text
         assert (await client.get("/v1/models")).json()["code"] == "not_found"
+        landing = await client.get("/", headers={"host": "gigastt:9100"})
+        assert landing.headers["content-type"] == "text/html; charset=utf-8"
+        assert '<a href="/metrics">' in landing.text
 
 
 async def test_answers_name_no_server_software_but_the_date() -> None:

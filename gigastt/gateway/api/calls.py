@@ -1,0 +1,151 @@
+"""Calls: telephone channels that send audio and cannot read text, whose text goes to a feed under the call's id.
+
+A protocol of calls names the call first; then its conversation runs over its own connection one way, and into the feed
+the other. `GET /v1/sessions/{id}/events` follows a feed as server-sent events: each has the number of its message as
+id, so that a reader that was cut off goes on behind it (`Last-Event-ID`); the last one has `"last": true`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from gigastt.errors import InvalidParameter, RequestError, RequestTimeout
+from gigastt.gateway.api.conversation import CLOSE_GOING_AWAY, CLOSE_NORMAL
+from gigastt.gateway.api.dialect import Dialect, Message
+from gigastt.gateway.api.event_stream import EVENT_HEADERS, QUIET_COMMENT, QUIET_SECONDS, encode_block, with_pauses
+from gigastt.gateway.api.native_files import until_hung_up
+from gigastt.gateway.api.shell import converse
+from gigastt.gateway.api.transport import InputEnded, Transport
+from gigastt.gateway.context import AppContext
+from gigastt.gateway.feeds import Feed, FeedMessage
+from gigastt.gateway.requests import ClientGone, Exchange
+from gigastt.gateway.responses import error_fields
+from gigastt.log import get_logger
+
+log = get_logger(__name__)
+
+INTRODUCTION_SECONDS: Final = 10.0  # for a call to say which one it is
+PATIENCE_SECONDS: Final = 600.0  # of a follower, for the call to begin
+_ID: Final = re.compile(r"[a-z0-9._:-]{1,128}")
+_PARTIAL: Final = '{"type":"partial"'
+_END: Final = '{"type":"end"'
+
+
+def call_id(name: str) -> str:
+    """Return the id of a call as its feed has it. InvalidParameter: it cannot be one."""
+    lowered = name.strip().lower()
+    if not _ID.fullmatch(lowered):
+        raise InvalidParameter("The id of a session is 1 to 128 letters, digits or ._:-", param="id")
+    return lowered
+
+
+async def first_message(transport: Transport) -> Message:
+    """Return what a call says first, which is to name it. RequestTimeout: it says nothing; ClientGone: it hung up."""
+    try:
+        async with asyncio.timeout(INTRODUCTION_SECONDS):
+            message = await transport.receive()
+    except TimeoutError as exc:
+        raise RequestTimeout("The call did not say which one it is.") from exc
+    if isinstance(message, InputEnded):
+        raise ClientGone
+    return message
+
+
+async def transcribe_call(
+    transport: Transport, name: str, dialect: Dialect, context: AppContext, exchange: Exchange, goodbye: str
+) -> None:
+    """Carry on the conversation of a call.
+
+    Args:
+        name: its id.
+        goodbye: the message after which its connection is closed.
+
+    Raises:
+        InvalidParameter, SessionTaken: nothing can be told under this id.
+    """
+    feed = context.feeds.begin(call_id(name))
+    dialect.captions = ""  # the feed of the call has it
+    log.info("call_began", session=feed.session_id, protocol=dialect.name, client=exchange.address)
+    call = _Call(transport, feed, goodbye)
+    try:
+        await converse(call, dialect, context, exchange)
+    finally:
+        feed.add(json.dumps({"type": "end", "close_code": call.close_code}, separators=(",", ":")))
+        context.feeds.end(feed)
+
+
+class _Call:
+    """A transport that hears a connection and tells a feed. The words of a caller who hung up are told too."""
+
+    def __init__(self, transport: Transport, feed: Feed, goodbye: str) -> None:
+        self._transport = transport
+        self._feed = feed
+        self._goodbye = goodbye
+        self._gone = False
+        self.close_code = CLOSE_GOING_AWAY
+
+    async def receive(self) -> Message | InputEnded:
+        if self._gone:  # the conversation has been told so, and ends by itself
+            await asyncio.Event().wait()
+        try:
+            return await self._transport.receive()
+        except ClientGone:
+            self._gone = True
+            return InputEnded(CLOSE_NORMAL)
+
+    async def send(self, message: Message) -> None:
+        assert isinstance(message, str)
+        self._feed.add(message, passing=message.startswith(_PARTIAL))
+
+    async def close(self, code: int, reason: str) -> None:
+        self.close_code = code
+        await self._transport.send(self._goodbye)
+        await self._transport.close(code, reason)
+
+    def hand_over(self, take: Callable[[bytes], bool]) -> None:
+        self._transport.hand_over(take)
+
+
+class CallEvents:
+    """The route of the events, an ASGI application."""
+
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        session_id = call_id(scope["path_params"]["id"])
+        last = Headers(scope=scope).get("last-event-id", "0")
+        after = int(last) if last.isascii() and last.isdigit() and len(last) < 10 else 0
+        await until_hung_up(receive, self._answer(session_id, after, send))
+
+    async def _answer(self, session_id: str, after: int, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
+        await send({"type": "http.response.body", "body": QUIET_COMMENT, "more_body": True})
+        messages = self._context.feeds.follow(session_id, after, PATIENCE_SECONDS)
+        async with aclosing(_blocks(messages)) as blocks:
+            async for block in blocks:
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _blocks(messages: AsyncGenerator[FeedMessage]) -> AsyncGenerator[bytes]:
+    try:
+        async with aclosing(with_pauses(messages, QUIET_SECONDS)) as told:
+            async for message in told:
+                yield QUIET_COMMENT if message is None else _block(message)
+    except RequestError as exc:
+        fields = error_fields(exc)
+        yield encode_block({"type": "error", "message": fields.pop("error"), **fields, "last": True})
+
+
+def _block(message: FeedMessage) -> bytes:
+    last = "true" if message.text.startswith(_END) else "false"
+    return f'id: {message.number}\ndata: {message.text[:-1]},"last":{last}}}\n\n'.encode()

@@ -1,0 +1,115 @@
+"""jambonz' protocol of custom speech vendors as a dialect, `GET /v1/jambonz`: `start`, audio, `stop`.
+
+{"type": "start", "language": "ru-RU", "format": "raw", "encoding": "LINEAR16", "sampleRateHz": 8000,
+ "interimResults": true, "options": {}}
+{"type": "transcription", "is_final": true, "alternatives": [{"confidence": 0.9, "transcript": …}],
+ "language": "ru-RU", "channel": 1}
+{"type": "error", "error": …, "code": …}
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Final
+
+from gigastt.gateway.api.client_messages import as_text, message_type, parse
+from gigastt.gateway.api.configure import FIELDS, apply
+from gigastt.gateway.api.conversation import CLOSE_UNSUPPORTED_DATA
+from gigastt.gateway.api.dialect import (
+    Complain,
+    Configuration,
+    Configure,
+    Dialect,
+    Message,
+    Moment,
+    Problem,
+    Refuse,
+    Request,
+    Speech,
+    Stop,
+)
+from gigastt.gateway.api.openai_form import is_russian
+from gigastt.gateway.api.wire import gap_error_fields
+from gigastt.transcript import Final as FinalEvent
+from gigastt.transcript import Gap, Partial
+
+_LANGUAGE: Final = "ru-RU"
+_RATE: Final = 8_000
+
+
+class JambonzDialect(Dialect):
+    """What jambonz speaks to a vendor of its users' own."""
+
+    name: ClassVar[str] = "jambonz"
+    frames_are_audio: ClassVar[bool] = True
+    configuration = Configuration(sample_rate=_RATE)
+
+    def __init__(self) -> None:
+        self._language = _LANGUAGE
+        self._interim = False
+
+    def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:
+        """Return what a message asks for."""
+        text = message if isinstance(message, str) else as_text(message)
+        if text is None:
+            return [Speech(message)] if isinstance(message, bytes) else []
+        fields = parse(text) or {}
+        match message_type(fields):
+            case "start":
+                return self._start(fields, configuration)
+            case "stop":
+                return [Stop()]
+        problem = Problem("invalid_message", "The type of a message is start or stop.", once=True)
+        return [Complain([problem], characters=len(text))]
+
+    def tell(self, event: Partial | FinalEvent | Gap, moment: Moment) -> Sequence[Message]:
+        """Return `transcription`; utterances without words are not told."""
+        if isinstance(event, Gap):
+            return self.fail(event.code, gap_error_fields(event)["message"], None)
+        is_final = isinstance(event, FinalEvent)
+        if not event.text or not (is_final or self._interim):
+            return ()
+        confidences = [word.confidence for word in event.words] or [0.0]
+        mean = round(math.fsum(confidences) / len(confidences), 4)
+        told = {
+            "type": "transcription",
+            "is_final": is_final,
+            "alternatives": [
+                {"confidence": event.confidence if isinstance(event, FinalEvent) else mean, "transcript": event.text}
+            ],
+            "language": self._language,
+            "channel": event.channel + 1,
+        }
+        return [_encode(told)]
+
+    def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
+        """Return `error`."""
+        return [_encode({"type": "error", "error": message, "code": code})]
+
+    def _start(self, fields: Mapping[str, Any], before: Configuration | None) -> Sequence[Request]:
+        if before is None:
+            return [Complain([Problem("configure_too_late", "start must come before the first audio.")])]
+        language = fields.get("language") or _LANGUAGE
+        if not isinstance(language, str) or not is_russian(language.lower()):
+            return _refuse("invalid_parameter", "This server transcribes Russian (ru-RU) only.")
+        options = fields.get("options")
+        wished = {name: options[name] for name in FIELDS if name in options} if isinstance(options, dict) else {}
+        format_fields = {"sample_rate": fields.get("sampleRateHz"), "encoding": fields.get("encoding")}
+        configuration, complaints = apply(before, {**wished, **format_fields})
+        for complaint in complaints:
+            return _refuse(complaint.code, complaint.message)
+        self._language = language
+        self._interim = fields.get("interimResults") is True
+        wanted = replace(configuration, options=replace(configuration.options, partials=self._interim))
+        return [Configure(wanted)]
+
+
+def _refuse(code: str, message: str) -> Sequence[Request]:
+    return [Refuse(Problem(code, message), CLOSE_UNSUPPORTED_DATA, with_final=False)]
+
+
+def _encode(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))

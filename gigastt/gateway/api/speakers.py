@@ -1,0 +1,248 @@
+"""Speakers: many conversations over one connection, each with a place, a session and an end of its own.
+
+    connection ─frame→ whose? ─┬→ speaker: transport → conversation ─┐
+                               ├→ speaker: transport → conversation ─┼→ connection
+                               └→ …                                 ─┘
+
+A speaker who is silent for long gives the place back, and takes another when there is audio again. One for a
+connection, in its task, with a task for each speaker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, TypeAlias
+
+from gigastt.gateway.api.conversation import (
+    CLOSE_GOING_AWAY,
+    CLOSE_NORMAL,
+    CLOSE_POLICY,
+    GARBAGE_FRAMES_PER_SECOND,
+    MOST_GARBAGE_FRAMES,
+)
+from gigastt.gateway.api.dialect import Dialect, Message
+from gigastt.gateway.api.patience import Tolerance
+from gigastt.gateway.api.shell import converse
+from gigastt.gateway.api.transport import InputEnded, Transport
+from gigastt.gateway.context import AppContext
+from gigastt.gateway.requests import ClientGone, Exchange
+from gigastt.log import get_logger
+
+log = get_logger(__name__)
+
+PAUSE: Final = "pause"  # what a dialect hears of a speaker whose audio has stopped
+PAUSE_SECONDS: Final = 2.0
+MOST_SPEAKERS: Final = 256  # of one connection
+MOST_QUEUED_BYTES: Final = 4 * 1024 * 1024  # of all of them, most for those who wait for a place
+RETRY_SECONDS: Final = 5.0  # after a conversation that was refused
+
+FrameReader: TypeAlias = Callable[[Message], tuple[str, bytes] | None]
+
+
+class Speaker:
+    """The transport of one speaker's conversation."""
+
+    def __init__(self, speakers: Speakers) -> None:
+        self._speakers = speakers
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[bytes] = deque()
+        self._news = asyncio.Event()
+        self._taker: Callable[[bytes], bool] | None = None
+        self._heard_at = self._loop.time()
+        self._unsettled = False  # audio has come since the last pause
+        self._end: InputEnded | None = None
+        self._gone = False
+        self.retry_at = 0.0  # when there may be another conversation
+
+    def take_at_once(self, audio: bytes) -> bool:
+        """Hand audio to the session if nothing waits before it; return whether that was possible."""
+        if self._queue or self._taker is None or not self._taker(audio):
+            return False
+        self._heard_at = self._loop.time()
+        self._unsettled = True
+        return True
+
+    def put(self, audio: bytes) -> None:
+        """Queue audio."""
+        self._heard_at = self._loop.time()
+        self._unsettled = True
+        self._speakers.queued_bytes += len(audio)
+        self._queue.append(audio)
+        self._news.set()
+
+    def end(self, *, gone: bool) -> None:
+        """No more comes of the connection; `gone`: and nobody can be told anything."""
+        self._gone = gone
+        self._end = InputEnded(CLOSE_NORMAL)
+        self._news.set()
+
+    def leave(self) -> None:
+        """The conversation is over; forget what nobody has heard."""
+        self._taker = None
+        while self._queue:
+            self._speakers.dequeue(self._queue.popleft())
+
+    async def receive(self) -> Message | InputEnded:
+        """Wait for audio, or for it to stop for a while."""
+        while not self._queue:
+            if self._gone:
+                raise ClientGone
+            if self._end is not None:
+                end, self._end = self._end, None
+                return end
+            self._news.clear()
+            due = self._heard_at + PAUSE_SECONDS if self._unsettled else None
+            try:
+                async with asyncio.timeout_at(due):
+                    await self._news.wait()
+            except TimeoutError:
+                if self._loop.time() >= self._heard_at + PAUSE_SECONDS:
+                    self._unsettled = False
+                    return PAUSE
+        audio = self._queue.popleft()
+        self._speakers.dequeue(audio)
+        return audio
+
+    async def send(self, message: Message) -> None:
+        """Tell the connection."""
+        await self._speakers.transport.send(message)
+
+    async def close(self, code: int, reason: str) -> None:
+        """End this conversation and no other."""
+        if code not in (CLOSE_NORMAL, CLOSE_GOING_AWAY, CLOSE_POLICY):
+            self.retry_at = self._loop.time() + RETRY_SECONDS
+
+    def hand_over(self, take: Callable[[bytes], bool]) -> None:
+        """Offer audio to `take` first."""
+        self._taker = take
+
+
+class Speakers:
+    """The conversations of one connection.
+
+    Args:
+        read_frame: tells whose audio a frame has; nobody's: the connection ends; None: it means nothing.
+        dialect_of: makes the dialect of a speaker.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        read_frame: FrameReader,
+        dialect_of: Callable[[str], Dialect],
+        context: AppContext,
+        exchange: Exchange,
+    ) -> None:
+        self.transport = transport
+        self.queued_bytes = 0
+        self._read_frame = read_frame
+        self._dialect_of = dialect_of
+        self._context = context
+        self._exchange = exchange
+        self._loop = asyncio.get_running_loop()
+        self._speakers: dict[str, Speaker] = {}
+        self._tasks: dict[Speaker, asyncio.Task[None]] = {}
+        self._garbage = Tolerance(MOST_GARBAGE_FRAMES, GARBAGE_FRAMES_PER_SECOND)
+        self._room = asyncio.Event()
+        self._heard_at = self._loop.time()
+        self._scope: asyncio.Timeout | None = None
+        self._draining = False
+
+    async def run(self) -> None:
+        """Serve the connection to its end."""
+        listeners = self._context.pool.drain_listeners
+        listeners.add(self._drain)
+        try:
+            self.transport.hand_over(self._take)
+            close_code = await self._read()
+            for speaker in self._tasks:
+                speaker.end(gone=False)
+            await asyncio.gather(*self._tasks.values())
+            await self.transport.close(close_code, "")
+        except ClientGone:
+            for speaker in self._tasks:
+                speaker.end(gone=True)
+            await asyncio.gather(*self._tasks.values())
+        finally:
+            listeners.discard(self._drain)
+            for task in self._tasks.values():
+                task.cancel()
+
+    def dequeue(self, audio: bytes) -> None:
+        """Count audio as no longer queued."""
+        self.queued_bytes -= len(audio)
+        self._room.set()
+
+    def _drain(self) -> None:
+        """The server stops: the speakers end by themselves, and no others begin."""
+        self._draining = True
+        self._room.set()
+        if self._scope is not None:
+            self._scope.reschedule(self._loop.time())
+
+    async def _read(self) -> int:
+        """Give frames to their speakers until the connection ends; return with which code to close it."""
+        idle = self._context.limits.idle_timeout_secs
+        while not self._draining:
+            try:
+                async with asyncio.timeout_at(self._heard_at + idle if idle else None) as self._scope:
+                    message = await self.transport.receive()
+            except TimeoutError:
+                if self._loop.time() >= self._heard_at + idle > self._heard_at:
+                    break
+                continue
+            finally:
+                self._scope = None
+            if isinstance(message, InputEnded):
+                return message.close_code
+            self._heard_at = self._loop.time()
+            frame = self._read_frame(message)
+            if frame is None:
+                if not self._garbage.bear(self._heard_at):
+                    return CLOSE_POLICY
+                continue
+            name, audio = frame
+            if not name:
+                return CLOSE_NORMAL
+            if audio:
+                self._garbage.forgive()
+                await self._give(name, audio)
+        return CLOSE_GOING_AWAY
+
+    def _take(self, message: bytes) -> bool:
+        frame = self._read_frame(message)
+        speaker = self._speakers.get(frame[0]) if frame is not None else None
+        if frame is None or speaker is None or not frame[1] or not speaker.take_at_once(frame[1]):
+            return False
+        self._heard_at = self._loop.time()
+        return True
+
+    async def _give(self, name: str, audio: bytes) -> None:
+        """Queue audio for its speaker; wait while too much is queued."""
+        speaker = self._speakers.get(name)
+        if speaker is None or (speaker not in self._tasks and speaker.retry_at <= self._loop.time()):
+            if len(self._tasks) >= MOST_SPEAKERS:
+                return
+            if len(self._speakers) >= 2 * MOST_SPEAKERS:
+                self._speakers = {name: each for name, each in self._speakers.items() if each in self._tasks}
+            speaker = self._speakers[name] = Speaker(self)
+            self._tasks[speaker] = self._loop.create_task(self._converse(name, speaker))
+        if speaker not in self._tasks:
+            return
+        speaker.put(audio)
+        while self.queued_bytes > MOST_QUEUED_BYTES and not self._draining:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _converse(self, name: str, speaker: Speaker) -> None:
+        try:
+            with suppress(ClientGone):
+                await converse(speaker, self._dialect_of(name), self._context, self._exchange)
+        except Exception:  # the border of a speaker
+            log.exception("speaker_failed")
+        finally:
+            speaker.leave()
+            del self._tasks[speaker]
