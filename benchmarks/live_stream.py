@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from benchmarks.playlist import SAMPLE_RATE, Playlist
 
@@ -26,6 +27,7 @@ class Record:
     playlist: Playlist
     chunk_samples: int
     refused: str = ""
+    retry_after: float = 0.0  # seconds, where it was refused
     began: float = 0.0
     stopped: float = 0.0
     sent: list[float] = field(default_factory=list)
@@ -45,12 +47,20 @@ class Record:
 
 
 async def play(
-    url: str, playlist: Playlist, *, chunk_ms: int, paced: bool, close_seconds: float = _CLOSE_SECONDS, **options: Any
+    url: str,
+    playlist: Playlist,
+    *,
+    chunk_ms: int,
+    paced: bool,
+    close_seconds: float = _CLOSE_SECONDS,
+    fields: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Record:
     """Stream a playlist and return the notes; a refusal is noted, not raised.
 
     Args:
         paced: as a microphone does; else as fast as the server takes it.
+        fields: more of `configure`.
         close_seconds: how long the last final and the close may take.
         options: of `websockets.connect`.
     """
@@ -61,11 +71,15 @@ async def play(
             ready = json.loads(await socket.recv())
             if ready["type"] != "ready":
                 record.refused = ready.get("code", ready["type"])
+                record.retry_after = ready.get("retry_after_ms", 0) / 1000
                 return record
-            await socket.send(json.dumps({"type": "configure", "sample_rate": SAMPLE_RATE}))
+            await socket.send(json.dumps({"type": "configure", "sample_rate": SAMPLE_RATE, **(fields or {})}))
             reader = asyncio.create_task(_read(socket, record))
             await _send(socket, record, chunk, paced)
             await asyncio.wait_for(reader, close_seconds)
+    except InvalidStatus as exc:
+        record.refused = str(exc.response.status_code)
+        record.retry_after = float(exc.response.headers.get("retry-after", 0))
     except (ConnectionClosed, InvalidHandshake, OSError, TimeoutError) as exc:
         record.errors.append(type(exc).__name__)
     return record

@@ -21,12 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from benchmarks.live import cores, decision_latencies, percentiles
 from benchmarks.live_stream import Record, play
-from benchmarks.playlist import Playlist, load_clips, make_playlist
+from benchmarks.playlist import SAMPLE_RATE, Playlist, load_clips, make_playlist
 from benchmarks.server_process import ServerProcess, serve
 
 _LOOK_SECONDS = 5.0
@@ -45,31 +43,19 @@ class Rush:
     taken: list[int] = field(default_factory=list)
 
 
-async def come_again(server: ServerProcess, playlist: Playlist, until: float, rush: Rush) -> None:
+async def come_again(server: ServerProcess, playlist: Playlist, until: float, wait: str, rush: Rush) -> None:
     """Ask for a place until there is one or the time is over; then speak to the end of the time."""
+    headers = {"prefer": f"wait={wait}"} if wait else {}
     while (left := until - time.monotonic()) > _LEAST_AUDIO_SECONDS:
         began = time.monotonic()
-        retry_after = await refused(server)
-        if retry_after is None:
-            rest = Playlist(playlist.samples[: int(left * 16_000)], "", ())
-            rush.records.append(await play(server.websocket, rest, chunk_ms=100, paced=True))
-            if not rush.records[-1].refused:
-                return
-            retry_after = 1.0
+        rest = Playlist(playlist.samples[: int(left * SAMPLE_RATE)], "", ())
+        record = await play(server.websocket, rest, chunk_ms=100, paced=True, additional_headers=headers)
+        if not record.refused:
+            rush.records.append(record)
+            return
         rush.refusals.append(time.monotonic() - began)
-        rush.without_retry_after += retry_after == 0.0
-        await asyncio.sleep(max(0.1, retry_after))
-
-
-async def refused(server: ServerProcess) -> float | None:
-    """Ask for a place as a proxy does; return after how many seconds to come again, None where there may be one."""
-    try:
-        async with connect(server.websocket, additional_headers={"prefer": "wait=0"}):
-            return None
-    except InvalidHandshake as exc:
-        return float(exc.response.headers.get("retry-after", 0)) if hasattr(exc, "response") else 0.0
-    except (OSError, ConnectionClosed, TimeoutError):
-        return 0.0
+        rush.without_retry_after += record.retry_after == 0.0
+        await asyncio.sleep(max(0.1, record.retry_after))
 
 
 async def watch(server: ServerProcess, rush: Rush) -> None:
@@ -81,12 +67,12 @@ async def watch(server: ServerProcess, rush: Rush) -> None:
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def measure(server: ServerProcess, playlists: list[Playlist], seconds: float) -> dict[str, Any]:
+async def measure(server: ServerProcess, playlists: list[Playlist], seconds: float, wait: str) -> dict[str, Any]:
     """Have everybody come at once, and describe what they saw."""
     rush = Rush()
     until = time.monotonic() + seconds
     watching = asyncio.create_task(watch(server, rush))
-    await asyncio.gather(*(come_again(server, playlist, until, rush) for playlist in playlists))
+    await asyncio.gather(*(come_again(server, playlist, until, wait, rush) for playlist in playlists))
     watching.cancel()
     served = [record for record in rush.records if record.finals]
     return {
@@ -121,6 +107,9 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=40)
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--speech-share", type=float, default=0.5)
+    parser.add_argument(
+        "--wait", default="0", help="seconds to wait before the upgrade; empty: behind it, with patience"
+    )
     parser.add_argument("--starts", type=int, default=1)
     parser.add_argument("--busy", action="store_true", help="every second start is on a machine with busy neighbours")
     parser.add_argument("--pool-size", type=int, default=1)
@@ -139,7 +128,7 @@ def main() -> None:
         with contextlib.ExitStack() as stack:
             with neighbours(2 * (os.cpu_count() or 1) if busy else 0):
                 server = stack.enter_context(serve(flags, cores=cores(options.cores)))
-            result = asyncio.run(measure(server, playlists, options.seconds))
+            result = asyncio.run(measure(server, playlists, options.seconds, options.wait))
         print(json.dumps({"start": start, "busy_at_start": busy, **result}), flush=True)
 
 

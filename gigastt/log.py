@@ -102,6 +102,8 @@ def configure(level: str = "info", form: str = "auto", stream: TextIO | None = N
         library.handlers = []
         library.propagate = True
         library.setLevel(logging.NOTSET)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # of its start and end our own events tell
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every form that a client breaks
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it tells every request
     logging.captureWarnings(True)

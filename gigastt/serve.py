@@ -21,6 +21,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 import uvloop
 from starlette.types import ASGIApp
 
+from gigastt import __version__
 from gigastt.announcement import announce_listener, check_zeroconf
 from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
@@ -49,12 +50,13 @@ from gigastt.gateway.pool.session import Session, transcribe_files
 from gigastt.gateway.pool.sources import FileSource
 from gigastt.gateway.server.listener import ConnectionFactory, Server, bind, watch_loop_lag
 from gigastt.log import get_logger
-from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, keep_improving, load
+from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, find_speakers, keep_improving, load
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import ModelFiles
 from gigastt.processes import forbid_core_files
 from gigastt.reloading import SettingsReader, keep_upgrading, reload_limits
 from gigastt.renewal import find_authority, find_certificate, keep_certificate
+from gigastt.speakers import Book
 from gigastt.transcript import Options
 
 log = get_logger(__name__)
@@ -85,6 +87,7 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
     if settings.wyoming_announce:
         check_zeroconf()
     model = find_model(settings)
+    find_speakers(settings)
     listeners = bind(settings.host, settings.port)
     metrics_listeners = (
         bind(*split_address(settings.metrics_listen), "--metrics-listen") if settings.metrics_listen else []
@@ -151,7 +154,8 @@ async def serve_model(
     duties = Duties(on_failure=server.stop)
 
     def ready() -> None:
-        tell_ready(context, url_of(listeners[0], "https" if server.certificate else "http"), greet)
+        addresses = [address_of(listener) for listener in itertools.chain(listeners, *others.values())]
+        tell_ready(context, url_of(listeners[0], "https" if server.certificate else "http"), addresses, greet)
         if settings.model == AUTO_MODEL and context.model.demo:
             duties.start("better_model", keep_improving(context, fetch_command))
 
@@ -199,17 +203,35 @@ async def keep_workers(pool: Pool, context: AppContext, model: ModelFiles | None
     await pool.watch()
 
 
-def tell_ready(context: AppContext, url: str, greet: Greeting) -> None:
-    """Say that the server can be used, and where."""
-    log.info("ready", url=url, workers=context.pool.workers_ready, sessions=context.pool.total)
+def tell_ready(context: AppContext, url: str, addresses: Sequence[str], greet: Greeting) -> None:
+    """Say that the server can be used, where, and as what: the line to look for after a start."""
+    pool, settings, card = context.pool, context.settings, context.pool.model
+    log.info(
+        "ready",
+        url=url,
+        version=__version__,
+        model=context.model.name,
+        encoder=card.encoder if card is not None else None,
+        workers=pool.workers_ready,
+        places=pool.total,
+        fitting=pool.fitting,
+        addresses=addresses,
+        metrics=settings.metrics_listen or settings.metrics,
+        keys=context.api_keys is not None,
+        tls=url.startswith("https"),
+    )
     greet(url, context.model.demo)
 
 
 def url_of(listener: socket.socket, scheme: str) -> str:
     """Return an address under which this machine reaches a listener."""
+    return f"{scheme}://" + address_of(listener).replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
+
+
+def address_of(listener: socket.socket) -> str:
+    """Return where a listener listens."""
     host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class FileTranscription:
@@ -219,10 +241,10 @@ class FileTranscription:
         self._pool = pool
 
     async def __call__(
-        self, channels: Sequence[DecodedFile], request_id: str, options: Options
+        self, channels: Sequence[DecodedFile], request_id: str, options: Options, book: Book | None = None
     ) -> AsyncGenerator[Event, None]:
         files = [FileSource(file.name, file.samples) for file in channels]
-        async for event in transcribe_files(self._pool, files, options, request_id):
+        async for event in transcribe_files(self._pool, files, options, request_id, book):
             yield event
 
 

@@ -86,7 +86,7 @@ def test_bound_ids_appear_in_every_event() -> None:
     log.configure("info", "json", stream)
     logger = log.get_logger("gigastt.test")
     with log.bound_fields(request_id="abc"):
-        logging.getLogger("uvicorn.error").info("Hello.")
+        logging.getLogger("asyncio").info("Hello.")
         with log.bound_fields(stream=1):
             logger.info("upload_done", stream=2)
     logger.info("idle")

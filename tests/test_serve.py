@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from dataclasses import replace
@@ -89,7 +90,9 @@ def test_workers_that_cannot_load_the_model_end_the_server_with_one_clear_line(t
         (tmp_path / f"v3_e2e_rnnt_{name}").write_text("not a model")
     done = run_program(["serve", "--model-dir", str(tmp_path), "--port", "0", "--pool-size", "1"])
     assert done.returncode == 4
-    assert done.stderr.splitlines()[-1].startswith("gigastt: The inference workers end before they are ready")
+    last = json.loads(done.stderr.splitlines()[-1])
+    assert (last["event"], last["level"], last["exit_code"]) == ("failed", "error", 4)
+    assert last["reason"].startswith("The inference workers end before they are ready")
     assert "Traceback" not in done.stderr
 
 

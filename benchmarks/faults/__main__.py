@@ -32,7 +32,6 @@ from benchmarks.server_process import ServerProcess, serve
 
 CLIPS = Path(__file__).resolve().parent.parent.parent / "tests" / "data"
 DRAIN_SECONDS = 8.0  # half of it for clients that can resume to go
-_STALLS = (0.5, 3.0, 8.0)  # seconds: a hiccup, a tunnel, a connection that is half open to the client
 
 
 class Stage:
@@ -58,22 +57,9 @@ class Stage:
         self._servers.close()
 
     def disturb(self, chance: random.Random) -> None:
-        """Do something to one connection."""
-        fault = chance.choice(("cut", "cut", "stall", "half-closed towards the server", "half-closed", "out of order"))
-        strand = self._cable.any(chance)
-        if strand is None:
-            return
-        self.done[fault] += 1
-        match fault:
-            case "stall":
-                strand.stall(chance.choice(_STALLS))
-            case "half-closed towards the server" | "half-closed":
-                strand.half_close(towards_server=fault != "half-closed")
-            case "out of order":
-                self._cable.hold_seconds = 1.0
-                strand.cut()
-            case _:
-                strand.cut()
+        """Do something to one connection, if there is one."""
+        if (fault := self._cable.disturb(chance)) is not None:
+            self.done[fault] += 1
 
     def kill(self, chance: random.Random) -> None:
         """Kill a worker, if there is one."""

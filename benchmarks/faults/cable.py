@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+FAULTS = ("cut", "cut", "stalled", "half-closed towards the server", "half-closed towards the client", "out of order")
+STALLS = (0.5, 3.0, 8.0)  # seconds: a hiccup, a tunnel, a connection that is half open to the client
 _PIECE_BYTES = 16 * 1024
 
 
@@ -85,10 +87,26 @@ class Cable:
             self.strands.discard(strand)
             strand.cut()
 
-    def any(self, chance: random.Random) -> Strand | None:
-        """Return one of the open connections."""
-        strands = sorted(self.strands, key=id)
-        return chance.choice(strands) if strands else None
+    def disturb(self, chance: random.Random, stalls: Sequence[float] = STALLS) -> str | None:
+        """Do something to one of the open connections; return what, or None where there is none.
+
+        stalls: seconds that one may be stalled.
+        """
+        if not self.strands:
+            return None
+        strand = chance.choice(sorted(self.strands, key=id))
+        fault = chance.choice(FAULTS)
+        match fault:
+            case "stalled":
+                strand.stall(chance.choice(stalls))
+            case "half-closed towards the server" | "half-closed towards the client":
+                strand.half_close(towards_server=fault.endswith("server"))
+            case "out of order":
+                self.hold_seconds = min(1.0, max(stalls))
+                strand.cut()
+            case _:
+                strand.cut()
+        return fault
 
 
 @asynccontextmanager

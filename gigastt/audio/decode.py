@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-import av
 import numpy as np
 from av.audio.stream import AudioStream
 
@@ -27,7 +26,7 @@ from gigastt.audio.pcm import SAMPLE_RATE, Samples, Waveform
 from gigastt.audio.recordings import Recording, find_recordings
 from gigastt.audio.resample import Resampler
 from gigastt.audio.selection import WHOLE, ChannelSurvey, Findings, Selection
-from gigastt.audio.timeline import Silence, Timeline, add_hole, too_long
+from gigastt.audio.timeline import Silence, Timeline, add_hole, read_packets, too_long
 from gigastt.errors import InvalidAudio, InvalidParameter
 
 ByteSource: TypeAlias = Path | BinaryIO
@@ -109,13 +108,10 @@ def refuse_if_too_long(source: BinaryIO, max_seconds: float, wanted_track: str =
         with container:
             track = choose_track(container, lambda _: True, wanted_track)
             tick = float(track.time_base or 0)
-            try:
-                for packet in container.demux(track):
-                    left -= (packet.duration or 0) * tick
-                    if left < 0:
-                        raise too_long(max_seconds)
-            except (av.FFmpegError, ValueError):
-                pass  # a damaged end: what was counted counts
+            for packet in read_packets(container, track):
+                left -= (packet.duration or 0) * tick if packet else 0.0  # at a damaged end: what was counted counts
+                if left < 0:
+                    raise too_long(max_seconds)
     source.seek(0)
 
 

@@ -118,18 +118,29 @@ def _late_start(container: InputContainer, time: float) -> float:
     return time - begin if 0 < time - begin <= LATEST_START else 0.0
 
 
+def read_packets(container: InputContainer, track: AudioStream) -> Iterator[av.Packet[AudioStream] | None]:
+    """Yield a track's packets, and last None where the file is damaged so that no more can be read.
+
+    A track that begins in the middle of the file, as in broadcasts, ends PyAV's reading; it is begun again there.
+    """
+    for _ in range(_FEW_ERRORS):
+        try:
+            yield from container.demux(track)
+        except IndexError:
+            continue
+        except (av.FFmpegError, ValueError):
+            break
+        return
+    yield None
+
+
 def _decode(container: InputContainer, track: AudioStream) -> Iterator[av.AudioFrame | _Lost]:
     """Yield decoded frames, over damaged packets and up to a damaged end."""
     tick = float(track.time_base or 0)
     frames, errors = 0, 0
-    packets = container.demux(track)
-    while True:
-        try:
-            packet = next(packets, None)
-        except (av.FFmpegError, ValueError):
-            errors += 1
-            break
+    for packet in read_packets(container, track):
         if packet is None:
+            errors += 1
             break
         try:
             decoded = [frame for frame in packet.decode() if isinstance(frame, av.AudioFrame)]

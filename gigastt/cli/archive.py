@@ -1,6 +1,7 @@
 """Archives: the files of folders, and the list of what has been done of them, by which a run resumes another.
 
 The list is `.gigastt.jsonl` in the output folder: a JSON object a line, appended, and locked by the run that writes it.
+Helpers of a run, on whatever machine, have lists of their own (`.gigastt.NAME.jsonl`), which the next run takes over.
 
     {"target":"a/talk.wav.txt","size":96044,"mtime_ns":1700000000000000000,"sha256":"…"}     before it gets its name
     {"target":"a/noise.bin.txt","error":"The file is no audio."}
@@ -19,11 +20,12 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from gigastt.errors import ConfigError
 
 MANIFEST = ".gigastt.jsonl"
+PARTS = ".gigastt.*.jsonl"
 
 
 def find_files(names: Sequence[str], output_dir: Path | None, *, may_be_empty: bool = False) -> list[str]:
@@ -72,6 +74,19 @@ def mirror_targets(files: Sequence[str], names: Sequence[str], output_dir: Path,
     return targets
 
 
+class SourceStamp(NamedTuple):
+    """What tells that a source is as it was."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> SourceStamp:
+        """Return that of a file."""
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns)
+
+
 class Manifest:
     """The list of one output folder. Use `open_manifest`."""
 
@@ -79,16 +94,11 @@ class Manifest:
         self._folder = folder
         self._file = file
         self._written: dict[str, dict[str, Any]] = {}
-        file.seek(0)
-        for line in file:
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # a run that was killed may leave half a line
-                entry = json.loads(line)
-                if "sha256" in entry:
-                    self._written[entry["target"]] = entry
+        self.read_again()
         if line_is_torn(file):
             file.write("\n")
 
-    def is_done(self, source: Path, target: Path) -> bool:
+    def is_done(self, source: SourceStamp, target: Path) -> bool:
         """Tell whether a source's transcript is there, and the source is as it was.
 
         Raises:
@@ -99,20 +109,12 @@ class Manifest:
             return False
         if entry is None or entry["sha256"] != _digest(target):
             raise FileExistsError(errno.EEXIST, "is there already, and not as this command wrote it", str(target))
-        status = source.stat()
-        return bool(entry["size"] == status.st_size and entry["mtime_ns"] == status.st_mtime_ns)
+        return SourceStamp(entry["size"], entry["mtime_ns"]) == source
 
-    def record(self, source: Path, target: Path, unfinished: Path) -> None:
+    def record(self, source: SourceStamp, target: Path, unfinished: Path) -> None:
         """Note a whole transcript before it gets its name."""
-        status = source.stat()
-        self._append(
-            {
-                "target": self._name(target),
-                "size": status.st_size,
-                "mtime_ns": status.st_mtime_ns,
-                "sha256": _digest(unfinished),
-            }
-        )
+        digest = _digest(unfinished)
+        self._append({"target": self._name(target), **source._asdict(), "sha256": digest})
 
     def record_error(self, target: Path, reason: str) -> None:
         """Note why a file has no transcript."""
@@ -122,6 +124,20 @@ class Manifest:
         """Remove what runs that were killed have left of a transcript; no other run is on its way."""
         for part in target.parent.glob(f".{_escape(target.name)}.*.part"):
             part.unlink(missing_ok=True)
+
+    def read_again(self) -> None:
+        """Take note of what others have listed meanwhile."""
+        for path in [self._folder / MANIFEST, *self._folder.glob(PARTS)]:
+            with contextlib.suppress(FileNotFoundError):
+                entries = _entries(path.read_text(encoding="utf-8", errors="surrogateescape"))
+                self._written |= {entry["target"]: entry for entry in entries if "sha256" in entry}
+
+    def take_over_parts(self) -> None:
+        """Append what helpers of an earlier run have listed, and remove their lists; no other run is on its way."""
+        for part in self._folder.glob(PARTS):
+            for entry in _entries(part.read_text(encoding="utf-8", errors="surrogateescape")):
+                self._append(entry)
+            part.unlink()
 
     def _append(self, entry: dict[str, Any]) -> None:
         self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
@@ -148,7 +164,24 @@ def open_manifest(folder: Path) -> Iterator[Manifest]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
             raise ConfigError(f"--resume: another run writes to {folder} now.") from exc
+        manifest = Manifest(folder, file)
+        manifest.take_over_parts()
+        yield manifest
+
+
+@contextmanager
+def open_part(folder: Path, name: str) -> Iterator[Manifest]:
+    """Open the list of a helper of the run that has the folder's own one."""
+    with (folder / PARTS.replace("*", name)).open("a+", encoding="utf-8", errors="surrogateescape") as file:
         yield Manifest(folder, file)
+
+
+def _entries(text: str) -> Iterator[dict[str, Any]]:
+    for line in text.split("\n"):
+        with contextlib.suppress(ValueError):  # a run that was killed may leave half a line
+            entry = json.loads(line)
+            if isinstance(entry, dict) and "target" in entry:
+                yield entry
 
 
 def line_is_torn(file: TextIO) -> bool:

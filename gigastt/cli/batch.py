@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 import click
 
-from gigastt.cli.archive import Manifest
-from gigastt.cli.hearing import Backend, OpenBackend
+from gigastt.cli.archive import Manifest, SourceStamp
+from gigastt.cli.diarization import Diarized
+from gigastt.cli.hearing import Backend, HeardFile, OpenBackend
 from gigastt.cli.progress import ProgressBoard
 from gigastt.cli.targets import STANDARD_INPUT, writing
 from gigastt.errors import RequestError
@@ -27,6 +28,7 @@ from gigastt.errors import RequestError
 if TYPE_CHECKING:
     from gigastt.audio.selection import FileChoice
     from gigastt.rendering import TranscriptForm
+    from gigastt.speakers import Book
     from gigastt.transcript import Final, Transcript
 
 GAPS = {
@@ -40,12 +42,18 @@ _NOT_RECOGNISED = ("inference_error", "segment_failed")
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """How transcripts are written."""
+    """How transcripts are written.
+
+    diarization: with the speakers, so that they come when all is heard.
+    open_book: returns what tells those of a file apart by their voices.
+    """
 
     form: TranscriptForm
     choice: FileChoice
     tells_dropped: bool = False
     overwrite: bool = False
+    diarization: bool = False
+    open_book: Callable[[], Book] | None = None
 
 
 @dataclass(slots=True)
@@ -98,7 +106,7 @@ class Batch:
         if self.manifest is None or self.target_of is None:
             return False
         try:
-            is_done = self.manifest.is_done(Path(name), self.target_of(name))
+            is_done = self.manifest.is_done(SourceStamp.of(Path(name)), self.target_of(name))
         except OSError as exc:
             self._complain(name, exc)
             return True
@@ -129,7 +137,7 @@ class Batch:
                 yield file
             return
         self.manifest.remove_unfinished(target)
-        record = partial(self.manifest.record, Path(name), target)
+        record = partial(self.manifest.record, SourceStamp.of(Path(name)), target)
         with writing(target, overwrite=target.exists(), before_naming=record) as file:
             yield file
 
@@ -155,7 +163,9 @@ class Batch:
             target.write(renderer.begin())
 
         with _open_source(name) as source, self._board.line(name) as line:
-            hearing = backend.hear(source, how.choice, line.update)
+            hearing: HeardFile = backend.hear(source, how.choice, line.update)
+            if how.diarization:
+                hearing = Diarized(hearing, how.open_book)
             async for final in hearing.segments():
                 if not begun:
                     begin()

@@ -92,7 +92,7 @@ def capacity(
         fields = {"model": files.name, "encoder": files.form, "final_latency_ms": final_latency_ms, **asdict(outcome)}
         click.echo(json.dumps(fields | {"cores": needs}))
     else:
-        click.echo("\n".join(describe(outcome, f"{files.name}, {files.form}", final_latency_ms, needs)))
+        click.echo("\n".join(outcome_lines(outcome, f"{files.name}, {files.form}", final_latency_ms, needs)))
     return 0
 
 
@@ -101,7 +101,7 @@ def cores_for(people: int, streams: float) -> int:
     return math.ceil(people / streams) + math.ceil(people * _GATEWAY_SHARE)
 
 
-def describe(outcome: Outcome, model: str, final_latency_ms: float, needs: dict[int, int]) -> list[str]:
+def outcome_lines(outcome: Outcome, model: str, final_latency_ms: float, needs: dict[int, int]) -> list[str]:
     """Return what people read."""
     workers = f"{outcome.workers} worker{'' if outcome.workers == 1 else 's'}"
     mib = 2**20

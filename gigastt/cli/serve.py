@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from gigastt.cli.config_file import config_option
+from gigastt import __version__
+from gigastt.cli.config_file import config_file_of, config_option
 from gigastt.cli.kinds import Cidr, CountOrAuto, HttpAddress, ListItem, Origin
 from gigastt.cli.mistakes import SettingsCommand
 from gigastt.cli.options import (
@@ -24,12 +26,14 @@ from gigastt.cli.options import (
     min_confidence_option,
     model_options,
     setting,
+    speaker_likeness_option,
+    speaker_model_option,
     tls_cert_option,
     tls_dir_option,
     tls_option,
 )
 from gigastt.config import AUTO_MODEL, Limits, Settings, check_settings, find_mistakes
-from gigastt.errors import ConfigError
+from gigastt.errors import ConfigError, GigasttError
 
 _ARGUMENTS = "gigastt.cli.serve.arguments"
 _DEFAULTS = Settings()
@@ -68,6 +72,8 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
 @setting("--port", type=click.IntRange(0, 65_535), default=_DEFAULTS.port, help="Port to listen on; 0: any free one.")
 @model_options
 @min_confidence_option
+@speaker_model_option
+@speaker_likeness_option
 @setting("--auto-download", is_flag=True, help="Fetch a missing model at start.")
 @setting(
     "--pool-size",
@@ -179,15 +185,34 @@ def serve(ctx: click.Context, /, **values: Any) -> int:
     from gigastt.serve import run_server
 
     has_readers = log.configure(settings.log_level, settings.log_format)
+    log.get_logger(__name__).info("starting", version=__version__, **origins_of(ctx))
     for sentence in ctx.obj or ():
         log.get_logger(__name__).warning("not_a_setting", message=sentence)
     read_settings = settings_reader(ctx.meta[_ARGUMENTS])
     if not has_readers:
-        return run_server(settings, read_settings)
+        try:
+            return run_server(settings, read_settings)
+        except GigasttError as exc:
+            log.get_logger(__name__).error("failed", code=exc.code, reason=str(exc), exit_code=exc.exit_code)
+            return exc.exit_code
     authority = settings.tls_dir / "ca.crt" if settings.has_own_authority else None
     return run_server(
         settings, read_settings, partial(greet, fetching=settings.model == AUTO_MODEL, authority=authority)
     )
+
+
+def origins_of(ctx: click.Context) -> dict[str, object]:
+    """Return the file that settings were read from, and which settings are no defaults, by where they come from."""
+    file = config_file_of(ctx)
+    origins: dict[str, object] = {} if file is None else {"config": str(file)}
+    for name, source in (
+        ("from_command_line", ParameterSource.COMMANDLINE),
+        ("from_environment", ParameterSource.ENVIRONMENT),
+        ("from_config", ParameterSource.DEFAULT_MAP),
+    ):
+        if given := [each.replace("_", "-") for each in ctx.params if ctx.get_parameter_source(each) is source]:
+            origins[name] = sorted(given)
+    return origins
 
 
 def greet(url: str, demo: bool, *, fetching: bool = False, authority: Path | None = None) -> None:

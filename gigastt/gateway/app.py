@@ -154,7 +154,14 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     )
     status = Status(context)
     realtime_secrets = RealtimeSecrets(client_tokens)
-    uploads = Uploads(lambda: context.limits, context.pool, context.decoding, context.transcribe, context.metrics)
+    uploads = Uploads(
+        lambda: context.limits,
+        context.pool,
+        context.decoding,
+        context.transcribe,
+        context.metrics,
+        lambda: context.model.likeness,
+    )
     jobs = JobRoutes(context.jobs, uploads, settings.jobs_url_host)
 
     async def run(endpoint: Endpoint, websocket: WebSocket) -> None:

@@ -44,6 +44,7 @@ ErrorForms = Callable[[str], ErrorFields]  # from a path to the shape of errors 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _QUIET = ("/health", "/ready", "/metrics")
 _STARTS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
+_MOST_REASON = 200  # characters of an error's text in the log
 _CLIENT_GONE = 499  # nginx's status for it; only in the metrics and the log
 
 
@@ -172,7 +173,9 @@ class RequestMiddleware:
             except asyncio.CancelledError:  # the server stops; its task ends here, as it was asked to
                 await answer.fail(scope, ShuttingDown())
             except Exception as exc:  # the border of a request
-                code = public_error(exc).code
+                error = public_error(exc)
+                code = error.code
+                exchange.facts["reason"] = str(error)[:_MOST_REASON]
                 self._metrics.count_error(code)
                 if isinstance(exc, RateLimited | QuotaExceeded):
                     self._metrics.rate_limit_rejections.inc()

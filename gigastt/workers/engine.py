@@ -42,6 +42,7 @@ from gigastt.workers.file_work import AttachFunction, FileWork, TouchFunction
 from gigastt.workers.previews import run_preview
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
 from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, StreamTrack, take_offers
+from gigastt.workers.voices import LoadVoices, VoiceTrace
 
 log = get_logger(__name__)
 
@@ -57,6 +58,7 @@ class Engine:
         attach: maps the first samples of a named shared segment.
         touch: told which audio is looked at from now on, before it is; nothing, when that is over.
         min_confidence: of the surest word of an utterance of a file; `open_stream` has it for streams.
+        load_voices: returns the model that tells voices apart, once a stream wants it.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Engine:
         attach: AttachFunction,
         touch: TouchFunction = lambda touches: None,
         min_confidence: float = 0.0,
+        load_voices: LoadVoices = lambda: None,
     ) -> None:
+        self._load_voices = load_voices
         self._recognizer = recognizer
         self._open_stream = open_stream
         self._attach = attach
@@ -85,6 +89,7 @@ class Engine:
             lambda message: self._outbox.append(message),
             lambda window: self._note_pass(Turn.FILE, [window]),
             min_confidence,
+            load_voices,
         )
 
     @property
@@ -104,6 +109,8 @@ class Engine:
                 if opened is not None:
                     track = LiveTrack(stream, opened, told_consumed=start, told_committed=start)
                     track.partials, track.failed = options.partials, alone
+                    if options.diarization and (voices := self._load_voices()) is not None:
+                        track.voices = VoiceTrace(voices)
                     self._live[stream] = track
             case Audio(stream=stream, pcm=pcm):
                 if len(pcm) % 2:
@@ -131,7 +138,7 @@ class Engine:
         if self._finals or self._files.is_waiting:
             return 0.0
         wanting = list(self._wanting())
-        if any(track.urgent for track in wanting):
+        if any(track.urgent for track in wanting) or self._next_voice() is not None:
             return 0.0
         return max(0.0, min(self._due_times(wanting).values()) - now) if wanting else None
 
@@ -157,6 +164,7 @@ class Engine:
         turn = self._scheduler.next_turn(
             finals=bool(self._finals), partials=bool(partials), files=self._files.is_waiting
         )
+        track: LiveTrack | None
         if turn is Turn.FINAL:
             track = self._take_final()
             if not self._is_gone(track):
@@ -169,6 +177,9 @@ class Engine:
                     self._run_preview(track)
                 self._feed_live(track)
             self._note_reading(self._files.read_ahead())
+        elif turn is not Turn.FILE and (track := self._next_voice()) is not None:
+            self._touch([track.touch()])
+            track.look_for_voices()
         elif turn is Turn.PARTIAL:
             self._run_partials(choose_batch(take_offers(partials)), now)
             self._note_reading(self._files.read_ahead())
@@ -307,6 +318,10 @@ class Engine:
             log.warning("partial_failed", batch=len(windows), cause=str(exc))
             return None
 
+    def _next_voice(self) -> LiveTrack | None:
+        """Return a track with a window in which voices can be looked for: behind all finals, ahead of partials."""
+        return next((track for track in self._live.values() if track.voice_window is not None), None)
+
     def _run_preview(self, track: LiveTrack) -> None:
         message, windows = run_preview(self._recognizer, track)
         if message is not None:
@@ -320,15 +335,20 @@ class Engine:
         """Accept the waiting utterance if its words are known without a pass; return whether they were."""
         if track.utterance is None or track.utterance.hypothesis is None:
             return False
+        if track.voices is not None and track.voices.needs_pass(track.utterance):
+            return False
         self._accept(track, track.utterance.hypothesis)
         return True
 
     def _run_final(self, track: LiveTrack) -> None:
         utterance = track.utterance
         assert utterance is not None, "a track is lined up only with an utterance"
-        self._note_pass(Turn.FINAL, [utterance.window])
         self._touch([track.touch(utterance.window)])
-        hypothesis: Hypothesis | None = None
+        hypothesis = utterance.hypothesis
+        if hypothesis is not None:  # only its voices are missing
+            self._accept(track, hypothesis)
+            return
+        self._note_pass(Turn.FINAL, [utterance.window])
         try:
             hypothesis = self._recognizer.transcribe(utterance.window)
         except InferenceError as exc:
@@ -345,6 +365,8 @@ class Engine:
         track.utterance = track.stream.next_final()
         if final is None:  # a checkpoint: it tells the stream where to cut, and the client nothing
             return
+        if track.voices is not None:
+            final = track.voices.complete(utterance, final)
         if final.drop:
             surest = max((word.confidence for word in final.dropped), default=0.0)
             span = {"start": final.start, "end": final.end}

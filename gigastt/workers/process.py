@@ -13,12 +13,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from gigastt.audio.pcm import Samples
 from gigastt.audio.shared import SharedSegment
-from gigastt.errors import ConfigError, GigasttError
+from gigastt.errors import ConfigError, GigasttError, ModelInvalid
 from gigastt.ipc.blackbox import BlackBox
 from gigastt.ipc.messages import AttachAudio, Closed, OpenStream, Ready, ToGateway, ToWorker, encode_message
 from gigastt.ipc.packets import encode_packet
@@ -27,6 +27,7 @@ from gigastt.speech.activity import ActivityDetector, ActivityModel
 from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.stream import Stream
+from gigastt.speech.voices import VoiceModel
 from gigastt.transcript import Options
 from gigastt.workers.allocator import return_free_memory
 from gigastt.workers.canary import run_canary, time_passes
@@ -34,6 +35,7 @@ from gigastt.workers.config import WorkerConfig
 from gigastt.workers.engine import Engine
 from gigastt.workers.heartbeat import Heartbeat, read_memory
 from gigastt.workers.inbox import Inbox, read_socket
+from gigastt.workers.voices import LoadVoices
 
 log = get_logger(__name__)
 
@@ -106,8 +108,24 @@ def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
     pieces = len(recognizer.vocabulary.pieces)
     ready = Ready(os.getpid(), seconds, recognizer.encoder_name, pieces, PROVIDER, timed)
     _send(sock, [ready])
-    log.info("worker_ready", model=config.model, load_seconds=round(seconds, 3))
-    return Engine(recognizer, open_stream, attach, box.write, config.min_confidence)
+    log.debug("worker_loaded", model=config.model, load_seconds=round(seconds, 3))
+    return Engine(recognizer, open_stream, attach, box.write, config.min_confidence, voices_of(config))
+
+
+def voices_of(config: WorkerConfig) -> LoadVoices:
+    """Return what loads the speaker model at its first call; words are told without speakers if it cannot."""
+
+    @cache
+    def load() -> VoiceModel | None:
+        if config.speaker_model is None or config.segmentation_model is None:
+            return None
+        try:
+            return VoiceModel(Path(config.speaker_model), Path(config.segmentation_model))
+        except ModelInvalid as exc:
+            log.error("speaker_model_invalid", reason=str(exc))
+            return None
+
+    return load
 
 
 def work(
@@ -143,7 +161,11 @@ def work(
         step_begun, cpu_begun = clock(), time.process_time()
         results = engine.step(step_begun)
         ended = clock()
-        heartbeat.record(step_begun - begun, engine.account(ended - step_begun, time.process_time() - cpu_begun))
+        made = engine.account(ended - step_begun, time.process_time() - cpu_begun)
+        heartbeat.record(step_begun - begun, made)
+        if made is not None:
+            log.debug("pass", kind=made.kind, windows=made.batch, audio_seconds=made.audio_seconds,
+                      seconds=round(made.seconds, 4), streams=engine.streams)  # fmt: skip
         # 5. What came of it.
         send(results)
 
@@ -174,12 +196,12 @@ def _send(sock: socket.socket, messages: Sequence[ToGateway]) -> None:
         raise GatewayGone from exc
     for message in messages:
         if isinstance(message, Closed):
-            log.info("stream_closed", stream=message.stream)
+            log.debug("stream_closed", stream=message.stream)
 
 
 def _log_opened(message: ToWorker) -> None:
     if isinstance(message, OpenStream | AttachAudio):
-        log.info("stream_opened", stream=message.stream, request_id=message.request_id)
+        log.debug("stream_opened", stream=message.stream, request_id=message.request_id)
 
 
 def _leave_soon(stopped: threading.Event) -> None:

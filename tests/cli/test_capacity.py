@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from gigastt.cli.capacity import cores_for, describe
+from gigastt.cli.capacity import cores_for, outcome_lines
 from gigastt.trial import Outcome
 
 MIB = 2**20
@@ -19,7 +19,7 @@ OUTCOME = Outcome(
 
 
 def test_it_says_what_people_want_to_know() -> None:
-    assert describe(OUTCOME, "gigaam-v3-e2e-rnnt, optimized", 500.0, {50: 3})[2:] == [
+    assert outcome_lines(OUTCOME, "gigaam-v3-e2e-rnnt, optimized", 500.0, {50: 3})[2:] == [
         "streams a core   26, each speaking half of the time",
         "places           52: what `gigastt serve --max-sessions auto` has after such a minute",
         "finals           95 % within 431 ms, of 300 with 52 people at the end",

@@ -79,6 +79,7 @@ def test_what_cannot_be_fetched_ends_the_server_with_one_line(hub: FakeHub, tmp_
     finally:
         server.kill()
 
-    assert [line for line in server.prose if line.startswith("gigastt: ")] == server.prose[-1:]
-    assert f"sends as {GIGAAM.encoder.name} is not that file" in server.prose[-1]
+    [failed] = server.logged("failed")
+    assert failed == server.events[-1]
+    assert f"sends as {GIGAAM.encoder.name} is not that file" in failed["reason"]
     assert not (tmp_path / DEFAULT_MODEL / GIGAAM.encoder.name).exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -64,9 +65,9 @@ async def test_a_draining_server_is_not_ready_and_refuses_newcomers() -> None:
 def test_a_second_server_on_the_port_fails_with_one_clear_line(server: ServerProcess) -> None:
     done = run_program(["serve", "--model", "demo", "--port", str(server.port), "--log-format", "json"])
     assert done.returncode == PortUnavailable.exit_code
-    complaints = [line for line in done.stderr.splitlines() if not line.startswith("{")]
-    assert len(complaints) == 1
-    assert str(server.port) in complaints[0]
+    complaints = [line for line in map(json.loads, done.stderr.splitlines()) if line["level"] == "error"]
+    assert [line["event"] for line in complaints] == ["failed"]
+    assert str(server.port) in complaints[0]["reason"]
     assert "Traceback" not in done.stderr
 
 

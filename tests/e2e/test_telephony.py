@@ -9,31 +9,11 @@ import jiwer
 import numpy as np
 import pytest
 
-from tests.clips import load_clips, normalise
+from tests.clips import normalise
 from tests.live_client import LiveClient, transcribe_live
+from tests.phone_calls import CLIPS, FIRST_CALL, RATE, interleave, make_call
 from tests.server import ServerProcess
-from tests.wave_files import Waveform, encode, resample, wave_file
-
-RATE = 8_000
-PAUSE_SECONDS = 0.7
-CLIPS = {clip.path.stem: clip for clip in load_clips()}
-# Whose turn it is, and what is said: two speakers who let each other finish.
-TURNS = [(0, "festival_09"), (1, "espeak_03"), (0, "festival_18"), (1, "espeak_01")]
-
-
-def make_call() -> list[Waveform]:
-    """Return the two channels of a call, each silent while the other speaks."""
-    channels: tuple[list[Waveform], list[Waveform]] = ([], [])
-    for speaker, name in TURNS:
-        speech = resample(CLIPS[name].pcm, RATE)
-        turn = np.concatenate((speech, np.zeros(int(PAUSE_SECONDS * RATE), np.float32)))
-        channels[speaker].append(turn)
-        channels[1 - speaker].append(np.zeros_like(turn))
-    return [np.concatenate(turns) for turns in channels]
-
-
-def interleave(channels: list[Waveform], encoding: str) -> bytes:
-    return encode(np.stack(channels, axis=1).ravel(), encoding)
+from tests.wave_files import encode, wave_file
 
 
 def spoken(client: LiveClient, channel: int | None = None) -> list[dict[str, Any]]:
@@ -82,7 +62,7 @@ async def test_the_line_costs_few_words(server: ServerProcess, encoding: str) ->
     client = await transcribe_live(
         server.websocket_url, interleave(call, encoding), rate=RATE, encoding=encoding, channels=2
     )
-    said = [" ".join(CLIPS[name].reference for speaker, name in TURNS if speaker == who) for who in (0, 1)]
+    said = [" ".join(CLIPS[name].reference for speaker, name in FIRST_CALL if speaker == who) for who in (0, 1)]
     heard = [" ".join(final["text"] for final in spoken(client, who)) for who in (0, 1)]
     assert jiwer.wer([normalise(text) for text in said], [normalise(text) for text in heard]) < 0.2
 

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+from tests.clients.conftest import interpreter
 from tests.clips import load_clips
 from tests.server import ServerProcess
 from tests.shared import do_without, require_program
@@ -88,9 +90,45 @@ def test_python_says_what_it_needs() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_the_commands_of_the_readme_are_the_examples() -> None:
-    commands = re.findall(r"`[^`]* (\S+/\S+\.(?:py|mjs|sh)) \.\./(\S+)`", (EXAMPLES / "README.md").read_text("utf-8"))
-    assert {script for script, _ in commands} == {
-        path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.glob("*/*.*") if path.name != "gigastt_client.py"
+def test_the_readme_has_every_example_as_a_command_or_a_link() -> None:
+    text = (EXAMPLES / "README.md").read_text("utf-8")
+    commands = re.findall(r"`[^`]* (\S+/\S+\.(?:py|mjs|sh|go)) \.\./(\S+)`", text)
+    links = set(re.findall(r"\]\(([a-z]+/[^)]+\.\w+)\)", text))
+    assert {script for script, _ in commands} | links == {
+        path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.glob("*/*.*")
     }
     assert all((EXAMPLES.parent / clip).exists() for _, clip in commands)
+
+
+def test_go_prints_segments(server: ServerProcess) -> None:
+    script = str(EXAMPLES / "go" / "transcribe.go")
+    command = [require_program("go"), "run", script, str(CLIP.path), server.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)  # it compiles, once
+    assert done.returncode == 0, done.stderr
+    assert [line.split(maxsplit=2)[2] for line in done.stdout.splitlines()] == SENTENCES
+
+
+def test_home_assistants_protocol_prints_the_text() -> None:
+    script = str(EXAMPLES / "home-assistant" / "transcribe.py")
+    with ServerProcess("--pool-size", "1", "--wyoming", "127.0.0.1:0") as wyoming:
+        [listening] = wyoming.logged("wyoming_listening")
+        done = run_example(sys.executable, script, str(CLIP.path), "--uri", f"tcp://127.0.0.1:{listening['port']}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == " ".join(SENTENCES)
+
+
+def test_an_agent_of_livekit_has_its_speech_to_text() -> None:
+    code = "import agent; print(agent.recogniser().provider)"
+    done = subprocess.run(
+        [interpreter("livekit"), "-c", code],
+        cwd=EXAMPLES / "livekit", capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "127.0.0.1:9876" in done.stdout
+
+
+def test_a_dialplan_for_freeswitch_is_whole() -> None:
+    plan = ElementTree.parse(EXAMPLES / "freeswitch" / "dialplan.xml").getroot()
+    started = [each.get("data", "") for each in plan.iter("action") if "uuid_audio_stream" in each.get("data", "")]
+    assert [data.split()[4:] for data in started] == [["stereo", "8k"]]
+    assert "/v1/ws?sample_rate=8000&channels=2" in started[0]

@@ -20,7 +20,7 @@ from benchmarks.faults.cable import laid
 from gigastt.config import Limits
 from gigastt.gateway.pages import WEB_FOLDER
 from tests.examples.test_examples import require_node
-from tests.examples.test_python_client import WORDS, disturb, expected
+from tests.examples.test_python_client import STALLS, WORDS, expected
 from tests.fakes.gateway import Running
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import speech
@@ -135,7 +135,7 @@ async def test_nothing_is_lost_over_a_cable_that_is_cut(seed: int, tmp_path: Pat
             client.speak(value)
             await asyncio.sleep(0.01)
             if begin % 15 == 14:
-                await disturb(cable, chance)
+                cable.disturb(chance, STALLS)
                 pool.kill(chance.choice(pool.workers))
                 if begin % 30 == 29:
                     client.tell(flush=True)

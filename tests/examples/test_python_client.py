@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.faults.cable import Cable, laid
+from benchmarks.faults.cable import laid
 from examples.python.gigastt_client import ConnectionFailed, KeptAudio, Session
 from gigastt.config import Limits
 from tests.fakes.memory_pool import MemoryPool
@@ -22,7 +22,7 @@ from tests.gateway.api.test_resumption import sharing
 from tests.waiting import wait_until
 
 WORDS = [index % 600 + 1 if index % 7 else 0 for index in range(1, 150)]
-FAULTS = ("cut", "stall", "half_close", "half_close_back", "hold")
+STALLS = (0.1, 0.3)
 
 
 def expected(values: list[int]) -> list[str]:
@@ -45,24 +45,6 @@ async def speak(session: Session, values: list[int], pause: float = 0.002) -> No
     await session.stop()
 
 
-async def disturb(cable: Cable, chance: random.Random) -> str:
-    """Do something to a connection."""
-    fault = chance.choice(FAULTS)
-    strand = cable.any(chance)
-    if strand is None or fault == "hold":
-        cable.hold_seconds = 0.2
-        fault = "cut"
-    if strand is not None:
-        match fault:
-            case "cut":
-                strand.cut()
-            case "stall":
-                strand.stall(0.3)
-            case _:
-                strand.half_close(towards_server=fault == "half_close")
-    return fault
-
-
 async def test_a_session_without_faults_is_one_connection() -> None:
     async with server(MemoryPool(automatic=True)) as running, Session(running.ws + "/v1/ws", partials=False) as session:
         speaking = asyncio.create_task(speak(session, WORDS, 0))
@@ -82,7 +64,7 @@ async def test_nothing_is_lost_over_a_cable_that_is_cut(seed: int) -> None:
             reading = [asyncio.create_task(finals_of(each)) for each in (one, two)]
             while not all(task.done() for task in reading):
                 await asyncio.sleep(chance.uniform(0.05, 0.3))
-                await disturb(cable, chance)
+                cable.disturb(chance, STALLS)
                 pool.kill(chance.choice(pool.workers))
             for task in working:
                 await task

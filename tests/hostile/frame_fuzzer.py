@@ -12,7 +12,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 
 import uvloop
 
@@ -41,7 +41,7 @@ MOST_FRAMES = 30  # of one connection
 AT_ONCE = 32
 
 
-def draw_frame(rng: random.Random, texts: Sequence[bytes], *, valid: bool) -> bytes:
+def draw_frame(rng: random.Random, target: Target, *, valid: bool) -> bytes:
     """Draw a frame; a valid one keeps the rules of framing, though not of order."""
     opcode = rng.choice((0, 1, 1, 2, 2, 2, 2, 8, 9, 9, 10))
     fin = rng.random() < 0.8
@@ -58,9 +58,9 @@ def draw_frame(rng: random.Random, texts: Sequence[bytes], *, valid: bool) -> by
         payload = rng.randbytes(rng.choice((0, 0, 4, 125, 126 if not valid else 5)))
         fin = fin or valid
     elif opcode == 1 or rng.random() < 0.1:
-        payload = rng.choice(texts)
+        payload = rng.choice(target.texts)
     else:
-        payload = rng.randbytes(rng.choice((0, 0, 1, 2, 31, 160, 320, 640, 3_200, 9_600)))
+        payload = rng.choice(target.heads) + rng.randbytes(rng.choice((0, 0, 1, 2, 31, 160, 320, 640, 3_200, 9_600)))
     return encode_frame(opcode, payload, rng, fin=fin, reserved=reserved, masked=masked, lies=not valid)
 
 
@@ -107,7 +107,9 @@ async def attack(running: Running, target: Target, rng: random.Random, findings:
         count = rng.randint(1, MOST_FRAMES)
         findings.frames += count
         valid = rng.random() < 0.5
-        stream = b"".join(draw_frame(rng, target.texts, valid=valid or rng.random() < 0.9) for _ in range(count))
+        stream = b"".join(draw_frame(rng, target, valid=valid or rng.random() < 0.9) for _ in range(count))
+        if target.first is not None and rng.random() < 0.8:
+            stream = encode_frame(1, target.first(rng), rng) + stream
         if rng.random() < 0.05:
             findings.frames += 1_030
             stream += encode_frame(2, b"", rng, fin=False) + encode_frame(0, b"", rng, fin=False) * 1_026
@@ -147,7 +149,7 @@ async def _read_to_end(reader: asyncio.StreamReader, findings: Findings) -> None
             if length == 126:
                 length = int.from_bytes(await reader.readexactly(2))
             payload = await reader.readexactly(length)
-            if first == 0x81:
+            if first == 0x81 and payload != b"HANGUP":  # that of Asterisk
                 json.loads(payload)
             elif first == 0x88 and payload:
                 code = int.from_bytes(payload[:2])
@@ -174,7 +176,7 @@ async def fuzz(
                 attacks = (
                     attack(running, target, random.Random(each), findings)
                     if target.path
-                    else stream_fuzzer.attack(running, random.Random(each), findings)
+                    else stream_fuzzer.attack(running, target is TARGETS["wyoming"], random.Random(each), findings)
                     for each in begun
                 )
                 heard, *_ = await asyncio.gather(target.speak(running.port), *attacks)

@@ -1,6 +1,6 @@
-"""A fuzzer of the Wyoming protocol's byte streams: hostile clients of a real listener, drawn from a seed.
+"""A fuzzer of byte streams, those of Wyoming and of AudioSocket: hostile clients of a real listener, drawn from a seed.
 
-python -m tests.hostile.frame_fuzzer 20000 [SEED [wyoming]]
+python -m tests.hostile.frame_fuzzer 20000 [SEED [wyoming|audiosocket]]
 """
 
 from __future__ import annotations
@@ -45,14 +45,27 @@ def draw_event(rng: random.Random, *, valid: bool) -> bytes:
     return json.dumps(header).encode() + b"\n" + data + payload
 
 
-async def attack(running: Running, rng: random.Random, findings: Findings) -> None:
+def draw_packet(rng: random.Random, *, valid: bool) -> bytes:
+    """Draw a packet of AudioSocket; a valid one keeps the rules of framing, though not of order."""
+    kind = rng.choice((0x10, 0x10, 0x10, 0x10, 0x12, 0x18, 0x03, 0x03, 0x01, 0x00, 0xFF, 0x02))
+    length = len(payload := rng.randbytes(rng.choice((0, 0, 1, 2, 16, 320, 320, 3_200))))
+    if not valid and rng.random() < 0.3:
+        kind = rng.randrange(256)
+        length = rng.choice((length + 1, 0, 2**16 - 1))
+    return bytes([kind]) + length.to_bytes(2) + payload
+
+
+async def attack(running: Running, is_wyoming: bool, rng: random.Random, findings: Findings) -> None:
     """Be one hostile client, and see the connection end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
     findings.connections += 1
     count = rng.randint(1, MOST_EVENTS)
     findings.frames += count
     valid = rng.random() < 0.5
-    stream = b"".join(draw_event(rng, valid=valid or rng.random() < 0.9) for _ in range(count))
+    draw = draw_event if is_wyoming else draw_packet
+    stream = b"".join(draw(rng, valid=valid or rng.random() < 0.9) for _ in range(count))
+    if not is_wyoming and rng.random() < 0.9:
+        stream = b"\1\0\x10" + rng.randbytes(16) + stream
     try:
         while stream and not writer.transport.is_closing():
             cut = len(stream) if rng.random() < 0.5 else rng.randint(1, len(stream))
@@ -63,7 +76,10 @@ async def attack(running: Running, rng: random.Random, findings: Findings) -> No
         if rng.random() < 0.5:
             writer.write_eof()
             async with asyncio.timeout(20):
-                await _read_to_end(reader, findings)
+                if is_wyoming:
+                    await _read_to_end(reader, findings)
+                else:
+                    findings.told["hang-up"] = findings.told.get("hang-up", 0) + len(await reader.read()) // 3
     except TimeoutError:
         findings.faults.append("a connection did not end")
     except (OSError, RuntimeError, asyncio.IncompleteReadError):  # the server has hung up already

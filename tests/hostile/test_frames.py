@@ -23,9 +23,13 @@ def test_fuzzed_frames_bring_no_traceback(new_loop: Callable[[], asyncio.Abstrac
     assert {1000, 1002, 1007} <= set(findings.closed_with)
 
 
-@pytest.mark.parametrize("protocol", ["realtime", "deepgram", "vosk", "wyoming"])
+@pytest.mark.parametrize("protocol", sorted(TARGETS.keys() - {"native"}))
 def test_fuzzed_frames_of_other_protocols_bring_no_traceback(protocol: str) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         findings = runner.run(fuzz(FRAMES // 2, 3, TARGETS[protocol]))
     assert findings.faults == []
-    assert {1000, 1002} <= set(findings.closed_with) or {"transcript", "error", "info"} <= set(findings.told)
+    assert (
+        1002 in findings.closed_with
+        or {"transcript", "error", "info"} <= set(findings.told)
+        or "hang-up" in findings.told
+    )

@@ -27,11 +27,13 @@ class Account:
 
     Attributes:
         audio_seconds: that came in.
+        is_used_up: the client's key may send no more audio today.
         ended_by: why it ends, where the conversation does not decide that: `CLIENT_GONE` and such.
     """
 
     def __init__(self, metrics: Metrics, exchange: Exchange, protocol: str, clock: Callable[[], float]) -> None:
         self.audio_seconds = 0.0
+        self.is_used_up = False
         self.ended_by = ""
         self._metrics = metrics
         self._exchange = exchange
@@ -61,9 +63,17 @@ class Account:
         log.info("session_opened", **self._who(), waited=round(now - self._began, 3))
         self._began = now
 
+    def hear(self, seconds: float) -> bool:
+        """Count audio that came in; return whether more may come."""
+        self.audio_seconds += seconds
+        usage = self._exchange.usage
+        self.is_used_up = usage is not None and not usage.hear(seconds)
+        return not self.is_used_up
+
     def note(self, effects: Sequence[conversation.Effect]) -> None:
         """Take in what the conversation has decided; an error told with the end is its reason."""
         error = ""
+        log.debug("session_does", effects=[type(effect).__name__ for effect in effects])
         for effect in effects:
             match effect:
                 case conversation.SendError(code):
@@ -78,6 +88,8 @@ class Account:
         """The client has been told a final."""
         self._finals += 1
         self._words += len(final.words)
+        log.debug("final_told", seq=final.seq, start=final.start, end=final.end, reason=final.reason,
+                  words=len(final.words))  # fmt: skip
 
     def lose(self, close_code: int = conversation.CLOSE_NORMAL) -> None:
         """The client has hung up, or sends what cannot be read (any other code)."""

@@ -43,6 +43,7 @@ class AsteriskDialect(NativeDialect):
     """What comes of Asterisk; what is told goes to the feed, as over `/v1/ws`."""
 
     name: ClassVar[str] = "asterisk"
+    can_resume: ClassVar[bool] = False  # those who follow a call are not to go on with it
 
     def __init__(self, configuration: Configuration) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 MESSAGE_TYPES = ("configure", "flush", "stop", "resume", "keepalive", "ping")
 SIGNS_OF_LIFE = ("keepalive", "keep_alive", "keep-alive", "heartbeat", "pong")
 MOST_TEXT_CHARACTERS = 64 * 1024  # a longer text frame is garbage without being parsed
+MOST_CONFIGURE_CHARACTERS = 512 * 1024  # before the first audio: recordings of speakers may be in it
 MOST_BINARY_MESSAGE_BYTES = 4096  # of JSON in a binary frame
 
 
@@ -20,7 +21,7 @@ def parse(text: str, most: int = MOST_TEXT_CHARACTERS) -> dict[str, Any] | None:
     if len(text) > most:
         return None
     try:
-        fields = json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse_constant)
+        fields = _DECODER.decode(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         return None
     return fields if isinstance(fields, dict) else None
@@ -47,3 +48,6 @@ def as_text(data: bytes) -> str | None:
 def _refuse_constant(name: str) -> NoReturn:
     """NaN and the infinities are not JSON, whatever Python's parser thinks."""
     raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # made once: it takes as long as a short message

@@ -54,8 +54,8 @@ class Link:
         "_farewells",
         "_forgotten",
         "_lent",
-        "_lock",
         "_lost_at",
+        "_own_lock",
         "_remembered",
         "_seconds",
         "_sending",
@@ -74,7 +74,7 @@ class Link:
         self._seconds = seconds
         self._asks_to_resume = asks_to_resume
         self._wake = wake
-        self._lock = asyncio.Lock()  # of sending: what was missed comes before what is new
+        self._own_lock: asyncio.Lock | None = None
         self._lost_at: float | None = None
         self._take: Callable[[bytes], bool] | None = None
         self._sending: asyncio.Timeout | None = None
@@ -121,10 +121,20 @@ class Link:
         Raises:
             TimeoutError: the client does not read, and cannot come back either.
         """
+        if not self.can_resume:
+            await self._send(message)
+            return
         async with self._lock:
-            if seq is not None and self.can_resume:
+            if seq is not None:
                 self._remember(seq, message)
             await self._send(message)
+
+    @property
+    def _lock(self) -> asyncio.Lock:
+        """Of sending: what was missed comes before what is new."""
+        if self._own_lock is None:  # idle connections hold little
+            self._own_lock = asyncio.Lock()
+        return self._own_lock
 
     async def _send(self, message: Message) -> None:
         if self.is_lost:

@@ -91,7 +91,7 @@ def listen_for(
             except ClientGone:
                 pass
             except RequestError as exc:
-                log.info("connection_refused", protocol=protocol, client=exchange.address, code=exc.code)
+                log.warning("connection_refused", protocol=protocol, client=exchange.address, code=exc.code)
             except Exception:  # the border of a connection
                 log.exception("connection_failed", protocol=protocol)
 

@@ -57,7 +57,7 @@ class VoskDialect(Dialect):
         self._is_configured = False  # a rate has been told
         self._words = True
         self._alternatives = False
-        self._partial = ""
+        self._partial = self._encode_partial("")
         self._finals: deque[Final] = deque()  # not told yet
         self._gaps: list[Gap] = []
         self._resets = 0  # not answered yet
@@ -88,11 +88,11 @@ class VoskDialect(Dialect):
         """Keep an event for the reply to a frame that is to come; the end of an utterance answers a reset."""
         match event:
             case Partial():
-                self._partial = event.text
+                self._partial = self._encode_partial(event.text)
             case Gap():
                 self._gaps.append(event)
             case Final():
-                self._partial = ""
+                self._partial = self._encode_partial("")
                 if event.text:
                     self._finals.append(event)
                 if event.reason == "flush" and self._resets:
@@ -131,7 +131,11 @@ class VoskDialect(Dialect):
             return ()
         if self._finals:
             return [self._result([self._finals.popleft()])]
-        return [_encode({"partial": self._spell(self._partial)})]
+        return [self._partial]
+
+    def _encode_partial(self, text: str) -> str:
+        """Return the reply that frames have until words change: it is told more often than it is made."""
+        return _encode({"partial": self._spell(text)})
 
     def _answer_reset(self) -> Sequence[Message]:
         self._resets -= 1

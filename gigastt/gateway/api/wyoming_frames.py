@@ -61,6 +61,8 @@ class WyomingFrames:
         self._most_piece_bytes = max(1, most_bytes // 2)  # 8-bit samples become twice as long
         self._buffer = b""
         self._header: dict[str, Any] | None = None  # of an event whose data have not come
+        self._line: bytes | None = None  # the last header,
+        self._parsed: dict[str, Any] = {}  # and what it says
         self._payload_left = 0
         self._mono = MonoPcm(2, 1)
         self._takes_payload = False  # it is samples that can be understood
@@ -94,7 +96,10 @@ class WyomingFrames:
                 end = buffer.find(b"\n", offset)
                 if end < 0 and len(buffer) - offset <= MOST_HEADER_BYTES:
                     break
-                self._header, offset = _parse_header(buffer[offset:end]), end + 1
+                line, offset = buffer[offset:end], end + 1
+                if line != self._line:  # that of a chunk is mostly the one before it
+                    self._line, self._parsed = line, _parse_header(line)
+                self._header = self._parsed
             end = offset + (self._header.get("data_length") or 0)
             if end > len(buffer):
                 break
