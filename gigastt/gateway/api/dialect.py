@@ -14,7 +14,7 @@ from typing import ClassVar, TypeAlias
 
 from gigastt.audio.pcm import Encoding, sample_bytes
 from gigastt.speakers import SpeakerFields
-from gigastt.transcript import Final, Gap, Options, Partial, Speakers
+from gigastt.transcript import Final, Gap, HeardSpeakers, Options, Partial
 
 DEFAULT_RATE = 48_000
 
@@ -216,7 +216,7 @@ class Dialect(ABC):
     def tell(self, event: Partial | Final | Gap, moment: Moment) -> Sequence[Message]:
         """Return what to tell of an event."""
 
-    def tell_speakers(self, heard: Speakers) -> Sequence[Message]:
+    def tell_speakers(self, heard: HeardSpeakers) -> Sequence[Message]:
         """Return what to tell of the speakers of the whole session, after its last final."""
         return ()
 

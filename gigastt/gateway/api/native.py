@@ -54,7 +54,7 @@ from gigastt.gateway.api.dialect import (
 )
 from gigastt.gateway.api.gathering import Gatherer
 from gigastt.gateway.api.speaker_fields import read_speaker_fields
-from gigastt.transcript import Final, Gap, Partial, Speakers
+from gigastt.transcript import Final, Gap, HeardSpeakers, Partial
 
 _RESUME_GOES_WITH = "resume goes with endpoint_mode auto only."
 _CAPTIONS = re.compile(r"[a-z0-9-]{16,64}")  # its readers know it and nobody else: not to be guessed
@@ -185,7 +185,7 @@ class NativeDialect(Dialect):
             case Gap():
                 return [wire.failure(event, channels=moment.channels)]
 
-    def tell_speakers(self, heard: Speakers) -> Sequence[Message]:
+    def tell_speakers(self, heard: HeardSpeakers) -> Sequence[Message]:
         """Return `speakers`."""
         return [wire.speakers(heard)]
 

@@ -18,7 +18,7 @@ from gigastt.gateway.api.link import Link
 from gigastt.gateway.api.resumption import Resumption
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.requests import ClientGone
-from gigastt.transcript import EndpointReason, Final, Partial, Speakers
+from gigastt.transcript import EndpointReason, Final, HeardSpeakers, Partial
 
 ACK_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
@@ -62,7 +62,7 @@ class Teller:
         """Tell an event of a session."""
         if isinstance(event, ProgressEvent):
             return
-        if isinstance(event, Speakers):
+        if isinstance(event, HeardSpeakers):
             await self.send(self._dialect.tell_speakers(event), self.next_seq)
             return
         seq = self.next_seq
