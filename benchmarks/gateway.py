@@ -41,11 +41,12 @@ class Protocol:
     """How a microphone speaks: its address, its first message, and its audio, as bytes of its connection.
 
     path: of its WebSocket; empty where it has none.
+    first: the same for all, or made for each.
     flag: opens its listener; empty where it speaks to the server's own.
     """
 
     path: str
-    first: bytes
+    first: bytes | Callable[[], bytes]
     frame: Callable[[bytes], bytes]
     flag: str = ""
 
@@ -69,6 +70,18 @@ def _as_event(kind: str, fields: dict[str, Any], payload: bytes = b"") -> bytes:
     return json.dumps(header).encode() + b"\n" + data + payload
 
 
+def _as_packet(pcm: bytes) -> bytes:
+    """Return a packet of AudioSocket, of 16 kHz."""
+    return b"\x12" + len(pcm).to_bytes(2) + pcm
+
+
+def _as_media_start() -> bytes:
+    text = f"MEDIA_START connection_id:{secrets.token_hex(8)} format:slin16 optimal_frame_size:640 ptime:20"
+    return Frame(Opcode.TEXT, text.encode()).serialize(mask=True)
+
+
+_SPEAKER = b"speaker-1|ru".ljust(60, b"\0")
+_JAMBONZ = {"type": "start", "language": "ru-RU", "sampleRateHz": SAMPLE_RATE, "interimResults": True}
 _FORMAT = {"format": {"type": "audio/pcm", "rate": SAMPLE_RATE}}
 _CHUNK = {"rate": SAMPLE_RATE, "width": 2, "channels": 1, "timestamp": None}
 PROTOCOLS = {
@@ -85,6 +98,11 @@ PROTOCOLS = {
     "wyoming": Protocol(
         "", _as_event("transcribe", {"language": "ru"}), lambda pcm: _as_event("audio-chunk", _CHUNK, pcm), "--wyoming"
     ),
+    "telephone": Protocol(f"/v1/ws?sample_rate={SAMPLE_RATE}", b"", _binary),
+    "audiosocket": Protocol("", lambda: b"\1\0\x10" + secrets.token_bytes(16), _as_packet, "--audiosocket"),
+    "asterisk": Protocol("/v1/asterisk/ws", _as_media_start, _binary),
+    "jambonz": Protocol("/v1/jambonz", _text(_JAMBONZ), _binary),
+    "jitsi": Protocol("/v1/jitsi/ws/m", b"", lambda pcm: _binary(_SPEAKER + pcm)),
 }
 CONTENDERS = (*PROTOCOLS, "websocket_receiver", "socket_receiver")
 _WARM_UP_SECONDS = 2.0
@@ -180,8 +198,9 @@ def connect(port: int, protocol: Protocol) -> socket.socket:
     """Open a session."""
     client = socket.create_connection(("127.0.0.1", port))
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    first = protocol.first if isinstance(protocol.first, bytes) else protocol.first()
     if not protocol.path:
-        client.sendall(protocol.first)
+        client.sendall(first)
         client.setblocking(False)
         return client
     key = base64.b64encode(secrets.token_bytes(16)).decode()
@@ -192,13 +211,16 @@ def connect(port: int, protocol: Protocol) -> socket.socket:
     answer = b""
     while b"\r\n\r\n" not in answer:
         answer += client.recv(4096)
-    client.sendall(protocol.first)
+    client.sendall(first)
     client.setblocking(False)
     return client
 
 
 def play(port: int, pid: int, protocol: Protocol, streams: Sequence[Sequence[bytes]], chunk_seconds: float) -> float:
-    """Send every stream at its pace; return the share of a core that the process took."""
+    """Send every stream at its pace; return the share of a core that the process took.
+
+    It counts by the time of the audio: on a busy machine it takes longer to send.
+    """
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connect(port, protocol)) for _ in streams]
         polled = stack.enter_context(select.epoll())
@@ -213,12 +235,12 @@ def play(port: int, pid: int, protocol: Protocol, streams: Sequence[Sequence[byt
         for at, number, frame in plan:
             time.sleep(max(0.0, start + at - time.monotonic()))
             if not began and at >= _WARM_UP_SECONDS:
-                began, used = time.monotonic(), cpu_seconds(pid)
+                began, used = at, cpu_seconds(pid)
             clients[number].send(frame)
             if number == 0:
                 for descriptor, _ in polled.poll(0):
                     answer_ping(descriptor, os.read(descriptor, 1 << 20))
-        return (cpu_seconds(pid) - used) / (time.monotonic() - began)
+        return (cpu_seconds(pid) - used) / (plan[-1][0] - began)
 
 
 def answer_ping(descriptor: int, received: bytes) -> None:

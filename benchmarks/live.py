@@ -34,8 +34,11 @@ _TAIL_SECONDS = 0.32  # of silence that a final's `end` includes
 async def measure(server: ServerProcess, playlists: Sequence[Playlist], options: argparse.Namespace) -> dict[str, Any]:
     """Play every playlist at once and describe what came back."""
     before = server.usage()
+    fields = {"diarization": True} if options.diarization else {}
     streams = [
-        asyncio.create_task(play(server.websocket, playlist, chunk_ms=options.chunk_ms, paced=not options.fast))
+        asyncio.create_task(
+            play(server.websocket, playlist, chunk_ms=options.chunk_ms, paced=not options.fast, fields=fields)
+        )
         for playlist in playlists
     ]
     loader = asyncio.create_task(upload_without_end(server, playlists)) if options.uploads else None
@@ -236,6 +239,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pool-size", type=int, default=1)
     parser.add_argument("--cores", default="", help="processors of the server, such as 0 or 0,1; empty = all")
     parser.add_argument("--client-cores", default="", help="processors of the streams; empty = all")
+    parser.add_argument("--diarization", action="store_true", help="every stream wants its speakers told apart")
+    parser.add_argument("--speaker-model", default="auto")
     parser.add_argument("--fast", action="store_true", help="as fast as the server takes it, instead of paced")
     parser.add_argument("--uploads", action="store_true", help="files are uploaded alongside, without a break")
     parser.add_argument("--no-files", action="store_true", help="do not upload the same audio for comparison")
@@ -262,6 +267,7 @@ def main() -> None:
     model = ["--model", "demo"] if options.model == "demo" else ["--model-dir", options.model]
     sessions = str(2 * count + 8)  # the benchmark looks for the bound itself, not for the server's own
     flags = [*model, "--pool-size", str(options.pool_size), "--max-sessions", sessions, "--metrics"]
+    flags += ["--speaker-model", options.speaker_model]
     with serve(flags, cores=cores(options.cores)) as server:
         run = find_capacity if options.find_capacity else measure
         result = asyncio.run(run(server, playlists, options))

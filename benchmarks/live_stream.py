@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,12 +47,20 @@ class Record:
 
 
 async def play(
-    url: str, playlist: Playlist, *, chunk_ms: int, paced: bool, close_seconds: float = _CLOSE_SECONDS, **options: Any
+    url: str,
+    playlist: Playlist,
+    *,
+    chunk_ms: int,
+    paced: bool,
+    close_seconds: float = _CLOSE_SECONDS,
+    fields: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> Record:
     """Stream a playlist and return the notes; a refusal is noted, not raised.
 
     Args:
         paced: as a microphone does; else as fast as the server takes it.
+        fields: more of `configure`.
         close_seconds: how long the last final and the close may take.
         options: of `websockets.connect`.
     """
@@ -64,7 +73,7 @@ async def play(
                 record.refused = ready.get("code", ready["type"])
                 record.retry_after = ready.get("retry_after_ms", 0) / 1000
                 return record
-            await socket.send(json.dumps({"type": "configure", "sample_rate": SAMPLE_RATE}))
+            await socket.send(json.dumps({"type": "configure", "sample_rate": SAMPLE_RATE, **(fields or {})}))
             reader = asyncio.create_task(_read(socket, record))
             await _send(socket, record, chunk, paced)
             await asyncio.wait_for(reader, close_seconds)

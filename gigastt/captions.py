@@ -43,11 +43,12 @@ def make_cues(words: Sequence[Word]) -> list[Cue]:
     return [Cue(group[0].start, max(group[-1].end, group[0].start), _text(group)) for group in groups]
 
 
-def format_cue(cue: Cue, number: int, form: CaptionForm) -> str:
-    """Write one cue with the blank line after it; `number` counts from 1."""
-    text = "\n".join(_wrap(cue.text))
+def format_cue(cue: Cue, number: int, form: CaptionForm, who: str = "") -> str:
+    """Write one cue with the blank line after it; `number` counts from 1, `who` says it."""
+    text = "\n".join(_wrap(f"{who}: {cue.text}" if who and form == "srt" else cue.text))
     if form == "vtt":
         text = html.escape(text, quote=False)
+        text = f"<v {html.escape(who)}>{text}" if who else text
     separator = "." if form == "vtt" else ","
     return f"{number}\n{_clock(cue.start, separator)} --> {_clock(cue.end, separator)}\n{text}\n\n"
 

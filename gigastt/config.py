@@ -19,6 +19,8 @@ from gigastt.quota import cpu_quota, memory_limit
 
 Precision: TypeAlias = Literal["auto", "int8", "fp32"]
 
+MOST_TOLD_APART = 20  # speakers of one session or file
+
 DEFAULT_MODEL = "gigaam-v3-e2e-rnnt"
 DEMO_MODEL = "demo"
 AUTO_MODEL = "auto"  # the default one where it is installed, else the demo model
@@ -87,6 +89,8 @@ class Settings:
     model_dir: Path = field(default_factory=lambda: Path.home() / ".gigastt" / "models")
     precision: Precision = "auto"
     min_confidence: float = 0.0
+    speaker_model: str = "auto"
+    speaker_likeness: float | None = None  # None = the model's own
     pool_size: int = field(default_factory=default_pool_size)
     max_sessions: int | None = None  # None = as many as the workers carry, measured while they run
     worker_memory_mib: int = 0  # after which a worker is replaced; 0 = never

@@ -19,6 +19,7 @@ from gigastt.log import get_logger
 from gigastt.models.catalog import find
 from gigastt.models.fetch import FetchRequest, fetch_in_child
 from gigastt.models.prepacked import prepare_load
+from gigastt.models.speaker_models import SpeakerModel, resolve_speakers
 from gigastt.models.stages import DownloadProgress, Snapshot
 from gigastt.models.store import ModelFiles, installed, resolve
 from gigastt.workers.config import WorkerConfig
@@ -53,9 +54,16 @@ def find_model(settings: Settings) -> ModelFiles | None:
 
 def describe(settings: Settings, model: ModelFiles | None) -> ServedModel:
     """Return what clients are told about the model."""
+    speakers = find_speakers(settings)
+    likeness = speakers.likeness if speakers else None
     if model is None:
-        return ServedModel(settings.model, find(settings.model).title)
-    return ServedModel(model.name, model.title, demo=model.demo)
+        return ServedModel(settings.model, find(settings.model).title, likeness=likeness)
+    return ServedModel(model.name, model.title, demo=model.demo, likeness=likeness)
+
+
+def find_speakers(settings: Settings) -> SpeakerModel | None:
+    """Return the speaker model's files. ConfigError, ModelMissing: as `resolve_speakers`."""
+    return resolve_speakers(settings.speaker_model, settings.model_dir, settings.speaker_likeness)
 
 
 async def fetch_model(context: AppContext, model: str, command: FetchCommand = FetchRequest.command) -> ModelFiles:
@@ -134,6 +142,7 @@ async def plan_workers(settings: Settings, model: ModelFiles) -> Callable[[int],
     if model.form == "fp32" and not model.demo:
         message = "`gigastt optimize` makes this encoder some three times as fast."
         log.warning("encoder_not_optimized", message=message)
+    speakers = find_speakers(settings)
     return WorkerConfig(
         model=model.name,
         encoder=str(plan.encoder),
@@ -141,6 +150,8 @@ async def plan_workers(settings: Settings, model: ModelFiles) -> Callable[[int],
         decoder=str(model.decoder) if model.decoder else None,
         joint=str(model.joint) if model.joint else None,
         min_confidence=settings.min_confidence,
+        speaker_model=str(speakers.embedding) if speakers else None,
+        segmentation_model=str(speakers.segmentation) if speakers else None,
         log_level=settings.log_level,
         log_format=settings.log_format,
     ).command

@@ -12,7 +12,8 @@ from typing import Final as Constant
 from typing import Literal, TypeAlias
 
 from gigastt.captions import VTT_HEADER, format_cue, make_cues
-from gigastt.transcript import Final, Transcript, transcript_fields
+from gigastt.transcript import Final, Transcript, speaker_of, transcript_fields
+from gigastt.turns import speaker_title, turns_of
 
 TranscriptForm: TypeAlias = Literal["text", "json", "srt", "vtt", "md"]
 MEDIA_TYPES: Constant[dict[TranscriptForm, str]] = {
@@ -26,6 +27,8 @@ MEDIA_TYPES: Constant[dict[TranscriptForm, str]] = {
 
 class Renderer:
     """Writes one file's transcript: captions, text and Markdown as each segment arrives, JSON as one line at the end.
+
+    Where speakers are told apart, a line, cue or paragraph begins with each change, and says who it is.
 
     Args:
         form: a line a segment, one object, numbered cues, or a paragraph a segment with its time before it.
@@ -54,15 +57,21 @@ class Renderer:
 
     def segment(self, segment: Final) -> str:
         """Return the next segment."""
+        return "".join(map(self._turn, turns_of(segment)))
+
+    def _turn(self, segment: Final) -> str:
         if self._form == "json":
             return ""
+        word = speaker_of(segment.words)
+        who = speaker_title(word) if word is not None else ""
         label = f"[{segment.channel}] " if self._tells_channels else ""
         if self._form == "text":
-            return f"{label}{segment.text}\n"
+            return f"{label}{f'{who}: ' if who else ''}{segment.text}\n"
         if self._form == "md":
-            return f"**[{_clock(segment.start)}]** {label}{segment.text}\n\n"
+            return f"**[{_clock(segment.start)}{f' {who}' if who else ''}]** {label}{segment.text}\n\n"
         cues = make_cues(segment.words)
-        return "".join(format_cue(replace(cue, text=label + cue.text), next(self._numbers), self._form) for cue in cues)
+        told = (replace(cue, text=label + cue.text) for cue in cues)
+        return "".join(format_cue(cue, next(self._numbers), self._form, who) for cue in told)
 
     def end(self, heard: Transcript) -> str:
         """Return what comes behind all segments."""

@@ -50,12 +50,13 @@ from gigastt.gateway.pool.session import Session, transcribe_files
 from gigastt.gateway.pool.sources import FileSource
 from gigastt.gateway.server.listener import ConnectionFactory, Server, bind, watch_loop_lag
 from gigastt.log import get_logger
-from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, keep_improving, load
+from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, find_speakers, keep_improving, load
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import ModelFiles
 from gigastt.processes import forbid_core_files
 from gigastt.reloading import SettingsReader, keep_upgrading, reload_limits
 from gigastt.renewal import find_authority, find_certificate, keep_certificate
+from gigastt.speakers import Book
 from gigastt.transcript import Options
 
 log = get_logger(__name__)
@@ -86,6 +87,7 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
     if settings.wyoming_announce:
         check_zeroconf()
     model = find_model(settings)
+    find_speakers(settings)
     listeners = bind(settings.host, settings.port)
     metrics_listeners = (
         bind(*split_address(settings.metrics_listen), "--metrics-listen") if settings.metrics_listen else []
@@ -238,10 +240,10 @@ class FileTranscription:
         self._pool = pool
 
     async def __call__(
-        self, channels: Sequence[DecodedFile], request_id: str, options: Options
+        self, channels: Sequence[DecodedFile], request_id: str, options: Options, book: Book | None = None
     ) -> AsyncGenerator[Event, None]:
         files = [FileSource(file.name, file.samples) for file in channels]
-        async for event in transcribe_files(self._pool, files, options, request_id):
+        async for event in transcribe_files(self._pool, files, options, request_id, book):
             yield event
 
 

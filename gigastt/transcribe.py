@@ -20,7 +20,8 @@ from gigastt.models.store import ModelFiles, resolve
 from gigastt.speech import recording as pump
 from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
-from gigastt.transcript import Final, Gap, Transcript
+from gigastt.speech.voices import VoiceModel
+from gigastt.transcript import Final, Gap, Options, Transcript
 
 MAX_SECONDS = 24 * 3600.0
 
@@ -32,6 +33,7 @@ class TranscribedFile:
     choice: what of it is heard.
     seconds: how much audio has been decoded so far; all of it once `segments` has ended.
     failed: the spans so far that the recogniser refused; they have no words.
+    voices: tells voices apart, where somebody wants to know the speakers.
     """
 
     source: BinaryIO
@@ -39,6 +41,7 @@ class TranscribedFile:
     on_progress: Callable[[float], None] = lambda seconds: None
     min_confidence: float = 0.0
     choice: FileChoice = ALL_MIXED
+    voices: VoiceModel | None = None
     seconds: float = field(default=0.0, init=False)
     failed: list[Gap] = field(default_factory=list, init=False)
     _findings: Findings = field(default_factory=Findings, init=False)
@@ -76,8 +79,10 @@ class TranscribedFile:
         finals = pump.transcribe_recording(
             self.recognizer,
             self._count(chunks),
+            Options(partials=False, diarization=self.voices is not None),
             on_failure=lambda gap: self.failed.append(replace(gap, channel=number)),
             min_confidence=self.min_confidence,
+            voices=self.voices,
         )
         for final in finals:
             if final.words:

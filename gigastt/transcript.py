@@ -8,6 +8,7 @@ line share them.
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -21,12 +22,34 @@ GapCode: TypeAlias = Literal["inference_error", "segment_failed", "audio_damaged
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word with its punctuation."""
+    """A word with its punctuation.
+
+    speaker: who says it, from 0 in order of appearance; -1 where speakers are not told apart.
+    speaker_confidence: how much more it is that voice than any other's of the session, 0 to 1.
+    speaker_name: of a speaker whom the client has named.
+    """
 
     text: str
     start: float
     end: float
     confidence: float
+    speaker: int = -1
+    speaker_confidence: float = 0.0
+    speaker_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """One voice in a few seconds of an utterance.
+
+    spans: when it is heard, in frames of 10 ms from the first sample of the audio: begin, end, begin, end …
+    alone: seconds of them in which no other voice is heard.
+    embedding: what it sounds like, a vector of length 1 as float16, little-endian.
+    """
+
+    spans: tuple[int, ...]
+    alone: float
+    embedding: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +78,7 @@ class Final:
     drop: why it has no words although something was heard: the detector calls it no speech, or doubts it and the
         recogniser is sure of no word, or no word reaches the least confidence asked for. Empty if nothing was left out.
     dropped: the words left out.
+    voices: that are heard in it, where its client wants speakers told apart.
     """
 
     text: str
@@ -69,6 +93,7 @@ class Final:
     speech: float = 1.0
     drop: Drop = ""
     dropped: tuple[Word, ...] = ()
+    voices: tuple[Voice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +130,7 @@ class Transcript:
     dropped: utterances whose words were left out.
     track: the one that was heard; None where the file has no other.
     copies: where channels are told apart, for each the earlier one that it is a copy of, or None; else empty.
+    speakers: who they are, where that was wanted; the words of `finals` have theirs.
     """
 
     finals: Sequence[Final]
@@ -113,6 +139,7 @@ class Transcript:
     dropped: Sequence[Final] = ()
     track: HeardTrack | None = None
     copies: Sequence[int | None] = ()
+    speakers: HeardSpeakers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +147,72 @@ class Options:
     """How a stream is cut into utterances, and whether it tells of them before they end.
 
     endpoint_silence_ms: the silence that ends an utterance, within `ENDPOINT_SILENCE_MS`.
+    diarization: whether finals tell which voices are heard in them.
     """
 
     endpoint_silence_ms: int = 600
     partials: bool = True
+    diarization: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSpeaker:
+    """One speaker of a whole session or file.
+
+    name: that the client knows the speaker by, or nothing.
+    seconds: of words.
+    embedding: as in `Voice`; empty where speakers are channels.
+    """
+
+    speaker: int
+    name: str
+    seconds: float
+    embedding: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSpeakers:
+    """Who speaks in a whole session or file, which is known best at its end.
+
+    speakers: in order of appearance.
+    words: the speaker of every word that its finals have told, in their order; with names and confidences.
+    tells_embeddings: whether the client wants to know them.
+    """
+
+    speakers: tuple[HeardSpeaker, ...]
+    words: tuple[Word, ...]
+    tells_embeddings: bool = False
 
 
 def word_fields(word: Word) -> dict[str, Any]:
     """Render a word."""
-    return {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
+    fields = {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
+    return fields | _speaker_fields(word)
+
+
+def speaker_of(words: Sequence[Word]) -> Word | None:
+    """Return a word of the speaker who says most of these words; None where speakers are not told apart."""
+    seconds: dict[int, float] = {}
+    for word in words:
+        if word.speaker >= 0:
+            seconds[word.speaker] = seconds.get(word.speaker, 0.0) + word.end - word.start
+    if not seconds:
+        return None
+    speaker = max(seconds, key=lambda one: seconds[one])
+    return next(word for word in words if word.speaker == speaker)
+
+
+def speakers_fields(heard: HeardSpeakers) -> list[dict[str, Any]]:
+    """Render the speakers of a whole session or file."""
+    return [
+        {
+            "speaker": one.speaker,
+            **({"speaker_name": one.name} if one.name else {}),
+            "seconds": one.seconds,
+            **({"embedding": b64encode(one.embedding).decode()} if heard.tells_embeddings and one.embedding else {}),
+        }
+        for one in heard.speakers
+    ]
 
 
 def partial_fields(partial: Partial) -> dict[str, Any]:
@@ -147,6 +231,7 @@ def final_fields(final: Final) -> dict[str, Any]:
         "confidence": final.confidence,
         "endpoint_reason": final.reason,
         "speech_final": final.reason != "max_duration",
+        **_segment_speaker(final),
     }
 
 
@@ -188,12 +273,15 @@ def transcript_fields(heard: Transcript, *, tells_dropped: bool = False) -> dict
                 "end": final.end,
                 "confidence": final.confidence,
                 "words": [word_fields(word) for word in final.words],
+                **_segment_speaker(final),
             }
             for final in heard.finals
         ],
     }
     if apart:
         fields["channels"] = [_channel_summary(heard, channel) for channel in range(len(heard.copies))]
+    if heard.speakers is not None:
+        fields["speakers"] = speakers_fields(heard.speakers)
     if heard.track:
         fields["track"] = track_fields(heard.track)
     if heard.gaps:
@@ -222,6 +310,22 @@ def _channel_summary(heard: Transcript, channel: int) -> dict[str, Any]:
     if original is not None:
         return {"channel": channel, "copy_of": original}
     return {"channel": channel, "text": text_of([final for final in heard.finals if final.channel == channel])}
+
+
+def _speaker_fields(word: Word) -> dict[str, Any]:
+    if word.speaker < 0:
+        return {}
+    fields: dict[str, Any] = {"speaker": word.speaker, "speaker_confidence": word.speaker_confidence}
+    return fields | {"speaker_name": word.speaker_name} if word.speaker_name else fields
+
+
+def _segment_speaker(final: Final) -> dict[str, Any]:
+    """Render who says most of an utterance."""
+    word = speaker_of(final.words)
+    if word is None:
+        return {}
+    fields: dict[str, Any] = {"speaker": word.speaker}
+    return fields | {"speaker_name": word.speaker_name} if word.speaker_name else fields
 
 
 def _event_fields(kind: Literal["partial", "final"], told: Partial | Final) -> dict[str, Any]:

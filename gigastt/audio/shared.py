@@ -31,7 +31,7 @@ from gigastt.errors import CapacityTimeout, GigasttError
 SHARED_MEMORY = Path("/dev/shm")
 _PREFIX = "gigastt-"
 _NAME = re.compile(r"gigastt-\d+-[0-9a-f]{16}")
-_STEP_BYTES = 4 * 1024 * 1024
+_FIRST_STEP_BYTES, _STEP_BYTES = 256 * 1024, 4 * 1024 * 1024  # the kernel clears what is reserved
 _RETRY_AFTER_MS = 5_000
 
 
@@ -143,7 +143,8 @@ class SharedSegment:
     def _reserve(self, size: int) -> None:
         if size <= self._reserved:
             return
-        target = -(-size // _STEP_BYTES) * _STEP_BYTES
+        step = _STEP_BYTES if self._reserved else _FIRST_STEP_BYTES
+        target = -(-size // step) * step
         try:
             os.posix_fallocate(self._descriptor, self._reserved, target - self._reserved)
         except OSError as exc:

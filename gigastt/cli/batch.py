@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 import click
 
 from gigastt.cli.archive import Manifest, SourceStamp
-from gigastt.cli.hearing import Backend, OpenBackend
+from gigastt.cli.diarization import Diarized
+from gigastt.cli.hearing import Backend, HeardFile, OpenBackend
 from gigastt.cli.progress import ProgressBoard
 from gigastt.cli.targets import STANDARD_INPUT, writing
 from gigastt.errors import RequestError
@@ -27,6 +28,7 @@ from gigastt.errors import RequestError
 if TYPE_CHECKING:
     from gigastt.audio.selection import FileChoice
     from gigastt.rendering import TranscriptForm
+    from gigastt.speakers import Book
     from gigastt.transcript import Final, Transcript
 
 GAPS = {
@@ -40,12 +42,18 @@ _NOT_RECOGNISED = ("inference_error", "segment_failed")
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """How transcripts are written."""
+    """How transcripts are written.
+
+    diarization: with the speakers, so that they come when all is heard.
+    open_book: returns what tells those of a file apart by their voices.
+    """
 
     form: TranscriptForm
     choice: FileChoice
     tells_dropped: bool = False
     overwrite: bool = False
+    diarization: bool = False
+    open_book: Callable[[], Book] | None = None
 
 
 @dataclass(slots=True)
@@ -155,7 +163,9 @@ class Batch:
             target.write(renderer.begin())
 
         with _open_source(name) as source, self._board.line(name) as line:
-            hearing = backend.hear(source, how.choice, line.update)
+            hearing: HeardFile = backend.hear(source, how.choice, line.update)
+            if how.diarization:
+                hearing = Diarized(hearing, how.open_book)
             async for final in hearing.segments():
                 if not begun:
                     begin()

@@ -36,12 +36,21 @@ from gigastt.config import Precision
 def download(
     model: str, model_dir: Path, precision: Precision, mirror: str | None, keep_fp32: bool, optimize: bool
 ) -> None:
-    """Fetch the recogniser's model files: resumed, checked before they get a name, made fast."""
+    """Fetch the recogniser's model files: resumed, checked before they get a name, made fast.
+
+    `--model speakers` fetches the model that tells speakers apart.
+    """
     from gigastt.cli.progress import DownloadLine
     from gigastt.models.catalog import find
     from gigastt.models.download import DownloadOptions, download_model
+    from gigastt.models.speaker_models import SPEAKER_CATALOG, download_speakers
     from gigastt.models.stages import DownloadProgress
 
+    if (speakers := SPEAKER_CATALOG.get(model)) is not None:
+        with DownloadLine(sys.stderr) as line:
+            path, fetched = download_speakers(speakers, model_dir, mirror, DownloadProgress(line.show))
+        click.echo(f"{'Fetched' if fetched else 'Was here already'}: {speakers.title}, in {path}.")
+        return
     options = DownloadOptions(precision=precision, mirror=mirror, keep_fp32=keep_fp32, optimize=optimize)
     with DownloadLine(sys.stderr) as line:
         outcome = download_model(find(model), model_dir, options, DownloadProgress(line.show))

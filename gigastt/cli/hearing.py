@@ -21,7 +21,9 @@ from gigastt.processes import use_one_thread
 if TYPE_CHECKING:
     from gigastt.audio.selection import FileChoice
     from gigastt.config import Precision
+    from gigastt.models.speaker_models import SpeakerModel
     from gigastt.speech.recognizer import Recognizer
+    from gigastt.speech.voices import VoiceModel
     from gigastt.transcript import Final, Transcript
 
 OnProgress: TypeAlias = Callable[[float, float], None]  # seconds that are done, and the share of the file
@@ -59,12 +61,13 @@ class Here:
 
     places = 1
 
-    def __init__(self, recognizer: Recognizer, min_confidence: float) -> None:
+    def __init__(self, recognizer: Recognizer, min_confidence: float, voices: VoiceModel | None) -> None:
         self._recognizer = recognizer
         self._min_confidence = min_confidence
+        self._voices = voices
 
     def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> HeardFile:
-        return _HeardHere(source, choice, on_progress, self._recognizer, self._min_confidence)
+        return _HeardHere(source, choice, on_progress, self._recognizer, self._min_confidence, self._voices)
 
 
 class _HeardHere:
@@ -75,6 +78,7 @@ class _HeardHere:
         on_progress: OnProgress,
         recognizer: Recognizer,
         min_confidence: float,
+        voices: VoiceModel | None,
     ) -> None:
         from gigastt.transcribe import TranscribedFile
 
@@ -86,7 +90,7 @@ class _HeardHere:
                 raise asyncio.CancelledError  # Ctrl-C, while nothing is awaited
             on_progress(seconds, source.tell() / max(size, 1))
 
-        self._file = TranscribedFile(source, recognizer, tell, min_confidence, choice)
+        self._file = TranscribedFile(source, recognizer, tell, min_confidence, choice, voices)
 
     async def segments(self) -> AsyncIterator[Final]:
         for final in self._file.segments():
@@ -98,9 +102,15 @@ class _HeardHere:
 
 
 @asynccontextmanager
-async def open_here(model: str, model_dir: Path, precision: Precision, min_confidence: float) -> AsyncIterator[Backend]:
-    """Load the model into this process. ModelMissing, ModelInvalid: it cannot be had."""
-    yield Here(open_recognizer(model, model_dir, precision), min_confidence)
+async def open_here(
+    model: str, model_dir: Path, precision: Precision, min_confidence: float, speakers: SpeakerModel | None = None
+) -> AsyncIterator[Backend]:
+    """Load the models into this process. ModelMissing, ModelInvalid: one cannot be had."""
+    recognizer = open_recognizer(model, model_dir, precision)
+    from gigastt.speech.voices import VoiceModel
+
+    voices = VoiceModel(speakers.embedding, speakers.segmentation) if speakers is not None else None
+    yield Here(recognizer, min_confidence, voices)
 
 
 def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recognizer:

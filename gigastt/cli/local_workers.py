@@ -16,7 +16,7 @@ from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.decoding import DecodedChannels, Decoding
 from gigastt.gateway.files.shares import Patience
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.events import ProgressEvent
+from gigastt.gateway.pool.events import ChannelEvent, ProgressEvent
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.pool.session import transcribe_files
 from gigastt.gateway.pool.sources import FileSource
@@ -43,7 +43,8 @@ async def open_local_workers(settings: Settings) -> AsyncIterator[Backend]:
         try:
             await pool.start(await plan_workers(settings, model))
             await pool.wait_ready()
-            yield LocalWorkers(pool, Decoding(decoder, lambda: MAX_SECONDS))
+            options = Options(partials=False, diarization=settings.speaker_model != "off")
+            yield LocalWorkers(pool, Decoding(decoder, lambda: MAX_SECONDS), options)
         finally:
             await pool.close()
 
@@ -51,13 +52,14 @@ async def open_local_workers(settings: Settings) -> AsyncIterator[Backend]:
 class LocalWorkers:
     """Hears files with worker processes: each file on all of them, and one more is decoded meanwhile."""
 
-    def __init__(self, pool: Pool, decoding: Decoding) -> None:
+    def __init__(self, pool: Pool, decoding: Decoding, options: Options) -> None:
         self.places = pool.size + 1
+        self._options = options
         self._pool = pool
         self._decoding = decoding
 
     def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> HeardFile:
-        return _HeardByWorkers(source, choice, on_progress, self._pool, self._decoding)
+        return _HeardByWorkers(source, choice, on_progress, self._pool, self._decoding, self._options)
 
 
 class _OpenFile:
@@ -74,8 +76,15 @@ class _OpenFile:
 
 class _HeardByWorkers:
     def __init__(
-        self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress, pool: Pool, decoding: Decoding
+        self,
+        source: BinaryIO,
+        choice: FileChoice,
+        on_progress: OnProgress,
+        pool: Pool,
+        decoding: Decoding,
+        options: Options,
     ) -> None:
+        self._options = options
         self._source = source
         self._choice = choice
         self._on_progress = on_progress
@@ -91,9 +100,10 @@ class _HeardByWorkers:
             self._gaps += file.holes
             numbers = list(file.channels)
             sources = [FileSource(each.name, each.samples) for each in file.channels.values()]
-            async for event in transcribe_files(self._pool, sources, Options(partials=False)):
+            async for event in transcribe_files(self._pool, sources, self._options):
                 if isinstance(event, ProgressEvent):
                     self._on_progress(event.seconds, event.seconds / file.seconds)
+                if not isinstance(event, ChannelEvent):
                     continue
                 told = replace(event, channel=numbers[event.channel])
                 if isinstance(told, Gap):

@@ -120,6 +120,19 @@ tls_dir_option = setting(
 )
 
 
+speaker_model_option = setting(
+    "--speaker-model",
+    default=Settings().speaker_model,
+    help="Which model tells speakers apart: auto, off, small, a name, or an ONNX file.",
+)
+speaker_likeness_option = setting(
+    "--speaker-likeness",
+    type=click.FloatRange(0, 1),
+    show_default="the model's own",
+    help="Mean similarity from which on two voices are one person's.",
+)
+
+
 def model_options(function: Function) -> Function:
     """Declare the settings that name a model and the folder of its files."""
     return model_option(model_dir_option(precision_option(function)))

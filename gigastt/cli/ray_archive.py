@@ -61,7 +61,7 @@ def transcribe_with_ray(
         ray.data.DataContext.get_current().enable_progress_bars = False
         count = actors or max(1, int(ray.cluster_resources().get("CPU", 1)))
         dataset = ray.data.from_items(todo, override_num_blocks=min(len(todo), _MOST_BLOCKS)).map(
-            Transcriber,
+            RayActor,
             fn_constructor_args=(plan,),
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=count),
             num_cpus=_CPUS,
@@ -78,7 +78,7 @@ def transcribe_with_ray(
     return done, failed
 
 
-class Transcriber:
+class RayActor:
     """One actor: a core, a model, a list."""
 
     def __init__(self, plan: RayPlan) -> None:

@@ -26,6 +26,8 @@ from gigastt.cli.options import (
     min_confidence_option,
     model_options,
     setting,
+    speaker_likeness_option,
+    speaker_model_option,
     tls_cert_option,
     tls_dir_option,
     tls_option,
@@ -70,6 +72,8 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
 @setting("--port", type=click.IntRange(0, 65_535), default=_DEFAULTS.port, help="Port to listen on; 0: any free one.")
 @model_options
 @min_confidence_option
+@speaker_model_option
+@speaker_likeness_option
 @setting("--auto-download", is_flag=True, help="Fetch a missing model at start.")
 @setting(
     "--pool-size",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -18,7 +18,7 @@ import httpx2
 from gigastt.audio.selection import FileChoice
 from gigastt.cli.hearing import Backend, HeardFile, OnProgress
 from gigastt.errors import CapacityTimeout, RequestError
-from gigastt.transcript import Final, Gap, HeardTrack, Transcript, Word
+from gigastt.transcript import Final, Gap, HeardSpeaker, HeardSpeakers, HeardTrack, Transcript, Word
 
 _PIECE_BYTES = 256 * 1024
 _TIMEOUT = httpx2.Timeout(10.0, read=2 * 3600.0, write=120.0)
@@ -53,10 +53,13 @@ class _Server:
 
 
 @asynccontextmanager
-async def open_servers(urls: Sequence[str], key: str | None, jobs: int | None) -> AsyncIterator[Backend]:
+async def open_servers(
+    urls: Sequence[str], key: str | None, jobs: int | None, speakers: Mapping[str, int | None] | None = None
+) -> AsyncIterator[Backend]:
     """Ask servers how many workers they have.
 
     Args:
+        speakers: what is known of them, as parameters of the query; None where they are not to be told apart.
         jobs: files that are sent at once; None: two for each of their workers.
 
     Raises:
@@ -68,14 +71,24 @@ async def open_servers(urls: Sequence[str], key: str | None, jobs: int | None) -
         await asyncio.gather(*(_introduce(client, server) for server in servers))
         if all(server.not_before for server in servers):
             raise CapacityTimeout(f"No server answers: {', '.join(server.url for server in servers)}.")
-        yield Servers(client, servers, jobs or 2 * sum(server.workers for server in servers))
+        yield Servers(client, servers, jobs or 2 * sum(server.workers for server in servers), speakers)
 
 
 class Servers:
     """Hears files by sending them."""
 
-    def __init__(self, client: httpx2.AsyncClient, servers: Sequence[_Server], places: int) -> None:
+    def __init__(
+        self,
+        client: httpx2.AsyncClient,
+        servers: Sequence[_Server],
+        places: int,
+        speakers: Mapping[str, int | None] | None = None,
+    ) -> None:
         self.places = places
+        self._speakers: dict[str, str] = {}
+        if speakers is not None:
+            known = {name: str(count) for name, count in speakers.items() if count}
+            self._speakers = {"diarization": "true", **known}
         self._client = client
         self._servers = servers
 
@@ -120,7 +133,8 @@ class Servers:
                 yield piece
 
         size = source.seek(0, os.SEEK_END)
-        query = {"dropped": "true", "channels": "split" if choice.splits_channels else "mix", "track": choice.track}
+        channels = "split" if choice.splits_channels else "mix"
+        query = {"dropped": "true", "channels": channels, "track": choice.track, **self._speakers}
         headers = {"content-length": str(size), "content-type": "application/octet-stream"}
         try:
             response = await self._client.post(
@@ -206,11 +220,30 @@ def read_transcript(answer: Any) -> Transcript:
         dropped,
         HeardTrack(track["number"], track["of"], track["language"]) if track else None,
         [each.get("copy_of") for each in answer.get("channels", ())],
+        _speakers(answer, finals),
     )
 
 
+def _speakers(answer: Any, finals: Sequence[Final]) -> HeardSpeakers | None:
+    if "speakers" not in answer:
+        return None
+    told = (HeardSpeaker(one["speaker"], one.get("speaker_name", ""), one["seconds"]) for one in answer["speakers"])
+    return HeardSpeakers(tuple(told), tuple(word for final in finals for word in final.words))
+
+
 def _words(fields: Any) -> tuple[Word, ...]:
-    return tuple(Word(each["word"], each["start"], each["end"], each["confidence"]) for each in fields["words"])
+    return tuple(
+        Word(
+            each["word"],
+            each["start"],
+            each["end"],
+            each["confidence"],
+            each.get("speaker", -1),
+            each.get("speaker_confidence", 0.0),
+            each.get("speaker_name", ""),
+        )
+        for each in fields["words"]
+    )
 
 
 def _channel(fields: Any) -> int:

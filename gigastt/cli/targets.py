@@ -21,7 +21,7 @@ from gigastt.errors import ConfigError
 
 STANDARD_INPUT = "-"
 
-Item = TypeVar("Item", Path, str)
+Repeated = TypeVar("Repeated", Path, str)
 
 
 def plan_targets(files: Sequence[str], output_dir: Path, suffix: str) -> dict[str, Path]:
@@ -114,5 +114,5 @@ def _name_new(unfinished: Path, target: Path) -> None:
         unfinished.replace(target)
 
 
-def _repeated(items: Sequence[Item]) -> list[Item]:
+def _repeated(items: Sequence[Repeated]) -> list[Repeated]:
     return [item for item, count in Counter(items).items() if count > 1]

@@ -16,6 +16,7 @@ import click
 
 from gigastt.cli.archive import find_files, mirror_targets, open_manifest
 from gigastt.cli.batch import Batch, Writing, each_of
+from gigastt.cli.diarization import find_speaker_model, open_books
 from gigastt.cli.hearing import OpenBackend, open_here
 from gigastt.cli.kinds import CountOrAuto, HttpAddress
 from gigastt.cli.options import (
@@ -23,11 +24,13 @@ from gigastt.cli.options import (
     min_confidence_option,
     model_options,
     setting,
+    speaker_likeness_option,
+    speaker_model_option,
 )
 from gigastt.cli.ray_plan import RayPlan, transcribe_through_ray
 from gigastt.cli.targets import STANDARD_INPUT, plan_targets, prepare_targets
 from gigastt.cli.watching import watch_files
-from gigastt.config import Precision, Settings, default_pool_size
+from gigastt.config import MOST_TOLD_APART, Precision, Settings, default_pool_size
 from gigastt.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -112,6 +115,13 @@ def _check_track(context: click.Context, parameter: click.Parameter, track: str)
     help="Have a Ray cluster do it, or one that is started here; needs the extra ray. Names may be s3://BUCKET/FOLDER.",
 )
 @click.option("--watch", is_flag=True, help="Go on with files that come into the folders, until Ctrl-C.")
+@click.option("--diarization", is_flag=True, help="Tell who speaks; the transcript then comes when all is heard.")
+@click.option("--speakers", type=click.IntRange(1, MOST_TOLD_APART), help="How many speakers there are.")
+@click.option(
+    "--max-speakers", type=click.IntRange(1, MOST_TOLD_APART), default=MOST_TOLD_APART, help="How many there may be."
+)
+@speaker_model_option
+@speaker_likeness_option
 @click.option("--dropped", is_flag=True, help="Tell in the JSON what was left out, and why.")
 @min_confidence_option
 @model_options
@@ -124,6 +134,11 @@ def transcribe(
     resume: bool,
     channels: str,
     track: str,
+    diarization: bool,
+    speakers: int | None,
+    max_speakers: int,
+    speaker_model: str,
+    speaker_likeness: float | None,
     dropped: bool,
     jobs: int | None,
     server: tuple[str, ...],
@@ -159,6 +174,8 @@ def transcribe(
         raise click.UsageError("--server-key needs --server.")
     if dropped and form != "json":
         raise click.UsageError("--dropped needs --format json.")
+    if speakers and not diarization:
+        raise click.UsageError("--speakers needs --diarization.")
     from gigastt.audio.selection import FileChoice
 
     choice = FileChoice(track, splits_channels=channels == "split")
@@ -171,17 +188,22 @@ def transcribe(
     elif output_dir is not None:
         targets = plan_targets(files, output_dir, _SUFFIXES[form])
 
-    how = Writing(form, choice, tells_dropped=dropped, overwrite=overwrite)
+    voices = find_speaker_model(speaker_model, model_dir, speaker_likeness) if diarization else None
+    books = open_books(voices, speakers or 0, max_speakers) if voices and not choice.splits_channels else None
+    how = Writing(form, choice, tells_dropped=dropped, overwrite=overwrite, diarization=diarization, open_book=books)
     workers = jobs or (default_pool_size() if watch or _is_much(files) else 1)
-    open_backend: OpenBackend = partial(open_here, model, model_dir, precision, min_confidence)
+    speaking = voices if books else None
+    open_backend: OpenBackend = partial(open_here, model, model_dir, precision, min_confidence, speaking)
     if server:
         from gigastt.cli.servers import open_servers
 
-        open_backend = partial(open_servers, server, server_key, jobs)
+        wishes = {"speakers": speakers, "max_speakers": max_speakers} if diarization else None
+        open_backend = partial(open_servers, server, server_key, jobs, wishes)
     elif workers > 1:
         from gigastt.cli.local_workers import open_local_workers
 
         settings = Settings(model=model, model_dir=model_dir, precision=precision, min_confidence=min_confidence,
+                            speaker_model=speaker_model if books else "off",
                             pool_size=workers, log_level="error")  # fmt: skip
         open_backend = partial(open_local_workers, settings)
 

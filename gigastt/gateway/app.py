@@ -151,7 +151,14 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         lambda: context.preparing() if context.preparing else None,
     )
     realtime_secrets = RealtimeSecrets(client_tokens)
-    uploads = Uploads(lambda: context.limits, context.pool, context.decoding, context.transcribe, context.metrics)
+    uploads = Uploads(
+        lambda: context.limits,
+        context.pool,
+        context.decoding,
+        context.transcribe,
+        context.metrics,
+        lambda: context.model.likeness,
+    )
     jobs = JobRoutes(context.jobs, uploads, settings.jobs_url_host)
 
     async def run(endpoint: Endpoint, websocket: WebSocket) -> None:

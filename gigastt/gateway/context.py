@@ -29,6 +29,7 @@ from gigastt.gateway.pool.ports import ServingPool
 from gigastt.gateway.rate import Rate
 from gigastt.gateway.server.caps import Caps, Connections, most_connections
 from gigastt.gateway.waiting_room import WaitingRoom
+from gigastt.speakers import Book
 from gigastt.transcript import Options
 
 
@@ -36,23 +37,28 @@ class FileTranscriber(Protocol):
     """How a decoded file is recognised."""
 
     def __call__(
-        self, channels: Sequence[DecodedFile], request_id: str, options: Options
+        self, channels: Sequence[DecodedFile], request_id: str, options: Options, book: Book | None = None
     ) -> AsyncGenerator[Event, None]:
         """Yield finals and progress, and partials if asked to; the last final has the reason `stop`.
 
         Args:
             channels: of one file; a channel is told by its place here.
+            book: tells speakers apart; who they are comes behind the last final.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What clients are told about the model, also before any worker has loaded it."""
+    """What clients are told about the model, also before any worker has loaded it.
+
+    likeness: of voices that are one person's, as `SpeakerBook` takes it; None where speakers are not told apart.
+    """
 
     name: str
     title: str
     demo: bool = False
+    likeness: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ class Operations:
             "max_sessions": pool.total,
             "supported_formats": list(SUPPORTED_FORMATS),
             "supported_rates": list(SUPPORTED_RATES),
-            "diarization": False,
+            "diarization": served.likeness is not None,
             "listeners": [asdict(listening) for listening in self._listeners()],
         }
         if served.demo:

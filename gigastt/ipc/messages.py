@@ -96,12 +96,13 @@ class Excerpt:
 
 @dataclass(frozen=True, slots=True)
 class Recognise:
-    """Find the words of one utterance in the first `samples` of a shared segment; `stream` names this request."""
+    """Find the words (and voices) of an utterance in the first `samples` of a segment; `stream` names this request."""
 
     stream: StreamId
     segment: str
     samples: int
     excerpt: Excerpt
+    diarization: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +256,7 @@ _NESTED: dict[str, type] = {
     "gap": transcript.Gap,
     "words": transcript.Word,
     "dropped": transcript.Word,
+    "voices": transcript.Voice,
     "passes": PassRecord,
 }
 

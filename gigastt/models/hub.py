@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import huggingface_hub.errors
 from huggingface_hub import constants, get_hf_file_metadata, get_session, hf_hub_url, try_to_load_from_cache
@@ -22,7 +23,6 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]  # lazy
 
 from gigastt.errors import DownloadFailed
-from gigastt.models.catalog import CatalogEntry
 
 # The HTTP client's own base error: httpx or httpx2, whichever this version of huggingface-hub is built on.
 _ClientError: type[Exception] = huggingface_hub.errors.HTTPError  # type: ignore[attr-defined]
@@ -38,6 +38,16 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 # Telemetry would send a request before every first one, to the public hub even if a mirror is set.
 constants.HF_HUB_DISABLE_TELEMETRY = True
+
+
+class Repository(Protocol):
+    """A repository at one revision."""
+
+    @property
+    def repository(self) -> str: ...
+
+    @property
+    def revision(self) -> str: ...
 
 
 class LineBroken(Exception):
@@ -74,7 +84,7 @@ class Hub:
     endpoint: the address of either.
     """
 
-    def __init__(self, entry: CatalogEntry, mirror: str | None, timeout: float | None) -> None:
+    def __init__(self, entry: Repository, mirror: str | None, timeout: float | None) -> None:
         self._entry = entry
         self.endpoint = (mirror or constants.ENDPOINT).rstrip("/")
         self._metadata_timeout = timeout or constants.HF_HUB_ETAG_TIMEOUT

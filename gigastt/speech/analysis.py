@@ -26,9 +26,12 @@ class Analysis:
         detector: fresh, or continued at block `position`.
         start: the first sample that will be pushed; a multiple of 640.
         position: the first block the detector has not seen; at `start` or later.
+        keeps_samples: whether `read_samples` will be called.
     """
 
-    def __init__(self, detector: ActivityDetector, start: int, position: int) -> None:
+    def __init__(self, detector: ActivityDetector, start: int, position: int, *, keeps_samples: bool = False) -> None:
+        self._samples: Samples | None = np.empty(0, np.int16) if keeps_samples else None
+        self._samples_from = start
         self.features = FeatureBuffer(start // FRAME_SAMPLES, MELS)
         self.position = position  # the next block the detector will see
         self.extracted = start  # samples taken in
@@ -73,6 +76,20 @@ class Analysis:
         self.position += blocks
         return self._detector.push(self.features.read(first, self.position * BLOCK_FRAMES))
 
+    def drop_before(self, frame: int) -> None:
+        """Forget what lies before a frame."""
+        self.features.drop_before(frame)
+        if self._samples is not None and (count := frame * FRAME_SAMPLES - self._samples_from) > 0:
+            self._samples = self._samples[count:].copy()
+            self._samples_from += count
+
+    def read_samples(self, first: int, end: int) -> Samples:
+        """Return the samples of frames `first` to before `end`; fewer at the end of the audio."""
+        if self._samples is None or first * FRAME_SAMPLES < self._samples_from:
+            raise IndexError(f"Expected frames that are kept, but got {first}..{end}.")
+        offset = self._samples_from
+        return self._samples[first * FRAME_SAMPLES - offset : end * FRAME_SAMPLES - offset]
+
     def get_detector_state(self) -> bytes:
         """Return the detector's state before block `position`."""
         return self._detector.get_state()
@@ -81,6 +98,8 @@ class Analysis:
         if self._pending:
             samples = np.concatenate(self._pending) if len(self._pending) > 1 else self._pending[0]
             self.features.append(self._extractor.push(samples))
+            if self._samples is not None:
+                self._samples = np.concatenate((self._samples, samples))
         self.extracted += self._pending_samples
         self._pending.clear()
         self._pending_samples = 0

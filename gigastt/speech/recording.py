@@ -6,15 +6,18 @@ Runs on the caller's thread (`gigastt transcribe`). Knows nothing of files, sess
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from gigastt.audio.pcm import Samples
 from gigastt.errors import InferenceError
 from gigastt.speech.activity import ActivityDetector, ActivityModel
-from gigastt.speech.stream import Stream
-from gigastt.speech.tokens import Hypothesis, Window
-from gigastt.transcript import Final, Gap, Options
+from gigastt.speech.stream import Stream, Utterance
+from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window
+from gigastt.speech.voices import VoiceModel, voice_windows
+from gigastt.transcript import Final, Gap, Options, Voice
 
 PIECE_SAMPLES = 160_000  # 10 s: what is taken in before the utterances it completes are transcribed
 
@@ -33,6 +36,7 @@ def transcribe_recording(
     *,
     is_live: bool = False,
     min_confidence: float = 0.0,
+    voices: VoiceModel | None = None,
 ) -> Iterator[Final]:
     """Transcribe a recording and yield every utterance's final, in order.
 
@@ -44,6 +48,7 @@ def transcribe_recording(
         chunks: the recording, int16 at 16 kHz, in pieces of any size.
         options: how to segment it.
         on_failure: is told each span that could not be recognised.
+        voices: tells voices apart, if `options` want that.
         is_live: analyse it as a live stream is analysed, which somebody waits for.
     """
     model = ActivityModel.load()
@@ -52,12 +57,14 @@ def transcribe_recording(
     for chunk in chunks:
         for begin in range(0, len(chunk), PIECE_SAMPLES):
             stream.push(chunk[begin : begin + PIECE_SAMPLES])
-            yield from _finals(recognizer, stream, on_failure)
+            yield from _finals(recognizer, stream, on_failure, voices)
     stream.finish()
-    yield from _finals(recognizer, stream, on_failure)
+    yield from _finals(recognizer, stream, on_failure, voices)
 
 
-def _finals(recognizer: Recognizes, stream: Stream, on_failure: Callable[[Gap], None]) -> Iterator[Final]:
+def _finals(
+    recognizer: Recognizes, stream: Stream, on_failure: Callable[[Gap], None], voices: VoiceModel | None
+) -> Iterator[Final]:
     while (utterance := stream.next_final()) is not None:
         hypothesis = utterance.hypothesis
         if hypothesis is None:
@@ -74,4 +81,14 @@ def _finals(recognizer: Recognizes, stream: Stream, on_failure: Callable[[Gap], 
                     )
         final = stream.accept_final(utterance, hypothesis)
         if final is not None:
-            yield final
+            yield final if voices is None else add_voices(final, utterance, voices)
+
+
+def add_voices(final: Final, utterance: Utterance, model: VoiceModel) -> Final:
+    """Return a final with its voices, if it has words; without those of a window that the model refuses."""
+    first, samples, found = utterance.first_frame, utterance.samples, list[Voice]()
+    if final.words and samples is not None:
+        for window in voice_windows(first, utterance.last_frame):
+            with suppress(InferenceError):
+                found += model.find(samples[(window.context - first) * FRAME_SAMPLES :], window)
+    return replace(final, voices=tuple(found))

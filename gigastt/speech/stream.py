@@ -41,6 +41,7 @@ class Utterance:
     hypothesis: already known (the speculative final, or nothing to transcribe): no pass is needed.
     is_clear: whether the detector had no doubt that this is speech.
     speech: how sure it was, 0 to 1.
+    samples: from its first frame on, where voices are wanted.
     drop: `no_speech` where it needs no pass because the detector heard none.
     commit: what the stream may forget once this utterance's final has been delivered.
     """
@@ -55,6 +56,7 @@ class Utterance:
     drop: Drop = ""
     is_checkpoint: bool = False
     speech: float = 1.0
+    samples: Samples | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +99,13 @@ class Stream:
         block = start // BLOCK_SAMPLES
         detector = detector_factory()
         self._partials = options.partials
+        self._diarization = options.diarization
         self._min_confidence = min_confidence
         self._segmenter = Segmenter(options.endpoint_silence_ms, block)
         self._levels = bytearray()  # of blocks that the segmenter has not taken
         if resume:
             block = self._continue(start, ResumeState.unpack(resume), detector)
-        self._analysis = Analysis(detector, start, block)
+        self._analysis = Analysis(detector, start, block, keeps_samples=options.diarization)
         self._waiting: deque[Utterance] = deque()
         self._draft: Draft | None = None
         self._offer: _Offer | None = None
@@ -147,6 +150,19 @@ class Stream:
     def in_tail(self) -> bool:
         """Whether the open utterance may be over: its next partial window is then the one its final will have."""
         return self._segmenter.tail_end is not None and self._segmenter.activity.is_clear
+
+    @property
+    def open_frames(self) -> tuple[int, int] | None:
+        """Where the open utterance begins, and how far it is known: to its end, if silence goes on, once `in_tail`."""
+        segmenter = self._segmenter
+        if self._finished or not segmenter.activity.is_clear:
+            return None
+        end = (segmenter.tail_end or segmenter.position) * BLOCK_FRAMES
+        return segmenter.needed_from * BLOCK_FRAMES, min(end, self._analysis.features.end)
+
+    def read_samples(self, first: int, end: int) -> Samples:
+        """Return the samples of frames that are still needed, where voices are wanted."""
+        return self._analysis.read_samples(first, end)
 
     def push(self, samples: Samples) -> None:
         """Take the next samples, any number of them."""
@@ -246,7 +262,7 @@ class Stream:
                 self._add(cut)
             elif (check_from := self._segmenter.check_from) is not None:
                 self._add_check(check_from)
-        self._analysis.features.drop_before(self._segmenter.needed_from * BLOCK_FRAMES)
+        self._analysis.drop_before(self._segmenter.needed_from * BLOCK_FRAMES)
         return not self._is_checking
 
     def _add_check(self, check_from: int) -> None:
@@ -277,11 +293,9 @@ class Stream:
             drop = "no_speech" if first < last else ""
         window, activity = self._whole(first, last, cut.lead, cut.padding), cut.activity
         commit = self._snapshot()
-        self._waiting.append(
-            Utterance(
-                window, first, last, cut.reason, commit, hypothesis, activity.is_clear, drop, speech=activity.mean
-            )
-        )
+        samples = self.read_samples(first, last) if self._diarization else None
+        told = cut.reason, commit, hypothesis, activity.is_clear, drop
+        self._waiting.append(Utterance(window, first, last, *told, speech=activity.mean, samples=samples))
         self._draft, self._offer, self._speculative = None, None, None
         self._last_offered = last
 

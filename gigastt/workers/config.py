@@ -25,6 +25,7 @@ class WorkerConfig:
 
     session_config: onnxruntime session config entries for the encoder (weights mapped by all workers).
     min_confidence: of the surest word, below which an utterance is left out.
+    speaker_model, segmentation_model: that tell voices apart, loaded when a client wants that; None for neither.
     """
 
     model: str
@@ -34,6 +35,8 @@ class WorkerConfig:
     joint: str | None = None
     session_config: Mapping[str, str] = field(default_factory=dict)
     min_confidence: float = 0.0
+    speaker_model: str | None = None
+    segmentation_model: str | None = None
     log_level: str = "info"
     log_format: str = "auto"
 

@@ -8,7 +8,7 @@ time it is, and tells how long a pass took. Runs on the worker's main thread.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from gigastt.ipc.messages import (
     FinalMessage,
     Finish,
     OpenStream,
-    PartialMessage,
     PassRecord,
     Preview,
     Proceed,
@@ -39,9 +38,11 @@ from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window
 from gigastt.transcript import Gap, Options
 from gigastt.workers.file_work import AttachFunction, FileWork, TouchFunction
+from gigastt.workers.partial_work import PartialWork
 from gigastt.workers.previews import run_preview
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
 from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, StreamTrack, take_offers
+from gigastt.workers.voices import LoadVoices, VoiceTrace
 
 log = get_logger(__name__)
 
@@ -57,6 +58,7 @@ class Engine:
         attach: maps the first samples of a named shared segment.
         touch: told which audio is looked at from now on, before it is; nothing, when that is over.
         min_confidence: of the surest word of an utterance of a file; `open_stream` has it for streams.
+        load_voices: returns the model that tells voices apart, once a stream wants it.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Engine:
         attach: AttachFunction,
         touch: TouchFunction = lambda touches: None,
         min_confidence: float = 0.0,
+        load_voices: LoadVoices = lambda: None,
     ) -> None:
+        self._load_voices = load_voices
         self._recognizer = recognizer
         self._open_stream = open_stream
         self._attach = attach
@@ -78,13 +82,15 @@ class Engine:
         self._touched: dict[StreamId, StreamTrack] = {}  # that have made progress since messages were collected
         self._untold: dict[StreamId, StreamTrack] = {}  # that have made progress of which the gateway does not know
         self._record: tuple[Turn, Sequence[Window]] | None = None
+        self._partials = PartialWork(recognizer, self._scheduler, self._live, touch, self._put, self._note_pass)
         self._files = FileWork(
             recognizer,
             attach,
             touch,
-            lambda message: self._outbox.append(message),
+            self._put,
             lambda window: self._note_pass(Turn.FILE, [window]),
             min_confidence,
+            load_voices,
         )
 
     @property
@@ -104,6 +110,8 @@ class Engine:
                 if opened is not None:
                     track = LiveTrack(stream, opened, told_consumed=start, told_committed=start)
                     track.partials, track.failed = options.partials, alone
+                    if options.diarization and (voices := self._load_voices()) is not None:
+                        track.voices = VoiceTrace(voices)
                     self._live[stream] = track
             case Audio(stream=stream, pcm=pcm):
                 if len(pcm) % 2:
@@ -130,10 +138,9 @@ class Engine:
         """Return how long there is nothing to do: 0 when there is work, None until the next message."""
         if self._finals or self._files.is_waiting:
             return 0.0
-        wanting = list(self._wanting())
-        if any(track.urgent for track in wanting):
+        if self._next_voice() is not None:
             return 0.0
-        return max(0.0, min(self._due_times(wanting).values()) - now) if wanting else None
+        return self._partials.wait_seconds(now)
 
     def collect(self) -> list[ToGateway]:
         """Return the messages that are ready to go, with the progress of every stream that has made some.
@@ -153,24 +160,28 @@ class Engine:
     def step(self, now: float) -> list[ToGateway]:
         """Run at most one encoder pass, or analyse a few seconds of one file; return what came of it."""
         self._record = None
-        partials = self._due(now)
+        partials = self._partials.due(now)
         turn = self._scheduler.next_turn(
             finals=bool(self._finals), partials=bool(partials), files=self._files.is_waiting
         )
+        track: LiveTrack | None
         if turn is Turn.FINAL:
             track = self._take_final()
             if not self._is_gone(track):
                 self._touch([track.touch()])
                 if track.looking:
-                    self._look_ahead(track, now)
+                    self._partials.look_ahead(track, now)
                 elif track.utterance is not None:
                     self._run_final(track)
                 elif track.preview:
                     self._run_preview(track)
                 self._feed_live(track)
             self._note_reading(self._files.read_ahead())
+        elif turn is not Turn.FILE and (track := self._next_voice()) is not None:
+            self._touch([track.touch()])
+            track.look_for_voices()
         elif turn is Turn.PARTIAL:
-            self._run_partials(choose_batch(take_offers(partials)), now)
+            self._partials.run(choose_batch(take_offers(partials)), now)
             self._note_reading(self._files.read_ahead())
         elif turn is Turn.FILE:
             self._note_reading(self._files.step())
@@ -257,55 +268,9 @@ class Engine:
         if track not in self._finals:
             self._finals.append(track)
 
-    def _wanting(self) -> Iterator[LiveTrack]:
-        """Yield the tracks that may have something new to show."""
-        for track in self._live.values():
-            if track.partials and track.utterance is None and (track.heard or track.offer is not None):
-                yield track
-
-    def _due_times(self, wanting: Sequence[LiveTrack]) -> dict[LiveTrack, float]:
-        """Return when the next partial of each track is due, at the cadence that the load allows."""
-        speaking = sum(track.speaking for track in self._live.values())
-        often = self._scheduler.partial_interval(speaking, first=True)
-        usual = self._scheduler.partial_interval(speaking)
-        return {t: t.partial_at + (often if t.stream.is_wordless else usual) for t in wanting}
-
-    def _due(self, now: float) -> list[LiveTrack]:
-        """Return the tracks whose partial is due: finals ahead, first words, then those that waited longest."""
-        wanting = list(self._wanting())
-        due = [track for track, at in self._due_times(wanting).items() if at <= now or track.urgent]
-        return sorted(due, key=lambda track: (not track.urgent, not track.stream.is_wordless, track.partial_at))
-
-    def _look_ahead(self, track: LiveTrack, now: float) -> None:
-        """Transcribe what is the whole utterance if its silence goes on; its final then needs no pass."""
-        track.looking = False
-        if (window := track.take_offer()) is not None:
-            self._run_partials([(track, window)], now, Turn.FINAL)
-
-    def _run_partials(self, batch: Sequence[tuple[LiveTrack, Window]], now: float, turn: Turn = Turn.PARTIAL) -> None:
-        if not batch:
-            return
-        windows = [window for _, window in batch]
-        self._touch([track.touch(window) for track, window in batch])
-        hypotheses = self._transcribe_partials(windows, turn)
-        for number, (track, window) in enumerate(batch):
-            track.partial_at, track.offer = now, None
-            if hypotheses is None:
-                track.failed = True
-                continue
-            result = track.stream.accept_partial(window, hypotheses[number], alone=len(batch) == 1)
-            if result is not None:
-                self._outbox.append(PartialMessage(track.id, result))
-
-    def _transcribe_partials(self, windows: list[Window], turn: Turn) -> list[Hypothesis] | None:
-        self._note_pass(turn, windows)
-        try:
-            if len(windows) == 1:
-                return [self._recognizer.transcribe(windows[0])]
-            return self._recognizer.transcribe_batch(windows)
-        except InferenceError as exc:
-            log.warning("partial_failed", batch=len(windows), cause=str(exc))
-            return None
+    def _next_voice(self) -> LiveTrack | None:
+        """Return a track with a window in which voices can be looked for: behind all finals, ahead of partials."""
+        return next((track for track in self._live.values() if track.voice_window is not None), None)
 
     def _run_preview(self, track: LiveTrack) -> None:
         message, windows = run_preview(self._recognizer, track)
@@ -320,15 +285,20 @@ class Engine:
         """Accept the waiting utterance if its words are known without a pass; return whether they were."""
         if track.utterance is None or track.utterance.hypothesis is None:
             return False
+        if track.voices is not None and track.voices.needs_pass(track.utterance):
+            return False
         self._accept(track, track.utterance.hypothesis)
         return True
 
     def _run_final(self, track: LiveTrack) -> None:
         utterance = track.utterance
         assert utterance is not None, "a track is lined up only with an utterance"
-        self._note_pass(Turn.FINAL, [utterance.window])
         self._touch([track.touch(utterance.window)])
-        hypothesis: Hypothesis | None = None
+        hypothesis = utterance.hypothesis
+        if hypothesis is not None:  # only its voices are missing
+            self._accept(track, hypothesis)
+            return
+        self._note_pass(Turn.FINAL, [utterance.window])
         try:
             hypothesis = self._recognizer.transcribe(utterance.window)
         except InferenceError as exc:
@@ -345,6 +315,8 @@ class Engine:
         track.utterance = track.stream.next_final()
         if final is None:  # a checkpoint: it tells the stream where to cut, and the client nothing
             return
+        if track.voices is not None:
+            final = track.voices.complete(utterance, final)
         if final.drop:
             surest = max((word.confidence for word in final.dropped), default=0.0)
             span = {"start": final.start, "end": final.end}
@@ -360,6 +332,9 @@ class Engine:
         if track.stream.done and not self._is_gone(track):
             self._outbox.append(Closed(track.id))
             self._forget(track.id)
+
+    def _put(self, message: ToGateway) -> None:
+        self._outbox.append(message)
 
     def _note_pass(self, turn: Turn, windows: Sequence[Window]) -> None:
         self._record = (turn, windows)

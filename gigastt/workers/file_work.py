@@ -7,7 +7,9 @@ stream can go on.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from gigastt.audio.pcm import Samples
@@ -28,8 +30,10 @@ from gigastt.log import get_logger
 from gigastt.speech.excerpts import add_words, read_window
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window
-from gigastt.transcript import Gap
+from gigastt.speech.voices import VoiceWindow, voice_windows
+from gigastt.transcript import Final, Gap, Voice
 from gigastt.workers.streams import FileTrack
+from gigastt.workers.voices import FindsVoices, LoadVoices, find_voices
 
 log = get_logger(__name__)
 
@@ -37,6 +41,18 @@ READINGS_PER_PASS = 16  # half a minute of audio, read in some 20 ms
 
 AttachFunction: TypeAlias = Callable[[str, int], Samples]
 TouchFunction: TypeAlias = Callable[[Sequence[Touch]], None]
+
+
+@dataclass(slots=True)
+class _Listening:
+    """An utterance whose words are known, and whose voices are being looked for."""
+
+    stream: StreamId
+    final: Final
+    samples: Samples
+    model: FindsVoices
+    windows: deque[VoiceWindow]
+    voices: list[Voice] = field(default_factory=list)
 
 
 class FileWork:
@@ -49,6 +65,7 @@ class FileWork:
         send: takes messages to the gateway.
         note_pass: told of each window before its pass.
         min_confidence: of the surest word of an utterance.
+        load_voices: returns the model that tells voices apart, once somebody wants it.
     """
 
     def __init__(
@@ -59,7 +76,10 @@ class FileWork:
         send: Callable[[ToGateway], None],
         note_pass: Callable[[Window], None],
         min_confidence: float,
+        load_voices: LoadVoices,
     ) -> None:
+        self._load_voices = load_voices
+        self._listening: _Listening | None = None
         self._min_confidence = min_confidence
         self._recognizer = recognizer
         self._attach = attach
@@ -72,12 +92,16 @@ class FileWork:
 
     def __len__(self) -> int:
         """Count the streams, and the utterances that await their pass."""
-        return len(self._tracks) + len(self._requests)
+        return len(self._tracks) + len(self._requests) + (self._listening is not None)
 
     @property
     def is_waiting(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self._requests) or any(track.may_read for track in self._tracks.values())
+        return (
+            bool(self._requests)
+            or self._listening is not None
+            or any(track.may_read for track in self._tracks.values())
+        )
 
     def open(self, track: FileTrack) -> None:
         """Take a file's stream."""
@@ -96,6 +120,8 @@ class FileWork:
         """Forget a stream or an utterance."""
         self._tracks.pop(stream, None)
         self._requests.pop(stream, None)
+        if self._listening is not None and self._listening.stream == stream:
+            self._listening = None
 
     def read_ahead(self) -> FileTrack | None:
         """Read some of the next file beside a live pass, so that its own turn is not spent on reading."""
@@ -107,9 +133,13 @@ class FileWork:
     def step(self) -> FileTrack | None:
         """Run one pass, or read a few seconds of one file, which is returned.
 
-        Files whose utterances may soon be used up come first, for so many turns; then utterances, then other files.
-        Files take turns. An hour of silence is read for as long as nobody else waits.
+        The voices of an utterance whose words are known come first; then files whose utterances may soon be used up,
+        for so many turns; then utterances, then other files. Files take turns. An hour of silence is read for as long
+        as nobody else waits.
         """
+        if self._listening is not None:
+            self._listen(self._listening)
+            return None
         tracks = [track for track in self._tracks.values() if track.may_read]
         track = next((track for track in tracks if track.is_urgent), None)
         if self._requests and (track is None or self._readings >= READINGS_PER_PASS):
@@ -191,7 +221,22 @@ class FileWork:
             is_clear=excerpt.is_clear,
             min_confidence=self._min_confidence,
         )
-        self._send(Recognised(stream, final))
+        model = self._load_voices() if request.diarization and final.words else None
+        if model is None:
+            self._send(Recognised(stream, final))
+            return
+        windows = deque(voice_windows(excerpt.first_frame, excerpt.last_frame))
+        self._listening = _Listening(stream, final, samples, model, windows)
+
+    def _listen(self, work: _Listening) -> None:
+        """Look for voices in one window of an utterance; tell of the utterance after its last one."""
+        window = work.windows.popleft()
+        first, last = window.context * FRAME_SAMPLES, window.end * FRAME_SAMPLES
+        self._touch([Touch(work.stream, first, last)])
+        work.voices += find_voices(work.model, work.samples[first:last], window)
+        if not work.windows:
+            self._listening = None
+            self._send(Recognised(work.stream, replace(work.final, voices=tuple(work.voices))))
 
     def _transcribe(self, stream: StreamId, window: Window) -> Hypothesis | None:
         try:

@@ -13,12 +13,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from gigastt.audio.pcm import Samples
 from gigastt.audio.shared import SharedSegment
-from gigastt.errors import ConfigError, GigasttError
+from gigastt.errors import ConfigError, GigasttError, ModelInvalid
 from gigastt.ipc.blackbox import BlackBox
 from gigastt.ipc.messages import AttachAudio, Closed, OpenStream, Ready, ToGateway, ToWorker, encode_message
 from gigastt.ipc.packets import encode_packet
@@ -27,6 +27,7 @@ from gigastt.speech.activity import ActivityDetector, ActivityModel
 from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.stream import Stream
+from gigastt.speech.voices import VoiceModel
 from gigastt.transcript import Options
 from gigastt.workers.allocator import return_free_memory
 from gigastt.workers.canary import run_canary, time_passes
@@ -34,6 +35,7 @@ from gigastt.workers.config import WorkerConfig
 from gigastt.workers.engine import Engine
 from gigastt.workers.heartbeat import Heartbeat, read_memory
 from gigastt.workers.inbox import Inbox, read_socket
+from gigastt.workers.voices import LoadVoices
 
 log = get_logger(__name__)
 
@@ -107,7 +109,23 @@ def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
     ready = Ready(os.getpid(), seconds, recognizer.encoder_name, pieces, PROVIDER, timed)
     _send(sock, [ready])
     log.debug("worker_loaded", model=config.model, load_seconds=round(seconds, 3))
-    return Engine(recognizer, open_stream, attach, box.write, config.min_confidence)
+    return Engine(recognizer, open_stream, attach, box.write, config.min_confidence, voices_of(config))
+
+
+def voices_of(config: WorkerConfig) -> LoadVoices:
+    """Return what loads the speaker model at its first call; words are told without speakers if it cannot."""
+
+    @cache
+    def load() -> VoiceModel | None:
+        if config.speaker_model is None or config.segmentation_model is None:
+            return None
+        try:
+            return VoiceModel(Path(config.speaker_model), Path(config.segmentation_model))
+        except ModelInvalid as exc:
+            log.error("speaker_model_invalid", reason=str(exc))
+            return None
+
+    return load
 
 
 def work(

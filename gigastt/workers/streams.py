@@ -16,6 +16,8 @@ from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import Progress, StreamId
 from gigastt.speech.stream import Stream, Utterance
 from gigastt.speech.tokens import FRAME_SAMPLES, Window
+from gigastt.speech.voices import VoiceWindow
+from gigastt.workers.voices import VoiceTrace
 
 FILE_PIECE_SAMPLES = 2 * SAMPLE_RATE  # analysed between two looks at live work
 PROGRESS_STEP_SAMPLES = SAMPLE_RATE // 2  # of credit, or of silence committed, that the gateway need not know of sooner
@@ -82,6 +84,7 @@ class LiveTrack(StreamTrack):
     looking: its audio waits while the final that its silence promises is computed ahead.
     looked: that has been done for this silence.
     preview: no audio comes, and the gateway wants to know what the final would be.
+    voices: of its utterances; None where nobody wants them.
     """
 
     partials: bool = True
@@ -97,6 +100,19 @@ class LiveTrack(StreamTrack):
     backlog: deque[Samples] = field(default_factory=deque)
     backlog_samples: int = 0
     finishing: bool = False
+    voices: VoiceTrace | None = None
+
+    @property
+    def voice_window(self) -> VoiceWindow | None:
+        """A window of the open utterance in which voices can be looked for, if anybody wants them."""
+        if self.voices is None or self.utterance is not None or (self.partials and self.stream.is_wordless):
+            return None
+        return self.voices.next_window(self.stream)
+
+    def look_for_voices(self) -> None:
+        """Look for voices in that window."""
+        if self.voices is not None and (window := self.voice_window) is not None:
+            self.voices.look_ahead(self.stream, window)
 
     @property
     def lags(self) -> bool:

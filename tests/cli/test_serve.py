@@ -73,6 +73,8 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
         "rate-limit-burst": ("3", "3"),
         "max-connections": ("900", "900"),
         "max-connections-per-address": ("300", "300"),
+        "speaker-model": ('"small"', "small"),
+        "speaker-likeness": ("0.6", "0.6"),
         "pool-checkout-timeout-secs": ("2", "2"),
         "shutdown-drain-secs": ("4", "4"),
         "metrics": ("true", "on"),

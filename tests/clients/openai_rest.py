@@ -48,7 +48,6 @@ def main(url: str, clip: Path) -> dict[str, Any]:
         "model": client.models.retrieve("whisper-1").id,
         "refusals": {
             "language": refusal(transcribe, language="en"),
-            "diarized": refusal(transcribe, response_format="diarized_json"),
             "translation": refusal(client.audio.translations.create, file=("a.wav", b"RIFF"), model="whisper-1"),
             "model": refusal(client.models.retrieve, "none"),
             "audio": refusal(create, file=("a.wav", b"\0" * 1000), model="whisper-1"),

@@ -19,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from tests.asyncapi import check_message
 from tests.gateway.api.calls import follow
 from tests.phone_calls import RATE, interleave
 from tests.server import ServerProcess
@@ -120,6 +121,8 @@ async def jambonz(server: ServerProcess, legs: Sequence[Waveform], frame_ms: int
             await play(socket, encode(waveform, "pcm_s16le"), 2 * RATE * frame_ms // 1000, midway)
             await socket.send('{"type":"stop"}')
             told = await listening
+        for message in told:
+            check_message("jambonz", message)
         return " ".join(message["alternatives"][0]["transcript"] for message in told if message["is_final"])
 
     return list(await asyncio.gather(*map(leg, legs)))
@@ -139,6 +142,8 @@ async def jitsi(server: ServerProcess, legs: Sequence[Waveform], frame_ms: int, 
                 await socket.send(head + piece)
         await socket.send(b"\0")
         told = await listening
+    for message in told:
+        check_message("jitsi", message)
     return [finals(message for message in told if message["participant_id"] == name) for name in names]
 
 

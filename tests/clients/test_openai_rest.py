@@ -57,7 +57,6 @@ def check(answer: dict[str, Any], native: dict[str, Any], server: ServerProcess)
     assert answer["model"] == "whisper-1"
     assert answer["refusals"] == {
         "language": [*BAD_REQUEST, "language"],
-        "diarized": [*BAD_REQUEST, "response_format"],
         "translation": [*BAD_REQUEST, None],
         "model": ["NotFoundError", 404, "model_not_found", "model"],
         "audio": ["UnprocessableEntityError", 422, "invalid_audio", None],

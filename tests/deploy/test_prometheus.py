@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import math
 import os
@@ -31,6 +32,8 @@ scrape_configs:
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
 """
 WINDOW = "1m"
+KEY = "0123456789abcdef0123456789abcdef"
+HEADERS = {"Authorization": f"Bearer {KEY}"}
 
 # What may have no data, and why. Everything else has some after the work below.
 MAY_BE_EMPTY = {
@@ -81,8 +84,10 @@ def filled_in(expression: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ServerProcess]:
-    listen = ["--metrics-listen", "127.0.0.1:0"]
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text(f"desk:{hashlib.sha256(KEY.encode()).hexdigest()}\n", encoding="utf-8")
+    listen = ["--metrics-listen", "127.0.0.1:0", "--api-keys-file", str(keys)]
     with ServerProcess("--pool-size", "1", "--max-sessions", "2", *listen) as running:
         yield running
 
@@ -113,14 +118,16 @@ def prometheus(
 async def work(server: ServerProcess) -> None:
     """Have a live session with a partial and a final, an upload, and a refusal."""
     clip = load_clips()[0]
-    async with live_client(server.websocket_url) as client:
+    async with live_client(server.websocket_url, additional_headers=HEADERS) as client:
         await client.configure(sample_rate=16_000)
         await client.stream(clip.pcm[: len(clip.pcm) // 2 // 2 * 2])
         await client.wait_for(lambda session: session.of("partial"))
         await client.stream(clip.pcm[len(clip.pcm) // 2 // 2 * 2 :])
         await client.stop()
-    assert (await asyncio.to_thread(server.post, "/v1/transcribe", clip.path.read_bytes())).status_code == 200
-    assert (await asyncio.to_thread(server.get, "/nowhere")).status_code == 404
+    assert (
+        await asyncio.to_thread(server.post, "/v1/transcribe", clip.path.read_bytes(), headers=HEADERS)
+    ).status_code == 200
+    assert (await asyncio.to_thread(server.get, "/nowhere", headers=HEADERS)).status_code == 404
 
 
 def test_every_query_of_the_dashboard_has_data(prometheus: Prometheus) -> None:

@@ -14,6 +14,7 @@ from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import (
     AttachAudio,
     Audio,
+    Cancel,
     Failed,
     FinalMessage,
     Finish,
@@ -32,6 +33,7 @@ from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import Hypothesis, Window
 from gigastt.transcript import Options
 from gigastt.workers.engine import Engine
+from gigastt.workers.voices import LoadVoices
 from tests.fakes.detector import LoudnessDetector
 from tests.fakes.recognizer import FakeRecognizer, silence, tone
 
@@ -43,11 +45,16 @@ PITCHES = (300.0, 500.0, 800.0, 1200.0, 1800.0, 2600.0)
 class Bench:
     """An engine, a clock that only moves when told to, and every message that came out."""
 
-    def __init__(self, detector: Callable[[], ActivityDetector] = LoudnessDetector) -> None:
+    def __init__(
+        self,
+        detector: Callable[[], ActivityDetector] = LoudnessDetector,
+        load_voices: LoadVoices = lambda: None,
+    ) -> None:
         self.named: Sequence[Touch] = ()  # what the engine says it is looking at now
         self.touches: list[Sequence[Touch]] = []
         self.recognizer = _WatchingRecognizer(self)
-        self.engine = Engine(self.recognizer, partial(open_stream, detector=detector), self._attach, self._touch)
+        opening = partial(open_stream, detector=detector)
+        self.engine = Engine(self.recognizer, opening, self._attach, self._touch, load_voices=load_voices)
         self.segments: dict[str, Samples] = {}
         self.messages: list[ToGateway] = []
         self.passes: list[PassRecord] = []
@@ -57,10 +64,17 @@ class Bench:
         self._queue: list[ToGateway] = []  # behind an utterance that is not recognised yet
 
     def open(
-        self, number: int, *, partials: bool = True, alone: bool = False, start: int = 0, resume: bytes = b""
+        self,
+        number: int,
+        *,
+        partials: bool = True,
+        alone: bool = False,
+        start: int = 0,
+        resume: bytes = b"",
+        diarization: bool = False,
     ) -> StreamId:
         stream = StreamId(number)
-        options = Options(partials=partials)
+        options = Options(partials=partials, diarization=diarization)
         self.engine.handle(OpenStream(stream, start, resume, options, f"request-{number}", alone))
         return stream
 
@@ -73,12 +87,14 @@ class Bench:
         self.engine.handle(Finish(stream))
         self.messages += self.engine.collect()
 
-    def attach(self, number: int, samples: Samples, count: int | None = None) -> StreamId:
+    def cancel(self, stream: StreamId) -> None:
+        self.engine.handle(Cancel(stream))
+
+    def attach(self, number: int, samples: Samples, count: int | None = None, *, diarization: bool = False) -> StreamId:
         stream = StreamId(number)
         self.segments[f"segment-{number}"] = samples
-        message = AttachAudio(
-            stream, f"segment-{number}", len(samples) if count is None else count, 0, b"", Options(), "request", ahead=4
-        )
+        size, options = len(samples) if count is None else count, Options(diarization=diarization)
+        message = AttachAudio(stream, f"segment-{number}", size, 0, b"", options, "request", ahead=4)
         self._attached[stream] = message
         self.engine.handle(message)
         self._take(self.engine.collect())
@@ -124,7 +140,8 @@ class Bench:
                 request = StreamId(10_000 + len(self._asked))
                 self._asked[request] = message
                 self._queue.append(message)
-                self.engine.handle(Recognise(request, file.segment, file.samples, message.excerpt))
+                wanted = file.options.diarization
+                self.engine.handle(Recognise(request, file.segment, file.samples, message.excerpt, wanted))
             elif isinstance(message, Recognised):
                 found = self._asked[message.stream]
                 final = FinalMessage(found.stream, message.final, found.consumed, found.committed, found.resume)

@@ -22,6 +22,7 @@ from gigastt.gateway.pool.crew import ModelCard, WorkerCommand
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.ports import PoolState
 from gigastt.gateway.pool.routing import Router
+from gigastt.speakers import Book
 from gigastt.transcript import Final, Gap, HeardTrack, Options, Word
 
 
@@ -168,7 +169,7 @@ class FakeTranscriber:
         self.closed = 0
 
     async def __call__(
-        self, channels: Sequence[DecodedFile], request_id: str, options: Options
+        self, channels: Sequence[DecodedFile], request_id: str, options: Options, book: Book | None = None
     ) -> AsyncGenerator[Event, None]:
         self.request_ids.append(request_id)
         self.options = options
@@ -178,7 +179,9 @@ class FakeTranscriber:
                     yield event
             else:
                 for event in self._events:
-                    yield event
+                    yield book.label(event) if book is not None and isinstance(event, Final) else event
+            if book is not None:
+                yield book.settle()
         finally:
             self.closed += 1
 

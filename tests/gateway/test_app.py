@@ -13,6 +13,7 @@ import pytest
 
 from gigastt import __version__
 from gigastt.config import Limits
+from gigastt.gateway.access.policy import FOLLOWING
 from gigastt.gateway.api.description import openapi_text
 from gigastt.gateway.app import ROUTES
 from gigastt.gateway.context import AppContext
@@ -241,7 +242,7 @@ async def test_hostile_requests_stay_below_500_series() -> None:
                     await client.request(method, path, **options)
 
         for method in (*KNOWN_METHODS, "PUT", "DELETE", "PATCH", "TRACE", "BREW", "get"):
-            for route in (*ROUTES, "/x"):
+            for route in {*ROUTES, "/x"} - {FOLLOWING}:  # which waits for a session until the client hangs up
                 path = route.replace("{id}", "x").replace("{name}", "page.js")
                 for headers in evil:
                     await ask(method, path, headers=headers)

@@ -28,7 +28,8 @@ class _Faults(logging.Handler):
         self._faults = faults
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.WARNING or record.exc_info:
+        refused = record.getMessage() in ("session_refused", "connection_refused")  # not the server's fault
+        if (record.levelno >= logging.WARNING and not refused) or record.exc_info:
             trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
             self._faults.append(f"{record.name}: {record.getMessage()} {trace}")
 

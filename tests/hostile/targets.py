@@ -107,7 +107,7 @@ async def _speak_asterisk(port: int) -> str:
     call = uuid.uuid4().hex
     following = asyncio.create_task(_follow(port, call))
     async with connect(f"ws://127.0.0.1:{port}/v1/asterisk/ws?session={call}", compression=None) as socket:
-        await socket.send(_media_start(random.Random()))
+        await socket.send(_media_start(random.Random()).decode())
         await socket.send(speech(SAID).astype("<i2").tobytes())
     return await following
 

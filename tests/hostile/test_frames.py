@@ -28,5 +28,8 @@ def test_fuzzed_frames_of_other_protocols_bring_no_traceback(protocol: str) -> N
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         findings = runner.run(fuzz(FRAMES // 2, 3, TARGETS[protocol]))
     assert findings.faults == []
-    ends = ({1000, 1002} <= set(findings.closed_with), {"transcript", "error", "info"} <= set(findings.told))
-    assert any(ends) or findings.told.get("hang-up", 0) > 0
+    assert (
+        1002 in findings.closed_with
+        or {"transcript", "error", "info"} <= set(findings.told)
+        or "hang-up" in findings.told
+    )

@@ -27,11 +27,13 @@ class Account:
 
     Attributes:
         audio_seconds: that came in.
+        is_used_up: the client's key may send no more audio today.
         ended_by: why it ends, where the conversation does not decide that: `CLIENT_GONE` and such.
     """
 
     def __init__(self, metrics: Metrics, exchange: Exchange, protocol: str, clock: Callable[[], float]) -> None:
         self.audio_seconds = 0.0
+        self.is_used_up = False
         self.ended_by = ""
         self._metrics = metrics
         self._exchange = exchange
@@ -60,6 +62,13 @@ class Account:
         now, self._is_open = self._clock(), True
         log.info("session_opened", **self._who(), waited=round(now - self._began, 3))
         self._began = now
+
+    def hear(self, seconds: float) -> bool:
+        """Count audio that came in; return whether more may come."""
+        self.audio_seconds += seconds
+        usage = self._exchange.usage
+        self.is_used_up = usage is not None and not usage.hear(seconds)
+        return not self.is_used_up
 
     def note(self, effects: Sequence[conversation.Effect]) -> None:
         """Take in what the conversation has decided; an error told with the end is its reason."""

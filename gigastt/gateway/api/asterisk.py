@@ -25,7 +25,7 @@ from gigastt.gateway.api.websocket import WebSocketTransport
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.requests import exchange_of
 
-HANG_UP: Final = "HANGUP"
+_HANG_UP: Final = "HANGUP"
 _HANG_UP_IN_JSON: Final = '{"command":"HANGUP"}'
 _START: Final = "MEDIA_START"
 _IDS: Final = ("channel_id", "connection_id")
@@ -43,6 +43,7 @@ class AsteriskDialect(NativeDialect):
     """What comes of Asterisk; what is told goes to the feed, as over `/v1/ws`."""
 
     name: ClassVar[str] = "asterisk"
+    can_resume: ClassVar[bool] = False  # those who follow a call are not to go on with it
 
     def __init__(self, configuration: Configuration) -> None:
         super().__init__()
@@ -81,7 +82,7 @@ async def answer_asterisk(websocket: WebSocket, context: AppContext) -> None:
     encoding, rate = media
     dialect = AsteriskDialect(Configuration(sample_rate=rate, encoding=encoding))
     named = session or next((fields[key] for key in _IDS if fields.get(key)), "")
-    goodbye = _HANG_UP_IN_JSON if text.startswith("{") else HANG_UP
+    goodbye = _HANG_UP_IN_JSON if text.startswith("{") else _HANG_UP
     await transcribe_call(transport, named, dialect, context, exchange, goodbye=goodbye)
 
 

@@ -103,6 +103,7 @@ class AudioSocketDialect(NativeDialect):
     """What comes of Asterisk; what is told goes to the feed, as over `/v1/ws`."""
 
     name: ClassVar[str] = "audiosocket"
+    can_resume: ClassVar[bool] = False  # those who follow a call are not to go on with it
     configuration = Configuration(sample_rate=_RATES[0x10])
 
     def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:

@@ -33,7 +33,7 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 INTRODUCTION_SECONDS: Final = 10.0  # for a call to say which one it is
-PATIENCE_SECONDS: Final = 600.0  # of a follower, for the call to begin
+CALL_WAIT_SECONDS: Final = 600.0  # of a follower, for the call to begin
 _ID: Final = re.compile(r"[a-z0-9._:-]{1,128}")
 _PARTIAL: Final = '{"type":"partial"'
 
@@ -127,7 +127,7 @@ class CallEvents:
     async def _answer(self, session_id: str, after: int, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
         await send({"type": "http.response.body", "body": QUIET_COMMENT, "more_body": True})
-        messages = self._context.feeds.follow(session_id, after, PATIENCE_SECONDS)
+        messages = self._context.feeds.follow(session_id, after, CALL_WAIT_SECONDS)
         async with aclosing(_blocks(messages)) as blocks:
             async for block in blocks:
                 await send({"type": "http.response.body", "body": block, "more_body": True})

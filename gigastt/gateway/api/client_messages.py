@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 MESSAGE_TYPES = ("configure", "flush", "stop", "resume", "keepalive", "ping")
 SIGNS_OF_LIFE = ("keepalive", "keep_alive", "keep-alive", "heartbeat", "pong")
 MOST_TEXT_CHARACTERS = 64 * 1024  # a longer text frame is garbage without being parsed
+MOST_CONFIGURE_CHARACTERS = 512 * 1024  # before the first audio: recordings of speakers may be in it
 MOST_BINARY_MESSAGE_BYTES = 4096  # of JSON in a binary frame
 
 

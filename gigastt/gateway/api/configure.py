@@ -32,7 +32,7 @@ FIELDS = (
     "endpoint_mode",
     "partials",
     "resume",
-    "diarization",
+    *("diarization", "speakers", "max_speakers", "known_speakers", "speaker_embeddings"),  # see speaker_fields
     "protocol_version",
     *("punctuation", "itn", "commit_policy"),  # of the original server; they change nothing here
 )
@@ -53,7 +53,7 @@ class Complaint:
 def supports_version(fields: Mapping[str, Any]) -> bool:
     """Whether the protocol version a client asks for is one of ours; asking for none is fine."""
     version = fields.get("protocol_version")
-    return version is None or str(version) in VERSIONS or _whole(version) == 1
+    return version is None or str(version) in VERSIONS or whole(version) == 1
 
 
 def endpoint_mode(fields: Mapping[str, Any]) -> EndpointMode | None:
@@ -71,7 +71,7 @@ def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configurati
             complaints.append(Complaint(code, f"{name} must be {expected}.", name))
 
     least, most = SAMPLE_RATE_RANGE
-    rate = _whole(fields.get("sample_rate"))
+    rate = whole(fields.get("sample_rate"))
     if rate is not None and least <= rate <= most:
         configuration = replace(configuration, sample_rate=rate)
     else:
@@ -83,7 +83,7 @@ def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configurati
     else:
         complain("encoding", f"one of {', '.join(ENCODINGS)}")
 
-    channels = _whole(fields.get("channels"))
+    channels = whole(fields.get("channels"))
     if channels is not None and channels in CHANNELS:
         configuration = replace(configuration, channels=channels)
     else:
@@ -91,7 +91,7 @@ def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configurati
 
     least, most = ENDPOINT_SILENCE_MS
     for name in ("min_silence_ms", "endpoint_silence_ms"):  # two names of one thing
-        silence = _whole(fields.get(name))
+        silence = whole(fields.get(name))
         if silence is not None and least <= silence <= most:
             options = replace(options, endpoint_silence_ms=silence)
         else:
@@ -100,12 +100,17 @@ def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configurati
     if endpoint_mode(fields) is None:
         complain("endpoint_mode", f"one of {', '.join(_MODES)}", "invalid_endpoint_mode")
 
-    if (partials := _flag(fields.get("partials"))) is not None:
+    if (partials := flag(fields.get("partials"))) is not None:
         options = replace(options, partials=partials)
     else:
         complain("partials", "true or false")
 
-    if (resumable := _flag(fields.get("resume"))) is not None:
+    if (diarization := flag(fields.get("diarization"))) is not None:
+        options = replace(options, diarization=diarization)
+    else:
+        complain("diarization", "true or false")
+
+    if (resumable := flag(fields.get("resume"))) is not None:
         configuration = replace(configuration, resumable=resumable)
     else:
         complain("resume", "true or false")
@@ -134,7 +139,7 @@ def _plain(name: str) -> str:
     return name.casefold().replace("_", "").replace("-", "")
 
 
-def _whole(value: object) -> int | None:
+def whole(value: object) -> int | None:
     """Return a whole number, also written as `16000.0` or in quotes; None for anything else, `true` included."""
     match value:
         case bool():
@@ -148,7 +153,8 @@ def _whole(value: object) -> int | None:
     return None
 
 
-def _flag(value: object) -> bool | None:
+def flag(value: object) -> bool | None:
+    """Return true or false, also in quotes; None for anything else."""
     match value:
         case bool():
             return value

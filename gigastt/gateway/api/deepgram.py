@@ -158,6 +158,7 @@ def alternative(text: str, words: Sequence[Word], confidence: float, *, punctuat
                 "end": word.end,
                 "confidence": word.confidence,
                 **({"punctuated_word": word.text} if punctuated else {}),
+                **({"speaker": word.speaker} if word.speaker >= 0 else {}),
             }
             for word in words
             if (bare := plain(word.text))

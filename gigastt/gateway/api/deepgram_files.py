@@ -16,7 +16,9 @@ from gigastt.gateway.api.deepgram_query import Wishes, read_wishes
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.requests import exchange_of
 from gigastt.gateway.responses import JSONResponse
-from gigastt.transcript import Final, Options, Transcript, gap_fields, text_of
+from gigastt.speakers import SpeakerFields
+from gigastt.transcript import Final, Options, Transcript, gap_fields, speaker_of, text_of
+from gigastt.turns import turns_of
 
 
 class DeepgramFiles:
@@ -34,8 +36,10 @@ class DeepgramFiles:
         """Answer with the whole transcript. Raises InvalidParameter if the query is wrong."""
         wishes = read_wishes(request.query_params)
         with await self._uploads.receive_body(request.scope, request.receive) as upload:
+            options = Options(partials=False, diarization=wishes.configuration.options.diarization)
+            speakers = SpeakerFields() if options.diarization else None
             choice = FileChoice(splits_channels=wishes.multichannel)
-            heard = await self._uploads.transcribe_whole(upload, request.receive, Options(partials=False), choice)
+            heard = await self._uploads.transcribe_whole(upload, request.receive, options, choice, speakers)
         return JSONResponse(self._answer(heard, wishes, exchange_of(request.scope).request_id))
 
     def _answer(self, heard: Transcript, wishes: Wishes, request_id: str) -> dict[str, Any]:
@@ -55,9 +59,24 @@ class DeepgramFiles:
                 "models": [self._model],
                 "model_info": {self._model: {"name": self._model, "version": "", "arch": ""}},
             },
-            "results": {"channels": [{"alternatives": [_alternative(finals, wishes)]} for finals in channels]},
+            "results": {
+                "channels": [{"alternatives": [_alternative(finals, wishes)]} for finals in channels],
+                **({"utterances": _utterances(heard, wishes)} if wishes.utterances else {}),
+            },
             **failed,
         }
+
+
+def _utterances(heard: Transcript, wishes: Wishes) -> list[dict[str, Any]]:
+    """Render each speaker's turns; where speakers are not told apart, each utterance."""
+    told = []
+    for number, turn in enumerate(turn for final in heard.finals for turn in turns_of(final)):
+        said = alternative(turn.text, turn.words, turn.confidence, punctuated=wishes.punctuated)
+        speaker = speaker_of(turn.words)
+        who = {} if speaker is None else {"speaker": speaker.speaker}
+        span = {"start": turn.start, "end": turn.end, "channel": turn.channel, "id": str(number)}
+        told.append({**said, **span, **who})
+    return told
 
 
 def _alternative(finals: Sequence[Final], wishes: Wishes) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class Wishes:
     punctuated: words as they are written; else in lower case and bare.
     interim: tell utterances before they end.
     speech_started, utterance_end: tell these events.
+    utterances: of a file, tell also who says what from when to when.
     multichannel: hear each channel of a file by itself.
     """
 
@@ -39,6 +40,7 @@ class Wishes:
     interim: bool
     speech_started: bool
     utterance_end: bool
+    utterances: bool
     multichannel: bool
 
 
@@ -55,7 +57,8 @@ def read_wishes(query: Mapping[str, str]) -> Wishes:
     interim = one("interim_results", _flag, False)
     speech_started = one("vad_events", _flag, False)
     silence = one("endpointing", _silence, Options().endpoint_silence_ms)
-    options = Options(endpoint_silence_ms=silence, partials=interim or speech_started)
+    diarize = one("diarize", _flag, False)
+    options = Options(endpoint_silence_ms=silence, partials=interim or speech_started, diarization=diarize)
     return Wishes(
         Configuration(
             one("sample_rate", lambda text: _whole(text, *SAMPLE_RATE_RANGE), _RATE),
@@ -66,6 +69,7 @@ def read_wishes(query: Mapping[str, str]) -> Wishes:
         punctuated=one("punctuate", _flag, False) or one("smart_format", _flag, False),
         interim=interim,
         speech_started=speech_started,
+        utterances=one("utterances", _flag, False),
         utterance_end=one("utterance_end_ms", _is_asked, False),
         multichannel=one("multichannel", _flag, False),
     )

@@ -76,7 +76,7 @@ class _Page:
         yield f'<details id="{operation["operationId"]}"><summary><span class=method>{method.upper()}</span>'
         yield f'<code class="{kind}">{escape(path)}</code> {_prose(operation["summary"])}</summary>'
         yield f"<p>{_prose(operation.get('description', ''))}</p>"
-        for parameter in operation.get("parameters", ()):
+        for parameter in map(self._follow, operation.get("parameters", ())):
             where = f"{parameter['name']} ({parameter['in']})"
             yield f"<ul>{self._schema(where, parameter['schema'], parameter.get('description', ''), set())}</ul>"
         if "requestBody" in operation:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 from gigastt.audio.pcm import Encoding, sample_bytes
-from gigastt.transcript import Final, Gap, Options, Partial
+from gigastt.speakers import SpeakerFields
+from gigastt.transcript import Final, Gap, HeardSpeakers, Options, Partial
 
 DEFAULT_RATE = 48_000
 
@@ -31,6 +32,7 @@ class Configuration:
     encoding: Encoding = "pcm_s16le"
     channels: int = 1
     options: Options = field(default_factory=Options)
+    speakers: SpeakerFields = field(default_factory=SpeakerFields)
     resumable: bool = False
 
     @property
@@ -133,6 +135,7 @@ class Opening:
     """What a client may be told when its conversation begins.
 
     max_session_secs, idle_timeout_secs: 0 for no limit.
+    diarization: whether speakers can be told apart by their voices.
     resume_token: names the session; None where none can be resumed.
     """
 
@@ -141,6 +144,7 @@ class Opening:
     max_session_secs: float
     idle_timeout_secs: float
     resume_token: str | None = None
+    diarization: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,10 @@ class Dialect(ABC):
     @abstractmethod
     def tell(self, event: Partial | Final | Gap, moment: Moment) -> Sequence[Message]:
         """Return what to tell of an event."""
+
+    def tell_speakers(self, heard: HeardSpeakers) -> Sequence[Message]:
+        """Return what to tell of the speakers of the whole session, after its last final."""
+        return ()
 
     @abstractmethod
     def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:

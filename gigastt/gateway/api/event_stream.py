@@ -22,6 +22,7 @@ from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.responses import encode_json, public_error
 from gigastt.log import get_logger
+from gigastt.speakers import SpeakerFields
 from gigastt.transcript import Options
 
 log = get_logger(__name__)
@@ -55,10 +56,12 @@ async def answer_with_events(
     options: Options,
     writer: Callable[[DecodedChannels], EventWriter],
     choice: FileChoice = ALL_MIXED,
+    speakers: SpeakerFields | None = None,
 ) -> None:
     """Recognise an upload and answer with its events; `writer` is given what was decoded."""
     note_failure = partial(uploads.note_failure, upload)
-    await until_hung_up(receive, _answer(send, uploads.recognise(upload, options, choice), writer, note_failure))
+    recognising = uploads.recognise(upload, options, choice, speakers)
+    await until_hung_up(receive, _answer(send, recognising, writer, note_failure))
 
 
 async def _answer(

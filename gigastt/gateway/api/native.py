@@ -13,7 +13,15 @@ from starlette.websockets import WebSocket
 
 from gigastt.errors import InvalidParameter
 from gigastt.gateway.api import wire
-from gigastt.gateway.api.client_messages import MESSAGE_TYPES, SIGNS_OF_LIFE, as_text, message_type, parse
+from gigastt.gateway.api.client_messages import (
+    MESSAGE_TYPES,
+    MOST_CONFIGURE_CHARACTERS,
+    MOST_TEXT_CHARACTERS,
+    SIGNS_OF_LIFE,
+    as_text,
+    message_type,
+    parse,
+)
 from gigastt.gateway.api.configure import (
     FIELDS,
     FORMAT_FIELDS,
@@ -44,7 +52,8 @@ from gigastt.gateway.api.dialect import (
     Stop,
 )
 from gigastt.gateway.api.gathering import Gatherer
-from gigastt.transcript import Final, Gap, Partial
+from gigastt.gateway.api.speaker_fields import read_speaker_fields
+from gigastt.transcript import Final, Gap, HeardSpeakers, Partial
 
 _RESUME_GOES_WITH = "resume goes with endpoint_mode auto only."
 
@@ -103,10 +112,12 @@ class NativeDialect(Dialect):
         return [Speech(message)]
 
     def _hear_text(self, text: str, configuration: Configuration | None) -> Sequence[Request]:
-        fields = parse(text)
+        fields = parse(text, MOST_TEXT_CHARACTERS if configuration is None else MOST_CONFIGURE_CHARACTERS)
         if fields is None:
             return self._garbage(text, "A text frame must be a JSON object with a type.")
         kind = message_type(fields)
+        if kind != "configure" and len(text) > MOST_TEXT_CHARACTERS:
+            return self._garbage(text, "This message is too long.")
         match kind:
             case "stop":
                 return [Stop()]
@@ -131,6 +142,8 @@ class NativeDialect(Dialect):
             problem = Problem("unsupported_protocol_version", f"This server speaks {', '.join(VERSIONS)}.")
             return [Refuse(problem, CLOSE_PROTOCOL_ERROR, with_final=False)]
         configuration, complaints = apply(before, fields)
+        speakers, wrong_speakers = read_speaker_fields(fields, before.speakers)
+        configuration, complaints = replace(configuration, speakers=speakers), complaints + wrong_speakers
         self.choose_mode(fields)
         if configuration.resumable and self._gatherer.mode != "auto":
             configuration = replace(configuration, resumable=False)
@@ -166,6 +179,10 @@ class NativeDialect(Dialect):
                 return [] if told is None else [wire.final(told, channels=moment.channels)]
             case Gap():
                 return [wire.failure(event, channels=moment.channels)]
+
+    def tell_speakers(self, heard: HeardSpeakers) -> Sequence[Message]:
+        """Return `speakers`."""
+        return [wire.speakers(heard)]
 
     def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
         """Return `error`."""

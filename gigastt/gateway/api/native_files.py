@@ -23,19 +23,22 @@ from starlette.types import Receive, Scope
 from gigastt import transcript
 from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
 from gigastt.config import Limits
-from gigastt.errors import CapacityTimeout, RequestError
+from gigastt.errors import CapacityTimeout, InvalidParameter, RequestError
+from gigastt.gateway.api.enrolment import Enrolment
 from gigastt.gateway.api.negotiation import choose_form
+from gigastt.gateway.api.speaker_fields import read_speaker_query
 from gigastt.gateway.context import FileTranscriber
 from gigastt.gateway.files.bodies import Bodies, Upload
 from gigastt.gateway.files.decoding import DecodedChannels, Decoding
 from gigastt.gateway.files.shares import Patience, Slots
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.events import Event, ProgressEvent
+from gigastt.gateway.pool.events import ChannelEvent, Event
 from gigastt.gateway.pool.ports import ServingPool
 from gigastt.gateway.requests import ClientGone
 from gigastt.gateway.responses import JSONResponse
 from gigastt.log import get_logger
 from gigastt.rendering import MEDIA_TYPES, TranscriptForm, render_transcript
+from gigastt.speakers import Book, ChannelBook, SpeakerBook, SpeakerFields, with_speakers
 from gigastt.transcript import Options, Transcript
 
 log = get_logger(__name__)
@@ -53,7 +56,11 @@ class Recognition:
 
 
 class Uploads:
-    """`POST /v1/transcribe`, and what all routes that take a file share."""
+    """`POST /v1/transcribe`, and what all routes that take a file share.
+
+    Args:
+        likeness: as `SpeakerBook` takes it; None where speakers are not told apart.
+    """
 
     def __init__(
         self,
@@ -62,7 +69,9 @@ class Uploads:
         decoding: Decoding,
         transcribe: FileTranscriber,
         metrics: Metrics,
+        likeness: Callable[[], float | None] = lambda: None,
     ) -> None:
+        self._likeness = likeness
         self._limits = limits
         self._pool = pool
         self._recognise = transcribe
@@ -77,19 +86,26 @@ class Uploads:
         form = choose_form(request.query_params.getlist("format"), request.headers.get("accept", ""))
         choice = read_choice(request.query_params)
         with await self.receive_body(request.scope, request.receive) as upload:
-            heard = await self.transcribe_whole(upload, request.receive, Options(partials=False), choice)
+            speakers = speaker_fields_of(request, upload)
+            options = Options(partials=False, diarization=speakers is not None)
+            heard = await self.transcribe_whole(upload, request.receive, options, choice, speakers)
         return render_answer(form, heard, tells_dropped=request.query_params.get("dropped") == "true")
 
     async def transcribe_whole(
-        self, upload: Upload, receive: Receive, options: Options, choice: FileChoice = ALL_MIXED
+        self,
+        upload: Upload,
+        receive: Receive,
+        options: Options,
+        choice: FileChoice = ALL_MIXED,
+        speakers: SpeakerFields | None = None,
     ) -> Transcript:
-        """Recognise an upload to its end.
+        """Recognise an upload to its end; with `speakers`, its words have the speakers that are best in the end.
 
         Raises:
             ClientGone: the client hung up.
             RequestError: as `recognise` does.
         """
-        return await until_hung_up(receive, self._transcribe(upload, options, choice))
+        return await until_hung_up(receive, self._transcribe(upload, options, choice, speakers))
 
     async def receive_body(self, scope: Scope, receive: Receive) -> Upload:
         """Read a body into memory; raises as `Bodies.receive` does."""
@@ -97,11 +113,16 @@ class Uploads:
 
     @asynccontextmanager
     async def recognise(
-        self, upload: Upload, options: Options, choice: FileChoice = ALL_MIXED
+        self,
+        upload: Upload,
+        options: Options,
+        choice: FileChoice = ALL_MIXED,
+        speakers: SpeakerFields | None = None,
     ) -> AsyncIterator[Recognition]:
         """Decode, wait for a place, and recognise; give everything back at the end.
 
         Raises:
+            InvalidParameter: speakers cannot be told apart here, or not by these recordings.
             CapacityTimeout, ShuttingDown: no turn or no place in time, or no memory.
             InvalidAudio, AudioTooLong, InvalidParameter: not a file to recognise.
             QuotaExceeded: the client's key may not send so much today.
@@ -120,11 +141,21 @@ class Uploads:
             await stack.enter_async_context(self._counted(self._recognising.hold(upload.client, patience)))
             async with patience.waiting() as left:
                 await stack.enter_async_context(self._counted(self._pool.admit_upload(left)))
-            transcribed = self._recognise(list(file.channels.values()), upload.request_id, options)
+            book = await self.open_book(speakers, len(file.channels), upload.request_id)
+            heard = replace(options, diarization=isinstance(book, SpeakerBook))
+            transcribed = self._recognise(list(file.channels.values()), upload.request_id, heard, book)
             recognised = await stack.enter_async_context(aclosing(transcribed))
             upload.facts |= {"audio_seconds": round(file.seconds, 2), "words": 0}
             events = await stack.enter_async_context(aclosing(_tell_of(file, recognised, upload.facts)))
             yield Recognition(file, events)
+
+    async def open_book(self, speakers: SpeakerFields | None, channels: int, request_id: str) -> Book | None:
+        """Return what tells the speakers of a file apart, if that is wanted. Raises as `recognise`."""
+        if speakers is None or channels > 1:
+            return None if speakers is None else ChannelBook()
+        if (likeness := self._likeness()) is None:
+            raise InvalidParameter("This server has no speaker model, see --speaker-model.", param="diarization")
+        return await Enrolment(self._decoding.decoder, self._recognise, likeness).open_book(speakers, request_id)
 
     def note_failure(self, upload: Upload, error: RequestError) -> None:
         """Count an error that is told amid an answer, and put it into the request's line of the log."""
@@ -146,9 +177,12 @@ class Uploads:
         self._decoding.slots.close()
         self._recognising.close()
 
-    async def _transcribe(self, upload: Upload, options: Options, choice: FileChoice) -> Transcript:
-        async with self.recognise(upload, options, choice) as recognition:
+    async def _transcribe(
+        self, upload: Upload, options: Options, choice: FileChoice, speakers: SpeakerFields | None
+    ) -> Transcript:
+        async with self.recognise(upload, options, choice, speakers) as recognition:
             file = recognition.file
+            heard: transcript.HeardSpeakers | None = None
             finals: list[transcript.Final] = []
             gaps: list[transcript.Gap] = []
             dropped: list[transcript.Final] = []
@@ -159,7 +193,15 @@ class Uploads:
                     dropped.append(event)
                 elif isinstance(event, transcript.Gap):
                     gaps.append(event)
-            return Transcript(finals, file.seconds, gaps, dropped, file.track, file.copies)
+                elif isinstance(event, transcript.HeardSpeakers):
+                    heard = event
+                    finals = with_speakers(finals, heard)
+            return Transcript(finals, file.seconds, gaps, dropped, file.track, file.copies, heard)
+
+
+def speaker_fields_of(request: Request, upload: Upload) -> SpeakerFields | None:
+    """Return what the query, or the form around a file, says of the speakers; raises as `read_speaker_query`."""
+    return read_speaker_query({**dict(upload.fields or ()), **request.query_params})
 
 
 def render_answer(form: TranscriptForm, heard: Transcript, *, tells_dropped: bool = False) -> Response:
@@ -185,7 +227,7 @@ async def _tell_of(
         if isinstance(event, transcript.Final):
             words += len(event.words)
             facts["words"] = words
-        yield event if isinstance(event, ProgressEvent) else replace(event, channel=numbers[event.channel])
+        yield replace(event, channel=numbers[event.channel]) if isinstance(event, ChannelEvent) else event
 
 
 async def until_hung_up(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:

@@ -21,12 +21,12 @@ from starlette.types import Receive, Scope, Send
 from gigastt.audio.selection import read_choice
 from gigastt.errors import RequestError
 from gigastt.gateway.api.event_stream import answer_with_events, encode_block
-from gigastt.gateway.api.native_files import Uploads
-from gigastt.gateway.api.wire import gap_error_fields
+from gigastt.gateway.api.native_files import Uploads, speaker_fields_of
+from gigastt.gateway.api.wire import gap_error_fields, session_speakers
 from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.responses import error_fields
-from gigastt.transcript import Final, Gap, Options, Partial, channel_fields, final_fields, partial_fields
+from gigastt.transcript import Final, Gap, HeardSpeakers, Options, Partial, channel_fields, final_fields, partial_fields
 
 
 class TranscriptStream:
@@ -38,7 +38,9 @@ class TranscriptStream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         choice = read_choice(Request(scope).query_params)
         with await self._uploads.receive_body(scope, receive) as upload:
-            await answer_with_events(self._uploads, upload, receive, send, Options(), _writer, choice)
+            speakers = speaker_fields_of(Request(scope), upload)
+            options = Options(diarization=speakers is not None)
+            await answer_with_events(self._uploads, upload, receive, send, options, _writer, choice, speakers)
 
 
 class NativeEvents:
@@ -67,7 +69,9 @@ class NativeEvents:
                     self._stop = event
                     return b""
                 return encode_block({**final_fields(event), **self._channel(event), "last": False})
-            case _:
+            case HeardSpeakers():
+                return encode_block({**session_speakers(event), "last": False})
+            case Gap():
                 return encode_block({**gap_error_fields(event), **self._channel(event), "last": False})
 
     def end(self) -> bytes:

@@ -44,10 +44,11 @@ class Transcriptions:
                 raise InvalidParameter(_NOT_A_FORM, param="file")
             wish = read_wish(upload.fields)
             if wish.stream:
-                writer = partial(Deltas, logprobs=wish.logprobs)
-                await answer_with_events(self._uploads, upload, receive, send, wish.options, writer, wish.choice)
+                writer = partial(Deltas, logprobs=wish.logprobs, diarized=wish.speakers is not None)
+                told = self._uploads, upload, receive, send, wish.options, writer, wish.choice, wish.speakers
+                await answer_with_events(*told)
                 return
-            heard = await self._uploads.transcribe_whole(upload, receive, wish.options, wish.choice)
+            heard = await self._uploads.transcribe_whole(upload, receive, wish.options, wish.choice, wish.speakers)
         await _answer(wish, heard)(scope, receive, send)
 
 
@@ -58,6 +59,8 @@ def _answer(wish: Wish, heard: Transcript) -> Response:
         case "verbose_json":
             told = openai_wire.verbose_transcription(heard, words=wish.words, segments=wish.segments)
             return JSONResponse(told)
+        case "diarized_json":
+            return JSONResponse(openai_wire.diarized_transcription(heard))
         case "text":
             text = text_of(heard.finals) + "\n"
             return Response(text, media_type="text/plain", headers={"cache-control": "no-store"})
@@ -68,8 +71,10 @@ def _answer(wish: Wish, heard: Transcript) -> Response:
 class Deltas:
     """The events of a stream: each utterance is added to the text when it is known, and never taken back."""
 
-    def __init__(self, file: DecodedChannels, *, logprobs: bool) -> None:
+    def __init__(self, file: DecodedChannels, *, logprobs: bool, diarized: bool = False) -> None:
         self._logprobs = logprobs
+        self._diarized = diarized
+        self._segments = 0
         self._finals: list[Final] = []
         self._gaps: list[Gap] = []
 
@@ -81,7 +86,12 @@ class Deltas:
         first = not self._finals
         self._finals.append(event)
         fields = {"type": "transcript.text.delta", "delta": event.text if first else f" {event.text}"}
-        return encode_block(fields | self._probabilities([event], first=first))
+        block = encode_block(fields | self._probabilities([event], first=first))
+        if self._diarized:
+            segments = openai_wire.diarized_segments([event], self._segments)
+            self._segments += len(segments)
+            block += b"".join(map(encode_block, segments))
+        return block
 
     def end(self) -> bytes:
         fields = {"type": "transcript.text.done", "text": text_of(self._finals)}

@@ -8,6 +8,7 @@ but the silence that ends an utterance. A field that is not known here is ignore
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar, cast
@@ -15,13 +16,15 @@ from typing import Literal, TypeAlias, TypeVar, cast
 from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
 from gigastt.errors import InvalidParameter
 from gigastt.gateway.files.forms import FormFields
+from gigastt.speakers import NamedAudio, SpeakerFields
 from gigastt.transcript import ENDPOINT_SILENCE_MS, Options
 
-ResponseFormat: TypeAlias = Literal["json", "text", "srt", "vtt", "verbose_json"]
+ResponseFormat: TypeAlias = Literal["json", "text", "srt", "vtt", "verbose_json", "diarized_json"]
 Value = TypeVar("Value")
 
-_FORMATS = ("json", "text", "srt", "vtt", "verbose_json")
-_STREAMABLE = ("json", "text")
+_FORMATS = ("json", "text", "srt", "vtt", "verbose_json", "diarized_json")
+_MOST_KNOWN = 4
+_STREAMABLE = ("json", "text", "diarized_json")
 _RUSSIAN = ("ru", "rus", "russian", "ru-ru", "ru_ru", "русский")
 _ANY_LANGUAGE = ("", "auto", "null", "none")
 _YES, _NO = ("true", "1"), ("false", "0", "", "null", "none")
@@ -35,6 +38,7 @@ class Wish:
     choice: what of the file is heard: fields beyond the API.
     words, segments: which of them `verbose_json` tells.
     logprobs: whether `json` and the events of a stream tell how probable each word is.
+    speakers: what is said of the speakers; None where they are not to be told apart.
     """
 
     options: Options
@@ -44,6 +48,7 @@ class Wish:
     words: bool = False
     segments: bool = True
     logprobs: bool = False
+    speakers: SpeakerFields | None = None
 
 
 def read_wish(fields: FormFields) -> Wish:
@@ -61,9 +66,10 @@ def read_wish(fields: FormFields) -> Wish:
         raise InvalidParameter(f"A stream cannot be {form}: ask for json.", param="response_format")
     granularities = asked.among("timestamp_granularities", ("word", "segment"))
     return Wish(
-        _options(asked),
+        replace(_options(asked), diarization=form == "diarized_json"),
         read_choice({name: asked.one(name, str, "") for name in ("channels", "track")}),
         form=form,
+        speakers=_speakers(asked) if form == "diarized_json" else None,
         stream=stream,
         words="word" in granularities,
         segments="segment" in granularities or not granularities,
@@ -90,6 +96,10 @@ class _Asked:
             return read(values[-1])
         except ValueError as exc:
             raise InvalidParameter(f"{name}: {exc}.", param=name) from exc
+
+    def whole(self, name: str) -> list[str]:
+        """Return all values of a list, of which each came by itself."""
+        return self._values.get((name, ""), [])
 
     def many(self, name: str) -> list[str]:
         """Return all values of a list."""
@@ -119,6 +129,22 @@ def _check_language(asked: _Asked) -> None:
     if named and not any(map(is_russian, named)):
         param = "languages" if languages[0] in _ANY_LANGUAGE else "language"
         raise InvalidParameter(f"This server transcribes Russian (ru) only, not {named[0][:40]!a}.", param=param)
+
+
+def _speakers(asked: _Asked) -> SpeakerFields:
+    """Return the known speakers: names, and as many recordings as data URLs."""
+    names, references = asked.whole("known_speaker_names"), asked.whole("known_speaker_references")
+    if len(names) != len(references) or len(names) > _MOST_KNOWN:
+        problem = f"known_speaker_references: expected one for each known_speaker_names, {_MOST_KNOWN} at most."
+        raise InvalidParameter(problem, param="known_speaker_references")
+    recordings = []
+    for name, reference in zip(names, references, strict=True):
+        try:
+            recordings.append(NamedAudio(name, b64decode(reference.partition(",")[2], validate=True)))
+        except ValueError as exc:
+            problem = "known_speaker_references: expected data URLs with base64."
+            raise InvalidParameter(problem, param="known_speaker_references") from exc
+    return SpeakerFields(recordings=tuple(recordings))
 
 
 def is_russian(language: str) -> bool:
@@ -171,8 +197,6 @@ def _flag(text: str) -> bool:
 
 
 def _response_format(text: str) -> ResponseFormat:
-    if text == "diarized_json":
-        raise ValueError("this server does not tell speakers apart, so there is no diarized_json")
     if text and text not in _FORMATS:
         raise ValueError(f"expected {', '.join(_FORMATS)}")
     return cast("ResponseFormat", text or "json")

@@ -12,7 +12,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gigastt.errors import RequestError
-from gigastt.transcript import Final, Gap, Transcript, Word, channel_fields, gap_fields, text_of, track_fields
+from gigastt.transcript import (
+    Final,
+    Gap,
+    Transcript,
+    Word,
+    channel_fields,
+    gap_fields,
+    speaker_of,
+    text_of,
+    track_fields,
+)
+from gigastt.turns import turns_of
 
 LANGUAGE = "russian"  # OpenAI tells a language by its English name
 _LEAST_CONFIDENCE = 0.000_05  # confidences are rounded to four places
@@ -69,6 +80,40 @@ def verbose_transcription(heard: Transcript, *, words: bool, segments: bool) -> 
     if heard.track:
         fields["track"] = track_fields(heard.track)
     return fields | {"usage": _usage(heard)} | _failed(heard.gaps)
+
+
+def diarized_transcription(heard: Transcript) -> dict[str, Any]:
+    """Render `diarized_json`: a segment for each speaker's turn within an utterance."""
+    return {
+        "task": "transcribe",
+        "duration": round(heard.duration, 2),
+        "text": text_of(heard.finals),
+        "segments": diarized_segments(heard.finals),
+        "usage": _usage(heard),
+        **_failed(heard.gaps),
+    }
+
+
+def diarized_segments(finals: Sequence[Final], first: int = 0) -> list[dict[str, Any]]:
+    """Render turns, numbered from `first`; speakers without a name are letters, in order of appearance."""
+    return [
+        {
+            "type": "transcript.text.segment",
+            "id": f"seg_{first + number}",
+            "start": turn.start,
+            "end": turn.end,
+            "text": f" {turn.text}",
+            "speaker": _speaker_name(turn.words),
+        }
+        for number, turn in enumerate(turn for final in finals for turn in turns_of(final))
+    ]
+
+
+def _speaker_name(words: Sequence[Word]) -> str:
+    word = speaker_of(words)
+    if word is None:
+        return "unknown"
+    return word.speaker_name or chr(ord("A") + word.speaker)
 
 
 def logprobs_of(finals: Sequence[Final], *, first: bool = True) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ class ResumePoint:
 
     session_id: under which it may wait for its client.
     owner: the client's API key, by a digest; empty where none is asked for.
-    configuration: what the client chose.
+    configuration: what the client chose; what it said of speakers is no part of the token.
     position: of the first sample that has to come again.
     checkpoint: with which another session goes on, given the audio from there.
     flushes: of the client's, that were answered before.
@@ -51,7 +51,7 @@ class ResumePoint:
             _VERSION,
             self.session_id,
             self.owner,
-            asdict(self.configuration),
+            {name: value for name, value in asdict(self.configuration).items() if name != "speakers"},
             [self.position.client, self.position.session],
             None if checkpoint is None else [list(asdict(track).values()) for track in checkpoint.tracks],
             0 if checkpoint is None else checkpoint.next_seq,

@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
 from gigastt.gateway.api.account import JOINED, Account
 from gigastt.gateway.api.dialect import Dialect, Message, Opening, Reply, Resume
+from gigastt.gateway.api.enrolment import open_book
 from gigastt.gateway.api.entrance import HasPlace, enter
 from gigastt.gateway.api.intake import Intake, Position
 from gigastt.gateway.api.resume_points import ResumePoint
@@ -27,6 +29,7 @@ from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.pool.session import Session
 from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.log import get_logger
+from gigastt.speakers import SpeakerBook
 
 log = get_logger(__name__)
 
@@ -76,8 +79,6 @@ class Shell:
         self._guest = guest or Guest(exchange.client)
         self._guest.make_room = self._ask_to_leave
         self._must_leave = False
-        self._usage = exchange.usage
-        self._used_up = False  # the audio that the client's key may send today
         self._early: Message | InputEnded | None = None  # what came while the client waited for a place
         self._session: Session | None = None
         self._intake: Intake | None = None
@@ -188,7 +189,7 @@ class Shell:
             raise ClientGone  # it has the audio, and goes on elsewhere
         if self._context.pool.draining:
             return await self._drain()
-        if self._used_up:
+        if self._account.is_used_up:
             return self._conversation.use_up()
         return self._conversation.make_room() if self._must_leave else self._conversation.tick(self._loop.time())
 
@@ -223,7 +224,7 @@ class Shell:
         return self._conversation.receive(message, self._loop.time())
 
     async def _feed(self, data: bytes) -> None:
-        intake = self._intake or self._open_session()
+        intake = self._intake or await self._open_session()
         try:
             await intake.feed(data)
         finally:
@@ -231,10 +232,8 @@ class Shell:
 
     def _audio_taken(self, size: int) -> None:
         seconds = self._conversation.audio_taken(size, self._loop.time())
-        self._account.audio_seconds += seconds
         self._guest.heard(seconds)
-        if self._usage is not None and not self._usage.hear(seconds):
-            self._used_up = True
+        if not self._account.hear(seconds):
             self.wake()
         if self._alarm is None or self._conversation.pause_at < self._alarm.when():
             self._set_alarm()
@@ -263,9 +262,10 @@ class Shell:
         for effect in effects:
             match effect:
                 case conversation.SendReady():
-                    model, limits, resumption = self._context.model.name, self._limits, self.resumption
+                    model, limits, resumption = self._context.model, self._limits, self.resumption
                     times = limits.max_session_secs, limits.idle_timeout_secs
-                    opening = Opening(model, resumption.session_id, *times, resumption.enter())
+                    told = resumption.enter(), model.likeness is not None
+                    opening = Opening(model.name, resumption.session_id, *times, *told)
                     await self._teller.send(self._dialect.open(opening))
                 case Resume():
                     await self._resume(effect)
@@ -285,14 +285,16 @@ class Shell:
                 case conversation.IgnoredText():
                     log.debug("text_ignored", characters=effect.characters)
 
-    def _open_session(self, point: ResumePoint | None = None) -> Intake:
+    async def _open_session(self, point: ResumePoint | None = None) -> Intake:
         configuration = self._conversation.configuration
+        book = await open_book(self._context, configuration, self._exchange.request_id, self._teller.complain)
         self._session = Session(
             self._context.pool,
-            configuration.options,
+            replace(configuration.options, diarization=isinstance(book, SpeakerBook)),
             channels=configuration.channels,
             request_id=self._exchange.request_id,
             first_seq=self._teller.next_seq,
+            book=book,
             checkpoint=point.checkpoint if point is not None else None,
             keeps_checkpoints=self._transport.can_resume,
         )
@@ -316,7 +318,7 @@ class Shell:
         self._conversation.resumed(point.configuration)
         self._teller.next_seq = point.checkpoint.next_seq
         self._dialect.resumed(self.resumption.told_from)
-        self._open_session(point)
+        await self._open_session(point)
         self._set_alarm()
         log.info("session_continued")
         await self._teller.acknowledge()

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
+from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
 from gigastt.gateway.api.account import Account
 from gigastt.gateway.api.dialect import Dialect, Message, Moment
@@ -16,7 +17,7 @@ from gigastt.gateway.api.link import Link
 from gigastt.gateway.api.resumption import Resumption
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.requests import ClientGone
-from gigastt.transcript import EndpointReason, Final, Partial
+from gigastt.transcript import EndpointReason, Final, HeardSpeakers, Partial
 
 ACK_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
@@ -57,6 +58,9 @@ class Teller:
         """Tell an event of a session."""
         if isinstance(event, ProgressEvent):
             return
+        if isinstance(event, HeardSpeakers):
+            await self.send(self._dialect.tell_speakers(event), self.next_seq)
+            return
         seq = self.next_seq
         if isinstance(event, Final):
             seq, self.next_seq = event.seq, event.seq + 1
@@ -68,6 +72,10 @@ class Teller:
         await self.send(messages, None if isinstance(event, Partial) else seq)
         if isinstance(event, Final):
             await self.acknowledge()
+
+    async def complain(self, error: RequestError) -> None:
+        """Tell of an error that ends nothing."""
+        await self.send(self._dialect.fail(error.code, str(error), error.retry_after_ms))
 
     async def tell_nothing(self, reason: EndpointReason, channels: int, told: Iterable[int] = (0,)) -> None:
         """Tell an empty final of each of the channels `told`: there was no audio."""

@@ -71,7 +71,7 @@ class WebSocketTransport:
                 await self._websocket.send_text(message)
             else:
                 await self._websocket.send_bytes(message)
-        except WebSocketDisconnect as exc:
+        except (RuntimeError, WebSocketDisconnect) as exc:  # it hung up, or did so before another message
             raise ClientGone from exc
 
     async def close(self, code: int, reason: str) -> None:

@@ -18,11 +18,13 @@ from gigastt.transcript import (
     Final,
     Gap,
     GapCode,
+    HeardSpeakers,
     Partial,
     channel_fields,
     final_fields,
     gap_fields,
     partial_fields,
+    speakers_fields,
 )
 
 LAG_WORTH_TELLING_SECONDS = 1.0
@@ -39,6 +41,11 @@ def gap_error_fields(gap: Gap) -> dict[str, Any]:
     return {"type": "error", "message": _TEXTS[gap.code], **gap_fields(gap)}
 
 
+def session_speakers(heard: HeardSpeakers) -> dict[str, Any]:
+    """Return the message about the speakers of a whole session or file; `words` has one number for each word told."""
+    return {"type": "speakers", "speakers": speakers_fields(heard), "words": [word.speaker for word in heard.words]}
+
+
 def ready(opening: Opening) -> str:
     """Return the first message of a session."""
     return _encode(
@@ -52,7 +59,7 @@ def ready(opening: Opening) -> str:
             "sample_rate_range": SAMPLE_RATE_RANGE,
             "supported_encodings": ENCODINGS,
             "max_channels": max(CHANNELS),
-            "diarization": False,
+            "diarization": opening.diarization,
             "session_id": opening.session_id,
             "max_session_secs": _whole(opening.max_session_secs),
             "idle_timeout_secs": _whole(opening.idle_timeout_secs),
@@ -96,6 +103,11 @@ def partial(event: Partial, moment: Moment) -> str:
 def final(event: Final, *, channels: int) -> str:
     """Return a final."""
     return _encode(final_fields(event) | channel_fields(event, is_told=channels > 1))
+
+
+def speakers(heard: HeardSpeakers) -> str:
+    """Return who speaks in the whole session, word by word."""
+    return _encode(session_speakers(heard))
 
 
 def failure(gap: Gap, *, channels: int) -> str:

@@ -1,5 +1,7 @@
 """The decoder: untrusted container bytes to samples in shared memory, each upload in a process of its own.
 
+Only a short WAV file that holds the samples as they are wanted is copied without one (`plain_wave`).
+
 Owns the template, the process from which those processes are forked (`decoder_template`), and the segments until they
 are handed out. Runs on the event loop; blocks nowhere. Whatever happens to a process (a crash, a limit, a client that
 hangs up) ends as an answer about that one file, and leaves neither process nor segment behind. An end that the file
@@ -17,6 +19,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Self
 
+import numpy as np
+
 from gigastt import sandbox
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.audio.selection import WHOLE, Selection
@@ -24,6 +28,7 @@ from gigastt.audio.shared import SHARED_MEMORY, SharedSegment, remove_leftovers
 from gigastt.errors import CapacityTimeout, InvalidAudio
 from gigastt.gateway.files.decoder_job import BASE_CPU_SECONDS, DecoderJob
 from gigastt.gateway.files.decoder_report import DecodedFile, DecoderLost, read_report
+from gigastt.gateway.files.plain_wave import PlainSamples, find_plain_samples
 from gigastt.log import get_logger
 from gigastt.processes import python_command, spawn_child
 
@@ -114,6 +119,9 @@ class FileDecoder:
         """
         if os.fstat(descriptor).st_size < LEAST_BYTES:
             raise InvalidAudio("The file is too short to hold any audio.")
+        plain = find_plain_samples(descriptor) if selection == WHOLE else None
+        if plain is not None and plain.samples <= max_seconds * SAMPLE_RATE:
+            return self._copy(descriptor, plain, on_size)
         base = self._base_cpu_seconds + os.fstat(descriptor).st_size / BYTES_PER_CPU_SECOND
         for _ in range(2):
             try:
@@ -121,6 +129,17 @@ class FileDecoder:
             except DecoderLost as exc:
                 log.warning("decoder_lost", cause=str(exc))
         raise CapacityTimeout("The server cannot decode the file now.", retry_after_ms=_RETRY_AFTER_MS)
+
+    def _copy(self, descriptor: int, plain: PlainSamples, on_size: Callable[[int], None]) -> DecodedFile:
+        segment = SharedSegment.create(directory=self._directory)
+        try:
+            on_size(2 * plain.samples)
+            segment.append(np.frombuffer(os.pread(descriptor, 2 * plain.samples, plain.offset), dtype="<i2"))
+            segment.trim(plain.samples)
+        except BaseException:
+            segment.unlink()
+            raise
+        return DecodedFile(segment, plain.samples)
 
     async def _decode(self, descriptor: int, job: DecoderJob, on_size: Callable[[int], None]) -> DecodedFile:
         template = await self._find_template()

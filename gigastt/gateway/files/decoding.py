@@ -87,7 +87,7 @@ class Decoding:
 
     def __init__(self, decoder: Decodes, max_seconds: Callable[[], float]) -> None:
         self.slots = Slots(lambda: MOST_DECODERS, lambda: _DECODERS_OF_CLIENT)
-        self._decoder = decoder
+        self.decoder = decoder
         self._max_seconds = max_seconds
         self._segments = Room(lambda: _longest_segment(max_seconds()), "shared memory")
 
@@ -122,9 +122,7 @@ class Decoding:
         async def decode_one(channel: int | None) -> DecodedFile:
             selection = Selection(choice.track, channel)
             before = bytes_before
-            file = await self._decoder.decode(
-                descriptor, limit, lambda size: memory.change_to(before + size), selection
-            )
+            file = await self.decoder.decode(descriptor, limit, lambda size: memory.change_to(before + size), selection)
             stack.callback(file.unlink)
             return file
 

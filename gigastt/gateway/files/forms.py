@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from gigastt.errors import InvalidParameter
 
 MOST_PARTS: Final = 1_000
-MOST_FIELD_BYTES: Final = 64 * 1024  # of all fields together, names included
+MOST_FIELD_BYTES: Final = 2 * 1024 * 1024  # of all fields together; some are recordings of speakers
 FILE_FIELD: Final = "file"  # a part of this name is the file even if it comes without a file name
 
 FormFields = tuple[tuple[str, str], ...]  # names and values in the order in which they came; a name may come again

@@ -105,7 +105,7 @@ def decode_told(text: str) -> Final | Gap:
     if "code" in fields:
         return Gap(**fields)
     words, dropped = (tuple(Word(**word) for word in fields[name]) for name in ("words", "dropped"))
-    return Final(**{**fields, "words": words, "dropped": dropped, "tokens": ()})
+    return Final(**{**fields, "words": words, "dropped": dropped, "tokens": (), "voices": ()})
 
 
 def transcript_of(facts: JobFacts, told: Sequence[Final | Gap]) -> Transcript:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gigastt.transcript import Final, Gap, Partial
+from gigastt.transcript import Final, Gap, HeardSpeakers, Partial
 
 EndReason: TypeAlias = Literal["stop", "shutdown", "timeout", "error"]
 
@@ -49,4 +49,5 @@ class Checkpoint:
     next_seq: int
 
 
-Event: TypeAlias = Partial | Final | ProgressEvent | Gap
+ChannelEvent: TypeAlias = Partial | Final | Gap
+Event: TypeAlias = ChannelEvent | ProgressEvent | HeardSpeakers

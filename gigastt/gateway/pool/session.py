@@ -22,6 +22,7 @@ from gigastt.gateway.pool.ports import TrackCarrier
 from gigastt.gateway.pool.reading import FileReading
 from gigastt.gateway.pool.sources import FileSource, LiveSource
 from gigastt.ipc.messages import Closed, Failed, FinalMessage, Found, PartialMessage, Progress, Recognised
+from gigastt.speakers import Book
 
 
 class Session:
@@ -34,6 +35,7 @@ class Session:
         request_id: under which its traces are found in logs.
         files: the samples of an upload, of each channel; empty where they arrive.
         first_seq: the number of its first final.
+        book: tells its speakers apart.
         on_settled: is told what is found of a file's channel, before and in another order than clients are.
         checkpoint: where another session left off, which this one continues; it says `first_seq`, too.
         keeps_checkpoints: whether `checkpoint_before` is of use.
@@ -49,12 +51,14 @@ class Session:
         request_id: str = "",
         files: Sequence[FileSource] = (),
         first_seq: int = 0,
+        book: Book | None = None,
         on_settled: Callable[[int, FinalMessage | transcript.Gap], None] = lambda channel, news: None,
         checkpoint: Checkpoint | None = None,
         keeps_checkpoints: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
+        self._book = book
         self._clock = clock
         self._on_settled = on_settled
         self._is_file = bool(files)
@@ -160,10 +164,12 @@ class Session:
     # -- events out
 
     async def events(self) -> AsyncIterator[Event]:
-        """Yield what there is to tell; end after the last final."""
+        """Yield what there is to tell; end after the last final, and the speakers of the whole where it tells them."""
         while True:
             while self._queue:
                 yield self._queue.popleft()
+            if self._sequencer.ended and self._book is not None and not self._cancelled:
+                yield await asyncio.to_thread(self._book.settle)
             if self._sequencer.ended or self._cancelled:
                 return
             self._changed.clear()
@@ -207,6 +213,8 @@ class Session:
     def _release(self) -> None:
         now = self._clock()
         for event in self._sequencer.release(now):
+            if self._book is not None and isinstance(event, transcript.Final):
+                event = self._book.label(event)
             if not self._is_file:
                 self._stopwatch.told(event, now)
             self._put(event)
@@ -257,13 +265,17 @@ class Session:
 
 
 async def transcribe_files(
-    pool: TrackCarrier, files: Sequence[FileSource], options: transcript.Options, request_id: str = ""
+    pool: TrackCarrier,
+    files: Sequence[FileSource],
+    options: transcript.Options,
+    request_id: str = "",
+    book: Book | None = None,
 ) -> AsyncIterator[Event]:
-    """Transcribe shared segments, each a channel of one file; yield events up to the last final.
+    """Transcribe shared segments, each a channel of one file; yield events up to the last final, or its speakers.
 
     The segments must live until the iterator ends or is closed.
     """
-    session = Session(pool, options, request_id=request_id, files=files)
+    session = Session(pool, options, request_id=request_id, files=files, book=book)
     try:
         async for event in session.events():
             yield event

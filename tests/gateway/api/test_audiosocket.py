@@ -102,6 +102,8 @@ async def test_a_call_is_told_to_those_who_follow_it() -> None:
             assert await until_hung_up(client) == HANG_UP
         for events in (await before, await during, await server.events(str(CALL))):
             assert words(events) == "w1 w2 w3"
+            assert events[0]["type"] == "ready"
+            assert "resume_token" not in events[0]
             assert [event["digit"] for event in events if event["type"] == "dtmf"] == ["5"]
             assert [event["last"] for event in events] == [False] * (len(events) - 1) + [True]
             assert (events[-1]["type"], events[-1]["close_code"]) == ("end", 1000)

@@ -74,7 +74,7 @@ def test_configure_messages_compose() -> None:
     assert configure(client, sample_rate=8000, encoding="mulaw", diarization=True) == []
     assert configure(client, channels=2, protocol_version="1.0", sample_rate=None) == []
     assert configure(client, endpoint_silence_ms=200, partials=False) == []
-    assert client.configuration == Configuration(8000, "mulaw", 2, Options(200, False))
+    assert client.configuration == Configuration(8000, "mulaw", 2, Options(200, False, diarization=True))
 
 
 @pytest.mark.parametrize(

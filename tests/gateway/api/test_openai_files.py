@@ -158,7 +158,16 @@ async def test_fields_that_change_nothing_are_taken(fields: dict[str, Any]) -> N
     [
         ({"language": "en"}, "language"),
         ({"languages[]": "en"}, "languages"),
-        ({"response_format": "diarized_json"}, "response_format"),
+        ({"response_format": "diarized_json"}, "diarization"),
+        ({"response_format": "diarized_json", "known_speaker_names[]": "a"}, "known_speaker_references"),
+        (
+            {
+                "response_format": "diarized_json",
+                "known_speaker_names[]": "a",
+                "known_speaker_references[]": "data:audio/wav;base64,?",
+            },
+            "known_speaker_references",
+        ),
         ({"response_format": "pdf"}, "response_format"),
         ({"response_format": "srt", "stream": "true"}, "response_format"),
         ({"stream": "perhaps"}, "stream"),

@@ -23,7 +23,7 @@ from tests.waiting import wait_until
 
 _ODD = Path(__file__).parents[2] / "fakes" / "odd_decoder.py"
 _TONE = make_tone(1.0)
-_WAV = encode_audio(_TONE, "wav", "pcm_s16le")
+_FLAC = encode_audio(_TONE, "flac", "flac")
 
 
 @contextmanager
@@ -91,7 +91,7 @@ async def running_child(but_not: int = 0) -> int:
 
 
 async def test_an_upload_becomes_samples_in_shared_memory(decoder: FileDecoder, tmp_path: Path) -> None:
-    with body(_WAV) as descriptor:
+    with body(_FLAC) as descriptor:
         file = await decoder.decode(descriptor, 60.0)
 
     assert file.samples == len(_TONE)
@@ -144,7 +144,7 @@ async def test_ten_hours_in_a_few_kilobytes_are_refused(decoder: FileDecoder, tm
 
 async def test_a_process_killed_from_outside_is_tried_once_more(tmp_path: Path) -> None:
     async with decoder_that("wait_for_more", tmp_path) as decoder:
-        with body(_WAV) as descriptor:
+        with body(_FLAC) as descriptor:
             decoding = asyncio.create_task(decoder.decode(descriptor, 60.0))
             first = await running_child()
             os.kill(first, signal.SIGKILL)
@@ -156,7 +156,7 @@ async def test_a_process_killed_from_outside_is_tried_once_more(tmp_path: Path) 
 
 async def test_a_process_that_is_killed_again_is_a_reason_to_come_back_later(tmp_path: Path) -> None:
     async with decoder_that("spin", tmp_path) as decoder:
-        with body(_WAV) as descriptor:
+        with body(_FLAC) as descriptor:
             decoding = asyncio.create_task(decoder.decode(descriptor, 60.0))
             first = await running_child()
             os.kill(first, signal.SIGKILL)
@@ -169,13 +169,13 @@ async def test_a_process_that_is_killed_again_is_a_reason_to_come_back_later(tmp
 
 async def test_a_process_that_crashes_is_an_answer_about_its_file(tmp_path: Path) -> None:
     async with decoder_that("crash", tmp_path) as decoder:
-        with body(_WAV) as descriptor, pytest.raises(InvalidAudio, match="cannot be decoded"):
+        with body(_FLAC) as descriptor, pytest.raises(InvalidAudio, match="cannot be decoded"):
             await decoder.decode(descriptor, 60.0)
     assert not held_in(tmp_path)
 
 
 async def test_a_template_that_dies_takes_its_jobs_along_and_is_replaced(decoder: FileDecoder, tmp_path: Path) -> None:
-    with body(_WAV) as descriptor:
+    with body(_FLAC) as descriptor:
         await decoder.decode(descriptor, 60.0)
         (template,) = children()
         os.kill(template, signal.SIGSTOP)
@@ -189,7 +189,7 @@ async def test_a_template_that_dies_takes_its_jobs_along_and_is_replaced(decoder
 
 async def test_a_client_that_hangs_up_ends_its_process(tmp_path: Path) -> None:
     async with decoder_that("spin", tmp_path) as decoder:
-        with body(_WAV) as descriptor:
+        with body(_FLAC) as descriptor:
             decoding = asyncio.create_task(decoder.decode(descriptor, 60.0))
             child = await running_child()
             os.kill(child, signal.SIGSTOP)
@@ -204,23 +204,23 @@ async def test_a_client_that_hangs_up_ends_its_process(tmp_path: Path) -> None:
 
 async def test_processor_time_follows_the_audio_that_has_come_out(tmp_path: Path) -> None:
     async with decoder_that("labour", tmp_path, base_cpu_seconds=0.6) as decoder:
-        with body(_WAV) as descriptor:
+        with body(_FLAC) as descriptor:
             assert (await decoder.decode(descriptor, 600.0)).seconds == 180  # 0.9 s of processor time, and more
     async with decoder_that("spin", tmp_path, base_cpu_seconds=0.6) as decoder:
-        with body(_WAV) as descriptor, pytest.raises(InvalidAudio, match="longer than it may"):
+        with body(_FLAC) as descriptor, pytest.raises(InvalidAudio, match="longer than it may"):
             await decoder.decode(descriptor, 600.0)
 
 
 async def test_time_on_a_busy_machine_is_no_fault_of_the_file(tmp_path: Path) -> None:
     async with decoder_that("spin", tmp_path, patience=0.3) as decoder:
-        with body(_WAV) as descriptor, pytest.raises(CapacityTimeout, match="too busy"):
+        with body(_FLAC) as descriptor, pytest.raises(CapacityTimeout, match="too busy"):
             await decoder.decode(descriptor, 60.0)
     assert not held_in(tmp_path)
 
 
 async def test_memory_beyond_the_limit_is_an_answer_about_the_file(tmp_path: Path) -> None:
     async with decoder_that("eat", tmp_path) as decoder:
-        with body(_WAV) as descriptor, pytest.raises(InvalidAudio, match="more memory than it may"):
+        with body(_FLAC) as descriptor, pytest.raises(InvalidAudio, match="more memory than it may"):
             await decoder.decode(descriptor, 60.0)
 
 
@@ -233,7 +233,7 @@ async def test_the_caller_is_told_of_the_memory_and_may_end_the_decoding(tmp_pat
             raise CapacityTimeout("Full.", retry_after_ms=1)
 
     async with decoder_that("stall", tmp_path) as decoder:
-        with body(_WAV) as descriptor, pytest.raises(CapacityTimeout, match="Full"):
+        with body(_FLAC) as descriptor, pytest.raises(CapacityTimeout, match="Full"):
             await decoder.decode(descriptor, 600.0, refuse)
     assert sizes[-1] >= 60 * 32_000
     assert not held_in(tmp_path)
@@ -255,7 +255,7 @@ async def test_a_report_is_not_believed_beyond_what_can_be_checked(tmp_path: Pat
         f"os.write(line, {report.encode()!r} + b'\\n0\\n')\n"
     )
     async with FileDecoder(tmp_path, command=(sys.executable, "-c", liar)) as decoder:
-        with body(_WAV) as descriptor, pytest.raises(InvalidAudio, match=r"cannot be decoded"):
+        with body(_FLAC) as descriptor, pytest.raises(InvalidAudio, match=r"cannot be decoded"):
             await decoder.decode(descriptor, 60.0)
 
     assert not held_in(tmp_path)
@@ -263,14 +263,14 @@ async def test_a_report_is_not_believed_beyond_what_can_be_checked(tmp_path: Pat
 
 async def test_a_process_that_fills_its_line_ends_with_it(tmp_path: Path) -> None:
     async with decoder_that("flood", tmp_path, base_cpu_seconds=0.5) as decoder:
-        with body(_WAV) as descriptor, pytest.raises(InvalidAudio):
+        with body(_FLAC) as descriptor, pytest.raises(InvalidAudio):
             await decoder.decode(descriptor, 60.0)
         assert not children(template_pid())
 
 
 async def test_a_server_that_cannot_start_the_template_says_to_come_back(tmp_path: Path) -> None:
     async with FileDecoder(tmp_path, command=("/nowhere",)) as decoder:
-        with body(_WAV) as descriptor, pytest.raises(CapacityTimeout):
+        with body(_FLAC) as descriptor, pytest.raises(CapacityTimeout):
             await decoder.decode(descriptor, 60.0)
 
 
@@ -282,7 +282,7 @@ async def test_the_template_is_ended_with_the_decoder(tmp_path: Path) -> None:
 
 async def test_many_files_leave_neither_process_nor_descriptor(decoder: FileDecoder) -> None:
     async def one() -> None:
-        with body(_WAV) as descriptor:
+        with body(_FLAC) as descriptor:
             (await decoder.decode(descriptor, 60.0)).unlink()
 
     await one()
@@ -333,7 +333,7 @@ async def test_the_process_loads_neither_the_recogniser_nor_an_event_loop(decode
 
 
 async def test_the_template_has_one_thread_and_nothing_of_an_upload(decoder: FileDecoder) -> None:
-    with body(_WAV) as descriptor:
+    with body(_FLAC) as descriptor:
         file = await decoder.decode(descriptor, 60.0)
         threads = [path.name for path in Path(f"/proc/{template_pid()}/task").iterdir()]  # noqa: ASYNC240
         links = [str(path.readlink()) for path in Path(f"/proc/{template_pid()}/fd").iterdir()]  # noqa: ASYNC240

@@ -61,7 +61,7 @@ def test_a_part_called_file_is_the_file_without_a_file_name() -> None:
         (part("model", b"x") + b"--bou--", "has no file"),
         (b"--other\r\n", "no well-formed form"),
         (part("x", b"\xff") + part("file", b"1", "a") + b"--bou--", "is not UTF-8"),
-        (part("x", b"1" * (MOST_FIELD_BYTES + 1)), "over 65536 bytes"),
+        (part("x", b"1" * (MOST_FIELD_BYTES + 1)), "over 2097152 bytes"),
         (part("x", b"") * (MOST_PARTS + 1), "over 1000 parts"),
         (b"--bou\r\nX: " + b"y" * 10_000, "no well-formed form"),
     ],

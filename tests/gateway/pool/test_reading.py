@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from gigastt.gateway.pool.dispatch import AHEAD, IN_HAND
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.pool.session import Session
 from gigastt.gateway.pool.sources import START_STEP, FileSource
-from gigastt.ipc.messages import AttachAudio, Cancel, Proceed, Recognise
+from gigastt.ipc.messages import AttachAudio, Cancel, FinalMessage, Proceed, Recognise
 from gigastt.transcript import Final, Gap, Options
 from tests.fakes.memory_pool import MemoryPool, MemoryWorker
 from tests.fakes.scripted import BLOCK, BLOCK_SECONDS, POISON, SOUR, speech, transcript
@@ -24,11 +25,19 @@ TALK = [1, 2, 0, 3, 0, 4, 5, 0, 6, 0, 7]  # five utterances
 
 
 @contextmanager
-def reading(pool: MemoryPool, script: Sequence[int]) -> Iterator[Session]:
+def reading(
+    pool: MemoryPool, script: Sequence[int], settled: list[FinalMessage | Gap] | None = None, **source: Any
+) -> Iterator[Session]:
     """Yield a session over a file."""
     with SharedSegment.create() as segment:
         segment.append(speech(script))
-        session = Session(pool, Options(), files=[FileSource(segment.name, len(script) * BLOCK)])
+        news = [] if settled is None else settled
+        session = Session(
+            pool,
+            Options(),
+            files=[FileSource(segment.name, len(script) * BLOCK, **source)],
+            on_settled=lambda channel, one: news.append(one),
+        )
         try:
             yield session
         finally:
@@ -111,6 +120,47 @@ async def test_a_worker_that_somebody_speaks_to_gets_no_utterance_while_another_
         pool.router.balance()
         assert requests(spoken_to) == IN_HAND
     live.cancel()
+
+
+async def test_an_upload_goes_before_a_job_that_came_first() -> None:
+    pool = MemoryPool(workers=2)
+    with reading(pool, TALK, is_background=True) as job, reading(pool, TALK) as upload:
+        segments = [session.tracks[0].source.segment for session in (job, upload)]  # type: ignore[union-attr]
+        finders = [
+            next(worker for worker in pool.workers for message in worker.sent if _opens(message, segment))
+            for segment in segments
+        ]
+
+        def asked() -> list[int]:
+            sent = [message for worker in pool.workers for message in worker.sent if isinstance(message, Recognise)]
+            return [sum(message.segment == segment for message in sent) for segment in segments]
+
+        pool.step(finders[1])
+        pool.step(finders[0])
+        assert asked() == [0, 4]  # all that both workers may have in hand
+        pool.step(finders[0])
+        assert asked() == [0, 5]
+        pool.step(finders[0])
+        assert asked() == [1, 5]
+        pool.run()
+        assert texts(await events_of(job)) == texts(await events_of(upload))
+
+
+async def test_a_reading_goes_on_from_a_commit_of_an_earlier_one() -> None:
+    pool = MemoryPool(workers=1)
+    settled: list[FinalMessage | Gap] = []
+    with reading(pool, TALK, settled) as whole:
+        pool.run()
+        said = texts(await events_of(whole))
+    commit = settled[1]
+    assert isinstance(commit, FinalMessage)
+    with reading(pool, TALK, start=commit.committed, resume=commit.resume) as rest:
+        pool.run()
+        assert texts(await events_of(rest)) == said[2:]
+
+
+def _opens(message: object, segment: str) -> bool:
+    return isinstance(message, AttachAudio) and message.segment == segment
 
 
 async def test_a_file_that_is_given_up_takes_its_utterances_back() -> None:
