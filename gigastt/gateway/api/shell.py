@@ -18,7 +18,7 @@ from gigastt.gateway.api import conversation
 from gigastt.gateway.api.account import JOINED, Account
 from gigastt.gateway.api.dialect import Dialect, Message, Opening, Reply, Resume
 from gigastt.gateway.api.enrolment import open_book
-from gigastt.gateway.api.entrance import HasPlace, enter
+from gigastt.gateway.api.entrance import HasPlace, take_place
 from gigastt.gateway.api.following import Captions
 from gigastt.gateway.api.intake import Intake, Position
 from gigastt.gateway.api.resume_points import ResumePoint
@@ -133,7 +133,7 @@ class Shell:
         wait = self._limits.pool_checkout_timeout_secs
         try:
             joins = self.resumption.joins
-            self._early = await enter(stack, self._context.pool, wait, self._guest, self._transport, joins)
+            self._early = await take_place(stack, self._context.pool, wait, self._guest, self._transport, joins)
         except HasPlace:
             self._account.ended_by = JOINED
             return False
