@@ -64,7 +64,7 @@ NATIVE: Final[Endpoint] = speak(native_of)
 
 _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
-_EVENTS_PATH: Final = "/v1/sessions/{id}/events"
+_EVENTS_PATH: Final = "/v1/sessions/{call}/events"
 _REALTIME_PATH: Final = "/v1/realtime"
 _DEEPGRAM_PATH: Final = "/v1/listen"
 _ASTERISK_PATH: Final = "/v1/asterisk/ws"

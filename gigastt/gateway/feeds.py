@@ -1,6 +1,6 @@
 """Feeds: what is told of a session whose client cannot read it, for those who follow it under its id.
 
-    telephone ─audio→ conversation ─messages→ feed ─┬→ GET /v1/sessions/{id}/events
+    telephone ─audio→ conversation ─messages→ feed ─┬→ GET /v1/sessions/{call}/events
                                                     └→ webhook
 
 A feed may be followed before its session begins, and for a while after it has ended; each follower reads on from the

@@ -22,7 +22,7 @@ UNKNOWN = ("/nothing", "//health", "/health/", "/v1/ws/", "/v1/models/a/b", "/we
 PROBES = ("/health", "/ready")
 PUBLIC = (*PROBES, "/", "/captions", "/status", "/web/{name}", "/v1/page", "/docs", "/openapi.json", "/ca.crt")
 SECRET_MAKERS = ("/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions")
-FOLLOWING = "/v1/sessions/{id}/events"
+FOLLOWING = "/v1/sessions/{call}/events"
 LOCAL = ("host", "127.0.0.1:9876")
 OF_THE_DOOR = {"origin_denied", "host_denied", "unauthorized", "rate_limited", "quota_exceeded", "method_not_allowed"}
 

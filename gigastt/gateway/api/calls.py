@@ -1,7 +1,7 @@
 """Calls: telephone channels that send audio and cannot read text, whose text goes to a feed under the call's id.
 
 A protocol of calls names the call first; then its conversation runs over its own connection one way, and into the feed
-the other. `GET /v1/sessions/{id}/events` follows a feed as server-sent events: each has the number of its message as
+the other. `GET /v1/sessions/{call}/events` follows a feed as server-sent events: each has the number of its message as
 id, so that a reader that was cut off goes on behind it (`Last-Event-ID`); the last one has `"last": true`.
 """
 
@@ -42,7 +42,7 @@ def call_id(name: str) -> str:
     """Return the id of a call as its feed has it. InvalidParameter: it cannot be one."""
     lowered = name.strip().lower()
     if not _ID.fullmatch(lowered):
-        raise InvalidParameter("The id of a session is 1 to 128 letters, digits or ._:-", param="id")
+        raise InvalidParameter("The id of a session is 1 to 128 letters, digits or ._:-", param="call")
     return lowered
 
 
@@ -119,7 +119,7 @@ class CallEvents:
         self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        session_id = call_id(scope["path_params"]["id"])
+        session_id = call_id(scope["path_params"]["call"])
         last = Headers(scope=scope).get("last-event-id", "0")
         after = int(last) if last.isascii() and last.isdigit() and len(last) < 10 else 0
         await until_hung_up(receive, self._answer(session_id, after, send))
