@@ -17,7 +17,7 @@ from gigastt.gateway.requests import find_route
 from tests.fakes.asgi import WEBSOCKET, Answer, ask
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", WEBSOCKET)
-NAMES = {"{name}": "style.css", "{id}": "gigaam-v3-e2e-rnnt"}
+NAMES = {"{name}": "style.css", "{id}": "gigaam-v3-e2e-rnnt", "{call}": "~", "{meeting}": "m"}
 UNKNOWN = ("/nothing", "//health", "/health/", "/v1/ws/", "/v1/models/a/b", "/web/", "/V1/models")
 PROBES = ("/health", "/ready")
 PUBLIC = (*PROBES, "/", "/captions", "/status", "/web/{name}", "/v1/page", "/docs", "/openapi.json", "/ca.crt")
