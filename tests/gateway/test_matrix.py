@@ -148,7 +148,7 @@ def guarded(tmp_path: Path, authority: Authority) -> tuple[AppContext, dict[str,
     alice, gone = context.api_keys.accepted
     tokens = ClientTokens(context.tokens, context.api_keys)
     held["token"], _ = tokens.make(Grant(alice), 600)
-    held["captions"], _ = tokens.make(Grant(alice, session=NAMES["{call}"]), 600)
+    held["captions"], _ = tokens.make(Grant(alice, session=NAMES["{id}"]), 600)
     held["realtime"], _ = tokens.make(Grant(alice, realtime={}), 600)
     held["revoked token"], _ = tokens.make(Grant(gone), 600)
     held["expired"], _ = tokens.make(Grant(alice), 0)

@@ -32,7 +32,7 @@ _PROBES = ("/health", "/ready")  # exempt from every policy: load balancers call
 # Need no key to be read: a browser has none to send.
 _PUBLIC = ("/", "/captions", "/status", "/web/{name}", "/v1/page", "/docs", "/openapi.json", "/ca.crt")
 _REALTIME = "/v1/realtime"
-FOLLOWING = "/v1/sessions/{call}/events"  # read by tokens for one session
+FOLLOWING = "/v1/sessions/{id}/events"  # read by tokens for one session
 _SECRET_MAKERS = ("/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions")
 _MOST_SHOWN = 100  # characters
 

@@ -1,7 +1,7 @@
 """Calls: telephone channels that send audio and cannot read text, whose text goes to a feed under the call's id.
 
 A protocol of calls names the call first; then its conversation runs over its own connection one way, and into the feed
-the other. `GET /v1/sessions/{call}/events` follows a feed as server-sent events: each has the number of its message as
+the other. `GET /v1/sessions/{id}/events` follows a feed as server-sent events: each has the number of its message as
 id, so that a reader that was cut off goes on behind it (`Last-Event-ID`); the last one has `"last": true`.
 """
 
@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
@@ -36,13 +36,14 @@ INTRODUCTION_SECONDS: Final = 10.0  # for a call to say which one it is
 CALL_WAIT_SECONDS: Final = 600.0  # of a follower, for the call to begin
 _ID: Final = re.compile(r"[a-z0-9._:-]{1,128}")
 _PARTIAL: Final = '{"type":"partial"'
+_END: Final = '{"type":"end"'
 
 
 def call_id(name: str) -> str:
     """Return the id of a call as its feed has it. InvalidParameter: it cannot be one."""
     lowered = name.strip().lower()
     if not _ID.fullmatch(lowered):
-        raise InvalidParameter("The id of a session is 1 to 128 letters, digits or ._:-", param="call")
+        raise InvalidParameter("The id of a session is 1 to 128 letters, digits or ._:-", param="id")
     return lowered
 
 
@@ -71,6 +72,7 @@ async def transcribe_call(
         InvalidParameter, SessionTaken: nothing can be told under this id.
     """
     feed = context.feeds.begin(call_id(name))
+    dialect.captions = ""  # the feed of the call has it
     log.info("call_began", session=feed.session_id, protocol=dialect.name, client=exchange.address)
     call = _Call(transport, feed, goodbye)
     try:
@@ -119,7 +121,7 @@ class CallEvents:
         self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        session_id = call_id(scope["path_params"]["call"])
+        session_id = call_id(scope["path_params"]["id"])
         last = Headers(scope=scope).get("last-event-id", "0")
         after = int(last) if last.isascii() and last.isdigit() and len(last) < 10 else 0
         await until_hung_up(receive, self._answer(session_id, after, send))
@@ -145,5 +147,5 @@ async def _blocks(messages: AsyncGenerator[FeedMessage]) -> AsyncGenerator[bytes
 
 
 def _block(message: FeedMessage) -> bytes:
-    fields: dict[str, Any] = json.loads(message.text)
-    return b"id: %d\n" % message.number + encode_block(fields | {"last": fields["type"] == "end"})
+    last = "true" if message.text.startswith(_END) else "false"
+    return f'id: {message.number}\ndata: {message.text[:-1]},"last":{last}}}\n\n'.encode()

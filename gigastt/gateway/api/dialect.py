@@ -186,12 +186,14 @@ class Dialect(ABC):
         session without passing through `hear`.
     can_resume: the protocol has `Resume`, `acknowledge` and `ask_to_go`.
     configuration: of a client that configures nothing.
+    captions: the name under which others read along, where the client has chosen one; empty where they do so elsewhere.
     """
 
     name: ClassVar[str]
     frames_are_audio: ClassVar[bool] = False
     can_resume: ClassVar[bool] = False
     configuration: Configuration = Configuration()
+    captions: str | None = None
 
     @abstractmethod
     def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:
