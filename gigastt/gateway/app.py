@@ -268,7 +268,7 @@ def create_plain_app(context: AppContext) -> Starlette:
         if scope["type"] == "websocket":
             raise TlsRequired
         request = Request(scope)
-        loads = find_route({FILES: ("GET",)}, request.url.path) is not None
+        loads = request.method in ("GET", "HEAD") and find_route({FILES: ()}, request.url.path) is not None
         response = await (pages.answer if loads else trust.answer_plain)(request)
         await response(scope, receive, send)
 
