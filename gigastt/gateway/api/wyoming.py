@@ -33,11 +33,11 @@ from gigastt.gateway.api.dialect import (
 )
 from gigastt.gateway.api.openai_form import is_russian
 from gigastt.gateway.api.wire import gap_error_fields
-from gigastt.gateway.api.wyoming_frames import CHANNELS, WIDTHS, Event, event_of, is_whole, message_of
+from gigastt.gateway.api.wyoming_frames import CHANNEL_RANGE, WIDTH_RANGE, WyomingEvent, event_of, is_whole, message_of
 from gigastt.gateway.context import ServedModel
 from gigastt.transcript import Final, Gap, Partial, Word
 
-LANGUAGE = "ru"
+_LANGUAGE = "ru"
 _RATE = 16_000
 
 
@@ -79,7 +79,7 @@ class WyomingDialect(Dialect):
 
     def open(self, opening: Opening) -> Sequence[Message]:
         """Return the beginning of the transcript."""
-        return [message_of(Event("transcript-start", {"language": LANGUAGE}))]
+        return [message_of(WyomingEvent("transcript-start", {"language": _LANGUAGE}))]
 
     def tell(self, event: Partial | Final | Gap, moment: Moment) -> Sequence[Message]:
         """Return the words that have become stable."""
@@ -102,8 +102,8 @@ class WyomingDialect(Dialect):
     def end(self) -> Sequence[Message]:
         """Return the transcript of audio that its client ended; else say, once, that there is none."""
         if self._is_whole:
-            transcript = Event("transcript", {"text": " ".join(self._spoken), "language": LANGUAGE})
-            return [message_of(transcript), message_of(Event("transcript-stop"))]
+            transcript = WyomingEvent("transcript", {"text": " ".join(self._spoken), "language": _LANGUAGE})
+            return [message_of(transcript), message_of(WyomingEvent("transcript-stop"))]
         return [] if self._failed else [complaint("interrupted", "The session ended before the audio did.")]
 
     def _transcribe(self, fields: Mapping[str, Any]) -> Sequence[Request]:
@@ -116,9 +116,10 @@ class WyomingDialect(Dialect):
         rate, width, channels = (fields.get(name) for name in ("rate", "width", "channels"))
         if not is_whole(rate, SAMPLE_RATE_RANGE):
             return _refuse(f"rate must be a whole number from {SAMPLE_RATE_RANGE[0]} to {SAMPLE_RATE_RANGE[1]}.")
-        if not is_whole(width, WIDTHS) or not is_whole(channels, CHANNELS):
+        if not is_whole(width, WIDTH_RANGE) or not is_whole(channels, CHANNEL_RANGE):
             return _refuse(
-                f"width must be from {WIDTHS[0]} to {WIDTHS[1]}, channels from {CHANNELS[0]} to {CHANNELS[1]}."
+                f"width must be from {WIDTH_RANGE[0]} to {WIDTH_RANGE[1]}, "
+                f"channels from {CHANNEL_RANGE[0]} to {CHANNEL_RANGE[1]}."
             )
         if rate == self.configuration.sample_rate:
             return []
@@ -135,16 +136,16 @@ class WyomingDialect(Dialect):
             return ()
         chunk = f" {new}" if self._is_begun else new
         self._is_begun = True
-        return [message_of(Event("transcript-chunk", {"text": chunk}))]
+        return [message_of(WyomingEvent("transcript-chunk", {"text": chunk}))]
 
 
-def answer_at_once(event: Event, model: ServedModel) -> Event | None:
+def answer_at_once(event: WyomingEvent, model: ServedModel) -> WyomingEvent | None:
     """Return the answer to an event that needs no session; None where there is none."""
     match event.kind:
         case "describe":
-            return Event("info", _info(model))
+            return WyomingEvent("info", _info(model))
         case "ping":
-            return Event("pong", {"text": event.fields.get("text")})
+            return WyomingEvent("pong", {"text": event.fields.get("text")})
     return None
 
 
@@ -152,7 +153,7 @@ def _info(model: ServedModel) -> dict[str, Any]:
     """Return what the server offers; a model that still loads is there, so that nobody has to ask again."""
     attribution = {"name": "gigastt", "url": ""}
     artifact = {"attribution": attribution, "installed": True, "version": __version__}
-    told = {**artifact, "name": model.name, "description": model.title, "languages": [LANGUAGE]}
+    told = {**artifact, "name": model.name, "description": model.title, "languages": [_LANGUAGE]}
     program = {
         **artifact,
         "name": "gigastt",
@@ -169,7 +170,7 @@ def _info(model: ServedModel) -> dict[str, Any]:
 
 def complaint(code: str, message: str) -> Message:
     """Return `error`."""
-    return message_of(Event("error", {"text": message, "code": code}))
+    return message_of(WyomingEvent("error", {"text": message, "code": code}))
 
 
 def _refuse(message: str) -> Sequence[Request]:

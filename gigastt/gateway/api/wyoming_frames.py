@@ -23,31 +23,31 @@ from gigastt.gateway.api.client_messages import parse
 from gigastt.gateway.api.dialect import Message
 from gigastt.gateway.api.tcp import BrokenStream
 
-MOST_HEADER_BYTES: Final = 64 * 1024
+MOST_LINE_BYTES: Final = 64 * 1024
 MOST_DATA_BYTES: Final = 256 * 1024  # names that a client wants to be heard may be many
-WIDTHS: Final = (1, 4)  # bytes of a sample, the least and the most
-CHANNELS: Final = (1, 64)
+WIDTH_RANGE: Final = (1, 4)  # bytes of a sample, the least and the most
+CHANNEL_RANGE: Final = (1, 64)
 
 _AUDIO = "audio-chunk"
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class WyomingEvent:
     """One event without its payload."""
 
     kind: str
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def message_of(event: Event) -> str:
+def message_of(event: WyomingEvent) -> str:
     """Return an event as a message."""
     return f"{event.kind}\n{json.dumps(event.fields, ensure_ascii=False)}"
 
 
-def event_of(message: str) -> Event:
+def event_of(message: str) -> WyomingEvent:
     """Return a message as the event that it is."""
     kind, _, data = message.partition("\n")
-    return Event(kind, json.loads(data))
+    return WyomingEvent(kind, json.loads(data))
 
 
 class WyomingFrames:
@@ -94,7 +94,7 @@ class WyomingFrames:
                 continue
             if self._header is None:
                 end = buffer.find(b"\n", offset)
-                if end < 0 and len(buffer) - offset <= MOST_HEADER_BYTES:
+                if end < 0 and len(buffer) - offset <= MOST_LINE_BYTES:
                     break
                 line, offset = buffer[offset:end], end + 1
                 if line != self._line:  # that of a chunk is mostly the one before it
@@ -110,21 +110,21 @@ class WyomingFrames:
                 yield message_of(event)
         self._buffer = buffer[offset:]
 
-    def _take_event(self, header: dict[str, Any], data: bytes) -> Event | None:
+    def _take_event(self, header: dict[str, Any], data: bytes) -> WyomingEvent | None:
         """Return an event; None for a chunk that is like the one before it."""
         fields = {**(header.get("data") or {}), **(_parse(data) if data else {})}
         kind: str = header["type"]
         self._payload_left = header.get("payload_length") or 0
         if kind != _AUDIO:
             self._format, self._takes_payload = None, False
-            return Event(kind, fields)
+            return WyomingEvent(kind, fields)
         rate, width, channels = (fields.get(name) for name in ("rate", "width", "channels"))
         if (rate, width, channels) == self._format:
             return None
         self._format, self._takes_payload = (rate, width, channels), False
-        if is_whole(width, WIDTHS) and is_whole(channels, CHANNELS):
+        if is_whole(width, WIDTH_RANGE) and is_whole(channels, CHANNEL_RANGE):
             self._mono, self._takes_payload = MonoPcm(width, channels), True
-        return Event(kind, fields)
+        return WyomingEvent(kind, fields)
 
 
 class MonoPcm:
@@ -158,7 +158,7 @@ def is_whole(told: object, span: tuple[int, int]) -> TypeGuard[int]:
 
 
 def _parse_header(line: bytes) -> dict[str, Any]:
-    header = _parse(line) if len(line) <= MOST_HEADER_BYTES else {}
+    header = _parse(line) if len(line) <= MOST_LINE_BYTES else {}
     kind = header.get("type")
     if not isinstance(kind, str) or "\n" in kind or not isinstance(header.get("data") or {}, dict):
         raise BrokenStream("A header has a type, and data that are an object.")

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from gigastt.gateway.api.tcp import BrokenStream
 from gigastt.gateway.api.wyoming_frames import (
     MOST_DATA_BYTES,
-    MOST_HEADER_BYTES,
-    Event,
+    MOST_LINE_BYTES,
     MonoPcm,
+    WyomingEvent,
     WyomingFrames,
     event_of,
     message_of,
@@ -28,7 +28,7 @@ FORMAT = {"rate": 16_000, "width": 2, "channels": 1}
 
 def event(kind: str, **fields: Any) -> bytes:
     """Return an event as the server sends it, which is as clients do."""
-    return WyomingFrames(1).frame(message_of(Event(kind, fields)))
+    return WyomingFrames(1).frame(message_of(WyomingEvent(kind, fields)))
 
 
 def chunk(samples: bytes, **fields: Any) -> bytes:
@@ -107,8 +107,8 @@ def test_payloads_of_other_events_are_not_heard() -> None:
         b'{"type": "ping", "data_length": %d}\n' % (MOST_DATA_BYTES + 1),
         b'{"type": "ping", "data_length": 4}\n1234',
         b'{"type": "ping", "data_length": 1}\n\xff',
-        b"x" * (MOST_HEADER_BYTES + 1),
-        b"[" * MOST_HEADER_BYTES + b"\n",
+        b"x" * (MOST_LINE_BYTES + 1),
+        b"[" * MOST_LINE_BYTES + b"\n",
     ],
 )
 def test_what_is_no_frame_breaks_the_stream_after_what_came_before(broken: bytes) -> None:
