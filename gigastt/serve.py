@@ -172,6 +172,7 @@ async def serve_model(
             await stack.enter_async_context(duties)
             duties.start("workers", keep_workers(pool, context, model, ready))
             duties.start("upgrades", keep_upgrading(context, read_settings, upgrade_asked))
+            duties.start("history", context.history.run())
             duties.start("loop_lag", watch_loop_lag(metrics))
             if authority is not None:
                 duties.start("certificate", keep_certificate(authority, server))

@@ -16,10 +16,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from gigastt.config import MOST_TOLD_APART
 from gigastt.grouping import group_vectors
-from gigastt.transcript import Final, Speaker, Speakers, Voice, Word
+from gigastt.transcript import Final, HeardSpeaker, HeardSpeakers, Voice, Word
 
-MOST_SPEAKERS = 20
 _SURE_SECONDS = 1.0  # of a voice alone: a shorter one opens no group
 _MOST_GROUPED = 5_000  # voices, of over five hours of speech; the others join the nearest group
 _SHARPNESS = 10.0  # of a confidence: similarities of 0.6 and 0.3 are 95 to 5
@@ -46,7 +46,7 @@ class SpeakerWishes:
     """
 
     speakers: int = 0
-    most: int = MOST_SPEAKERS
+    most: int = MOST_TOLD_APART
     known: tuple[KnownSpeaker, ...] = ()
     tells_embeddings: bool = False
 
@@ -80,7 +80,7 @@ class Book(Protocol):
 
     def label(self, final: Final) -> Final: ...
 
-    def settle(self) -> Speakers: ...
+    def settle(self) -> HeardSpeakers: ...
 
 
 class SpeakerBook:
@@ -116,11 +116,11 @@ class SpeakerBook:
         )
         return replace(final, words=words, voices=())
 
-    def settle(self) -> Speakers:
+    def settle(self) -> HeardSpeakers:
         """Group all voices; return the speakers of the whole, numbered in order of appearance."""
         if not self._voices:
             words = tuple(word for said in self._said for word in said.words)
-            return Speakers((), words, self._wishes.tells_embeddings)
+            return HeardSpeakers((), words, self._wishes.tells_embeddings)
         vectors, alone = np.stack(self._voices), np.array(self._alone, np.float32)
         sure = np.flatnonzero(alone >= _SURE_SECONDS)[:_MOST_GROUPED]
         if len(sure) < max(1, self._wishes.speakers):
@@ -138,9 +138,11 @@ class SpeakerBook:
                     numbers.setdefault(int(similar[voice].argmax()), len(numbers))
         names = self._names(centres[list(numbers)]) if numbers else {}
         words = tuple(self._settled_words(similar, numbers, names))
-        return Speakers(
+        return HeardSpeakers(
             tuple(
-                Speaker(number, names.get(number, ""), _seconds(words, number), centres[group].astype("<f2").tobytes())
+                HeardSpeaker(
+                    number, names.get(number, ""), _seconds(words, number), centres[group].astype("<f2").tobytes()
+                )
                 for group, number in numbers.items()
             ),
             words,
@@ -201,13 +203,20 @@ class ChannelBook:
         self._words += words
         return replace(final, words=words)
 
-    def settle(self) -> Speakers:
+    def settle(self) -> HeardSpeakers:
         """Return the speakers of the whole."""
         channels = sorted({word.speaker for word in self._words})
-        return Speakers(tuple(Speaker(one, "", _seconds(self._words, one)) for one in channels), tuple(self._words))
+        return HeardSpeakers(
+            tuple(HeardSpeaker(one, "", _seconds(self._words, one)) for one in channels), tuple(self._words)
+        )
 
 
-def with_speakers(finals: Sequence[Final], heard: Speakers) -> list[Final]:
+def is_embedding(data: bytes) -> bool:
+    """Tell whether bytes are numbers as in `Voice`, of any count."""
+    return len(data) % 2 == 0 and bool(np.isfinite(np.frombuffer(data, "<f2")).all())
+
+
+def with_speakers(finals: Sequence[Final], heard: HeardSpeakers) -> list[Final]:
     """Return finals, of which those with words are all that `heard` has the words of, with those."""
     words = iter(heard.words)
     return [replace(final, words=tuple(next(words) for _ in final.words)) for final in finals]

@@ -139,7 +139,7 @@ class Transcript:
     dropped: Sequence[Final] = ()
     track: HeardTrack | None = None
     copies: Sequence[int | None] = ()
-    speakers: Speakers | None = None
+    speakers: HeardSpeakers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
+class HeardSpeaker:
     """One speaker of a whole session or file.
 
     name: that the client knows the speaker by, or nothing.
@@ -171,7 +171,7 @@ class Speaker:
 
 
 @dataclass(frozen=True, slots=True)
-class Speakers:
+class HeardSpeakers:
     """Who speaks in a whole session or file, which is known best at its end.
 
     speakers: in order of appearance.
@@ -179,7 +179,7 @@ class Speakers:
     tells_embeddings: whether the client wants to know them.
     """
 
-    speakers: tuple[Speaker, ...]
+    speakers: tuple[HeardSpeaker, ...]
     words: tuple[Word, ...]
     tells_embeddings: bool = False
 
@@ -202,7 +202,7 @@ def speaker_of(words: Sequence[Word]) -> Word | None:
     return next(word for word in words if word.speaker == speaker)
 
 
-def speakers_fields(heard: Speakers) -> list[dict[str, Any]]:
+def speakers_fields(heard: HeardSpeakers) -> list[dict[str, Any]]:
     """Render the speakers of a whole session or file."""
     return [
         {

@@ -20,6 +20,8 @@ sys.path.insert(0, str(_HERE.parent))
 # that judge what is in deploy/.
 _SLOW = (
     "audio/test_cases.py",
+    "audio/test_kinds.py",
+    "gateway/jobs/test_hosts.py",
     "benchmarks",
     "cli/test_transcribe",
     "deploy/test_kubernetes",

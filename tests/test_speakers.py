@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gigastt.speakers import ChannelBook, KnownSpeaker, SpeakerBook, SpeakerWishes, with_speakers
-from gigastt.transcript import Final, Speakers, Voice, Word
+from gigastt.transcript import Final, HeardSpeakers, Voice, Word
 
 LIKENESS = 0.5
 
@@ -26,7 +26,7 @@ def said(at: float, *voices: bytes, alone: float = 2.0, seq: int = 0) -> Final:
     return Final("…", tuple(words), at, at + 2 * len(voices), 0.9, "silence", seq=seq, voices=heard)
 
 
-def labels(final: Final | Speakers) -> list[int]:
+def labels(final: Final | HeardSpeakers) -> list[int]:
     return [word.speaker for word in final.words]
 
 

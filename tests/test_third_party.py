@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def test_every_locked_runtime_package_has_its_licence_listed() -> None:
 
     assert len(packages) > 20
     assert [name for name in sorted(packages) if name not in listed] == []
+
+
+def test_the_copied_library_is_the_one_that_is_named() -> None:
+    copied = (ROOT / "gigastt" / "gateway" / "web" / "lean-qr.mjs").read_bytes()
+    assert hashlib.sha256(copied).hexdigest() in (ROOT / "THIRD_PARTY.md").read_text(encoding="utf-8")
 
 
 def test_locks_name_no_index_and_hash_everything() -> None:

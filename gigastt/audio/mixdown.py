@@ -175,6 +175,8 @@ def _samples_of(frame: av.AudioFrame, form: _Form) -> npt.NDArray[Any]:
         if form.is_planar:
             # PyAV lists planes up to a null pointer, which from eight channels on lies anywhere.
             planes = frame.planes[: len(form.channels)]
+            if len(planes) == 1:
+                return np.frombuffer(memoryview(planes[0]), dtype, count)[np.newaxis]
             return np.stack([np.frombuffer(memoryview(plane), dtype, count) for plane in planes])
         interleaved = np.frombuffer(memoryview(frame.planes[0]), dtype, count * len(form.channels))
         return interleaved.reshape(-1, len(form.channels)).T

@@ -14,12 +14,10 @@ from gigastt.errors import ConfigError
 if TYPE_CHECKING:
     from gigastt.models.speaker_models import SpeakerModel
     from gigastt.speakers import Book
-    from gigastt.transcript import Final, Speakers, Transcript
-
-MOST_SPEAKERS = 20  # that a server tells apart, too
+    from gigastt.transcript import Final, HeardSpeakers, Transcript
 
 
-def find_voices(choice: str, model_dir: Path, likeness: float | None) -> SpeakerModel:
+def find_speaker_model(choice: str, model_dir: Path, likeness: float | None) -> SpeakerModel:
     """Return the speaker model's files. ConfigError, ModelMissing: there are none."""
     from gigastt.models.speaker_models import resolve_speakers
 
@@ -46,7 +44,7 @@ class Diarized:
     def __init__(self, hearing: HeardFile, open_book: Callable[[], Book] | None) -> None:
         self._hearing = hearing
         self._open_book = open_book
-        self._speakers: Speakers | None = None
+        self._speakers: HeardSpeakers | None = None
 
     async def segments(self) -> AsyncIterator[Final]:
         from gigastt.speakers import ChannelBook, with_speakers

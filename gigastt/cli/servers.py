@@ -18,7 +18,7 @@ import httpx2
 from gigastt.audio.selection import FileChoice
 from gigastt.cli.hearing import Backend, HeardFile, OnProgress
 from gigastt.errors import CapacityTimeout, RequestError
-from gigastt.transcript import Final, Gap, HeardTrack, Speaker, Speakers, Transcript, Word
+from gigastt.transcript import Final, Gap, HeardSpeaker, HeardSpeakers, HeardTrack, Transcript, Word
 
 _PIECE_BYTES = 256 * 1024
 _TIMEOUT = httpx2.Timeout(10.0, read=2 * 3600.0, write=120.0)
@@ -224,11 +224,11 @@ def read_transcript(answer: Any) -> Transcript:
     )
 
 
-def _speakers(answer: Any, finals: Sequence[Final]) -> Speakers | None:
+def _speakers(answer: Any, finals: Sequence[Final]) -> HeardSpeakers | None:
     if "speakers" not in answer:
         return None
-    told = (Speaker(one["speaker"], one.get("speaker_name", ""), one["seconds"]) for one in answer["speakers"])
-    return Speakers(tuple(told), tuple(word for final in finals for word in final.words))
+    told = (HeardSpeaker(one["speaker"], one.get("speaker_name", ""), one["seconds"]) for one in answer["speakers"])
+    return HeardSpeakers(tuple(told), tuple(word for final in finals for word in final.words))
 
 
 def _words(fields: Any) -> tuple[Word, ...]:

@@ -16,7 +16,7 @@ import click
 
 from gigastt.cli.archive import find_files, mirror_targets, open_manifest
 from gigastt.cli.batch import Batch, Writing, each_of
-from gigastt.cli.diarization import MOST_SPEAKERS, find_voices, open_books
+from gigastt.cli.diarization import find_speaker_model, open_books
 from gigastt.cli.hearing import OpenBackend, open_here
 from gigastt.cli.kinds import CountOrAuto, HttpAddress
 from gigastt.cli.options import (
@@ -30,7 +30,7 @@ from gigastt.cli.options import (
 from gigastt.cli.ray_plan import RayPlan, transcribe_through_ray
 from gigastt.cli.targets import STANDARD_INPUT, plan_targets, prepare_targets
 from gigastt.cli.watching import watch_files
-from gigastt.config import Precision, Settings, default_pool_size
+from gigastt.config import MOST_TOLD_APART, Precision, Settings, default_pool_size
 from gigastt.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -116,9 +116,9 @@ def _check_track(context: click.Context, parameter: click.Parameter, track: str)
 )
 @click.option("--watch", is_flag=True, help="Go on with files that come into the folders, until Ctrl-C.")
 @click.option("--diarization", is_flag=True, help="Tell who speaks; the transcript then comes when all is heard.")
-@click.option("--speakers", type=click.IntRange(1, MOST_SPEAKERS), help="How many speakers there are.")
+@click.option("--speakers", type=click.IntRange(1, MOST_TOLD_APART), help="How many speakers there are.")
 @click.option(
-    "--max-speakers", type=click.IntRange(1, MOST_SPEAKERS), default=MOST_SPEAKERS, help="How many there may be."
+    "--max-speakers", type=click.IntRange(1, MOST_TOLD_APART), default=MOST_TOLD_APART, help="How many there may be."
 )
 @speaker_model_option
 @speaker_likeness_option
@@ -188,7 +188,7 @@ def transcribe(
     elif output_dir is not None:
         targets = plan_targets(files, output_dir, _SUFFIXES[form])
 
-    voices = find_voices(speaker_model, model_dir, speaker_likeness) if diarization else None
+    voices = find_speaker_model(speaker_model, model_dir, speaker_likeness) if diarization else None
     books = open_books(voices, speakers or 0, max_speakers) if voices and not choice.splits_channels else None
     how = Writing(form, choice, tells_dropped=dropped, overwrite=overwrite, diarization=diarization, open_book=books)
     workers = jobs or (default_pool_size() if watch or _is_much(files) else 1)

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-WATCH_SECONDS = 2.0
+SECONDS_BETWEEN_LOOKS = 2.0
 
 
-async def watch_files(find: Callable[[], Sequence[str]], seconds: float = WATCH_SECONDS) -> AsyncIterator[str]:
+async def watch_files(find: Callable[[], Sequence[str]], seconds: float = SECONDS_BETWEEN_LOOKS) -> AsyncIterator[str]:
     """Yield each file that is found once its size and time are the same at two looks, and again when it has changed.
 
     Args:

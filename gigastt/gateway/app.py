@@ -28,7 +28,7 @@ from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.client_tokens import ClientTokens
 from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.origins import OriginPolicy
-from gigastt.gateway.access.policy import PolicyMiddleware, check_host
+from gigastt.gateway.access.policy import FOLLOWING, PolicyMiddleware, check_host
 from gigastt.gateway.api import openai_wire
 from gigastt.gateway.api.asterisk import answer_asterisk
 from gigastt.gateway.api.audiosocket import AudioSocketFraming, answer_audiosocket
@@ -51,10 +51,11 @@ from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.ops import Operations, landing_response, metrics_response
-from gigastt.gateway.pages import FILES, PAGE, Pages
+from gigastt.gateway.pages import FILES, PAGES, Pages
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
 from gigastt.gateway.server.listener import ConnectionFactory
+from gigastt.gateway.status import Status
 from gigastt.gateway.trust import CA_PATH, Trust
 from gigastt.log import get_logger
 
@@ -64,7 +65,6 @@ NATIVE: Final[Endpoint] = speak(native_of)
 
 _WEBSOCKET_PATH: Final = "/v1/ws"
 _DEPRECATED_WEBSOCKET_PATH: Final = "/ws"
-_EVENTS_PATH: Final = "/v1/sessions/{id}/events"
 _REALTIME_PATH: Final = "/v1/realtime"
 _DEEPGRAM_PATH: Final = "/v1/listen"
 _ASTERISK_PATH: Final = "/v1/asterisk/ws"
@@ -84,13 +84,15 @@ _METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
 _METRICS_LISTENER_ROUTES: Final[Routes] = {"/": ("GET", "HEAD"), **_METRICS_ROUTES}
 _VOSK_ROUTES: Final[Routes] = {"/": ("GET",)}
 ROUTES: Final[Routes] = {
-    PAGE: ("GET", "HEAD"),
+    **dict.fromkeys(PAGES, ("GET", "HEAD")),
     FILES: ("GET", "HEAD"),
     "/health": ("GET", "HEAD"),
     "/ready": ("GET", "HEAD"),
     "/v1/models": ("GET", "HEAD"),
     "/v1/models/{id}": ("GET", "HEAD"),
-    _EVENTS_PATH: ("GET",),
+    "/v1/page": ("GET", "HEAD"),
+    "/v1/status": ("GET", "HEAD"),
+    FOLLOWING: ("GET",),
     "/v1/capacity": ("GET", "HEAD"),
     "/v1/transcribe": ("POST",),
     "/v1/transcribe/stream": ("POST",),
@@ -150,6 +152,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         metrics,
         lambda: context.preparing() if context.preparing else None,
     )
+    status = Status(context)
     realtime_secrets = RealtimeSecrets(client_tokens)
     uploads = Uploads(
         lambda: context.limits,
@@ -175,10 +178,12 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         context,
         ROUTES,
         [
-            *(Route(path, pages.answer) for path in (PAGE, FILES)),
+            *(Route(path, pages.answer) for path in (*PAGES, FILES)),
             Route("/health", ops.health),
             Route("/ready", ops.ready),
             Route("/v1/models", ops.models),
+            Route("/v1/page", status.page),
+            Route("/v1/status", status.status),
             Route("/v1/capacity", ops.capacity),
             Route("/metrics", ops.metrics),
             Route("/openapi.json", serve_openapi),
@@ -186,7 +191,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route(CA_PATH, Trust(context.authority).certificate),
             Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
             Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
-            Route(_EVENTS_PATH, CallEvents(context), methods=["GET"]),
+            Route(FOLLOWING, CallEvents(context), methods=["GET"]),
             Route("/v1/jobs", jobs.create, methods=["POST"]),
             Route("/v1/jobs/{id}", jobs.show),
             Route("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),
@@ -258,12 +263,14 @@ def create_audiosocket(context: AppContext) -> ConnectionFactory:
 
 def create_plain_app(context: AppContext) -> Starlette:
     """Build the application that answers plain HTTP where TLS is spoken; it asks for no key and does no work."""
-    trust = Trust(context.authority)
+    trust, pages = Trust(context.authority), Pages()
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             raise TlsRequired
-        response = await trust.answer_plain(Request(scope))
+        request = Request(scope)
+        loads = find_route({FILES: ("GET",)}, request.url.path) is not None
+        response = await (pages.answer if loads else trust.answer_plain)(request)
         await response(scope, receive, send)
 
     app = _build(context, {}, [], [_policies(context, {}, context.settings.host, asks_keys=False)])

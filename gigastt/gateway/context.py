@@ -22,6 +22,7 @@ from gigastt.gateway.access.tokens import Tokens
 from gigastt.gateway.feeds import Feeds
 from gigastt.gateway.files.decoder_report import DecodedFile
 from gigastt.gateway.files.decoding import Decodes, Decoding
+from gigastt.gateway.history import History
 from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
@@ -91,6 +92,7 @@ class AppContext:
     decoding: Decoding = field(init=False)
     rate_limiter: RateLimiter = field(init=False)
     connections: Connections = field(init=False)
+    history: History = field(init=False)
     tokens: Tokens = field(init=False)
     waiting_room: WaitingRoom[Any] = field(init=False)
     api_keys: ApiKeys | None = field(init=False)  # None: no key is asked for
@@ -101,6 +103,7 @@ class AppContext:
         self.rate_limiter = RateLimiter(_rate(self.limits))
         trusted = parse_networks(self.settings.trusted_proxy)
         self.connections = Connections(_caps(self.limits), trusted, self.metrics.count_refusal)
+        self.history = History(self.pool, self.metrics)
         self.tokens = Tokens.load(self.settings.secret_file) if self.settings.secret_file is not None else Tokens()
         self.waiting_room = WaitingRoom(lambda: self.limits.resume_secs)
         self.pool.drain_listeners.add(self.feeds.drain)

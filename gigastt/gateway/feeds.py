@@ -1,11 +1,14 @@
-"""Feeds: what is told of a session whose client cannot read it, for those who follow it under its id.
+"""Feeds: what is told of a session, for those who follow it under its id: of a call, whose telephone cannot read it,
+and of any other session, along with which others may read.
 
     telephone ─audio→ conversation ─messages→ feed ─┬→ GET /v1/sessions/{id}/events
                                                     └→ webhook
+    client ←─audio, messages─→ conversation ─messages→ feed ─→ GET /v1/sessions/{id}/events
 
 A feed may be followed before its session begins, and for a while after it has ended; each follower reads on from the
 message it names. Memory is bounded: a partial gives way to what follows it, and of very long sessions the oldest
-messages go. On the event loop.
+messages go; of a session whose client can read it, only the last are kept. A follower that does not read holds up
+nobody. On the event loop.
 """
 
 from __future__ import annotations
@@ -13,13 +16,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
 from gigastt.errors import NotFound, SessionTaken, ShuttingDown
 
-MOST_MESSAGES: Final = 4_096  # of one session: hours of speech
+MOST_MESSAGES: Final = 4_096  # of one call: hours of speech
+LAST_MESSAGES: Final = 64  # of one session that others read along with
 MOST_ENDED: Final = 256  # sessions that have ended and can still be followed
 KEPT_SECONDS: Final = 60.0  # after the end
 
@@ -40,21 +44,29 @@ class FeedMessage:
 class Feed:
     """The messages of one session."""
 
-    def __init__(self, session_id: str) -> None:
+    __slots__ = ("_messages", "_news", "began", "ended", "followers", "number", "owner", "session_id", "sessions")
+
+    def __init__(self, session_id: str, number: int = 0) -> None:
         self.session_id = session_id
         self.began = self.ended = False
         self.followers = 0
+        self.owner: Hashable = None
+        self.sessions = 0  # more than one while a client's old connection is not known to be dead
+        self.number = number  # of the last message
         self._messages: deque[FeedMessage] = deque(maxlen=MOST_MESSAGES)
-        self._number = 0
         self._news = asyncio.Event()
 
     def add(self, text: str, *, passing: bool = False) -> None:
         """Add a message."""
-        self._number += 1
+        self.number += 1
         if self._messages and self._messages[-1].passing:
             self._messages.pop()
-        self._messages.append(FeedMessage(self._number, text, passing))
+        self._messages.append(FeedMessage(self.number, text, passing))
         self.wake()
+
+    def keep_last(self) -> None:
+        """Keep only the last messages from now on."""
+        self._messages = deque(self._messages, maxlen=LAST_MESSAGES)
 
     def wake(self) -> None:
         """Let followers look up."""
@@ -79,7 +91,7 @@ class Feeds:
     """The feeds of one server, by the ids of their sessions.
 
     Attributes:
-        on_begin: called with each feed when its session begins.
+        on_begin: called with each feed when its call begins.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -101,14 +113,38 @@ class Feeds:
         feed = self._feeds.get(session_id)
         if feed is not None and feed.began and not feed.ended:
             raise SessionTaken("A session of this id runs already.")
-        if feed is None or feed.ended:
-            feed = self._feeds[session_id] = Feed(session_id)
-        feed.began = True
+        feed = self._begin(session_id, feed)
         self.on_begin(feed)
         return feed
 
+    def begin_along(self, session_id: str, owner: Hashable) -> Feed:
+        """Return the feed of a session whose client reads it as well, and is told of it there.
+
+        The same client may begin a second session of that id, as after a connection that was lost.
+
+        Raises:
+            SessionTaken: another client's session has this id.
+        """
+        feed = self._feeds.get(session_id)
+        if feed is not None and feed.began and not feed.ended and feed.owner != owner:
+            raise SessionTaken("A session of this id runs already.")
+        feed = self._begin(session_id, feed)
+        feed.owner = owner
+        feed.keep_last()
+        return feed
+
+    def _begin(self, session_id: str, feed: Feed | None) -> Feed:
+        if feed is None or feed.ended:  # whoever followed the last one goes on behind it
+            feed = self._feeds[session_id] = Feed(session_id, feed.number if feed is not None else 0)
+        feed.began = True
+        feed.sessions += 1
+        return feed
+
     def end(self, feed: Feed) -> None:
-        """The session has ended; it can be followed for a while."""
+        """A session has ended; if it is the last one of its feed, that can be followed for a while."""
+        feed.sessions -= 1
+        if feed.sessions:
+            return
         feed.ended = True
         feed.wake()
         self._ended.append((self._clock() + KEPT_SECONDS, feed))
@@ -126,6 +162,7 @@ class Feeds:
         deadline = self._clock() + patience
         timer = asyncio.get_running_loop().call_later(patience, feed.wake)
         feed.followers += 1
+        after = 0 if after > feed.number else after  # of one that is forgotten
         try:
             async for message in feed.read(
                 after, lambda: not feed.began and (self._draining or self._clock() >= deadline)

@@ -9,6 +9,8 @@ Only POST is timed by its path. Never a transcript, an address or a key.
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from contextlib import AbstractContextManager
 from typing import get_args
 
@@ -64,6 +66,7 @@ class Metrics:
             "http_request_duration_seconds", "Time to answer a request.", _REQUEST_BUCKETS, "method", "path"
         )
         self.ws_active_connections = self._gauge("ws_active_connections", "Open WebSocket connections.")
+        self.last_errors: deque[tuple[float, str]] = deque(maxlen=100)  # time of day, code; the newest last
         self.rate_limit_rejections = self._counter("rate_limit_rejections", "Requests answered with 429.")
         self.errors = self._counter("errors", "Errors that clients were told of, over HTTP and in sessions.", "code")
         for code in ERRORS:
@@ -134,7 +137,9 @@ class Metrics:
 
     def count_error(self, code: str) -> None:
         """Count an error that a client is told of."""
-        self.errors.labels(code if code in ERRORS else OTHER_CODE).inc()
+        known = code if code in ERRORS else OTHER_CODE
+        self.errors.labels(known).inc()
+        self.last_errors.append((time.time(), known))
 
     def count_refusal(self, reason: str) -> None:
         """Count a connection that was refused, or hung up on without a word (`flood`)."""

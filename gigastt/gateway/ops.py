@@ -71,15 +71,10 @@ class Operations:
         """`GET /ready`."""
         pool, preparing = self._pool, self._preparing()
         counts = {"pool_available": pool.available, "pool_total": pool.total, "saturation": round(pool.saturation, 3)}
-        reason: str = pool.state
-        if reason == "ready":
+        reason, sentence = describe_state(pool, preparing)
+        if sentence is None:
             coming = {} if preparing is None else {"preparing": preparing}
             return JSONResponse({"status": "ready", **counts, **coming})
-        if reason == "initializing" and preparing is not None:
-            reason = "model_missing"
-        sentence = _SENTENCES[reason]
-        if preparing is not None:
-            sentence = f"{sentence[:-1]}: {preparing}."
         body = {"status": "not_ready", "reason": reason, **counts}
         body |= {"error": sentence, "code": reason, "retry_after_ms": _RETRY_AFTER_MS}
         return JSONResponse(body, 503, {"retry-after": str(_RETRY_AFTER_MS // 1000)})
@@ -138,6 +133,17 @@ class Operations:
         if served.demo:
             model |= {"demo": True, "warning": DEMO_WARNING}
         return model
+
+
+def describe_state(pool: ServingPool, preparing: str | None) -> tuple[str, str | None]:
+    """Return `ready` and None, or why the server is not, as a code and as a sentence."""
+    reason: str = pool.state
+    if reason == "ready":
+        return reason, None
+    if reason == "initializing" and preparing is not None:
+        reason = "model_missing"
+    sentence = _SENTENCES[reason]
+    return reason, sentence if preparing is None else f"{sentence[:-1]}: {preparing}."
 
 
 def landing_response() -> Response:

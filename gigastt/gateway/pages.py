@@ -24,19 +24,20 @@ from starlette.responses import Response
 from gigastt.errors import NotFound
 
 WEB_FOLDER: Final = Path(__file__).resolve().parent / "web"
-PAGE: Final = "/"
+PAGES: Final[Mapping[str, str]] = {"/": "index.html", "/captions": "captions.html", "/status": "status.html"}
 FILES: Final = "/web/{name}"
 
-_SCRIPTS: Final = ("app.js", "capture-worklet.js")  # with all that they import
+_SCRIPTS: Final = ("app.js", "captions.js", "status.js", "trust.js", "capture-worklet.js")  # with all that they import
 _IMPORT: Final = re.compile(r'^import \{ (.+) \} from "\./(\w+)\.js";$', re.MULTILINE)
 _EXPORT: Final = re.compile(r"^export ((?:const|class|(?:async )?function\*?) (\w+))", re.MULTILINE)
 _TYPES: Final[Mapping[str, str]] = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",  # others' modules, as they are
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-_SECURITY: Final[Mapping[str, str]] = {
+SECURITY: Final[Mapping[str, str]] = {
     "content-security-policy": "; ".join(
         (
             "default-src 'none'",
@@ -54,7 +55,7 @@ _SECURITY: Final[Mapping[str, str]] = {
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "permissions-policy": "microphone=(self), screen-wake-lock=(self), camera=()",
+    "permissions-policy": "microphone=(self), display-capture=(self), screen-wake-lock=(self), camera=()",
 }
 
 
@@ -74,9 +75,11 @@ class Pages:
         plain = [path for path in WEB_FOLDER.iterdir() if path.suffix in _TYPES and path.suffix != ".js"]
         contents = {path.name: path.read_bytes() for path in plain}
         contents |= {name: _joined(name.removesuffix(".js"), set()).encode() for name in _SCRIPTS}
-        page = contents.pop("index.html")
-        self._files = {FILES.format(name=name): _file(content, Path(name).suffix) for name, content in contents.items()}
-        self._files[PAGE] = _file(page, ".html")
+        addresses = {name: address for address, name in PAGES.items()}
+        self._files = {
+            addresses.get(name) or FILES.format(name=name): _file(content, Path(name).suffix)
+            for name, content in contents.items()
+        }
 
     async def answer(self, request: Request) -> Response:
         """Answer the page, or a file that it loads.
@@ -111,6 +114,6 @@ def _file(content: bytes, suffix: str) -> _File:
         "cache-control": "no-cache",
         "etag": f'"{hashlib.sha256(content).hexdigest()[:24]}"',
         "vary": "Accept-Encoding",
-        **_SECURITY,
+        **SECURITY,
     }
     return _File(content, gzip.compress(content, 9, mtime=0), headers)

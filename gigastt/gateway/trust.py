@@ -16,15 +16,11 @@ from starlette.responses import RedirectResponse, Response
 
 from gigastt.authority import Authority
 from gigastt.errors import NotFound, TlsRequired
+from gigastt.gateway.pages import SECURITY
 
 CA_PATH: Final = "/ca.crt"
 _DATA: Final = Path(__file__).resolve().parent / "data"
-_HEADERS: Final[Mapping[str, str]] = {
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "vary": "Accept-Language",
-}
+_HEADERS: Final[Mapping[str, str]] = {**SECURITY, "cache-control": "no-store", "vary": "Accept-Language"}
 
 
 class Trust:

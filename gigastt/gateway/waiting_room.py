@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-Session = TypeVar("Session")
+Waiting = TypeVar("Waiting")
 
 
-class WaitingRoom(Generic[Session]):
+class WaitingRoom(Generic[Waiting]):
     """All sessions of a server that clients may come back to.
 
     Args:
@@ -22,13 +22,13 @@ class WaitingRoom(Generic[Session]):
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, Waiting] = {}
 
-    def enter(self, session_id: str, session: Session) -> None:
+    def enter(self, session_id: str, session: Waiting) -> None:
         """Let a client find its session again."""
         self._sessions[session_id] = session
 
-    def find(self, session_id: str) -> Session | None:
+    def find(self, session_id: str) -> Waiting | None:
         """Return a session by its id."""
         return self._sessions.get(session_id)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-RETRY_SECONDS: Final = (10.0, 60.0, 300.0, 1_800.0, 7_200.0, 43_200.0)  # between two tries; then it is given up
+WEBHOOK_PAUSES: Final = (10.0, 60.0, 300.0, 1_800.0, 7_200.0, 43_200.0)  # between two tries; then it is given up
 _TIMEOUT_SECONDS = 15.0
 _MOST_URL_CHARACTERS = 2_000
 

@@ -40,7 +40,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 constants.HF_HUB_DISABLE_TELEMETRY = True
 
 
-class Source(Protocol):
+class Repository(Protocol):
     """A repository at one revision."""
 
     @property
@@ -84,7 +84,7 @@ class Hub:
     endpoint: the address of either.
     """
 
-    def __init__(self, entry: Source, mirror: str | None, timeout: float | None) -> None:
+    def __init__(self, entry: Repository, mirror: str | None, timeout: float | None) -> None:
         self._entry = entry
         self.endpoint = (mirror or constants.ENDPOINT).rstrip("/")
         self._metadata_timeout = timeout or constants.HF_HUB_ETAG_TIMEOUT

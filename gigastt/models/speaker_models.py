@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from gigastt.errors import ConfigError, DownloadFailed, ModelMissing
+from gigastt.errors import ConfigError, DownloadFailed, ModelInvalid, ModelMissing
 from gigastt.models.catalog import RemoteFile
 from gigastt.models.disk import exclusive
 from gigastt.models.seals import Seals, sha256_of
@@ -74,6 +74,7 @@ def resolve_speakers(choice: str, model_dir: Path, likeness: float | None = None
     Raises:
         ConfigError: it is none of these.
         ModelMissing: it was not fetched.
+        ModelInvalid: it has changed since it was fetched.
     """
     if choice == OFF:
         return None
@@ -84,6 +85,7 @@ def resolve_speakers(choice: str, model_dir: Path, likeness: float | None = None
     if entry is not None:
         path = model_dir / SPEAKERS / entry.file.name
         if is_present(path):
+            _check_seal(path)
             return SpeakerModel(entry.name, path, _SEGMENTATION, likeness or entry.likeness)
         if choice == AUTO:
             return small
@@ -93,6 +95,14 @@ def resolve_speakers(choice: str, model_dir: Path, likeness: float | None = None
         names = ", ".join([AUTO, OFF, SMALL, *SPEAKER_CATALOG])
         raise ConfigError(f"--speaker-model {choice}: expected {names}, or the path of an ONNX file.")
     return SpeakerModel(path.stem, path, _SEGMENTATION, likeness or _OF_OTHERS)
+
+
+def _check_seal(path: Path) -> None:
+    """Refuse a file whose content is not the one that was fetched; one that was brought by hand has no seal."""
+    seals = Seals(path.parent)
+    seal = seals.get(path.name)
+    if seal is not None and seals.state(path.name) == "stale" and sha256_of(path) != seal.sha256:
+        raise ModelInvalid(f"{path} has changed since it was fetched and checked. Remove it, and fetch it again.")
 
 
 def download_speakers(

@@ -17,7 +17,7 @@ from gigastt.speech.tokens import FRAME_SAMPLES
 
 KALDI_BANDS = 80
 RESEMBLYZER_BANDS = 40
-WINDOW_SAMPLES = 400
+BAND_SAMPLES = 400
 _PRE_EMPHASIS = np.float32(0.97)
 _LOWEST_HZ = 20.0
 _LEVEL = 10 ** (-30 / 20)  # -30 dBFS: Resemblyzer hears power, so loudness must not matter
@@ -28,7 +28,7 @@ _Matrix = npt.NDArray[np.float64]
 
 def frames_of(samples: Samples) -> int:
     """Return how many frames samples give."""
-    return max(0, 1 + (len(samples) - WINDOW_SAMPLES) // FRAME_SAMPLES)
+    return max(0, 1 + (len(samples) - BAND_SAMPLES) // FRAME_SAMPLES)
 
 
 def kaldi_bands(samples: Samples) -> _Array:
@@ -47,7 +47,7 @@ def kaldi_bands(samples: Samples) -> _Array:
 def resemblyzer_bands(samples: Samples) -> _Array:
     """Return Resemblyzer's power bands, float32 [frames, bands=40]; the level is for the caller to set."""
     window, matrix = _resemblyzer_tables()
-    return _by_rows(_power(_windows(samples) * window, WINDOW_SAMPLES), matrix)
+    return _by_rows(_power(_windows(samples) * window, BAND_SAMPLES), matrix)
 
 
 def at_level(bands: _Array) -> _Array:
@@ -60,8 +60,8 @@ def at_level(bands: _Array) -> _Array:
 def _windows(samples: Samples) -> _Array:
     count = frames_of(samples)
     if not count:
-        return np.empty((0, WINDOW_SAMPLES), np.float32)
-    views = np.lib.stride_tricks.sliding_window_view(samples, WINDOW_SAMPLES)[::FRAME_SAMPLES][:count]
+        return np.empty((0, BAND_SAMPLES), np.float32)
+    views = np.lib.stride_tricks.sliding_window_view(samples, BAND_SAMPLES)[::FRAME_SAMPLES][:count]
     return views.astype(np.float32)
 
 
@@ -79,7 +79,7 @@ def _by_rows(power: _Array, matrix: _Array) -> _Array:
 @cache
 def _kaldi_tables() -> tuple[_Array, _Array]:
     """Return the window of Povey and the triangles over 20 Hz to 8 kHz, [bins=257, bands=80]."""
-    phase = 2.0 * np.pi * np.arange(WINDOW_SAMPLES) / (WINDOW_SAMPLES - 1)
+    phase = 2.0 * np.pi * np.arange(BAND_SAMPLES) / (BAND_SAMPLES - 1)
     window = (0.5 - 0.5 * np.cos(phase)) ** 0.85
     corners = np.linspace(_kaldi_mel(_LOWEST_HZ), _kaldi_mel(SAMPLE_RATE / 2), KALDI_BANDS + 2)
     bins = _kaldi_mel(np.arange(257) * (SAMPLE_RATE / 512))
@@ -91,9 +91,9 @@ def _kaldi_tables() -> tuple[_Array, _Array]:
 @cache
 def _resemblyzer_tables() -> tuple[_Array, _Array]:
     """Return a Hann window and the triangles, each of one area, [bins=201, bands=40]."""
-    window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(WINDOW_SAMPLES) / WINDOW_SAMPLES)
+    window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(BAND_SAMPLES) / BAND_SAMPLES)
     corners = _slaney_hz(np.linspace(0.0, float(_slaney_mel(SAMPLE_RATE / 2)), RESEMBLYZER_BANDS + 2))
-    matrix = _triangles(np.linspace(0.0, SAMPLE_RATE / 2, WINDOW_SAMPLES // 2 + 1), corners)
+    matrix = _triangles(np.linspace(0.0, SAMPLE_RATE / 2, BAND_SAMPLES // 2 + 1), corners)
     matrix *= 2.0 / (corners[2:] - corners[:-2])
     return window.astype(np.float32), matrix.astype(np.float32)
 

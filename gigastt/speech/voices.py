@@ -21,9 +21,9 @@ from gigastt.errors import ModelInvalid
 from gigastt.speech.network import NetworkGraph, TensorSpec
 from gigastt.speech.tokens import FRAME_SAMPLES
 from gigastt.speech.voice_features import (
+    BAND_SAMPLES,
     KALDI_BANDS,
     RESEMBLYZER_BANDS,
-    WINDOW_SAMPLES,
     at_level,
     kaldi_bands,
     resemblyzer_bands,
@@ -104,7 +104,7 @@ class VoiceModel:
             InferenceError: onnxruntime refused them.
         """
         count = window.end - window.context
-        heard = np.zeros(max(_LEAST_SAMPLES, (count - 1) * FRAME_SAMPLES + WINDOW_SAMPLES), np.int16)
+        heard = np.zeros(max(_LEAST_SAMPLES, (count - 1) * FRAME_SAMPLES + BAND_SAMPLES), np.int16)
         known = samples[: count * FRAME_SAMPLES]
         heard[: len(known)] = known
         marks = self._mark(heard, count)

@@ -8,7 +8,7 @@ time it is, and tells how long a pass took. Runs on the worker's main thread.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from gigastt.ipc.messages import (
     FinalMessage,
     Finish,
     OpenStream,
-    PartialMessage,
     PassRecord,
     Preview,
     Proceed,
@@ -39,6 +38,7 @@ from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window
 from gigastt.transcript import Gap, Options
 from gigastt.workers.file_work import AttachFunction, FileWork, TouchFunction
+from gigastt.workers.partial_work import PartialWork
 from gigastt.workers.previews import run_preview
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
 from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, StreamTrack, take_offers
@@ -82,11 +82,12 @@ class Engine:
         self._touched: dict[StreamId, StreamTrack] = {}  # that have made progress since messages were collected
         self._untold: dict[StreamId, StreamTrack] = {}  # that have made progress of which the gateway does not know
         self._record: tuple[Turn, Sequence[Window]] | None = None
+        self._partials = PartialWork(recognizer, self._scheduler, self._live, touch, self._put, self._note_pass)
         self._files = FileWork(
             recognizer,
             attach,
             touch,
-            lambda message: self._outbox.append(message),
+            self._put,
             lambda window: self._note_pass(Turn.FILE, [window]),
             min_confidence,
             load_voices,
@@ -137,10 +138,9 @@ class Engine:
         """Return how long there is nothing to do: 0 when there is work, None until the next message."""
         if self._finals or self._files.is_waiting:
             return 0.0
-        wanting = list(self._wanting())
-        if any(track.urgent for track in wanting) or self._next_voice() is not None:
+        if self._next_voice() is not None:
             return 0.0
-        return max(0.0, min(self._due_times(wanting).values()) - now) if wanting else None
+        return self._partials.wait_seconds(now)
 
     def collect(self) -> list[ToGateway]:
         """Return the messages that are ready to go, with the progress of every stream that has made some.
@@ -160,7 +160,7 @@ class Engine:
     def step(self, now: float) -> list[ToGateway]:
         """Run at most one encoder pass, or analyse a few seconds of one file; return what came of it."""
         self._record = None
-        partials = self._due(now)
+        partials = self._partials.due(now)
         turn = self._scheduler.next_turn(
             finals=bool(self._finals), partials=bool(partials), files=self._files.is_waiting
         )
@@ -170,7 +170,7 @@ class Engine:
             if not self._is_gone(track):
                 self._touch([track.touch()])
                 if track.looking:
-                    self._look_ahead(track, now)
+                    self._partials.look_ahead(track, now)
                 elif track.utterance is not None:
                     self._run_final(track)
                 elif track.preview:
@@ -181,7 +181,7 @@ class Engine:
             self._touch([track.touch()])
             track.look_for_voices()
         elif turn is Turn.PARTIAL:
-            self._run_partials(choose_batch(take_offers(partials)), now)
+            self._partials.run(choose_batch(take_offers(partials)), now)
             self._note_reading(self._files.read_ahead())
         elif turn is Turn.FILE:
             self._note_reading(self._files.step())
@@ -268,56 +268,6 @@ class Engine:
         if track not in self._finals:
             self._finals.append(track)
 
-    def _wanting(self) -> Iterator[LiveTrack]:
-        """Yield the tracks that may have something new to show."""
-        for track in self._live.values():
-            if track.partials and track.utterance is None and (track.heard or track.offer is not None):
-                yield track
-
-    def _due_times(self, wanting: Sequence[LiveTrack]) -> dict[LiveTrack, float]:
-        """Return when the next partial of each track is due, at the cadence that the load allows."""
-        speaking = sum(track.speaking for track in self._live.values())
-        often = self._scheduler.partial_interval(speaking, first=True)
-        usual = self._scheduler.partial_interval(speaking)
-        return {t: t.partial_at + (often if t.stream.is_wordless else usual) for t in wanting}
-
-    def _due(self, now: float) -> list[LiveTrack]:
-        """Return the tracks whose partial is due: finals ahead, first words, then those that waited longest."""
-        wanting = list(self._wanting())
-        due = [track for track, at in self._due_times(wanting).items() if at <= now or track.urgent]
-        return sorted(due, key=lambda track: (not track.urgent, not track.stream.is_wordless, track.partial_at))
-
-    def _look_ahead(self, track: LiveTrack, now: float) -> None:
-        """Transcribe what is the whole utterance if its silence goes on; its final then needs no pass."""
-        track.looking = False
-        if (window := track.take_offer()) is not None:
-            self._run_partials([(track, window)], now, Turn.FINAL)
-
-    def _run_partials(self, batch: Sequence[tuple[LiveTrack, Window]], now: float, turn: Turn = Turn.PARTIAL) -> None:
-        if not batch:
-            return
-        windows = [window for _, window in batch]
-        self._touch([track.touch(window) for track, window in batch])
-        hypotheses = self._transcribe_partials(windows, turn)
-        for number, (track, window) in enumerate(batch):
-            track.partial_at, track.offer = now, None
-            if hypotheses is None:
-                track.failed = True
-                continue
-            result = track.stream.accept_partial(window, hypotheses[number], alone=len(batch) == 1)
-            if result is not None:
-                self._outbox.append(PartialMessage(track.id, result))
-
-    def _transcribe_partials(self, windows: list[Window], turn: Turn) -> list[Hypothesis] | None:
-        self._note_pass(turn, windows)
-        try:
-            if len(windows) == 1:
-                return [self._recognizer.transcribe(windows[0])]
-            return self._recognizer.transcribe_batch(windows)
-        except InferenceError as exc:
-            log.warning("partial_failed", batch=len(windows), cause=str(exc))
-            return None
-
     def _next_voice(self) -> LiveTrack | None:
         """Return a track with a window in which voices can be looked for: behind all finals, ahead of partials."""
         return next((track for track in self._live.values() if track.voice_window is not None), None)
@@ -382,6 +332,9 @@ class Engine:
         if track.stream.done and not self._is_gone(track):
             self._outbox.append(Closed(track.id))
             self._forget(track.id)
+
+    def _put(self, message: ToGateway) -> None:
+        self._outbox.append(message)
 
     def _note_pass(self, turn: Turn, windows: Sequence[Window]) -> None:
         self._record = (turn, windows)

@@ -62,6 +62,9 @@ async def test_nothing_is_lost_over_a_cable_that_is_cut(seed: int) -> None:
         async with Session(url) as one, Session(url, sample_rate=16_000, partials=False) as two:
             working = [asyncio.create_task(speak(each, WORDS)) for each in (one, two)]
             reading = [asyncio.create_task(finals_of(each)) for each in (one, two)]
+            await wait_until(lambda: one._acknowledges and two._acknowledges)
+            for strand in list(cable.strands):
+                strand.cut()
             while not all(task.done() for task in reading):
                 await asyncio.sleep(chance.uniform(0.05, 0.3))
                 cable.disturb(chance, STALLS)
@@ -155,16 +158,27 @@ async def test_flushes_survive_cuts() -> None:
         laid(running.port) as cable,
         Session(f"ws://127.0.0.1:{cable.port}/v1/ws", partials=False) as session,
     ):
-        reading = asyncio.create_task(finals_of(session))
+        told: list[dict[str, Any]] = []
+
+        async def read() -> None:
+            async for event in session.events():
+                told.append(event)
+
+        def flushed() -> list[str]:
+            return [event["text"] for event in told if event.get("endpoint_reason") == "flush"]
+
+        reading = asyncio.create_task(read())
         for value in range(1, 8):
             await session.send(speech([value]).tobytes())
             await session.flush()
             if value % 3 == 0:
-                await asyncio.sleep(0.05)
+                await wait_until(lambda value=value: len(flushed()) == value)  # type: ignore[misc]
                 for strand in list(cable.strands):
                     strand.cut()
         await session.stop()
-        assert [final["text"] for final in await reading] == [f"w{value}" for value in range(1, 8)]
+        await reading
+    assert session.reconnects >= 2
+    assert flushed() == [f"w{value}" for value in range(1, 8)]  # one answer to each
 
 
 async def test_silence_ends_a_session_and_more_audio_begins_another() -> None:

@@ -17,12 +17,12 @@ from gigastt.gateway.requests import find_route
 from tests.fakes.asgi import WEBSOCKET, Answer, ask
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", WEBSOCKET)
-NAMES = {"{name}": "style.css", "{id}": "gigaam-v3-e2e-rnnt", "{session}": "session-1"}
+NAMES = {"{name}": "style.css", "{id}": "gigaam-v3-e2e-rnnt"}
 UNKNOWN = ("/nothing", "//health", "/health/", "/v1/ws/", "/v1/models/a/b", "/web/", "/V1/models")
 PROBES = ("/health", "/ready")
-PUBLIC = (*PROBES, "/", "/web/{name}", "/docs", "/openapi.json", "/ca.crt")
-TOKEN_MAKERS = ("/v1/tokens", "/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions")
-CAPTIONS = "/v1/captions/{session}"
+PUBLIC = (*PROBES, "/", "/captions", "/status", "/web/{name}", "/v1/page", "/docs", "/openapi.json", "/ca.crt")
+SECRET_MAKERS = ("/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions")
+FOLLOWING = "/v1/sessions/{id}/events"
 LOCAL = ("host", "127.0.0.1:9876")
 OF_THE_DOOR = {"origin_denied", "host_denied", "unauthorized", "rate_limited", "quota_exceeded", "method_not_allowed"}
 

@@ -24,7 +24,7 @@ from tests.fakes.asgi import WEBSOCKET, ask
 from tests.fakes.gateway import echo
 from tests.fakes.pool import Fakes
 from tests.gateway.door import (
-    CAPTIONS,
+    FOLLOWING,
     FORBIDDEN,
     LOCAL,
     METHODS,
@@ -32,7 +32,7 @@ from tests.gateway.door import (
     MISSING,
     NAMES,
     PATHS,
-    TOKEN_MAKERS,
+    SECRET_MAKERS,
     UNAUTHORIZED,
     Expected,
     expect,
@@ -94,6 +94,10 @@ def always(route: str | None, method: str) -> bool:
     return True
 
 
+def makes_nothing(route: str | None, method: str) -> bool:
+    return route not in SECRET_MAKERS and (route, method) != ("/v1/tokens", "POST")
+
+
 HOLDERS = (
     Holder("nothing", lambda held: [], never),
     Holder("a wrong key", lambda held: [("authorization", "Bearer wrong-key-123")], never),
@@ -108,11 +112,15 @@ HOLDERS = (
     Holder("a token that was changed", lambda held: [("authorization", f"Bearer {held['token'][:-2]}AA")], never),
     Holder("a key", bearer("key"), always),
     Holder("a key as Deepgram's", bearer("key", "Token"), always),
-    Holder("a token", bearer("token"), lambda route, method: route not in TOKEN_MAKERS),
+    Holder(
+        "a token",
+        bearer("token"),
+        makes_nothing,
+    ),
     Holder(
         "a token for captions",
         bearer("captions"),
-        lambda route, method: route == CAPTIONS and method in ("GET", "HEAD", WEBSOCKET),
+        lambda route, method: route == FOLLOWING and method in ("GET", "HEAD", WEBSOCKET),
     ),
     Holder(
         "a secret of Realtime",
@@ -140,7 +148,7 @@ def guarded(tmp_path: Path, authority: Authority) -> tuple[AppContext, dict[str,
     alice, gone = context.api_keys.accepted
     tokens = ClientTokens(context.tokens, context.api_keys)
     held["token"], _ = tokens.make(Grant(alice), 600)
-    held["captions"], _ = tokens.make(Grant(alice, session=NAMES["{session}"]), 600)
+    held["captions"], _ = tokens.make(Grant(alice, session=NAMES["{id}"]), 600)
     held["realtime"], _ = tokens.make(Grant(alice, realtime={}), 600)
     held["revoked token"], _ = tokens.make(Grant(gone), 600)
     held["expired"], _ = tokens.make(Grant(alice), 0)
@@ -208,7 +216,7 @@ async def test_the_listener_of_metrics_asks_for_no_key_but_looks_at_the_host(
     app = create_metrics_app(guarded[0])
     assert (await ask(app, "GET", "/metrics", [LOCAL])).status == 200
     cells = {
-        ("GET", "/"): MISSING,
+        ("GET", "/nothing"): MISSING,
         ("POST", "/metrics"): Expected(405, "method_not_allowed"),
         (WEBSOCKET, "/v1/ws"): MISSING,
     }

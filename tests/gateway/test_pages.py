@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gigastt.gateway.pages import FILES
+from gigastt.gateway.pages import FILES, PAGES
 from tests.fakes.gateway import http_client
 from tests.fakes.pool import Fakes
 
-LOADED = ("/", *(FILES.format(name=name) for name in ("style.css", "icon.svg", "app.js", "capture-worklet.js")))
+SCRIPTS = ("app.js", "captions.js", "status.js", "trust.js", "capture-worklet.js", "lean-qr.mjs")
+LOADED = (*PAGES, *(FILES.format(name=name) for name in ("style.css", "icon.svg", *SCRIPTS)))
 MOST_BYTES = 200_000
 
 
@@ -30,8 +31,9 @@ async def test_its_files_are_public_small_and_strict(tmp_path: Path) -> None:
             assert plain.content == answer.content
             again = await client.get(address, headers={"if-none-match": f'"x", W/{answer.headers["etag"]}'})
             assert (again.status_code, again.content) == (304, b"")
-        assert "<script>" not in (await client.get("/")).text
-        assert "style=" not in (await client.get("/")).text
+        for page in PAGES:
+            assert "<script>" not in (await client.get(page)).text
+            assert "style=" not in (await client.get(page)).text
         assert (await client.get("/web/talk.js")).json()["code"] == "not_found"
         assert (await client.get("/web/%2e%2e%2fpages.py")).status_code in (401, 404)
     assert total < MOST_BYTES

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gigastt.errors import ConfigError, DownloadFailed, ModelMissing
+from gigastt.errors import ConfigError, DownloadFailed, ModelInvalid, ModelMissing
 from gigastt.models.seals import Seals
 from gigastt.models.speaker_models import SPEAKER_CATALOG, SPEAKERS, SpeakerModel, download_speakers, resolve_speakers
 from tests.fakes.hub import FakeHub, Fault, serve_hub
@@ -62,6 +62,10 @@ def test_a_speaker_model_is_fetched_checked_and_sealed_once(tmp_path: Path) -> N
 
     assert (path.read_bytes(), fetched, again) == (CONTENT, True, (path, False))
     assert Seals(path.parent).state(path.name) == "good"
+    assert resolve("auto", tmp_path).embedding == path
+    path.write_bytes(CONTENT[:-1] + b"?")
+    with pytest.raises(ModelInvalid, match="has changed"):
+        resolve("auto", tmp_path)
     assert not (path.parent / ".partial").exists()
 
 

@@ -16,6 +16,12 @@ from tests.shared import require_program
 from tests.waiting import DEADLINE_SECONDS
 
 CLIP = load_clips()[0]
+MICROPHONE = (
+    "--no-sandbox",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    f"--use-file-for-fake-audio-capture={CLIP.path}%noloop",
+)
 _HERE = Path(__file__).resolve().parent
 _DEADLINE_MS = DEADLINE_SECONDS * 1000
 expect.set_options(timeout=_DEADLINE_MS)
@@ -47,10 +53,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
     browser = playwright.chromium.launch(
         executable_path=require_program("chromium"),
         args=[
-            "--no-sandbox",
-            "--use-fake-ui-for-media-stream",
-            "--use-fake-device-for-media-stream",
-            f"--use-file-for-fake-audio-capture={CLIP.path}%noloop",
+            *MICROPHONE,
             "--autoplay-policy=no-user-gesture-required",
             "--host-resolver-rules=MAP *.test 127.0.0.1",
         ],

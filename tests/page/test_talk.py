@@ -14,8 +14,8 @@ from tests.server import ServerProcess
 _WATCH = """() => {
   window.seen = [];
   const note = () => window.seen.push([
-    document.getElementById("spoken").childElementCount, document.getElementById("stable").textContent,
-    document.getElementById("unstable").textContent]);
+    document.getElementById("spoken").childElementCount, document.querySelector("#live .stable")?.textContent ?? "",
+    document.querySelector("#live .unstable")?.textContent ?? ""]);
   new MutationObserver(note).observe(document.querySelector("main"),
     { subtree: true, childList: true, characterData: true });
 }"""

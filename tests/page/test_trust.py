@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Playwright
+from playwright.sync_api import Browser, Error, Playwright
 
+from tests.page.conftest import MICROPHONE
 from tests.server import ServerProcess, run_program
 from tests.shared import require_program
+from tests.waiting import DEADLINE_SECONDS
 
 NAME = "asr.test"
 
@@ -48,33 +50,26 @@ def launched(playwright: Playwright, home: Path, authority: Path | None) -> Iter
         subprocess.run([*certutil, "-A", "-t", "C,,", "-n", "gigastt", "-i", str(authority)], check=True)
     browser = playwright.chromium.launch(
         executable_path=require_program("chromium"),
-        args=["--no-sandbox", f"--host-resolver-rules=MAP {NAME} 127.0.0.1"],
+        args=[*MICROPHONE, f"--host-resolver-rules=MAP {NAME} 127.0.0.1"],
         env={**os.environ, "HOME": str(home)},
     )
     yield browser
     browser.close()
 
 
-def spoken_to(page: Page, url: str) -> str:
-    """Open a WebSocket from a page; return the type of its first message, or how it failed."""
-    script = """url => new Promise(resolve => {
-        const socket = new WebSocket(url);
-        socket.onmessage = event => { resolve(JSON.parse(event.data).type); socket.close(); };
-        socket.onerror = () => resolve("error");
-    })"""
-    return str(page.evaluate(script, url))
-
-
-def test_a_browser_that_trusts_the_authority_opens_page_and_websocket_by_name(
+def test_a_browser_that_trusts_the_authority_opens_the_page_by_name_and_gives_it_the_microphone(
     playwright: Playwright, server: ServerProcess, folder: Path, tmp_path: Path
 ) -> None:
     with launched(playwright, tmp_path / "home", folder / "ca.crt") as browser:
         page = browser.new_page(locale="ru-RU")
+        page.set_default_timeout(DEADLINE_SECONDS * 1000)
         page.goto(f"http://{NAME}:{server.port}/")
+        page.get_by_role("img", name="QR-код этой страницы").wait_for()
         page.get_by_role("link", name=f"https://{NAME}:{server.port}/").click()
         page.wait_for_url(f"https://{NAME}:{server.port}/")
         assert page.evaluate("isSecureContext")
-        assert spoken_to(page, f"wss://{NAME}:{server.port}/v1/ws") == "ready"
+        page.get_by_role("button", name="Начать запись").click()
+        page.locator("#spoken p").first.wait_for()
 
 
 def test_a_browser_that_does_not_trust_it_refuses(

@@ -29,16 +29,11 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 _PROBES = ("/health", "/ready")  # exempt from every policy: load balancers call them by address, name or no name
-_PUBLIC = (
-    "/",
-    "/web/{name}",
-    "/docs",
-    "/openapi.json",
-    "/ca.crt",
-)  # need no key to be read: a browser has none to send
+# Need no key to be read: a browser has none to send.
+_PUBLIC = ("/", "/captions", "/status", "/web/{name}", "/v1/page", "/docs", "/openapi.json", "/ca.crt")
 _REALTIME = "/v1/realtime"
-CAPTIONS = "/v1/captions/{session}"  # read by tokens for one session
-_TOKEN_MAKERS = ("/v1/tokens", "/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions")
+FOLLOWING = "/v1/sessions/{id}/events"  # read by tokens for one session
+_SECRET_MAKERS = ("/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions")
 _MOST_SHOWN = 100  # characters
 
 
@@ -160,10 +155,10 @@ class PolicyMiddleware:
         path: str = scope["path"]
         if grant.session is not None:
             reads = scope["type"] == "websocket" or scope["method"] in ("GET", "HEAD")
-            return reads and find_route(self._routes, path) == CAPTIONS and path.rpartition("/")[2] == grant.session
+            return reads and find_route(self._routes, path) == FOLLOWING and path.split("/")[3] == grant.session
         if grant.realtime is not None:
             return scope["type"] == "websocket" and path == _REALTIME
-        return path not in _TOKEN_MAKERS  # or a token could be renewed for ever
+        return path not in _SECRET_MAKERS  # or a token could be renewed for ever
 
     def _options(self, route_methods: tuple[str, ...], headers: Headers) -> Response:
         methods = allowed_methods(route_methods)

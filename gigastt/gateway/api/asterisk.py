@@ -25,7 +25,7 @@ from gigastt.gateway.api.websocket import WebSocketTransport
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.requests import exchange_of
 
-HANG_UP: Final = "HANGUP"
+_HANG_UP: Final = "HANGUP"
 _HANG_UP_IN_JSON: Final = '{"command":"HANGUP"}'
 _START: Final = "MEDIA_START"
 _IDS: Final = ("channel_id", "connection_id")
@@ -82,7 +82,7 @@ async def answer_asterisk(websocket: WebSocket, context: AppContext) -> None:
     encoding, rate = media
     dialect = AsteriskDialect(Configuration(sample_rate=rate, encoding=encoding))
     named = session or next((fields[key] for key in _IDS if fields.get(key)), "")
-    goodbye = _HANG_UP_IN_JSON if text.startswith("{") else HANG_UP
+    goodbye = _HANG_UP_IN_JSON if text.startswith("{") else _HANG_UP
     await transcribe_call(transport, named, dialect, context, exchange, goodbye=goodbye)
 
 

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
@@ -33,9 +33,10 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 INTRODUCTION_SECONDS: Final = 10.0  # for a call to say which one it is
-PATIENCE_SECONDS: Final = 600.0  # of a follower, for the call to begin
+CALL_WAIT_SECONDS: Final = 600.0  # of a follower, for the call to begin
 _ID: Final = re.compile(r"[a-z0-9._:-]{1,128}")
 _PARTIAL: Final = '{"type":"partial"'
+_END: Final = '{"type":"end"'
 
 
 def call_id(name: str) -> str:
@@ -71,6 +72,7 @@ async def transcribe_call(
         InvalidParameter, SessionTaken: nothing can be told under this id.
     """
     feed = context.feeds.begin(call_id(name))
+    dialect.captions = ""  # the feed of the call has it
     log.info("call_began", session=feed.session_id, protocol=dialect.name, client=exchange.address)
     call = _Call(transport, feed, goodbye)
     try:
@@ -127,7 +129,7 @@ class CallEvents:
     async def _answer(self, session_id: str, after: int, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
         await send({"type": "http.response.body", "body": QUIET_COMMENT, "more_body": True})
-        messages = self._context.feeds.follow(session_id, after, PATIENCE_SECONDS)
+        messages = self._context.feeds.follow(session_id, after, CALL_WAIT_SECONDS)
         async with aclosing(_blocks(messages)) as blocks:
             async for block in blocks:
                 await send({"type": "http.response.body", "body": block, "more_body": True})
@@ -145,5 +147,5 @@ async def _blocks(messages: AsyncGenerator[FeedMessage]) -> AsyncGenerator[bytes
 
 
 def _block(message: FeedMessage) -> bytes:
-    fields: dict[str, Any] = json.loads(message.text)
-    return b"id: %d\n" % message.number + encode_block(fields | {"last": fields["type"] == "end"})
+    last = "true" if message.text.startswith(_END) else "false"
+    return f'id: {message.number}\ndata: {message.text[:-1]},"last":{last}}}\n\n'.encode()

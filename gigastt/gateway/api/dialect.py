@@ -14,7 +14,7 @@ from typing import ClassVar, TypeAlias
 
 from gigastt.audio.pcm import Encoding, sample_bytes
 from gigastt.speakers import SpeakerFields
-from gigastt.transcript import Final, Gap, Options, Partial, Speakers
+from gigastt.transcript import Final, Gap, HeardSpeakers, Options, Partial
 
 DEFAULT_RATE = 48_000
 
@@ -186,12 +186,14 @@ class Dialect(ABC):
         session without passing through `hear`.
     can_resume: the protocol has `Resume`, `acknowledge` and `ask_to_go`.
     configuration: of a client that configures nothing.
+    captions: the name under which others read along, where the client has chosen one; empty where they do so elsewhere.
     """
 
     name: ClassVar[str]
     frames_are_audio: ClassVar[bool] = False
     can_resume: ClassVar[bool] = False
     configuration: Configuration = Configuration()
+    captions: str | None = None
 
     @abstractmethod
     def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:
@@ -214,7 +216,7 @@ class Dialect(ABC):
     def tell(self, event: Partial | Final | Gap, moment: Moment) -> Sequence[Message]:
         """Return what to tell of an event."""
 
-    def tell_speakers(self, heard: Speakers) -> Sequence[Message]:
+    def tell_speakers(self, heard: HeardSpeakers) -> Sequence[Message]:
         """Return what to tell of the speakers of the whole session, after its last final."""
         return ()
 

@@ -14,7 +14,7 @@ from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.context import AppContext, FileTranscriber
 from gigastt.gateway.files.decoding import Decodes
 from gigastt.speakers import Book, ChannelBook, KnownSpeaker, NamedAudio, SpeakerBook, SpeakerFields, SpeakerWishes
-from gigastt.transcript import Options, Speakers
+from gigastt.transcript import HeardSpeakers, Options
 
 LONGEST_SECONDS = 60.0
 _OPTIONS = Options(partials=False, diarization=True)
@@ -91,7 +91,7 @@ class Enrolment:
         try:
             async with aclosing(self._transcribe([file], request_id, _OPTIONS, book)) as events:
                 async for event in events:
-                    if isinstance(event, Speakers) and event.speakers:
+                    if isinstance(event, HeardSpeakers) and event.speakers:
                         return event.speakers[0].embedding
         finally:
             file.unlink()

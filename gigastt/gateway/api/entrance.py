@@ -32,7 +32,7 @@ class HasPlace(Exception):
     """The client needs no place: it comes back to a session that has one."""
 
 
-async def enter(
+async def take_place(
     stack: AsyncExitStack,
     pool: ServingPool,
     timeout: float,

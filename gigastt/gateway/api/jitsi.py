@@ -7,7 +7,7 @@
 
     {"id": UUID, "participant_id": …, "ts": ms, "text": …, "audio": "", "type": "interim" | "final", "variance": 0.9}
 
-One dialect for each speaker (`speakers` has the rest). The protocol has no errors: they are in the log only.
+One dialect for each speaker (`participants` has the rest). The protocol has no errors: they are in the log only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gigastt.gateway.api.dialect import (
     Request,
     Speech,
 )
-from gigastt.gateway.api.speakers import Speakers
+from gigastt.gateway.api.participants import Participants
 from gigastt.gateway.api.websocket import WebSocketTransport
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.requests import exchange_of
@@ -79,7 +79,7 @@ class JitsiDialect(Dialect):
 
     def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
         """Log it: a client would show any text as words."""
-        log.info("speaker_error", code=code)
+        log.info("participant_error", code=code)
         return ()
 
 
@@ -87,7 +87,7 @@ async def answer_jitsi(websocket: WebSocket, context: AppContext) -> None:
     """Transcribe one meeting."""
     exchange = exchange_of(websocket.scope)
     await websocket.accept(subprotocol=exchange.subprotocol)
-    await Speakers(WebSocketTransport(websocket), read_frame, JitsiDialect, context, exchange).run()
+    await Participants(WebSocketTransport(websocket), read_frame, JitsiDialect, context, exchange).run()
 
 
 def read_frame(frame: Message) -> tuple[str, bytes] | None:

@@ -5,6 +5,7 @@ Texts for people never repeat what the client sent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -53,9 +54,10 @@ from gigastt.gateway.api.dialect import (
 )
 from gigastt.gateway.api.gathering import Gatherer
 from gigastt.gateway.api.speaker_fields import read_speaker_fields
-from gigastt.transcript import Final, Gap, Partial, Speakers
+from gigastt.transcript import Final, Gap, HeardSpeakers, Partial
 
 _RESUME_GOES_WITH = "resume goes with endpoint_mode auto only."
+_CAPTIONS = re.compile(r"[a-z0-9-]{16,64}")  # its readers know it and nobody else: not to be guessed
 
 
 def native_of(websocket: WebSocket) -> Dialect:
@@ -67,7 +69,7 @@ def native_of(websocket: WebSocket) -> Dialect:
         InvalidParameter: a field is wrong, or nearly has a field's name; `param` names it.
     """
     query = websocket.query_params
-    for name in query.keys() - set(FIELDS):
+    for name in query.keys() - {*FIELDS, "captions"}:
         if (near := near_miss(name, FIELDS)) is not None:
             raise InvalidParameter(f"The query has a parameter that this server does not know. Was {near} meant?")
     fields = {name: query[name] for name in query if name in FIELDS}
@@ -81,6 +83,9 @@ def native_of(websocket: WebSocket) -> Dialect:
     dialect.choose_mode(fields)
     if configuration.resumable and endpoint_mode(fields) not in (None, "auto"):
         raise InvalidParameter(_RESUME_GOES_WITH, param="resume")
+    dialect.captions = query.get("captions")
+    if dialect.captions is not None and not _CAPTIONS.fullmatch(dialect.captions):
+        raise InvalidParameter("captions must be a name of 16 to 64 small letters, digits and -", param="captions")
     return dialect
 
 
@@ -180,7 +185,7 @@ class NativeDialect(Dialect):
             case Gap():
                 return [wire.failure(event, channels=moment.channels)]
 
-    def tell_speakers(self, heard: Speakers) -> Sequence[Message]:
+    def tell_speakers(self, heard: HeardSpeakers) -> Sequence[Message]:
         """Return `speakers`."""
         return [wire.speakers(heard)]
 

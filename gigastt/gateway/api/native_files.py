@@ -182,7 +182,7 @@ class Uploads:
     ) -> Transcript:
         async with self.recognise(upload, options, choice, speakers) as recognition:
             file = recognition.file
-            heard: transcript.Speakers | None = None
+            heard: transcript.HeardSpeakers | None = None
             finals: list[transcript.Final] = []
             gaps: list[transcript.Gap] = []
             dropped: list[transcript.Final] = []
@@ -193,7 +193,7 @@ class Uploads:
                     dropped.append(event)
                 elif isinstance(event, transcript.Gap):
                     gaps.append(event)
-                elif isinstance(event, transcript.Speakers):
+                elif isinstance(event, transcript.HeardSpeakers):
                     heard = event
                     finals = with_speakers(finals, heard)
             return Transcript(finals, file.seconds, gaps, dropped, file.track, file.copies, heard)

@@ -26,7 +26,7 @@ from gigastt.gateway.api.wire import gap_error_fields, session_speakers
 from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.responses import error_fields
-from gigastt.transcript import Final, Gap, Options, Partial, Speakers, channel_fields, final_fields, partial_fields
+from gigastt.transcript import Final, Gap, HeardSpeakers, Options, Partial, channel_fields, final_fields, partial_fields
 
 
 class TranscriptStream:
@@ -69,7 +69,7 @@ class NativeEvents:
                     self._stop = event
                     return b""
                 return encode_block({**final_fields(event), **self._channel(event), "last": False})
-            case Speakers():
+            case HeardSpeakers():
                 return encode_block({**session_speakers(event), "last": False})
             case Gap():
                 return encode_block({**gap_error_fields(event), **self._channel(event), "last": False})

@@ -25,7 +25,7 @@ from gigastt.transcript import (
 )
 from gigastt.turns import turns_of
 
-LANGUAGE = "russian"  # OpenAI tells a language by its English name
+_LANGUAGE = "russian"  # OpenAI tells a language by its English name
 _LEAST_CONFIDENCE = 0.000_05  # confidences are rounded to four places
 _ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 ALIASES = (
@@ -63,7 +63,7 @@ def verbose_transcription(heard: Transcript, *, words: bool, segments: bool) -> 
     apart = bool(heard.copies)
     fields: dict[str, Any] = {
         "task": "transcribe",
-        "language": LANGUAGE,
+        "language": _LANGUAGE,
         "duration": round(heard.duration, 2),
         "text": text_of(heard.finals),
     }

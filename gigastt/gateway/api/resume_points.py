@@ -72,7 +72,7 @@ class ResumePoint:
             session_id, owner, configuration, position, tracks, seq, flushes = fields
             checkpoint = None if tracks is None else Checkpoint(tuple(TrackCheckpoint(*each) for each in tracks), seq)
             return cls(session_id, owner, _read_configuration(configuration), Position(*position), checkpoint, flushes)
-        except (ValueError, TypeError):  # signed by a server of another version
+        except (ValueError, TypeError, KeyError):  # signed by a server of another version
             return None
 
 

@@ -27,7 +27,7 @@ from gigastt.transcript import Final
 LONGEST_GOAWAY_SECONDS = 10.0
 _EPILOGUE_SECONDS = 5.0
 
-Tell: TypeAlias = Callable[[Sequence[Message]], Awaitable[None]]
+Say: TypeAlias = Callable[[Sequence[Message]], Awaitable[None]]
 
 
 class Resumption:
@@ -213,7 +213,7 @@ class Resumption:
         await self.link.take_successor()
         return True
 
-    async def ask_to_go(self, seconds: float, wake: Callable[[], None], tell: Tell) -> bool:
+    async def ask_to_go(self, seconds: float, wake: Callable[[], None], tell: Say) -> bool:
         """Ask the client, once, to go on at another server within `seconds`; return whether that time is over.
 
         `wake` is called when it is.

@@ -18,7 +18,8 @@ from gigastt.gateway.api import conversation
 from gigastt.gateway.api.account import JOINED, Account
 from gigastt.gateway.api.dialect import Dialect, Message, Opening, Reply, Resume
 from gigastt.gateway.api.enrolment import open_book
-from gigastt.gateway.api.entrance import HasPlace, enter
+from gigastt.gateway.api.entrance import HasPlace, take_place
+from gigastt.gateway.api.following import Captions
 from gigastt.gateway.api.intake import Intake, Position
 from gigastt.gateway.api.resume_points import ResumePoint
 from gigastt.gateway.api.resumption import Resumption
@@ -30,6 +31,7 @@ from gigastt.gateway.pool.session import Session
 from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.log import get_logger
 from gigastt.speakers import SpeakerBook
+from gigastt.transcript import Gap
 
 log = get_logger(__name__)
 
@@ -118,6 +120,8 @@ class Shell:
                 self._alarm.cancel()
             if self._session is not None:
                 self._session.cancel()
+            if self._teller.captions is not None:
+                self._teller.captions.end()
             self.resumption.leave()
 
     # -- capacity
@@ -129,7 +133,7 @@ class Shell:
         wait = self._limits.pool_checkout_timeout_secs
         try:
             joins = self.resumption.joins
-            self._early = await enter(stack, self._context.pool, wait, self._guest, self._transport, joins)
+            self._early = await take_place(stack, self._context.pool, wait, self._guest, self._transport, joins)
         except HasPlace:
             self._account.ended_by = JOINED
             return False
@@ -262,6 +266,9 @@ class Shell:
         for effect in effects:
             match effect:
                 case conversation.SendReady():
+                    name, session_id = self._dialect.captions, self.resumption.session_id
+                    if name != "":
+                        self._teller.captions = Captions(self._context.feeds, name, session_id, self._exchange.client)
                     model, limits, resumption = self._context.model, self._limits, self.resumption
                     times = limits.max_session_secs, limits.idle_timeout_secs
                     told = resumption.enter(), model.likeness is not None
@@ -351,6 +358,8 @@ class Shell:
         acknowledging = self._tasks.create_task(self._teller.acknowledge_regularly())
         try:
             async for event in session.events():
+                if isinstance(event, Gap):
+                    self._context.metrics.count_error(event.code)
                 await self._teller.tell(event, self._conversation.configuration.channels, session.lag_seconds)
             if not self._teller.is_over:
                 await self._teller.send(self._dialect.end())

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from gigastt.config import MOST_TOLD_APART
 from gigastt.errors import InvalidParameter
 from gigastt.gateway.api.configure import Complaint, flag, whole
-from gigastt.speakers import MOST_SPEAKERS, KnownSpeaker, NamedAudio, SpeakerFields
+from gigastt.speakers import KnownSpeaker, NamedAudio, SpeakerFields, is_embedding
 
 SPEAKER_FIELDS = ("speakers", "max_speakers", "known_speakers", "speaker_embeddings")
 MOST_KNOWN = 16
@@ -38,8 +39,8 @@ def read_speaker_fields(
 
     counts = {name: whole(fields.get(name)) for name in ("speakers", "max_speakers")}
     for name, count in counts.items():
-        if count is None or not 1 <= count <= MOST_SPEAKERS:
-            complain(name, f"a whole number from 1 to {MOST_SPEAKERS}")
+        if count is None or not 1 <= count <= MOST_TOLD_APART:
+            complain(name, f"a whole number from 1 to {MOST_TOLD_APART}")
             counts[name] = None
     wishes = replace(wishes, speakers=counts["speakers"] or wishes.speakers, most=counts["max_speakers"] or wishes.most)
     if (tells := flag(fields.get("speaker_embeddings"))) is not None:
@@ -84,7 +85,7 @@ def _read_known(value: Any) -> tuple[tuple[KnownSpeaker, ...], tuple[NamedAudio,
             case {"name": str(name), "embedding": str(text)} if 0 < len(name) <= _LONGEST_NAME:
                 embedding = b64decode(text, validate=True)
                 least, most = _EMBEDDING_BYTES
-                if not least <= len(embedding) <= most or len(embedding) % 2:
+                if not least <= len(embedding) <= most or not is_embedding(embedding):
                     raise ValueError
                 known.append(KnownSpeaker(name, embedding))
             case {"name": str(name), "audio": str(text)} if 0 < len(name) <= _LONGEST_NAME:

@@ -39,7 +39,7 @@ class BrokenStream(Exception):
     """The bytes are none of the protocol's, and nobody can tell where its next message begins."""
 
 
-class Framing(Protocol):
+class StreamFraming(Protocol):
     """How one connection's bytes are messages, and messages bytes."""
 
     def cut(self, data: bytes) -> Iterable[Message]:
@@ -63,7 +63,7 @@ TcpEndpoint: TypeAlias = "Callable[[TcpConnection, AppContext, Exchange], Awaita
 def listen_for(
     protocol: str,
     endpoint: TcpEndpoint,
-    framing_of: Callable[[], Framing],
+    framing_of: Callable[[], StreamFraming],
     context: AppContext,
     allowed: Sequence[AddressRange] | None = None,
 ) -> ConnectionFactory:
@@ -105,7 +105,7 @@ class TcpConnection(asyncio.Protocol):
         self,
         config: ConnectionConfig,
         state: ServerState,
-        framing: Framing,
+        framing: StreamFraming,
         serve: Callable[[TcpConnection], Awaitable[None]],
     ) -> None:
         self.peer: str | None = None

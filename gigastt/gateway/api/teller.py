@@ -13,11 +13,12 @@ from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
 from gigastt.gateway.api.account import Account
 from gigastt.gateway.api.dialect import Dialect, Message, Moment
+from gigastt.gateway.api.following import Captions
 from gigastt.gateway.api.link import Link
 from gigastt.gateway.api.resumption import Resumption
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.requests import ClientGone
-from gigastt.transcript import EndpointReason, Final, Partial, Speakers
+from gigastt.transcript import EndpointReason, Final, HeardSpeakers, Partial
 
 ACK_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
@@ -33,6 +34,7 @@ class Teller:
     Attributes:
         next_seq: the number of the next final.
         is_over: nothing more is to be said, and nobody listened to.
+        captions: what those are told who read along; None before the session is open.
     """
 
     __slots__ = (
@@ -41,6 +43,7 @@ class Teller:
         "_dialect",
         "_link",
         "_resumption",
+        "captions",
         "is_over",
         "next_seq",
     )  # as many as connections
@@ -48,6 +51,7 @@ class Teller:
     def __init__(self, link: Link, dialect: Dialect, resumption: Resumption, account: Account) -> None:
         self.next_seq = 0
         self.is_over = False
+        self.captions: Captions | None = None
         self._link = link
         self._dialect = dialect
         self._resumption = resumption
@@ -58,7 +62,7 @@ class Teller:
         """Tell an event of a session."""
         if isinstance(event, ProgressEvent):
             return
-        if isinstance(event, Speakers):
+        if isinstance(event, HeardSpeakers):
             await self.send(self._dialect.tell_speakers(event), self.next_seq)
             return
         seq = self.next_seq
@@ -68,8 +72,10 @@ class Teller:
             self._account.told(event)
         if seq < self._resumption.told_from:  # the client has it from another server
             return
-        messages = self._dialect.tell(event, Moment(self.next_seq, lag_seconds, channels))
-        await self.send(messages, None if isinstance(event, Partial) else seq)
+        moment = Moment(self.next_seq, lag_seconds, channels)
+        if self.captions is not None:
+            self.captions.tell(event, moment)
+        await self.send(self._dialect.tell(event, moment), None if isinstance(event, Partial) else seq)
         if isinstance(event, Final):
             await self.acknowledge()
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gigastt.errors import InvalidParameter
+from gigastt.errors import InvalidParameter, Unauthorized
 from gigastt.gateway.access.client_tokens import ClientTokens, Grant
 from gigastt.gateway.requests import exchange_of, read_json
 from gigastt.gateway.responses import JSONResponse
@@ -31,6 +31,9 @@ class TokenRequests:
         session = asked.get("session")
         if session is not None and not (isinstance(session, str) and _SESSION.fullmatch(session)):
             raise InvalidParameter("session must be the id of a session.", param="session")
+        grant = exchange_of(request.scope).grant
+        if session is None and grant is not None and grant.by_token:
+            raise Unauthorized("A token makes tokens for the captions of a session only; an API key makes others.")
         seconds = read_seconds(asked, "seconds", _SECONDS)
         token, expires_at = self._client_tokens.make(grant_of(request, session=session), seconds)
         return JSONResponse({"token": token, "expires_at": expires_at})

@@ -18,8 +18,8 @@ from gigastt.transcript import (
     Final,
     Gap,
     GapCode,
+    HeardSpeakers,
     Partial,
-    Speakers,
     channel_fields,
     final_fields,
     gap_fields,
@@ -41,7 +41,7 @@ def gap_error_fields(gap: Gap) -> dict[str, Any]:
     return {"type": "error", "message": _TEXTS[gap.code], **gap_fields(gap)}
 
 
-def session_speakers(heard: Speakers) -> dict[str, Any]:
+def session_speakers(heard: HeardSpeakers) -> dict[str, Any]:
     """Return the message about the speakers of a whole session or file; `words` has one number for each word told."""
     return {"type": "speakers", "speakers": speakers_fields(heard), "words": [word.speaker for word in heard.words]}
 
@@ -105,7 +105,7 @@ def final(event: Final, *, channels: int) -> str:
     return _encode(final_fields(event) | channel_fields(event, is_told=channels > 1))
 
 
-def speakers(heard: Speakers) -> str:
+def speakers(heard: HeardSpeakers) -> str:
     """Return who speaks in the whole session, word by word."""
     return _encode(session_speakers(heard))
 

@@ -33,7 +33,7 @@ from gigastt.gateway.api.dialect import (
 )
 from gigastt.gateway.api.openai_form import is_russian
 from gigastt.gateway.api.wire import gap_error_fields
-from gigastt.gateway.api.wyoming_frames import CHANNEL_RANGE, WIDTH_RANGE, WyomingEvent, event_of, is_whole, message_of
+from gigastt.gateway.api.wyoming_frames import CHANNEL_RANGE, WIDTHS, WyomingEvent, event_of, is_whole, message_of
 from gigastt.gateway.context import ServedModel
 from gigastt.transcript import Final, Gap, Partial, Word
 
@@ -116,11 +116,9 @@ class WyomingDialect(Dialect):
         rate, width, channels = (fields.get(name) for name in ("rate", "width", "channels"))
         if not is_whole(rate, SAMPLE_RATE_RANGE):
             return _refuse(f"rate must be a whole number from {SAMPLE_RATE_RANGE[0]} to {SAMPLE_RATE_RANGE[1]}.")
-        if not is_whole(width, WIDTH_RANGE) or not is_whole(channels, CHANNEL_RANGE):
-            return _refuse(
-                f"width must be from {WIDTH_RANGE[0]} to {WIDTH_RANGE[1]}, "
-                f"channels from {CHANNEL_RANGE[0]} to {CHANNEL_RANGE[1]}."
-            )
+        if not is_whole(width, WIDTHS) or not is_whole(channels, CHANNEL_RANGE):
+            (thin, wide), (few, many) = WIDTHS, CHANNEL_RANGE
+            return _refuse(f"width must be from {thin} to {wide}, channels from {few} to {many}.")
         if rate == self.configuration.sample_rate:
             return []
         if before is None:

@@ -25,7 +25,7 @@ from gigastt.gateway.api.tcp import BrokenStream
 
 MOST_LINE_BYTES: Final = 64 * 1024
 MOST_DATA_BYTES: Final = 256 * 1024  # names that a client wants to be heard may be many
-WIDTH_RANGE: Final = (1, 4)  # bytes of a sample, the least and the most
+WIDTHS: Final = (1, 4)  # bytes of a sample, the least and the most
 CHANNEL_RANGE: Final = (1, 64)
 
 _AUDIO = "audio-chunk"
@@ -122,7 +122,7 @@ class WyomingFrames:
         if (rate, width, channels) == self._format:
             return None
         self._format, self._takes_payload = (rate, width, channels), False
-        if is_whole(width, WIDTH_RANGE) and is_whole(channels, CHANNEL_RANGE):
+        if is_whole(width, WIDTHS) and is_whole(channels, CHANNEL_RANGE):
             self._mono, self._takes_payload = MonoPcm(width, channels), True
         return WyomingEvent(kind, fields)
 

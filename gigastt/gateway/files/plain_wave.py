@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from gigastt.audio.pcm import SAMPLE_RATE
 
-MOST_BYTES = 2 * 1024 * 1024  # a minute: more would hold up the event loop
+MOST_PLAIN_BYTES = 2 * 1024 * 1024  # a minute: more would hold up the event loop
 _HEAD_BYTES = 1024
 _PCM = (1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16)  # tag, channels, rate, bytes a second, bytes a frame, bits
 
@@ -28,7 +28,7 @@ class PlainSamples(NamedTuple):
 def find_plain_samples(descriptor: int) -> PlainSamples | None:
     """Return where the samples lie, if the file is as plain as that."""
     size = os.fstat(descriptor).st_size
-    if not 44 < size <= MOST_BYTES:
+    if not 44 < size <= MOST_PLAIN_BYTES:
         return None
     head = os.pread(descriptor, _HEAD_BYTES, 0)
     if head[:4] != b"RIFF" or head[8:12] != b"WAVE" or struct.unpack_from("<I", head, 4)[0] != size - 8:

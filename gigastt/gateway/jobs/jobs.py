@@ -36,7 +36,7 @@ from gigastt.gateway.jobs.spool import Oversized, Spool, new_job_id
 from gigastt.gateway.jobs.store import JobStore
 from gigastt.gateway.jobs.turns import JobPace, QueuedJob, order_of
 from gigastt.gateway.jobs.webhook_calls import WebhookCalls
-from gigastt.gateway.webhook import RETRY_SECONDS
+from gigastt.gateway.webhook import WEBHOOK_PAUSES
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -82,7 +82,7 @@ class Jobs:
         *,
         charge: Callable[[str, float], None] = lambda owner, seconds: None,
         seconds_between_tries: float = _SECONDS_BETWEEN_TRIES,
-        webhook_pauses: Sequence[float] = RETRY_SECONDS,
+        webhook_pauses: Sequence[float] = WEBHOOK_PAUSES,
     ) -> None:
         self._spool = Spool(folder, quota_bytes)
         self._store = JobStore(folder)

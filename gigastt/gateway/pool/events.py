@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gigastt.transcript import Final, Gap, Partial, Speakers
+from gigastt.transcript import Final, Gap, HeardSpeakers, Partial
 
 EndReason: TypeAlias = Literal["stop", "shutdown", "timeout", "error"]
 
@@ -50,4 +50,4 @@ class Checkpoint:
 
 
 ChannelEvent: TypeAlias = Partial | Final | Gap
-Event: TypeAlias = ChannelEvent | ProgressEvent | Speakers
+Event: TypeAlias = ChannelEvent | ProgressEvent | HeardSpeakers

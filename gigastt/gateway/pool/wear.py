@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from gigastt.ipc.messages import Stats
 
-Reason: TypeAlias = Literal["memory", "passes"]
+WearReason: TypeAlias = Literal["memory", "passes"]
 
 LEAST_SECONDS = 60.0  # one whose memory is over the limit so soon would be so again
 
@@ -40,7 +40,7 @@ class Wear:
         self.memory_bytes = stats.memory_bytes
         self.passes += len(stats.passes)
 
-    def exceeds(self, endurance: Endurance, now: float) -> Reason | None:
+    def exceeds(self, endurance: Endurance, now: float) -> WearReason | None:
         """Return which limit is passed, if one is."""
         if endurance.passes and self.passes >= endurance.passes:
             return "passes"

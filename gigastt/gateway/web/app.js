@@ -1,65 +1,67 @@
-/** The page: its language, its key, how the server is, and the two things to do here. */
+/** The page: its language, its key, how the server is, and the things to do here. */
 
+import { canCapture } from "./capture.js";
 import { byId } from "./dom.js";
 import { startFiles } from "./files.js";
-import { ask, hasKey, keepKey } from "./server.js";
-import { startTalk } from "./talk.js";
-import { say, sayError, translatePage } from "./text.js";
+import { showSaved, startSaved } from "./saved.js";
+import { ask } from "./server.js";
+import { showSignIn, startSignIn } from "./signin.js";
+import { startTalk, talkId } from "./talk.js";
+import { say, translatePage } from "./text.js";
 
 const AGAIN_MS = 3_000;
+const COMING_AGAIN_MS = 1_000; // while the model is on its way
 const DEMO_AGAIN_MS = 30_000; // the real model may take its place
 let timer;
+let wasReady = false;
 
 /** Ask how the server is, until it is ready and lets us in. */
 async function look() {
   clearTimeout(timer);
+  let again = AGAIN_MS;
   try {
-    const model = await (await ask("/v1/models")).json();
-    byId("signIn").hidden = true;
-    byId("signOut").hidden = !hasKey();
-    byId("demo").hidden = !model.demo;
-    byId("demo").textContent = model.demo ? say("demo") : "";
-    await ask("/ready");
-    byId("server").textContent = say("ready", model.demo ? model.id : model.name);
-    if (model.demo) timer = setTimeout(look, DEMO_AGAIN_MS);
+    const about = await (await ask("/v1/page")).json();
+    wasReady ||= about.state === "ready";
+    byId("demo").hidden = !about.demo;
+    byId("demo").textContent = about.demo ? say("demo") : "";
+    byId("server").textContent = about.reason ? say("notReady", about.reason) : say("ready", about.demo ? about.model : about.title);
+    showPreparing(about);
+    if (about.keys) await ask("/v1/models"); // does it let us in?
+    showSignIn(false);
+    if (!about.reason) again = about.demo ? DEMO_AGAIN_MS : 0;
+    else if (!wasReady) again = COMING_AGAIN_MS;
   } catch (error) {
     if (error.code === "unauthorized") {
-      askForKey();
-      return true;
+      showSignIn(true);
+      return;
     }
     byId("server").textContent = error.code === "network" ? say("away") : say("notReady", error.message);
-    timer = setTimeout(look, AGAIN_MS);
   }
-  return false;
+  if (again) timer = setTimeout(look, again);
 }
 
-function askForKey() {
-  byId("signIn").hidden = false;
-  byId("signOut").hidden = true;
-  byId("server").textContent = "";
-  byId("key").focus();
+/** Before the server has ever been ready there is nothing to do but to wait for its model. */
+function showPreparing({ reason, preparing }) {
+  byId("preparing").hidden = wasReady;
+  byId("page").hidden = !wasReady;
+  const share = /(\d+) ?%/.exec(preparing ?? "");
+  if (share) byId("preparingBar").value = Number(share[1]);
+  else byId("preparingBar").removeAttribute("value");
+  byId("preparingState").textContent = preparing ?? reason ?? "";
 }
 
-byId("signIn").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const key = byId("key").value.trim();
-  byId("keyError").textContent = /^[\w!#$%&'*+.^`|~-]+$/.test(key) ? "" : say("bad_key");
-  if (byId("keyError").textContent) return;
-  keepKey(key);
-  if (await look()) {
-    keepKey("");
-    byId("keyError").textContent = sayError("unauthorized", "");
-    return;
-  }
-  byId("key").value = "";
-});
-
-byId("signOut").addEventListener("click", () => {
-  keepKey("");
-  location.reload();
-});
+/** Without a secure origin there is no microphone: say so, and how to get one. */
+function showWays() {
+  if (canCapture()) return;
+  byId("insecure").hidden = false;
+  const port = location.port || "80";
+  byId("localAddress").textContent = `http://localhost:${port}/`;
+  byId("tunnel").textContent = `ssh -L ${port}:localhost:${port} ${location.hostname}`;
+}
 
 translatePage();
-startTalk(look);
-startFiles(askForKey);
+showWays();
+startSignIn(look);
+startFiles(look);
 look();
+startTalk(look, showSaved).then(() => startSaved((id) => id === talkId()));

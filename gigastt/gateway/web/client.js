@@ -112,6 +112,11 @@ export class LiveSession {
     return this._over;
   }
 
+  /** Samples of each channel, from the first, that no final needs any more. */
+  get settled() {
+    return this._start;
+  }
+
   /** Seconds that were recorded and not yet sent. */
   get behind() {
     return (this._end - (this._maySend ? this._position : this._start)) / this._rate;

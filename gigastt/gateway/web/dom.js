@@ -27,3 +27,19 @@ export function shortClock(seconds) {
   const two = (number) => String(number).padStart(2, "0");
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
+
+/**
+ * Make an element of a picture (SVG) from its attributes.
+ * @param {string} tag
+ * @param {Record<string, string | number>} attributes
+ * @param {...Node} children
+ */
+export function draw(tag, attributes, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
+  element.append(...children);
+  return element;
+}
+
+/** Who speaks, as a class with a colour; none where nobody is told apart. */
+export const speakerClass = ({ channel, speaker }) => (channel === undefined && speaker === undefined ? "" : `speaker${(speaker ?? channel) % 6}`);

@@ -1,11 +1,13 @@
 /** Files: chosen, dropped or pasted ones, transcribed one after the other. */
 
 import { byId, make, shortClock } from "./dom.js";
-import { FORMS, save } from "./forms.js";
+import { finish } from "./saved.js";
 import { ask, events, Refusal } from "./server.js";
+import { deleteTranscript, keepSegment, keepTranscript } from "./store.js";
 import { say, sayError } from "./text.js";
 import { TranscriptView } from "./transcript.js";
 
+const MOST_KEPT_BYTES = 300e6; // of a file's audio; of a longer one its text is kept alone
 const waiting = [];
 let busy = false;
 
@@ -63,8 +65,9 @@ class Item {
 
   async transcribe() {
     this._stopper = new AbortController();
-    const view = (this._transcript = new TranscriptView(this._file));
-    const segments = [];
+    this._id = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+    const keep = (number) => keepSegment(this._id, number, view.segments[number]);
+    const view = (this._transcript = new TranscriptView(this._file.name, this._file, keep));
     const failed = [];
     let duration = 0;
     this._state.textContent = say("sending");
@@ -82,7 +85,6 @@ class Item {
           this._state.textContent = say("working", shortClock(event.seconds), shortClock(duration));
         } else if (event.type === "final" && event.text) {
           const { text, start, end, confidence, words } = event;
-          segments.push({ text, start, end, confidence, words });
           view.add({ text, start, end, confidence, words });
         } else if (event.type === "error" && !last) {
           failed.push({ code: event.code, start: event.start, end: event.end });
@@ -90,25 +92,22 @@ class Item {
         } else if (event.type === "error") throw new Refusal(event.code, event.message);
       }
       if (!last) throw new Refusal("network", "");
-      this._end(segments, failed, duration);
+      this._end(failed, duration);
     } catch (error) {
       this._fail(error);
     }
   }
 
-  _end(segments, failed, duration) {
-    const words = segments.flatMap((segment) => segment.words);
-    const transcript = { text: segments.map(({ text }) => text).join(" "), words, duration, segments };
-    if (failed.length) transcript.failed = failed;
-    if (!segments.length) this._transcript.addNote(say("nothing"));
+  async _end(failed, duration) {
+    const [view, file] = [this._transcript, this._file];
+    if (!view.segments.length) view.addNote(say("nothing"));
     this._state.textContent = say("ended", shortClock(duration));
     this._progress.hidden = true;
-    const stem = this._file.name.replace(/\.[^.]*$/, "");
-    const buttons = Object.entries(FORMS).map(([ending, write]) =>
-      make("button", { class: "small", "data-form": ending, onclick: () => save(`${stem}.${ending}`, write(transcript)) }, ending.toUpperCase()),
-    );
-    this._view.append(make("div", { class: "row", role: "group", "aria-label": say("downloads") }, `${say("downloads")}:`, ...buttons));
-    this._offer("remove", () => this._remove());
+    finish(view, this._view, { title: file.name, duration, failed });
+    this._offer("delete", () => this._remove());
+    for (const [number, segment] of view.segments.entries()) await keepSegment(this._id, number, segment);
+    const audio = file.size <= MOST_KEPT_BYTES ? file : undefined;
+    await keepTranscript({ id: this._id, kind: "file", title: file.name, created: Date.now(), duration, failed, audio });
   }
 
   _fail(error) {
@@ -147,6 +146,7 @@ class Item {
 
   _remove() {
     this._transcript?.close();
+    if (this._id) deleteTranscript(this._id);
     this._element.remove();
   }
 }

@@ -1,6 +1,7 @@
-/** The server this page came from, and the key that is shown to it. */
+/** The server this page came from, and the token that is shown to it. */
 
-const KEY = "gigastt.key"; // in sessionStorage: gone with the tab
+const TOKEN = "gigastt.token"; // in sessionStorage: gone with the tab
+const TOKEN_SECONDS = 12 * 3600;
 
 /** An answer that is an error; `code` is the protocol's, or `network`. */
 export class Refusal extends Error {
@@ -14,30 +15,41 @@ export class Refusal extends Error {
   }
 }
 
-const key = () => sessionStorage.getItem(KEY);
+/** The token: of a link in its fragment, which no server sees, or the one that a key was traded for. */
+const token = () => (location.hash.startsWith("#ek_") ? location.hash.slice(1) : "") || sessionStorage.getItem(TOKEN);
 
-/** @param {string} value empty to sign out */
-export function keepKey(value) {
-  if (value) sessionStorage.setItem(KEY, value);
-  else sessionStorage.removeItem(KEY);
+export const isSignedIn = () => Boolean(sessionStorage.getItem(TOKEN));
+
+export const signOut = () => sessionStorage.removeItem(TOKEN);
+
+/** Trade a key for a token of this tab; the key itself is kept nowhere. @param {string} key */
+export async function signIn(key) {
+  const body = JSON.stringify({ seconds: TOKEN_SECONDS });
+  const answer = await ask("/v1/tokens", { method: "POST", body, headers: { authorization: `Bearer ${key}` } });
+  sessionStorage.setItem(TOKEN, (await answer.json()).token);
 }
 
-export const hasKey = () => Boolean(key());
+/** A token that reads along with one session and does nothing else. @param {string} session */
+export async function readersToken(session) {
+  const answer = await ask("/v1/tokens", { method: "POST", body: JSON.stringify({ session, seconds: TOKEN_SECONDS }) });
+  return (await answer.json()).token;
+}
 
 /** Subprotocols of a WebSocket, which cannot have headers. */
-export const subprotocols = () => (key() ? ["gigastt.v1", `gigastt.bearer.${key()}`] : ["gigastt.v1"]);
+export const subprotocols = () => (token() ? ["gigastt.v1", `gigastt.bearer.${token()}`] : ["gigastt.v1"]);
 
 /**
- * Ask, with the key if there is one.
+ * Ask, with the token if there is one.
  * @param {string} path
  * @param {RequestInit} [options]
  * @returns {Promise<Response>} whose status is a success
  * @throws {Refusal}
  */
 export async function ask(path, options = {}) {
+  const headers = { ...(token() ? { authorization: `Bearer ${token()}` } : {}), ...options.headers };
   let response;
   try {
-    response = await fetch(path, { ...options, headers: key() ? { authorization: `Bearer ${key()}` } : {} });
+    response = await fetch(path, { ...options, headers });
   } catch (error) {
     if (options.signal?.aborted) throw error;
     throw new Refusal("network", String(error));
@@ -48,7 +60,7 @@ export async function ask(path, options = {}) {
 }
 
 /**
- * The events of a stream, as they come.
+ * The events of a stream, as they come; `id` is the stream's, where it numbers them.
  * @param {Response} response
  */
 export async function* events(response) {
@@ -61,6 +73,9 @@ export async function* events(response) {
     if (done) return;
     const blocks = (kept + value).split(/\r?\n\r?\n/);
     kept = blocks.pop() ?? "";
-    for (const block of blocks) if (block.startsWith("data:")) yield JSON.parse(block.slice(5));
+    for (const block of blocks) {
+      const data = /^data: ?(.*)$/m.exec(block);
+      if (data) yield { id: /^id: ?(.*)$/m.exec(block)?.[1], ...JSON.parse(data[1]) };
+    }
   }
 }

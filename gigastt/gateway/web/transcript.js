@@ -1,39 +1,42 @@
-/** A file's transcript under its audio: a click on a word plays it, and the word being spoken is marked. */
+/** A transcript under its audio: a click on a word plays it, the word being spoken is marked, any word can be corrected. */
 
-import { make, shortClock } from "./dom.js";
+import { make, shortClock, speakerClass } from "./dom.js";
+import { wordText } from "./forms.js";
 import { say } from "./text.js";
 
+const LATE_SECONDS = 0.3; // for how long after its end a word stays marked
+
 export class TranscriptView {
-  /** @param {File} file */
-  constructor(file) {
-    this._words = []; // {start, end, element}
-    this._url = URL.createObjectURL(file);
-    this._audio = make("audio", { controls: true, preload: "metadata", src: this._url, "aria-label": say("audio") });
-    this._note = make("p", { class: "faint", hidden: true }, say("cannotPlay"));
-    this._text = make("div", { class: "transcript", lang: "ru", tabIndex: 0, role: "group", "aria-label": say("transcript", file.name) });
-    this._audio.addEventListener("error", () => {
-      this._audio.hidden = true;
-      this._note.hidden = false;
-    });
-    this._audio.addEventListener("play", () => this._follow());
-    this._audio.addEventListener("seeked", () => this._mark());
-    this._text.addEventListener("click", ({ target }) => {
-      const at = target.dataset?.start;
-      if (at && !getSelection()?.toString()) this._play(Number(at));
-    });
-    this.element = make("div", {}, this._audio, this._note, this._text);
+  /**
+   * @param {string} title
+   * @param {Blob} [audio]
+   * @param {(number: number) => void} [onCorrect] called with the number of a segment of which a word was corrected
+   */
+  constructor(title, audio, onCorrect = () => {}) {
+    this.segments = [];
+    this.words = []; // {word, element, number} in their order
+    this._onCorrect = onCorrect;
+    this._corrects = false;
+    this._text = make("div", { class: "transcript", lang: "ru", tabIndex: 0, role: "group", "aria-label": say("transcript", title) });
+    this._text.addEventListener("click", ({ target }) => this._press(target));
+    this._text.addEventListener("keydown", (event) => this._key(event));
+    this.element = make("div", {}, this._text);
+    if (audio) this._openAudio(audio);
   }
 
   /** @param {import("./forms.js").Segment} segment */
-  add({ start, text, words }) {
-    const time = shortClock(start);
-    const paragraph = make("p", {}, make("button", { class: "time", "data-start": start, "aria-label": say("playFrom", time) }, time));
-    if (!words.length) paragraph.append(text);
-    for (const [index, word] of words.entries()) {
-      const element = make("span", { class: "word", "data-start": word.start }, word.word);
-      this._words.push({ start: word.start, end: word.end, element });
+  add(segment) {
+    const [time, number] = [shortClock(segment.start), this.segments.length];
+    const button = make("button", { class: "time", "data-start": segment.start, "aria-label": say("playFrom", time) }, time);
+    const paragraph = make("p", { class: speakerClass(segment) }, this.audio ? button : make("span", { class: "time" }, time));
+    if (!segment.words.length) paragraph.append(segment.text);
+    for (const [index, word] of segment.words.entries()) {
+      const element = make("span", { class: "word", "data-word": this.words.length, "data-start": word.start }, wordText(word));
+      element.classList.toggle("corrected", word.corrected !== undefined);
+      this.words.push({ word, element, number });
       paragraph.append(index ? " " : "", element);
     }
+    this.segments.push(segment);
     this._text.append(paragraph);
   }
 
@@ -42,32 +45,101 @@ export class TranscriptView {
     this._text.append(make("p", { class: "faint" }, text));
   }
 
-  /** Let go of the audio. */
-  close() {
-    this._audio.pause();
-    URL.revokeObjectURL(this._url);
+  /** @param {boolean} corrects whether a click corrects a word, and does not play it */
+  set corrects(corrects) {
+    this._corrects = corrects;
+    this._text.classList.toggle("corrects", corrects);
   }
 
-  _play(seconds) {
-    this._audio.currentTime = seconds;
-    this._audio.play().catch(() => {});
+  /** Play from there, where there is audio. @param {number} seconds */
+  play(seconds) {
+    if (!this.audio) return;
+    this.audio.currentTime = seconds;
+    this.audio.play().catch(() => {});
+  }
+
+  /** Let go of the audio. */
+  close() {
+    this.audio?.pause();
+    if (this._url) URL.revokeObjectURL(this._url);
+  }
+
+  _openAudio(blob) {
+    this._url = URL.createObjectURL(blob);
+    this.audio = make("audio", { controls: true, preload: "metadata", src: this._url, "aria-label": say("audio") });
+    const note = make("p", { class: "faint", hidden: true }, say("cannotPlay"));
+    this.audio.addEventListener("error", () => ([this.audio.hidden, note.hidden] = [true, false]));
+    this.audio.addEventListener("play", () => this._follow());
+    this.audio.addEventListener("seeked", () => this._mark());
+    this.element.prepend(this.audio, note);
+  }
+
+  _press(target) {
+    if (getSelection()?.toString()) return;
+    const found = target.dataset?.word && this.words[Number(target.dataset.word)];
+    if (found) this._cursor = Number(target.dataset.word);
+    if (found && this._corrects) this._correct(found);
+    else if (target.dataset?.start) this.play(Number(target.dataset.start));
+  }
+
+  /** Arrows go from word to word, Enter plays or corrects the one that is shown, F2 corrects it. */
+  _key(event) {
+    if (event.target !== this._text || !this.words.length) return;
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const at = this._cursor ?? -1;
+    if (step) this._point(Math.max(0, Math.min(this.words.length - 1, at + step)));
+    else if (event.key === "F2" && at >= 0) this._correct(this.words[at]);
+    else if (event.key === "Enter" && at >= 0) this._press(this.words[at].element);
+    else return;
+    event.preventDefault();
+  }
+
+  _point(index) {
+    this.words[this._cursor]?.element.classList.remove("cursor");
+    this._cursor = index;
+    this.words[index].element.classList.add("cursor");
+    this.words[index].element.scrollIntoView({ block: "nearest" });
+  }
+
+  _correct({ word, element, number }) {
+    const before = wordText(word);
+    const field = make("input", { value: before, size: Math.max(4, before.length), "aria-label": say("correctWord", before) });
+    element.replaceChildren(field);
+    field.select();
+    const end = (keeps) => {
+      if (!field.isConnected) return;
+      const text = keeps ? field.value.trim() : before;
+      element.replaceChildren(text);
+      if (text === before) return;
+      if (text === word.word) delete word.corrected;
+      else word.corrected = text;
+      element.classList.toggle("corrected", word.corrected !== undefined);
+      this._onCorrect(number);
+    };
+    field.addEventListener("blur", () => end(true));
+    field.addEventListener("keydown", ({ key }) => {
+      if (key !== "Enter" && key !== "Escape") return;
+      end(key === "Enter");
+      this._text.focus();
+    });
+    field.focus();
   }
 
   _follow() {
     this._mark();
-    if (!this._audio.paused) requestAnimationFrame(() => this._follow());
+    if (!this.audio.paused) requestAnimationFrame(() => this._follow());
   }
 
   _mark() {
-    const now = this._audio.currentTime;
-    let [low, high] = [0, this._words.length]; // the last word that has begun is before `low` in the end
+    const now = this.audio.currentTime;
+    let [low, high] = [0, this.words.length]; // the last word that has begun is before `low` in the end
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this._words[middle].start <= now + 0.005) low = middle + 1;
+      if (this.words[middle].word.start <= now + 0.005) low = middle + 1;
       else high = middle;
     }
-    const word = this._words[low - 1];
-    const element = word && now < word.end + 0.3 ? word.element : null;
+    const found = this.words[low - 1];
+    const element = found && now < found.word.end + LATE_SECONDS ? found.element : null;
     if (element === this._now) return;
     this._now?.classList.remove("now");
     element?.classList.add("now");

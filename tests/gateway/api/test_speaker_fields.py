@@ -45,6 +45,7 @@ def test_all_fields_are_taken_and_absent_ones_stay() -> None:
         ("known_speakers", [{"name": "x"}]),
         ("known_speakers", [{"name": "x", "embedding": "§"}]),
         ("known_speakers", [{"name": "x", "embedding": "AAAA"}]),
+        ("known_speakers", [{"name": "x", "embedding": b64encode(b"\xff\xff" * 64).decode()}]),
         ("known_speakers", [{"name": "x", "audio": "not base64"}]),
         ("known_speakers", [{"name": "x", "embedding": CODED}] * 17),
     ],

@@ -75,7 +75,7 @@ async def test_a_token_for_one_session_opens_nothing_else(tmp_path: Path) -> Non
     context = Fakes().context(api_keys_file=tmp_path / "keys")
     token = (await create(context, {"session": "fake"}, key))["token"]
     async with http_client(context) as client:
-        for path in ("/v1/models", "/v1/models/fake", "/v1/captions/other", "/v1/captions/fake/more", "/metrics"):
+        for path in ("/v1/models", "/v1/models/fake", "/v1/sessions/other/events", "/v1/sessions/fake", "/metrics"):
             assert (await client.get(path, headers=bearer(token))).status_code == 401
         for path in ("/v1/transcribe", PATH):
             assert (await client.post(path, headers=bearer(token))).status_code == 401

@@ -17,7 +17,7 @@ from gigastt.audio.decode import decode
 from gigastt.audio.selection import Selection
 from gigastt.errors import CapacityTimeout
 from gigastt.gateway.files.decoder import FileDecoder
-from gigastt.gateway.files.plain_wave import MOST_BYTES, find_plain_samples
+from gigastt.gateway.files.plain_wave import MOST_PLAIN_BYTES, find_plain_samples
 from tests.fakes.audio_files import make_tone
 from tests.wave_files import wave_file
 
@@ -67,7 +67,7 @@ async def test_a_plain_file_has_the_samples_that_the_decoder_gives(raw: bytes, t
         with_size(_PLAIN[:36] + b"LIST\xff\xff\xff\xff" + _PLAIN[36:]),
         with_size(_PLAIN[:12] + _PLAIN[36:]),
         _PLAIN[:44],
-        wave_file(bytes(MOST_BYTES), 16_000),
+        wave_file(bytes(MOST_PLAIN_BYTES), 16_000),
         b"fLaC" + _PLAIN[4:],
         b"",
     ],

@@ -1,11 +1,11 @@
-"""Speakers: many conversations over one connection, each with a place, a session and an end of its own.
+"""Participants: many conversations over one connection, each with a place, a session and an end of its own.
 
-    connection ─frame→ whose? ─┬→ speaker: transport → conversation ─┐
-                               ├→ speaker: transport → conversation ─┼→ connection
+    connection ─frame→ whose? ─┬→ participant: transport → conversation ─┐
+                               ├→ participant: transport → conversation ─┼→ connection
                                └→ …                                 ─┘
 
-A speaker who is silent for long gives the place back, and takes another when there is audio again. One for a
-connection, in its task, with a task for each speaker.
+A participant who is silent for long gives the place back, and takes another when there is audio again. One for a
+connection, in its task, with a task for each participant.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from gigastt.log import get_logger
 
 log = get_logger(__name__)
 
-PAUSE: Final = "pause"  # what a dialect hears of a speaker whose audio has stopped
-PAUSE_SECONDS: Final = 2.0
-MOST_SPEAKERS: Final = 256  # of one connection
-MOST_QUEUED_BYTES: Final = 4 * 1024 * 1024  # of all of them, most for those who wait for a place
-RETRY_SECONDS: Final = 5.0  # after a conversation that was refused
+PAUSE: Final = "pause"  # what a dialect hears of a participant whose audio has stopped
+MUTED_SECONDS: Final = 2.0
+MOST_PARTICIPANTS: Final = 256  # of one connection
+MOST_WAITING_BYTES: Final = 4 * 1024 * 1024  # of all of them, most for those who wait for a place
+REFUSED_SECONDS: Final = 5.0  # after a conversation that was refused
 
 FrameReader: TypeAlias = Callable[[Message], tuple[str, bytes] | None]
 
 
-class Speaker:
-    """The transport of one speaker's conversation."""
+class Participant:
+    """The transport of one participant's conversation."""
 
-    def __init__(self, speakers: Speakers) -> None:
-        self._speakers = speakers
+    def __init__(self, participants: Participants) -> None:
+        self._participants = participants
         self._loop = asyncio.get_running_loop()
         self._queue: deque[bytes] = deque()
         self._news = asyncio.Event()
@@ -69,7 +69,7 @@ class Speaker:
         """Queue audio."""
         self._heard_at = self._loop.time()
         self._unsettled = True
-        self._speakers.queued_bytes += len(audio)
+        self._participants.queued_bytes += len(audio)
         self._queue.append(audio)
         self._news.set()
 
@@ -83,7 +83,7 @@ class Speaker:
         """The conversation is over; forget what nobody has heard."""
         self._taker = None
         while self._queue:
-            self._speakers.dequeue(self._queue.popleft())
+            self._participants.dequeue(self._queue.popleft())
 
     async def receive(self) -> Message | InputEnded:
         """Wait for audio, or for it to stop for a while."""
@@ -94,38 +94,38 @@ class Speaker:
                 end, self._end = self._end, None
                 return end
             self._news.clear()
-            due = self._heard_at + PAUSE_SECONDS if self._unsettled else None
+            due = self._heard_at + MUTED_SECONDS if self._unsettled else None
             try:
                 async with asyncio.timeout_at(due):
                     await self._news.wait()
             except TimeoutError:
-                if self._loop.time() >= self._heard_at + PAUSE_SECONDS:
+                if self._loop.time() >= self._heard_at + MUTED_SECONDS:
                     self._unsettled = False
                     return PAUSE
         audio = self._queue.popleft()
-        self._speakers.dequeue(audio)
+        self._participants.dequeue(audio)
         return audio
 
     async def send(self, message: Message) -> None:
         """Tell the connection."""
-        await self._speakers.transport.send(message)
+        await self._participants.transport.send(message)
 
     async def close(self, code: int, reason: str) -> None:
         """End this conversation and no other."""
         if code not in (CLOSE_NORMAL, CLOSE_GOING_AWAY, CLOSE_POLICY):
-            self.retry_at = self._loop.time() + RETRY_SECONDS
+            self.retry_at = self._loop.time() + REFUSED_SECONDS
 
     def hand_over(self, take: Callable[[bytes], bool]) -> None:
         """Offer audio to `take` first."""
         self._taker = take
 
 
-class Speakers:
+class Participants:
     """The conversations of one connection.
 
     Args:
         read_frame: tells whose audio a frame has; nobody's: the connection ends; None: it means nothing.
-        dialect_of: makes the dialect of a speaker.
+        dialect_of: makes the dialect of a participant.
     """
 
     def __init__(
@@ -143,8 +143,8 @@ class Speakers:
         self._context = context
         self._exchange = exchange
         self._loop = asyncio.get_running_loop()
-        self._speakers: dict[str, Speaker] = {}
-        self._tasks: dict[Speaker, asyncio.Task[None]] = {}
+        self._participants: dict[str, Participant] = {}
+        self._tasks: dict[Participant, asyncio.Task[None]] = {}
         self._garbage = Tolerance(MOST_GARBAGE_FRAMES, GARBAGE_FRAMES_PER_SECOND)
         self._room = asyncio.Event()
         self._heard_at = self._loop.time()
@@ -158,13 +158,13 @@ class Speakers:
         try:
             self.transport.hand_over(self._take)
             close_code = await self._read()
-            for speaker in self._tasks:
-                speaker.end(gone=False)
+            for participant in self._tasks:
+                participant.end(gone=False)
             await asyncio.gather(*self._tasks.values())
             await self.transport.close(close_code, "")
         except ClientGone:
-            for speaker in self._tasks:
-                speaker.end(gone=True)
+            for participant in self._tasks:
+                participant.end(gone=True)
             await asyncio.gather(*self._tasks.values())
         finally:
             listeners.discard(self._drain)
@@ -177,14 +177,14 @@ class Speakers:
         self._room.set()
 
     def _drain(self) -> None:
-        """The server stops: the speakers end by themselves, and no others begin."""
+        """The server stops: the participants end by themselves, and no others begin."""
         self._draining = True
         self._room.set()
         if self._scope is not None:
             self._scope.reschedule(self._loop.time())
 
     async def _read(self) -> int:
-        """Give frames to their speakers until the connection ends; return with which code to close it."""
+        """Give frames to their participants until the connection ends; return with which code to close it."""
         idle = self._context.limits.idle_timeout_secs
         while not self._draining:
             try:
@@ -214,35 +214,35 @@ class Speakers:
 
     def _take(self, message: bytes) -> bool:
         frame = self._read_frame(message)
-        speaker = self._speakers.get(frame[0]) if frame is not None else None
-        if frame is None or speaker is None or not frame[1] or not speaker.take_at_once(frame[1]):
+        participant = self._participants.get(frame[0]) if frame is not None else None
+        if frame is None or participant is None or not frame[1] or not participant.take_at_once(frame[1]):
             return False
         self._heard_at = self._loop.time()
         return True
 
     async def _give(self, name: str, audio: bytes) -> None:
-        """Queue audio for its speaker; wait while too much is queued."""
-        speaker = self._speakers.get(name)
-        if speaker is None or (speaker not in self._tasks and speaker.retry_at <= self._loop.time()):
-            if len(self._tasks) >= MOST_SPEAKERS:
+        """Queue audio for its participant; wait while too much is queued."""
+        participant = self._participants.get(name)
+        if participant is None or (participant not in self._tasks and participant.retry_at <= self._loop.time()):
+            if len(self._tasks) >= MOST_PARTICIPANTS:
                 return
-            if len(self._speakers) >= 2 * MOST_SPEAKERS:
-                self._speakers = {name: each for name, each in self._speakers.items() if each in self._tasks}
-            speaker = self._speakers[name] = Speaker(self)
-            self._tasks[speaker] = self._loop.create_task(self._converse(name, speaker))
-        if speaker not in self._tasks:
+            if len(self._participants) >= 2 * MOST_PARTICIPANTS:
+                self._participants = {name: each for name, each in self._participants.items() if each in self._tasks}
+            participant = self._participants[name] = Participant(self)
+            self._tasks[participant] = self._loop.create_task(self._converse(name, participant))
+        if participant not in self._tasks:
             return
-        speaker.put(audio)
-        while self.queued_bytes > MOST_QUEUED_BYTES and not self._draining:
+        participant.put(audio)
+        while self.queued_bytes > MOST_WAITING_BYTES and not self._draining:
             self._room.clear()
             await self._room.wait()
 
-    async def _converse(self, name: str, speaker: Speaker) -> None:
+    async def _converse(self, name: str, participant: Participant) -> None:
         try:
             with suppress(ClientGone):
-                await converse(speaker, self._dialect_of(name), self._context, self._exchange)
-        except Exception:  # the border of a speaker
-            log.exception("speaker_failed")
+                await converse(participant, self._dialect_of(name), self._context, self._exchange)
+        except Exception:  # the border of a participant
+            log.exception("participant_failed")
         finally:
-            speaker.leave()
-            del self._tasks[speaker]
+            participant.leave()
+            del self._tasks[participant]

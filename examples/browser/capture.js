@@ -1,0 +1,1 @@
+../../gigastt/gateway/web/capture.js

@@ -1,0 +1,84 @@
+/** Captions: a live session of somebody else, in large text, followed by a link. */
+
+import { byId, make, speakerClass } from "./dom.js";
+import { qrCode } from "./qr.js";
+import { ask, events } from "./server.js";
+import { say, sayError, translatePage } from "./text.js";
+
+const MOST_LINES = 60; // on the page; what is above is gone
+const LONGEST_WAIT_MS = 10_000;
+const SIZES = [1, 1.4, 2, 2.8, 4, 5.6]; // rem
+const session = new URLSearchParams(location.search).get("session") ?? "";
+const partials = new Map(); // lines that are still being spoken, by channel
+let size = 3;
+let last = "0";
+
+async function follow() {
+  let wait = 500;
+  for (;;) {
+    try {
+      const response = await ask(`/v1/sessions/${encodeURIComponent(session)}/events`, { headers: { "last-event-id": last } });
+      byId("state").textContent = say("notLive");
+      for (const line of partials.values()) line.remove();
+      partials.clear();
+      for await (const event of events(response)) {
+        byId("state").textContent = say(event.type === "end" ? "over" : "following");
+        if (event.code === "not_found") byId("state").textContent = say("notLive");
+        show(event);
+        wait = 500;
+      }
+    } catch (error) {
+      const known = { unauthorized: "linkExpired", network: "away" };
+      byId("state").textContent = known[error.code] ? say(known[error.code]) : sayError(error.code, error.message);
+      if (error.code === "unauthorized") return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    wait = Math.min(LONGEST_WAIT_MS, wait * 2);
+  }
+}
+
+function show({ id, type, text, words, stable = 0, channel, speaker }) {
+  if (type !== "partial" && type !== "final") return;
+  const box = byId("lines");
+  let line = partials.get(channel);
+  if (!text) {
+    line?.remove();
+    partials.delete(channel);
+    return;
+  }
+  if (!line) {
+    line = make("p", { class: speakerClass({ channel, speaker }) }, make("span"), make("span", { class: "faint" }));
+    partials.set(channel, line);
+    box.append(line);
+  }
+  const joined = (some) => some.map(({ word }) => word).join(" ");
+  line.firstChild.textContent = type === "final" ? text : joined(words.slice(0, stable));
+  line.lastChild.textContent = type === "final" ? "" : ` ${joined(words.slice(stable))}`;
+  if (type === "final") partials.delete(channel);
+  last = id ?? last;
+  while (box.childElementCount > MOST_LINES) box.firstChild.remove();
+  scrollTo({ top: document.documentElement.scrollHeight });
+}
+
+function resize(by) {
+  size = Math.max(0, Math.min(SIZES.length - 1, size + by));
+  for (const [index] of SIZES.entries()) byId("lines").classList.toggle(`size${index}`, index === size);
+}
+
+translatePage();
+resize(matchMedia("(max-width: 40rem)").matches ? -1 : 0);
+byId("smaller").addEventListener("click", () => resize(-1));
+byId("larger").addEventListener("click", () => resize(1));
+byId("whole").hidden = !document.fullscreenEnabled;
+byId("whole").addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen()));
+byId("showCode").addEventListener("click", async () => {
+  const shows = byId("code").hidden;
+  if (shows) byId("code").replaceChildren(await qrCode(location.href, say("qrOf")));
+  byId("code").hidden = !shows;
+  byId("showCode").setAttribute("aria-pressed", String(shows));
+});
+const stayAwake = () => navigator.wakeLock?.request("screen").catch(() => {});
+document.addEventListener("visibilitychange", () => !document.hidden && stayAwake());
+stayAwake();
+if (session) follow();
+else byId("state").textContent = say("noSession");
