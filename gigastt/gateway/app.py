@@ -9,13 +9,11 @@ create_plain_app(context)    plain HTTP on the ports that speak TLS
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -23,12 +21,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from gigastt.config import is_loopback, split_address
-from gigastt.errors import InternalError, MethodNotAllowed, NotFound, TlsRequired, UpgradeRequired
+from gigastt.errors import TlsRequired
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.client_tokens import ClientTokens
 from gigastt.gateway.access.hosts import HostPolicy, own_names
-from gigastt.gateway.access.origins import OriginPolicy
-from gigastt.gateway.access.policy import FOLLOWING, PolicyMiddleware, check_host
+from gigastt.gateway.access.policy import FOLLOWING, check_host
 from gigastt.gateway.api import openai_wire
 from gigastt.gateway.api.asterisk import answer_asterisk
 from gigastt.gateway.api.audiosocket import AudioSocketFraming, answer_audiosocket
@@ -49,10 +46,11 @@ from gigastt.gateway.api.tcp import listen_for
 from gigastt.gateway.api.token_requests import TokenRequests
 from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.api.websocket import Endpoint, speak
+from gigastt.gateway.assembly import access_policies, build_app, refuse_plain_request
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.ops import Operations, landing_response, metrics_response
 from gigastt.gateway.pages import FILES, PAGES, Pages
-from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
+from gigastt.gateway.requests import Routes, exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
 from gigastt.gateway.server.listener import ConnectionFactory
 from gigastt.gateway.status import Status
@@ -142,7 +140,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     settings = context.settings
     pages = Pages()
     client_tokens = ClientTokens(context.tokens, context.api_keys)
-    policies = _policies(context, ROUTES, settings.host)
+    policies = access_policies(context, ROUTES, settings.host)
     metrics = context.metrics if settings.metrics and settings.metrics_listen is None else None
     ops = Operations(
         lambda: context.model,
@@ -174,7 +172,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         log.warning("deprecated_route", path=_DEPRECATED_WEBSOCKET_PATH, successor=_WEBSOCKET_PATH)
         await run(native, websocket)
 
-    return _build(
+    return build_app(
         context,
         ROUTES,
         [
@@ -201,7 +199,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
             Route("/v1/audio/transcriptions", Transcriptions(uploads), methods=["POST"]),
             Route("/v1/audio/translations", refuse_translation, methods=["POST"]),
             Route(_DEEPGRAM_PATH, DeepgramFiles(uploads, context.model.name).transcribe, methods=["POST"]),
-            *(Route(path, _refuse_plain_request) for path in _WEBSOCKET_PATHS),
+            *(Route(path, refuse_plain_request) for path in _WEBSOCKET_PATHS),
             WebSocketRoute(_WEBSOCKET_PATH, partial(run, native)),
             WebSocketRoute(_REALTIME_PATH, partial(run, speak(realtime_of))),
             WebSocketRoute(_DEEPGRAM_PATH, partial(run, speak(deepgram_of))),
@@ -215,6 +213,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         ],
         [policies],
         _protocol_of,
+        _error_form,
     )
 
 
@@ -233,7 +232,7 @@ def create_metrics_app(context: AppContext) -> Starlette:
         return landing_response()
 
     routes: list[BaseRoute] = [Route("/", landing), Route("/metrics", metrics)]
-    return _build(context, _METRICS_LISTENER_ROUTES, routes, [])
+    return build_app(context, _METRICS_LISTENER_ROUTES, routes, [])
 
 
 def create_vosk_app(context: AppContext) -> Starlette:
@@ -246,11 +245,11 @@ def create_vosk_app(context: AppContext) -> Starlette:
         with context.metrics.ws_active_connections.track_inprogress():
             await endpoint(websocket, context)
 
-    return _build(
+    return build_app(
         context,
         _VOSK_ROUTES,
-        [Route("/", _refuse_plain_request), WebSocketRoute("/", run)],
-        [_policies(context, _VOSK_ROUTES, host)],
+        [Route("/", refuse_plain_request), WebSocketRoute("/", run)],
+        [access_policies(context, _VOSK_ROUTES, host)],
         lambda path: VoskDialect.name,
     )
 
@@ -273,7 +272,7 @@ def create_plain_app(context: AppContext) -> Starlette:
         response = await (pages.answer if loads else trust.answer_plain)(request)
         await response(scope, receive, send)
 
-    app = _build(context, {}, [], [_policies(context, {}, context.settings.host, asks_keys=False)])
+    app = build_app(context, {}, [], [access_policies(context, {}, context.settings.host, asks_keys=False)])
     app.router.default = answer
     return app
 
@@ -289,72 +288,9 @@ def split_by_port(app: ASGIApp, others: Mapping[int, ASGIApp]) -> ASGIApp:
     return hand_on
 
 
-def _policies(context: AppContext, routes: Routes, host: str, *, asks_keys: bool = True) -> Middleware:
-    """Return the policies of a listener on `host`."""
-    settings = context.settings
-    return Middleware(
-        PolicyMiddleware,
-        routes=routes,
-        connections=context.connections,
-        rate_limiter=context.rate_limiter,
-        clock=context.clock,
-        hosts=HostPolicy(settings.allowed_host, loopback_bind=is_loopback(host), names=own_names()),
-        origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any),
-        keys=context.api_keys if asks_keys else None,
-        client_tokens=ClientTokens(context.tokens, context.api_keys),
-        trusted=parse_networks(settings.trusted_proxy),
-    )
-
-
-def _build(
-    context: AppContext,
-    routes: Routes,
-    endpoints: list[BaseRoute],
-    inner: list[Middleware],
-    protocol_of: Callable[[str], str | None] = lambda path: None,
-) -> Starlette:
-    async def raise_http_error(request: Request, exc: Exception) -> Response:
-        assert isinstance(exc, HTTPException)
-        if exc.status_code == 404:
-            raise _not_found()
-        route = find_route(routes, request.url.path)
-        if exc.status_code == 405 and route is not None:
-            allowed = allowed_methods(routes[route])
-            exchange_of(request.scope).headers.append((b"allow", allowed.encode("ascii")))
-            raise MethodNotAllowed(f"This address takes {allowed}, not {request.method}.")
-        raise InternalError("The request cannot be answered.")
-
-    outer = Middleware(RequestMiddleware, metrics=context.metrics, routes=routes, error_forms=_error_form,
-                       protocol_of=protocol_of)  # fmt: skip
-    app = Starlette(
-        routes=endpoints,
-        middleware=[outer, *inner],
-        exception_handlers={HTTPException: raise_http_error},
-    )
-    app.router.redirect_slashes = False
-    app.router.default = _refuse_unknown_address
-    return app
-
-
 def _protocol_of(path: str) -> str | None:
     return next((protocol for beginning, protocol in _PROTOCOLS.items() if path.startswith(beginning)), None)
 
 
 def _error_form(path: str) -> ErrorFields:
     return openai_wire.openai_error_fields if path.startswith(_OPENAI_PATHS) else error_fields
-
-
-async def _refuse_plain_request(request: Request) -> Response:
-    raise UpgradeRequired("This address speaks WebSocket: open it with a WebSocket client.")
-
-
-async def _refuse_unknown_address(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] != "lifespan":
-        raise _not_found()
-
-
-def _not_found() -> NotFound:
-    return NotFound(
-        "There is nothing at this address. POST /v1/transcribe takes a file, GET /v1/ws is a WebSocket for live audio; "
-        "docs/protocol.md of gigastt has every route."
-    )
