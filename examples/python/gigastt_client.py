@@ -51,11 +51,9 @@ class KeptAudio:
 
     @property
     def end(self) -> int:
-        """The number of whole samples there have been."""
         return self.start + len(self._data) // self._frame_bytes
 
     def append(self, pcm: bytes) -> None:
-        """Keep the next bytes."""
         self._data += pcm
 
     def trim(self, committed: int) -> None:
@@ -129,8 +127,6 @@ class Session:
         self._running.cancel()
         await asyncio.gather(self._running, return_exceptions=True)
 
-    # -- what an application does
-
     async def send(self, pcm: bytes) -> None:
         """Add audio; wait while too much of it may still be needed again."""
         async with self._changed:
@@ -165,10 +161,7 @@ class Session:
 
     @property
     def kept_seconds(self) -> float:
-        """How much audio is kept, because it may be needed again."""
         return (self.audio.end - self.audio.start) / self._rate
-
-    # -- connections
 
     async def _run(self) -> None:
         """Connect until the session is over."""
@@ -177,9 +170,7 @@ class Session:
         try:
             while not self._over:
                 async with self._changed:
-                    await self._changed.wait_for(
-                        lambda: not self._asleep or self.audio.end > self.audio.start or self._stopped
-                    )
+                    await self._changed.wait_for(lambda: not self._asleep or self.kept_seconds or self._stopped)
                 self._asleep = False
                 try:
                     async with connect(self._url, **self._connect) as socket:
@@ -249,8 +240,6 @@ class Session:
             raise ConnectionFailed(f"The server has closed the session with {code}: {self._error}.")
         if self._token is None and self._position > self._origin:
             raise ConnectionFailed("The connection was lost, and this server has no way to resume a session.")
-
-    # -- messages
 
     async def _take(self, message: Event, socket: ClientConnection) -> None:
         self._final_told = message["type"] == "final" or (self._final_told and message["type"] == "ack")
@@ -331,8 +320,6 @@ class Session:
             return message
         words = [{**w, "start": w["start"] + seconds, "end": w["end"] + seconds} for w in message.get("words", [])]
         return {**message, "start": message["start"] + seconds, "end": message["end"] + seconds, "words": words}
-
-    # -- audio
 
     @property
     def _has_work(self) -> bool:
