@@ -44,7 +44,7 @@ async def follow(url: str, call: str, **headers: str) -> AsyncIterator[dict[str,
     """Yield the events of a call; each with its number as `id`."""
     async with (
         httpx.AsyncClient(base_url=url, timeout=60) as client,
-        client.stream("GET", f"/v1/sessions/{id}/events", headers=headers) as answer,
+        client.stream("GET", f"/v1/sessions/{call}/events", headers=headers) as answer,
     ):
         assert answer.status_code == 200
         number = ""
