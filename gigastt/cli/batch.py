@@ -24,6 +24,7 @@ from gigastt.cli.hearing import Backend, HeardFile, OpenBackend
 from gigastt.cli.progress import ProgressBoard
 from gigastt.cli.targets import STANDARD_INPUT, writing
 from gigastt.errors import RequestError
+from gigastt.spelling import AS_RECOGNISED, Spelling
 
 if TYPE_CHECKING:
     from gigastt.audio.selection import FileChoice
@@ -54,6 +55,7 @@ class Writing:
     overwrite: bool = False
     diarization: bool = False
     open_book: Callable[[], Book] | None = None
+    spelling: Spelling = AS_RECOGNISED
 
 
 @dataclass(slots=True)
@@ -166,7 +168,9 @@ class Batch:
             hearing: HeardFile = backend.hear(source, how.choice, line.update)
             if how.diarization:
                 hearing = Diarized(hearing, how.open_book)
-            async for final in hearing.segments():
+            async for heard_final in hearing.segments():
+                if not (final := how.spelling.of(heard_final)).text:
+                    continue
                 if not begun:
                     begin()
                 begun = True
@@ -177,7 +181,7 @@ class Batch:
                 target.flush()
             if not begun:
                 begin()
-            heard = hearing.transcript(finals)
+            heard = how.spelling.of(hearing.transcript(finals))
             if target.isatty():
                 self._board.clear()
             target.write(renderer.end(heard))

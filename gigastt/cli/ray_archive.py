@@ -113,12 +113,11 @@ class RayActor:
             recording = TranscribedFile(
                 source, self._recognizer, min_confidence=plan.min_confidence, choice=plan.choice
             )
-            finals = list(recording.segments())
-            heard = recording.transcript(finals)
+            heard = plan.spelling.of(recording.transcript(list(recording.segments())))
             renderer = Renderer(plan.form, tells_channels=bool(heard.copies), tells_dropped=plan.tells_dropped)
             record = partial(self._manifest.record, stamp, target)
             with writing(target, overwrite=target.exists(), before_naming=record) as file:
-                file.write("".join([renderer.begin(), *map(renderer.segment, finals), renderer.end(heard)]))
+                file.write("".join([renderer.begin(), *map(renderer.segment, heard.finals), renderer.end(heard)]))
             return not recording.failed
 
 

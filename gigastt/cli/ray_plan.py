@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gigastt.audio.selection import FileChoice
     from gigastt.config import Precision
     from gigastt.rendering import TranscriptForm
+    from gigastt.spelling import Spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class RayPlan:
     model_dir: Path
     precision: Precision
     min_confidence: float
+    spelling: Spelling
 
 
 def transcribe_through_ray(address: str, actors: int | None, names: Sequence[str], suffix: str, plan: RayPlan) -> int:

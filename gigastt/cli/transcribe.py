@@ -35,6 +35,7 @@ from gigastt.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from gigastt.rendering import TranscriptForm
+    from gigastt.spelling import Casing
 
 _MUCH_BYTES = 4_000_000
 _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "md": ".md"}
@@ -122,6 +123,8 @@ def _check_track(context: click.Context, parameter: click.Parameter, track: str)
 )
 @speaker_model_option
 @speaker_likeness_option
+@click.option("--punctuation/--no-punctuation", default=True, help="Write it, or leave it out.")
+@click.option("--casing", type=click.Choice(["original", "lower"]), default="original", help="Capitals, or none.")
 @click.option("--dropped", is_flag=True, help="Tell in the JSON what was left out, and why.")
 @min_confidence_option
 @model_options
@@ -139,6 +142,8 @@ def transcribe(
     max_speakers: int,
     speaker_model: str,
     speaker_likeness: float | None,
+    punctuation: bool,
+    casing: Casing,
     dropped: bool,
     jobs: int | None,
     server: tuple[str, ...],
@@ -177,10 +182,12 @@ def transcribe(
     if speakers and not diarization:
         raise click.UsageError("--speakers needs --diarization.")
     from gigastt.audio.selection import FileChoice
+    from gigastt.spelling import Spelling
 
     choice = FileChoice(track, splits_channels=channels == "split")
+    spelling = Spelling(punctuation, casing)
     if ray is not None and output_dir is not None:
-        plan = RayPlan(output_dir, form, choice, dropped, model, model_dir, precision, min_confidence)
+        plan = RayPlan(output_dir, form, choice, dropped, model, model_dir, precision, min_confidence, spelling)
         return transcribe_through_ray(ray, jobs, names, _SUFFIXES[form], plan)
     targets: dict[str, Path] = {}
     if output_dir is not None and recursive:
@@ -190,7 +197,8 @@ def transcribe(
 
     voices = find_speaker_model(speaker_model, model_dir, speaker_likeness) if diarization else None
     books = open_books(voices, speakers or 0, max_speakers) if voices and not choice.splits_channels else None
-    how = Writing(form, choice, tells_dropped=dropped, overwrite=overwrite, diarization=diarization, open_book=books)
+    how = Writing(form, choice, tells_dropped=dropped, overwrite=overwrite, diarization=diarization, open_book=books,
+                  spelling=spelling)  # fmt: skip
     workers = jobs or (default_pool_size() if watch or _is_much(files) else 1)
     speaking = voices if books else None
     open_backend: OpenBackend = partial(open_here, model, model_dir, precision, min_confidence, speaking)

@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from gigastt.gateway.api.spelling import plain
+from gigastt.spelling import PLAIN
 from tests.clients.telephones import (
     Exchange,
     at_16_khz,
@@ -82,4 +82,4 @@ async def test_workers_killed_in_the_middle_are_not_noticed(server: ServerProces
 @pytest.mark.parametrize("call", CALLS)
 async def test_frames_of_3200_bytes_without_a_configuration_are_understood(server: ServerProcess, call: str) -> None:
     texts = await vosk_module(server, legs_of(call), 200, lambda: None)
-    assert texts == [plain(text) for text in by_file(server, call, vosk_module)]
+    assert texts == [PLAIN.spell(text) for text in by_file(server, call, vosk_module)]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from gigastt.gateway.api.spelling import plain
+from gigastt.spelling import PLAIN
 from tests.clips import Clip, load_clips
 from tests.server import ServerProcess
 from tests.waiting import wait_for
@@ -43,7 +43,7 @@ def frames(clip: Clip, milliseconds: int) -> list[bytes]:
 
 
 def by_file(server: ServerProcess, clip: Clip) -> str:
-    return plain(server.post("/v1/transcribe", clip.path.read_bytes()).json()["text"])
+    return PLAIN.spell(server.post("/v1/transcribe", clip.path.read_bytes()).json()["text"])
 
 
 @pytest.mark.parametrize("milliseconds", [20, 200, 1000])
@@ -112,4 +112,4 @@ def test_a_server_that_stops_tells_the_words_so_far() -> None:
         wait_for(lambda: bool(server.logged("draining")))
         told += [json.loads(message) for message in socket]
         assert socket.close_code == 1001
-    assert " ".join(reply["text"] for reply in told if reply.get("text")) == plain(clip.reference)
+    assert " ".join(reply["text"] for reply in told if reply.get("text")) == PLAIN.spell(clip.reference)

@@ -15,14 +15,17 @@ from typing import Any, get_args
 
 from gigastt.audio.pcm import ENCODINGS, Encoding
 from gigastt.audio.resample import SAMPLE_RATE_RANGE
+from gigastt.errors import InvalidParameter
 from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.api.gathering import EndpointMode
+from gigastt.spelling import Casing, Spelling
 from gigastt.transcript import ENDPOINT_SILENCE_MS
 
 PROTOCOL_VERSION = "1.2"
 VERSIONS = ("1.0", "1.1", PROTOCOL_VERSION)  # each adds fields to the one before
 CHANNELS = (1, 2)
 
+SPELLING_FIELDS = ("punctuation", "casing")
 FORMAT_FIELDS = ("sample_rate", "encoding", "channels")  # without them right, audio is noise
 FIELDS = (
     "type",
@@ -34,10 +37,12 @@ FIELDS = (
     "resume",
     *("diarization", "speakers", "max_speakers", "known_speakers", "speaker_embeddings"),  # see speaker_fields
     "protocol_version",
-    *("punctuation", "itn", "commit_policy"),  # of the original server; they change nothing here
+    *SPELLING_FIELDS,
+    *("itn", "commit_policy"),  # of the original server; they change nothing here
 )
 _LONGEST_NAME = 40  # a longer one is no slip of a finger, and comparing takes time
 _MODES: dict[str, EndpointMode] = {mode: mode for mode in get_args(EndpointMode)}
+_CASINGS: dict[str, Casing] = {casing: casing for casing in get_args(Casing)}
 _WHOLE = re.compile(r"[0-9]{1,9}(\.0{1,9})?", re.ASCII)
 
 
@@ -63,7 +68,7 @@ def endpoint_mode(fields: Mapping[str, Any]) -> EndpointMode | None:
 
 def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configuration, list[Complaint]]:
     """Return a configuration with the fields of one `configure` message, and what was wrong with it."""
-    configuration, options = before, before.options
+    configuration, options, spelling = before, before.options, before.spelling
     complaints: list[Complaint] = []
 
     def complain(name: str, expected: str, code: str = "invalid_configuration") -> None:
@@ -115,7 +120,29 @@ def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configurati
     else:
         complain("resume", "true or false")
 
-    return replace(configuration, options=options), complaints + _unknown(fields)
+    if (punctuation := flag(fields.get("punctuation"))) is not None:
+        spelling = replace(spelling, punctuation=punctuation)
+    else:
+        complain("punctuation", "true or false")
+
+    if (casing := _CASINGS.get(_name(fields.get("casing")))) is not None:
+        spelling = replace(spelling, casing=casing)
+    else:
+        complain("casing", f"one of {', '.join(_CASINGS)}")
+
+    return replace(configuration, options=options, spelling=spelling), complaints + _unknown(fields)
+
+
+def read_spelling(fields: Mapping[str, str]) -> Spelling:
+    """Return what a query or a form says of spelling.
+
+    Raises:
+        InvalidParameter: a field is wrong; `param` names it.
+    """
+    configuration, complaints = apply(Configuration(), {name: fields.get(name) for name in SPELLING_FIELDS})
+    if complaints:
+        raise InvalidParameter(complaints[0].message, param=complaints[0].field)
+    return configuration.spelling
 
 
 def near_miss(name: str, names: Iterable[str]) -> str | None:

@@ -28,8 +28,8 @@ from gigastt.gateway.api.dialect import (
     Speech,
     Stop,
 )
-from gigastt.gateway.api.spelling import plain
 from gigastt.gateway.api.wire import gap_error_fields
+from gigastt.spelling import PLAIN
 from gigastt.transcript import Final, Gap, Partial, Word
 
 
@@ -149,7 +149,7 @@ class DeepgramDialect(Dialect):
 def alternative(text: str, words: Sequence[Word], confidence: float, *, punctuated: bool) -> dict[str, Any]:
     """Render what was said."""
     return {
-        "transcript": text if punctuated else plain(text),
+        "transcript": text if punctuated else PLAIN.spell(text),
         "confidence": confidence,
         "words": [
             {
@@ -161,7 +161,7 @@ def alternative(text: str, words: Sequence[Word], confidence: float, *, punctuat
                 **({"speaker": word.speaker} if word.speaker >= 0 else {}),
             }
             for word in words
-            if (bare := plain(word.text))
+            if (bare := PLAIN.spell(word.text))
         ],
     }
 

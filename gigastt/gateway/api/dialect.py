@@ -14,6 +14,7 @@ from typing import ClassVar, TypeAlias
 
 from gigastt.audio.pcm import Encoding, sample_bytes
 from gigastt.speakers import SpeakerFields
+from gigastt.spelling import Spelling
 from gigastt.transcript import Final, Gap, HeardSpeakers, Options, Partial
 
 DEFAULT_RATE = 48_000
@@ -33,6 +34,7 @@ class Configuration:
     channels: int = 1
     options: Options = field(default_factory=Options)
     speakers: SpeakerFields = field(default_factory=SpeakerFields)
+    spelling: Spelling = field(default_factory=Spelling)
     resumable: bool = False
 
     @property

@@ -24,6 +24,7 @@ from gigastt import transcript
 from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
 from gigastt.config import Limits
 from gigastt.errors import CapacityTimeout, InvalidParameter, RequestError
+from gigastt.gateway.api.configure import read_spelling
 from gigastt.gateway.api.enrolment import Enrolment
 from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.api.speaker_fields import read_speaker_query
@@ -39,6 +40,7 @@ from gigastt.gateway.responses import JSONResponse
 from gigastt.log import get_logger
 from gigastt.rendering import MEDIA_TYPES, TranscriptForm, render_transcript
 from gigastt.speakers import Book, ChannelBook, SpeakerBook, SpeakerFields, with_speakers
+from gigastt.spelling import Spelling
 from gigastt.transcript import Options, Transcript
 
 log = get_logger(__name__)
@@ -86,10 +88,10 @@ class Uploads:
         form = choose_form(request.query_params.getlist("format"), request.headers.get("accept", ""))
         choice = read_choice(request.query_params)
         with await self.receive_body(request.scope, request.receive) as upload:
-            speakers = speaker_fields_of(request, upload)
+            speakers, spelling = speaker_fields_of(request, upload), spelling_of(request, upload)
             options = Options(partials=False, diarization=speakers is not None)
             heard = await self.transcribe_whole(upload, request.receive, options, choice, speakers)
-        return render_answer(form, heard, tells_dropped=request.query_params.get("dropped") == "true")
+        return render_answer(form, spelling.of(heard), tells_dropped=request.query_params.get("dropped") == "true")
 
     async def transcribe_whole(
         self,
@@ -202,6 +204,11 @@ class Uploads:
 def speaker_fields_of(request: Request, upload: Upload) -> SpeakerFields | None:
     """Return what the query, or the form around a file, says of the speakers; raises as `read_speaker_query`."""
     return read_speaker_query({**dict(upload.fields or ()), **request.query_params})
+
+
+def spelling_of(request: Request, upload: Upload) -> Spelling:
+    """Return how the query, or the form around a file, wants words written; raises as `read_spelling`."""
+    return read_spelling({**dict(upload.fields or ()), **request.query_params})
 
 
 def render_answer(form: TranscriptForm, heard: Transcript, *, tells_dropped: bool = False) -> Response:

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from gigastt.audio.selection import read_choice
 from gigastt.errors import InvalidParameter, JobFailed, JobNotDone, JobsDisabled, RequestError
+from gigastt.gateway.api.configure import read_spelling
 from gigastt.gateway.api.event_stream import EVENT_HEADERS, QUIET_COMMENT, QUIET_SECONDS, encode_block
 from gigastt.gateway.api.native_files import Uploads, render_answer, until_hung_up
 from gigastt.gateway.api.negotiation import choose_form
@@ -31,6 +32,7 @@ from gigastt.gateway.jobs.spool import pieces_of
 from gigastt.gateway.requests import exchange_of, read_json
 from gigastt.gateway.responses import JSONResponse, error_fields, public_error
 from gigastt.gateway.webhook import check_url
+from gigastt.spelling import Spelling
 from gigastt.transcript import Final, channel_fields, final_fields
 
 _MOST_ORDER_BYTES: Constant = 16 * 1024
@@ -86,19 +88,22 @@ class JobRoutes:
     async def result(self, request: Request) -> Response:
         """`GET /v1/jobs/{id}/result`."""
         form = choose_form(request.query_params.getlist("format"), request.headers.get("accept", ""))
+        spelling = read_spelling(request.query_params)
         jobs, job = await self._find(request)
         if job.state == "queued":
             raise JobNotDone("The job is not done yet.")
         if job.state == "failed" or job.facts is None:
             raise JobFailed(f"The job failed: {job.error}")
         heard = transcript_of(job.facts, [told for _, told in await jobs.told(job)])
-        return render_answer(form, heard, tells_dropped=request.query_params.get("dropped") == "true")
+        return render_answer(form, spelling.of(heard), tells_dropped=request.query_params.get("dropped") == "true")
 
     async def events(self, request: Request) -> Response:
         """`GET /v1/jobs/{id}/events`: from the beginning, or behind the event that `Last-Event-ID` names."""
+        spelling = read_spelling(request.query_params)
         jobs, job = await self._find(request)
         after = request.headers.get("last-event-id", "0")
-        return JobEvents(jobs, job, int(after) if after.isascii() and after.isdecimal() and len(after) < 16 else 0)
+        number = int(after) if after.isascii() and after.isdecimal() and len(after) < 16 else 0
+        return JobEvents(jobs, job, number, spelling)
 
     def _enabled(self) -> Jobs:
         if self._jobs is None:
@@ -126,11 +131,12 @@ class JobRoutes:
 class JobEvents(Response):
     """The events of one job, until it ends."""
 
-    def __init__(self, jobs: Jobs, job: Job, after: int) -> None:
+    def __init__(self, jobs: Jobs, job: Job, after: int, spelling: Spelling) -> None:
         super().__init__()
         self._jobs = jobs
         self._job = job
         self._after = after
+        self._spelling = spelling
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
@@ -149,6 +155,7 @@ class JobEvents(Response):
                 job = await self._jobs.find(self._job.id, self._job.order.owner)
                 for number, told in await self._jobs.told(job, self._after):
                     self._after = number
+                    told = self._spelling.of(told)
                     apart = bool(job.facts and job.facts.copies)
                     if not isinstance(told, Final):
                         fields = gap_error_fields(told)

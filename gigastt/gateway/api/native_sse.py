@@ -13,6 +13,7 @@ stream goes on.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -21,11 +22,12 @@ from starlette.types import Receive, Scope, Send
 from gigastt.audio.selection import read_choice
 from gigastt.errors import RequestError
 from gigastt.gateway.api.event_stream import answer_with_events, encode_block
-from gigastt.gateway.api.native_files import Uploads, speaker_fields_of
+from gigastt.gateway.api.native_files import Uploads, speaker_fields_of, spelling_of
 from gigastt.gateway.api.wire import gap_error_fields, session_speakers
 from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.responses import error_fields
+from gigastt.spelling import AS_RECOGNISED, Spelling
 from gigastt.transcript import Final, Gap, HeardSpeakers, Options, Partial, channel_fields, final_fields, partial_fields
 
 
@@ -38,9 +40,10 @@ class TranscriptStream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         choice = read_choice(Request(scope).query_params)
         with await self._uploads.receive_body(scope, receive) as upload:
-            speakers = speaker_fields_of(Request(scope), upload)
+            speakers, spelling = speaker_fields_of(Request(scope), upload), spelling_of(Request(scope), upload)
+            writer = partial(_writer, spelling)
             options = Options(diarization=speakers is not None)
-            await answer_with_events(self._uploads, upload, receive, send, options, _writer, choice, speakers)
+            await answer_with_events(self._uploads, upload, receive, send, options, writer, choice, speakers)
 
 
 class NativeEvents:
@@ -49,15 +52,18 @@ class NativeEvents:
     Args:
         duration: of the audio, in seconds.
         tells_channels: whether channels are told apart.
+        spelling: how words are written.
     """
 
-    def __init__(self, duration: float, *, tells_channels: bool = False) -> None:
+    def __init__(self, duration: float, *, tells_channels: bool = False, spelling: Spelling = AS_RECOGNISED) -> None:
         self._duration = duration
         self._tells_channels = tells_channels
+        self._spelling = spelling
         end = round(duration, 2)
         self._stop = Final("", (), end, end, 0.0, "stop")
 
     def event(self, event: Event) -> bytes:
+        event = self._spelling.of(event)
         match event:
             case ProgressEvent():
                 seconds, duration = round(event.seconds, 2), round(self._duration, 3)
@@ -85,5 +91,5 @@ class NativeEvents:
         return encode_block({"type": "error", "message": fields.pop("error"), **fields, "last": True})
 
 
-def _writer(file: DecodedChannels) -> NativeEvents:
-    return NativeEvents(file.seconds, tells_channels=bool(file.copies))
+def _writer(spelling: Spelling, file: DecodedChannels) -> NativeEvents:
+    return NativeEvents(file.seconds, tells_channels=bool(file.copies), spelling=spelling)

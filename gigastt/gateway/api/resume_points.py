@@ -19,6 +19,7 @@ from gigastt.gateway.access.tokens import Tokens
 from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.api.intake import Position
 from gigastt.gateway.pool.events import Checkpoint, TrackCheckpoint
+from gigastt.spelling import Spelling
 from gigastt.transcript import Options
 
 _PURPOSE = "resume"
@@ -77,4 +78,5 @@ class ResumePoint:
 
 
 def _read_configuration(fields: dict[str, Any]) -> Configuration:
-    return Configuration(**{**fields, "options": Options(**fields["options"])})
+    options, spelling = Options(**fields["options"]), Spelling(**fields.get("spelling", {}))
+    return Configuration(**{**fields, "options": options, "spelling": spelling})

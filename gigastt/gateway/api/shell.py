@@ -360,7 +360,9 @@ class Shell:
             async for event in session.events():
                 if isinstance(event, Gap):
                     self._context.metrics.count_error(event.code)
-                await self._teller.tell(event, self._conversation.configuration.channels, session.lag_seconds)
+                configuration = self._conversation.configuration
+                told = configuration.spelling.of(event)
+                await self._teller.tell(told, configuration.channels, session.lag_seconds)
             if not self._teller.is_over:
                 await self._teller.send(self._dialect.end())
                 await self._teller.close(self._close_code, "")

@@ -36,8 +36,8 @@ from gigastt.gateway.api.dialect import (
     Speech,
     Stop,
 )
-from gigastt.gateway.api.spelling import plain
-from gigastt.transcript import Final, Gap, Partial, Word, gap_fields
+from gigastt.spelling import AS_RECOGNISED, PLAIN
+from gigastt.transcript import Final, Gap, Partial, Word, gap_fields, text_of
 
 _RATE = 8_000
 
@@ -50,14 +50,13 @@ class VoskDialect(Dialect):
     """
 
     name: ClassVar[str] = "vosk"
-    configuration = Configuration(sample_rate=_RATE)
 
     def __init__(self, *, plain: bool = True) -> None:
-        self._plain = plain
+        self.configuration = Configuration(sample_rate=_RATE, spelling=PLAIN if plain else AS_RECOGNISED)
         self._is_configured = False  # a rate has been told
         self._words = True
         self._alternatives = False
-        self._partial = self._encode_partial("")
+        self._partial = _encode({"partial": ""})  # the reply to frames until words change: told more often than made
         self._finals: deque[Final] = deque()  # not told yet
         self._gaps: list[Gap] = []
         self._resets = 0  # not answered yet
@@ -88,11 +87,11 @@ class VoskDialect(Dialect):
         """Keep an event for the reply to a frame that is to come; the end of an utterance answers a reset."""
         match event:
             case Partial():
-                self._partial = self._encode_partial(event.text)
+                self._partial = _encode({"partial": event.text})
             case Gap():
                 self._gaps.append(event)
             case Final():
-                self._partial = self._encode_partial("")
+                self._partial = _encode({"partial": ""})
                 if event.text:
                     self._finals.append(event)
                 if event.reason == "flush" and self._resets:
@@ -133,10 +132,6 @@ class VoskDialect(Dialect):
             return [self._result([self._finals.popleft()])]
         return [self._partial]
 
-    def _encode_partial(self, text: str) -> str:
-        """Return the reply that frames have until words change: it is told more often than it is made."""
-        return _encode({"partial": self._spell(text)})
-
     def _answer_reset(self) -> Sequence[Message]:
         self._resets -= 1
         told: list[Message] = [self._result(self._take_all())]
@@ -152,8 +147,8 @@ class VoskDialect(Dialect):
         return finals
 
     def _result(self, finals: Sequence[Final]) -> str:
-        text = " ".join(spelled for final in finals if (spelled := self._spell(final.text)))
-        words = [shown for final in finals for word in final.words if (shown := self._word(word))]
+        text = text_of(finals)
+        words = [_word_fields(word) for final in finals for word in final.words]
         if self._alternatives:
             for word in words:
                 del word["conf"]
@@ -167,13 +162,9 @@ class VoskDialect(Dialect):
             self._gaps.clear()
         return _encode(told)
 
-    def _word(self, word: Word) -> dict[str, Any] | None:
-        if not (spelled := self._spell(word.text)):
-            return None
-        return {"conf": word.confidence, "end": word.end, "start": word.start, "word": spelled}
 
-    def _spell(self, text: str) -> str:
-        return plain(text) if self._plain else text
+def _word_fields(word: Word) -> dict[str, Any]:
+    return {"conf": word.confidence, "end": word.end, "start": word.start, "word": word.text}
 
 
 def _fields(message: Message) -> dict[str, Any] | None:

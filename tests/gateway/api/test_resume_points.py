@@ -12,6 +12,7 @@ from gigastt.gateway.api.intake import Position
 from gigastt.gateway.api.resume_points import ResumePoint
 from gigastt.gateway.pool.events import Checkpoint, TrackCheckpoint
 from gigastt.speakers import NamedAudio, SpeakerFields
+from gigastt.spelling import PLAIN
 from gigastt.transcript import Options
 
 TOKENS = Tokens(b"0123456789abcdef")
@@ -21,7 +22,9 @@ TRACKS = st.builds(TrackCheckpoint, COUNTS, COUNTS, COUNTS, st.binary(max_size=9
 
 @given(tracks=st.lists(TRACKS, min_size=1, max_size=2), position=st.builds(Position, COUNTS, COUNTS), seq=COUNTS)
 def test_a_point_comes_back(tracks: list[TrackCheckpoint], position: Position, seq: int) -> None:
-    configuration = Configuration(44_100, "mulaw", 2, Options(endpoint_silence_ms=900, partials=False), resumable=True)
+    configuration = Configuration(
+        44_100, "mulaw", 2, Options(endpoint_silence_ms=900, partials=False), spelling=PLAIN, resumable=True
+    )
     point = ResumePoint("s", "o", configuration, position, Checkpoint(tuple(tracks), seq), flushes=3)
     assert ResumePoint.read(point.sign(TOKENS), TOKENS) == point
 

@@ -18,9 +18,9 @@ from websockets.typing import Subprotocol
 
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.api.dialect import Moment
-from gigastt.gateway.api.spelling import plain
 from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.app import create_vosk_app
+from gigastt.spelling import AS_RECOGNISED, PLAIN
 from gigastt.transcript import Final, Word
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
@@ -222,11 +222,12 @@ async def test_broken_messages_disturb_nobody() -> None:
         await wait_until(lambda: not running.server.server_state.tasks)
 
 
-def test_plain_words_have_no_capitals_and_no_punctuation() -> None:
-    assert plain("Привет, мир! — Кто-нибудь… «Ёлка» 5 %") == "привет мир кто-нибудь ёлка 5"
+def test_words_are_plain_unless_the_operator_wants_them_as_they_are() -> None:
     final = Final("Привет!", (Word("Привет!", 0.1, 0.5, 0.9),), 0.1, 0.5, 0.9, "silence")
-    for is_plain, text in ((True, "привет"), (False, "Привет!")):
+    for is_plain, spelling, text in ((True, PLAIN, "привет"), (False, AS_RECOGNISED, "Привет!")):
         dialect = VoskDialect(plain=is_plain)
-        dialect.tell(final, Moment(0, 0.0, 1))
+        dialect.hear('{"config": {"sample_rate": 16000}}', dialect.configuration)
+        assert dialect.configuration.spelling == spelling
+        dialect.tell(dialect.configuration.spelling.of(final), Moment(0, 0.0, 1))
         [told] = map(json.loads, map(str, dialect.end()))
         assert told["text"] == told["result"][0]["word"] == text
