@@ -183,3 +183,12 @@ def test_bench_prints_one_json_object(capsys: pytest.CaptureFixture[str]) -> Non
     result = json.loads(capsys.readouterr().out)
     assert result["words"] == 4
     assert result["times_real_time"] > 0
+
+
+def test_words_are_plain_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    assert transcribe("--no-punctuation", "--casing", "lower", TWO_SENTENCES) == 0
+    assert capsys.readouterr().out == "расскажи рецепт каши\nвключи фильм фиксики\n"
+    assert transcribe("--format", "json", "--no-punctuation", SHUTTERS) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["text"] == answer["segments"][0]["text"] == "Закрой шторы в спальне"
+    assert [word["word"] for word in answer["words"]] == ["Закрой", "шторы", "в", "спальне"]

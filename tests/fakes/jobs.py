@@ -26,6 +26,7 @@ class FakeSession:
     files: Sequence[FileSource]
     on_settled: OnSettled
     gate: asyncio.Semaphore
+    mark: str = ""
     is_cancelled: bool = False
 
     async def events(self) -> AsyncIterator[Event]:
@@ -36,7 +37,7 @@ class FakeSession:
                 second = start // 16_000
                 end = min(start + 16_000, file.end)
                 last = "stop" if end == file.end else "silence"
-                said = final(f"{channel}-{second}", reason=last, start=float(second))
+                said = final(f"{channel}-{second}{self.mark}", reason=last, start=float(second))
                 if second == 1:
                     self.on_settled(channel, Gap("inference_error", 1.0, 1.1))
                 self.on_settled(channel, FinalMessage(StreamId(1), said, end, end, b"state"))
@@ -50,11 +51,12 @@ class FakeSession:
 
 @dataclass
 class FakeJobs:
-    """Jobs in a folder, in a server of fakes. `gate` lets so many words out."""
+    """Jobs in a folder, in a server of fakes. `gate` lets so many words out; `mark` is behind each."""
 
     folder: Path
     fakes: Fakes = field(default_factory=Fakes)
     words: int = 1_000_000
+    mark: str = ""
     quota: int = 10_000_000
     keep: float = 1_000.0
     body_limit: int = 1_000_000
@@ -69,7 +71,7 @@ class FakeJobs:
     def open_session(
         self, files: Sequence[FileSource], options: Options, request_id: str, on_settled: OnSettled
     ) -> FakeSession:
-        self.sessions.append(FakeSession(files, on_settled, self.gate))
+        self.sessions.append(FakeSession(files, on_settled, self.gate, self.mark))
         return self.sessions[-1]
 
     @asynccontextmanager

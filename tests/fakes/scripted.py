@@ -41,6 +41,7 @@ BLOCK_SECONDS = BLOCK / 16_000
 LONGEST = 250
 POISON = 666
 SOUR = 667  # as poison, but only where an utterance of a file is recognised
+LOUD = 668  # a word with a capital and a mark
 
 
 class Poisoned(Exception):
@@ -52,14 +53,18 @@ def speech(values: Iterable[int]) -> Samples:
     return np.repeat(np.array(list(values), dtype=np.int16), BLOCK)
 
 
+def _word(value: int) -> str:
+    return f"W{value}!" if value == LOUD else f"w{value}"
+
+
 def transcript(values: Sequence[int]) -> list[list[str]]:
     """Return the utterances of a script, as an undisturbed worker hears them; those without words left out."""
     utterances: list[list[str]] = [[]]
     for value in values:
         if value and len(utterances[-1]) < LONGEST:
-            utterances[-1].append(f"w{value}")
+            utterances[-1].append(_word(value))
         elif value:
-            utterances.append([f"w{value}"])
+            utterances.append([_word(value)])
         else:
             utterances.append([])
     return [utterance for utterance in utterances if utterance]
@@ -112,7 +117,7 @@ class _Stream:
         seconds = self.position / 16_000
         self.position += BLOCK
         if value:
-            self.words.append(Word(f"w{value}", seconds, seconds + BLOCK_SECONDS, 1.0))
+            self.words.append(Word(_word(value), seconds, seconds + BLOCK_SECONDS, 1.0))
         else:
             self.committed = self.position
             if self.words:

@@ -99,6 +99,9 @@ def test_configure_messages_compose() -> None:
         ({"endpoint_silence_ms": 600.5}, "invalid_configuration"),
         ({"partials": "no"}, "invalid_configuration"),
         ({"partials": 1}, "invalid_configuration"),
+        ({"punctuation": "none"}, "invalid_configuration"),
+        ({"casing": "upper"}, "invalid_configuration"),
+        ({"casing": {"lower": 1}}, "invalid_configuration"),
     ],
 )
 def test_a_wrong_field_is_reported_and_changes_nothing(fields: dict[str, Any], code: str) -> None:
