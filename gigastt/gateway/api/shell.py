@@ -9,13 +9,13 @@ audio that needs no waiting straight to the session.
 from __future__ import annotations
 
 import asyncio
-import math
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
 from gigastt.gateway.api.account import JOINED, Account
+from gigastt.gateway.api.alarm import Alarm
 from gigastt.gateway.api.dialect import Dialect, Message, Opening, Reply, Resume
 from gigastt.gateway.api.enrolment import open_book
 from gigastt.gateway.api.entrance import HasPlace, take_place
@@ -88,7 +88,7 @@ class Shell:
         self._scope: asyncio.Timeout | None = None  # what the reader waits in, so that it can be woken
         self._woken = False
         self._listening = False  # the reader waits for a message, and has dealt with all before it
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._conversation, self.wake, self._preview)
         self._close_code = CLOSE_INTERNAL
 
     def wake(self) -> None:
@@ -116,8 +116,7 @@ class Shell:
             # In a task of its own: here every frame would come up through the frames of all middleware.
             await self._tasks.create_task(self._read())
         finally:
-            if self._alarm is not None:
-                self._alarm.cancel()
+            self._alarm.cancel()
             if self._session is not None:
                 self._session.cancel()
             if self._teller.captions is not None:
@@ -156,7 +155,7 @@ class Shell:
         """Carry out what the conversation decides until the session is over."""
         try:
             await self._perform(self._conversation.admitted(self._loop.time()))
-            self._set_alarm()
+            self._alarm.set()
             if self._dialect.frames_are_audio:
                 self._transport.hand_over(self._take_at_once)
             while not self._teller.is_over:
@@ -239,25 +238,11 @@ class Shell:
         self._guest.heard(seconds)
         if not self._account.hear(seconds):
             self.wake()
-        if self._alarm is None or self._conversation.pause_at < self._alarm.when():
-            self._set_alarm()
+        self._alarm.put_off()
 
-    def _set_alarm(self) -> None:
-        """Wake the reader at the conversation's deadline, and notice pauses.
-
-        Every frame puts both off, but only here are they looked at.
-        """
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        now = self._loop.time()
-        if self._conversation.notice_pause(now) and self._session is not None:
+    def _preview(self) -> None:
+        if self._session is not None:
             self._session.preview()
-        deadline = self._conversation.deadline
-        if deadline <= now:
-            self.wake()
-        elif (next_at := min(deadline, self._conversation.pause_at)) < math.inf:
-            self._alarm = self._loop.call_at(next_at, self._set_alarm)
 
     # -- effects
 
@@ -326,7 +311,7 @@ class Shell:
         self._teller.next_seq = point.checkpoint.next_seq
         self._dialect.resumed(self.resumption.told_from)
         await self._open_session(point)
-        self._set_alarm()
+        self._alarm.set()
         log.info("session_continued")
         await self._teller.acknowledge()
 

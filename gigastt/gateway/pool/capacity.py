@@ -116,7 +116,8 @@ class CapacityEstimate:
         """
         fade = math.exp(-talk.audio / TALK_SECONDS)
         self._talk = Talk(self._talk.speech * fade + talk.speech, self._talk.audio * fade + talk.audio)
-        self._listening = self._listening * fade + listening
+        if talk.audio:  # what an idle worker does is no listening, and nothing would ever fade it
+            self._listening = self._listening * fade + listening
         self._audio = self._audio * fade + talk.audio
         fade = math.exp(-talk.speech / FADE_SECONDS)
         self._speech = self._speech * fade + talk.speech

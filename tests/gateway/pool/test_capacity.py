@@ -157,3 +157,11 @@ def test_work_besides_passes_counts() -> None:
         busy.record([], Talk(0.0, 10.0), 0.2, 10)  # nobody speaks, and the detector takes five times as long
     assert busy.listening_cost == pytest.approx(0.02, rel=0.1)
     assert busy.streams < 0.7 * capacity.streams
+
+
+def test_a_day_in_which_nobody_speaks_changes_nothing() -> None:
+    capacity = estimate()
+    before = capacity.streams
+    for _ in range(4 * 24 * 3_600):
+        capacity.record([], Talk(), 0.001, 0)
+    assert capacity.streams == before
