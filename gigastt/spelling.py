@@ -17,6 +17,7 @@ Casing: TypeAlias = Literal["original", "lower"]
 Told = TypeVar("Told")
 
 _INSIDE_WORDS = "-'’"
+_OFTEN_AROUND = ".,!?…:;«»—"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ class Spelling:
                 text, words, dropped = self.spell(told.text), self._words(told.words), self._words(told.dropped)
                 spelled = replace(told, text=text, words=words, dropped=dropped)
             case Partial():
-                text, words, stable = self.spell(told.text), self._words(told.words), told.words[: told.stable]
-                spelled = replace(told, text=text, words=words, stable=len(self._words(stable)))
+                stable, rest = self._words(told.words[: told.stable]), self._words(told.words[told.stable :])
+                spelled = replace(told, text=self.spell(told.text), words=stable + rest, stable=len(stable))
             case HeardSpeakers():
                 spelled = replace(told, words=self._words(told.words))
             case Transcript():
@@ -68,7 +69,8 @@ PLAIN = Spelling(punctuation=False, casing="lower")  # as the protocols of other
 
 
 def _bare(word: str) -> str:
-    if word.isalnum():
+    word = word.strip(_OFTEN_AROUND)
+    if word.isalnum():  # nearly always
         return word
     kept = (letter for at, letter in enumerate(word) if _stays(word, at))
     return "".join(kept).strip(_INSIDE_WORDS)
