@@ -8,6 +8,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
+REFUSALS = ("session_refused", "connection_refused")  # warnings of what is not the server's fault
+
 
 @dataclass
 class Findings:
@@ -28,7 +30,7 @@ class _Faults(logging.Handler):
         self._faults = faults
 
     def emit(self, record: logging.LogRecord) -> None:
-        refused = record.getMessage() in ("session_refused", "connection_refused")  # not the server's fault
+        refused = record.getMessage() in REFUSALS
         if (record.levelno >= logging.WARNING and not refused) or record.exc_info:
             trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
             self._faults.append(f"{record.name}: {record.getMessage()} {trace}")

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gigastt.gateway.server.deadlines import Deadlines
 from gigastt.gateway.server.listener import Server, bind
+from tests.hostile.findings import REFUSALS
 from tests.waiting import wait_until
 
 Arguments = ParamSpec("Arguments")
@@ -104,14 +105,15 @@ async def noting(deadlines: Deadlines | None = None, app: ASGIApp | None = None)
 
 
 class Faults(logging.Handler):
-    """Keep what is logged as a warning or worse."""
+    """Keep what is logged as a warning or worse, except that a client was refused."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.seen: list[Any] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.seen.append((record.getMessage(), record.exc_info))
+        if record.getMessage() not in REFUSALS:
+            self.seen.append((record.getMessage(), record.exc_info))
 
 
 @dataclass(frozen=True)

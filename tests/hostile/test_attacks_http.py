@@ -20,7 +20,7 @@ from tests.waiting import wait_for, wait_until
 CLIP = load_clips()[1]
 MOST_MEMORY_MIB = 150e6 / 2**20
 DESCRIPTORS = 256
-UPLOADS = 200  # more than may be open, and fewer than are hung up on without a word
+UPLOADS = 180  # more than may be open, and fewer than are hung up on without a word
 
 pytestmark = pytest.mark.e2e
 

@@ -98,6 +98,9 @@ def test_a_word_is_found_corrected_kept_and_taken_along(server: ServerProcess, o
     page.locator("#queue .transcript").press("F2")
     page.keyboard.type("вторая")
     page.keyboard.press("Enter")
+    page.evaluate(
+        "async () => { await (await import('/web/store.js')).segmentsOf('nothing') }"
+    )  # behind what is written
     page.reload()
     kept_open(page)
     corrected = [words[0], "правка <b>", "вторая", *words[3:]]

@@ -70,8 +70,8 @@ class Pool:
         assert self._running is not None, "start the pool first"
         booted = self._crew.booted
         await asyncio.wait({booted, self._running}, return_when=asyncio.FIRST_COMPLETED)
-        if self._running.done():
-            self._running.result()
+        if self._running.done() or booted.cancelled():  # something failed, and all else is being cancelled
+            await asyncio.shield(self._running)
         booted.result()
 
     async def replace_workers(self, worker_command: WorkerCommand) -> None:

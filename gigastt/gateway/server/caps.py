@@ -36,9 +36,10 @@ class Caps:
 def most_connections(wanted: int, descriptors: int) -> int:
     """Return how many connections a process may have if it may open so many descriptors (-1: any number).
 
-    A quarter is left to workers, uploads and files: without a free descriptor a server can neither accept nor refuse.
+    A quarter is left to workers, uploads and files, besides the connections that are being refused: without a free
+    descriptor a server can neither accept nor refuse.
     """
-    return wanted if descriptors < 0 else min(wanted, descriptors * 3 // 4)
+    return wanted if descriptors < 0 else min(wanted, descriptors * 3 // 4 - MOST_REFUSED)
 
 
 class Place:

@@ -39,7 +39,7 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 BACKLOG = 2_048
-_ACCEPTED_AT_ONCE = 16  # connections a pass of the loop: libuv accepts one for each socket it listens on
+_ACCEPTED_AT_ONCE = 4  # connections a pass of the loop; a listener is that many descriptors
 _KEEP_ALIVE_SECONDS = 75  # longer than a reverse proxy keeps a connection, so that it is the one to close
 _DEADLINES = Deadlines()
 SEND_BUFFER_BYTES = 128 * 1024
@@ -174,8 +174,9 @@ class Server(uvicorn.Server):
                 self.servers.append(self._open_doorway(self.certificate, listener))
             else:
                 factory = self._connect if connect is None else partial(connect, self.config, self.server_state)
-                for sock in (listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))):
-                    self.servers.append(await loop.create_server(factory, sock=sock, backlog=BACKLOG))
+                # libuv accepts one connection a pass for each socket: its own duplicates let a crowd in sooner.
+            for sock in (listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))):
+                self.servers.append(await loop.create_server(factory, sock=sock, backlog=BACKLOG))
             log.info(self._events.get(port, self._event), host=host, port=port, tls=tls)
         self.started = True
 

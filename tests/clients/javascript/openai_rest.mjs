@@ -46,7 +46,6 @@ const found = {
   model: (await client.models.retrieve("whisper-1")).id,
   refusals: {
     language: await refusal(() => transcribe({ language: "en" })),
-    diarized: await refusal(() => transcribe({ response_format: "diarized_json" })),
     translation: await refusal(() => client.audio.translations.create({ file: small("RIFF"), model: "whisper-1" })),
     model: await refusal(() => client.models.retrieve("none")),
     audio: await refusal(() => transcribe({ file: small("\0".repeat(1000)) })),

@@ -157,6 +157,6 @@ def test_any_order_of_events_ends_at_zero(events: list[tuple[str, object]]) -> N
 
 def test_the_total_leaves_descriptors_to_the_server_itself() -> None:
     assert most_connections(16_384, descriptors=1_048_576) == 16_384
-    assert most_connections(16_384, descriptors=1024) == 768
+    assert most_connections(16_384, descriptors=1024) == 704
     assert most_connections(100, descriptors=1024) == 100
     assert most_connections(100, descriptors=resource.RLIM_INFINITY) == 100
