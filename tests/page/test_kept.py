@@ -24,6 +24,16 @@ _RECORDED_FRAMES = """() => new Promise((resolve) => {
   };
 })"""
 
+# Returns when what the page wrote before is kept: transactions over one store go one after the other.
+LOOK_AT_THE_STORE = """() => new Promise((resolve, reject) => {
+  const opening = indexedDB.open("gigastt", 1);
+  opening.onerror = () => reject(opening.error);
+  opening.onsuccess = () => {
+    const looking = opening.result.transaction("segments").objectStore("segments").count();
+    looking.onsuccess = () => resolve(looking.result);
+  };
+})"""
+
 
 def kept_open(page: Page) -> None:
     page.locator("#list summary").first.click()
@@ -98,9 +108,7 @@ def test_a_word_is_found_corrected_kept_and_taken_along(server: ServerProcess, o
     page.locator("#queue .transcript").press("F2")
     page.keyboard.type("вторая")
     page.keyboard.press("Enter")
-    page.evaluate(
-        "async () => { await (await import('/web/store.js')).segmentsOf('nothing') }"
-    )  # behind what is written
+    page.evaluate(LOOK_AT_THE_STORE)
     page.reload()
     kept_open(page)
     corrected = [words[0], "правка <b>", "вторая", *words[3:]]
