@@ -16,10 +16,9 @@ from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
 from gigastt.gateway.api.account import JOINED, Account
 from gigastt.gateway.api.alarm import Alarm
-from gigastt.gateway.api.dialect import Dialect, Message, Opening, Reply, Resume
+from gigastt.gateway.api.dialect import Dialect, Message, Reply, Resume
 from gigastt.gateway.api.enrolment import open_book
 from gigastt.gateway.api.entrance import HasPlace, take_place
-from gigastt.gateway.api.following import Captions
 from gigastt.gateway.api.intake import Intake, Position
 from gigastt.gateway.api.resume_points import ResumePoint
 from gigastt.gateway.api.resumption import Resumption
@@ -46,13 +45,12 @@ async def converse(
     Raises ClientGone if it hung up before. What is returned can `lend` the connection to a session it comes back to.
     """
     shell = Shell(transport, dialect, context, exchange, guest)
-    listeners = context.pool.drain_listeners
-    listeners.add(shell.wake)
+    context.pool.drain_listeners.add(shell.wake)
     try:
         await shell.run()
         return shell.resumption
     finally:
-        listeners.discard(shell.wake)
+        context.pool.drain_listeners.discard(shell.wake)
 
 
 class Shell:
@@ -61,10 +59,9 @@ class Shell:
     def __init__(
         self, transport: Transport, dialect: Dialect, context: AppContext, exchange: Exchange, guest: Guest | None
     ) -> None:
-        limits = context.limits
+        self._limits = limits = context.limits
         self._dialect = dialect
         self._context = context
-        self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._exchange = exchange
         self._conversation = conversation.Conversation(
@@ -251,14 +248,7 @@ class Shell:
         for effect in effects:
             match effect:
                 case conversation.SendReady():
-                    name, session_id = self._dialect.captions, self.resumption.session_id
-                    if name != "":
-                        self._teller.captions = Captions(self._context.feeds, name, session_id, self._exchange.client)
-                    model, limits, resumption = self._context.model, self._limits, self.resumption
-                    times = limits.max_session_secs, limits.idle_timeout_secs
-                    told = resumption.enter(), model.likeness is not None
-                    opening = Opening(model.name, resumption.session_id, *times, *told)
-                    await self._teller.send(self._dialect.open(opening))
+                    await self._teller.greet(self._context, self._limits, self._exchange.client)
                 case Resume():
                     await self._resume(effect)
                 case conversation.SendError():
@@ -290,8 +280,7 @@ class Shell:
             checkpoint=point.checkpoint if point is not None else None,
             keeps_checkpoints=self._transport.can_resume,
         )
-        begin = point.position if point is not None else Position()
-        self._intake = Intake(self._session, configuration, self._loop.time, begin)
+        self._intake = Intake(self._session, configuration, self._loop.time, point.position if point else Position())
         self.resumption.begin(self._session, self._intake, configuration)
         self._tasks.create_task(self._write(self._session))
         return self._intake

@@ -6,16 +6,18 @@ Used by both tasks of a session, the one that reads and the one that writes; run
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
 
+from gigastt.config import Limits
 from gigastt.errors import RequestError
 from gigastt.gateway.api import conversation
 from gigastt.gateway.api.account import Account
-from gigastt.gateway.api.dialect import Dialect, Message, Moment
+from gigastt.gateway.api.dialect import Dialect, Message, Moment, Opening
 from gigastt.gateway.api.following import Captions
 from gigastt.gateway.api.link import Link
 from gigastt.gateway.api.resumption import Resumption
+from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.requests import ClientGone
 from gigastt.transcript import EndpointReason, Final, HeardSpeakers, Partial
@@ -57,6 +59,16 @@ class Teller:
         self._resumption = resumption
         self._account = account
         self._closed = False
+
+    async def greet(self, context: AppContext, limits: Limits, client: Hashable) -> None:
+        """Tell a client that it may begin, and let others read along."""
+        resumption, model = self._resumption, context.model
+        name, session_id = self._dialect.captions, resumption.session_id
+        if name != "":  # None: under the session's id
+            self.captions = Captions(context.feeds, name, session_id, client)
+        times = limits.max_session_secs, limits.idle_timeout_secs
+        told = resumption.enter(), model.likeness is not None
+        await self.send(self._dialect.open(Opening(model.name, session_id, *times, *told)))
 
     async def tell(self, event: Event, channels: int, lag_seconds: float = 0.0) -> None:
         """Tell an event of a session."""
