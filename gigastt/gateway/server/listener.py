@@ -175,8 +175,8 @@ class Server(uvicorn.Server):
             else:
                 factory = self._connect if connect is None else partial(connect, self.config, self.server_state)
                 # libuv accepts one connection a pass for each socket: its own duplicates let a crowd in sooner.
-            for sock in (listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))):
-                self.servers.append(await loop.create_server(factory, sock=sock, backlog=BACKLOG))
+                for sock in (listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))):
+                    self.servers.append(await loop.create_server(factory, sock=sock, backlog=BACKLOG))
             log.info(self._events.get(port, self._event), host=host, port=port, tls=tls)
         self.started = True
 
