@@ -48,3 +48,12 @@ class Alarm:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def end(self) -> None:
+        """Ring no more, and forget whom to call, so that they are freed without the collector."""
+        self.cancel()
+        self._wake = self._pause = _nobody
+
+
+def _nobody() -> None:
+    pass

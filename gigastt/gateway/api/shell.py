@@ -113,7 +113,7 @@ class Shell:
             # In a task of its own: here every frame would come up through the frames of all middleware.
             await self._tasks.create_task(self._read())
         finally:
-            self._alarm.cancel()
+            self._alarm.end()
             if self._session is not None:
                 self._session.cancel()
             if self._teller.captions is not None:
