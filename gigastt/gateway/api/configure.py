@@ -105,25 +105,16 @@ def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configurati
     if endpoint_mode(fields) is None:
         complain("endpoint_mode", f"one of {', '.join(_MODES)}", "invalid_endpoint_mode")
 
-    if (partials := flag(fields.get("partials"))) is not None:
-        options = replace(options, partials=partials)
-    else:
-        complain("partials", "true or false")
+    def chosen(name: str, before: bool) -> bool:
+        if (value := flag(fields.get(name))) is not None:
+            return value
+        complain(name, "true or false")
+        return before
 
-    if (diarization := flag(fields.get("diarization"))) is not None:
-        options = replace(options, diarization=diarization)
-    else:
-        complain("diarization", "true or false")
-
-    if (resumable := flag(fields.get("resume"))) is not None:
-        configuration = replace(configuration, resumable=resumable)
-    else:
-        complain("resume", "true or false")
-
-    if (punctuation := flag(fields.get("punctuation"))) is not None:
-        spelling = replace(spelling, punctuation=punctuation)
-    else:
-        complain("punctuation", "true or false")
+    partials = chosen("partials", options.partials)
+    options = replace(options, partials=partials, diarization=chosen("diarization", options.diarization))
+    configuration = replace(configuration, resumable=chosen("resume", configuration.resumable))
+    spelling = replace(spelling, punctuation=chosen("punctuation", spelling.punctuation))
 
     if (casing := _CASINGS.get(_name(fields.get("casing")))) is not None:
         spelling = replace(spelling, casing=casing)
