@@ -7,7 +7,7 @@ around it are forgiven.
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 MESSAGE_TYPES = ("configure", "flush", "stop", "resume", "keepalive", "ping")
 SIGNS_OF_LIFE = ("keepalive", "keep_alive", "keep-alive", "heartbeat", "pong")
@@ -43,6 +43,11 @@ def as_text(data: bytes) -> str | None:
         return None
     fields = parse(text)
     return text if fields is not None and message_type(fields) else None
+
+
+def is_whole(told: object, span: tuple[int, int]) -> TypeGuard[int]:
+    """Tell whether a client's value is a whole number, written as such, from the first to the second."""
+    return isinstance(told, int) and not isinstance(told, bool) and span[0] <= told <= span[1]
 
 
 def _refuse_constant(name: str) -> NoReturn:

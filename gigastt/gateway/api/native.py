@@ -20,6 +20,7 @@ from gigastt.gateway.api.client_messages import (
     MOST_TEXT_CHARACTERS,
     SIGNS_OF_LIFE,
     as_text,
+    is_whole,
     message_type,
     parse,
 )
@@ -56,6 +57,7 @@ from gigastt.gateway.api.gathering import Gatherer
 from gigastt.gateway.api.speaker_fields import read_speaker_fields
 from gigastt.transcript import Final, Gap, HeardSpeakers, Partial
 
+_MOST = (1 << 53) - 1  # of a count that JavaScript can say
 _RESUME_GOES_WITH = "resume goes with endpoint_mode auto only."
 _CAPTIONS = re.compile(r"[a-z0-9-]{16,64}")  # its readers know it and nobody else: not to be guessed
 
@@ -210,11 +212,7 @@ def _resume(fields: dict[str, Any], before: Configuration | None) -> Sequence[Re
     token, position, have_final_seq = fields.get("token"), fields.get("from", 0), fields.get("have_final_seq", -1)
     if before is None:
         return [Complain([Problem("resume_too_late", "resume must come before the first audio.")])]
-    if not (isinstance(token, str) and _is_count(position) and _is_count(have_final_seq, least=-1)):
+    if not (isinstance(token, str) and is_whole(position, (0, _MOST)) and is_whole(have_final_seq, (-1, _MOST))):
         explanation = "resume needs the token as a text, and from and have_final_seq as whole numbers."
         return [Complain([Problem("invalid_message", explanation)])]
     return [Resume(token, position, have_final_seq)]
-
-
-def _is_count(value: object, least: int = 0) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 53

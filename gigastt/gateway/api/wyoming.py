@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from gigastt import __version__
 from gigastt.audio.resample import SAMPLE_RATE_RANGE
+from gigastt.gateway.api.client_messages import is_whole
 from gigastt.gateway.api.conversation import CLOSE_UNSUPPORTED_DATA
 from gigastt.gateway.api.dialect import (
     Complain,
@@ -33,7 +34,7 @@ from gigastt.gateway.api.dialect import (
 )
 from gigastt.gateway.api.openai_form import is_russian
 from gigastt.gateway.api.wire import gap_error_fields
-from gigastt.gateway.api.wyoming_frames import CHANNEL_RANGE, WIDTHS, WyomingEvent, event_of, is_whole, message_of
+from gigastt.gateway.api.wyoming_frames import CHANNEL_RANGE, WIDTHS, WyomingEvent, event_of, message_of
 from gigastt.gateway.context import ServedModel
 from gigastt.transcript import Final, Gap, Partial, Word
 

@@ -14,12 +14,12 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 import numpy as np
 
 from gigastt import __version__
-from gigastt.gateway.api.client_messages import parse
+from gigastt.gateway.api.client_messages import is_whole, parse
 from gigastt.gateway.api.dialect import Message
 from gigastt.gateway.api.tcp import BrokenStream
 
@@ -150,11 +150,6 @@ class MonoPcm:
         mixed = samples.reshape(-1, self._channels).mean(axis=1)
         mono: bytes = np.rint(mixed).astype("<i2").tobytes()
         return mono
-
-
-def is_whole(told: object, span: tuple[int, int]) -> TypeGuard[int]:
-    """Tell whether a client's value is a whole number from the first to the second."""
-    return isinstance(told, int) and not isinstance(told, bool) and span[0] <= told <= span[1]
 
 
 def _parse_header(line: bytes) -> dict[str, Any]:
