@@ -12,8 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-import httpx2
-
 from gigastt.errors import ConfigError
 from gigastt.gateway.feeds import Feed, Feeds
 from gigastt.gateway.responses import encode_json
@@ -42,6 +40,8 @@ class CallWebhook:
     def __init__(
         self, url: str, secret: str, feeds: Feeds, pauses: tuple[float, ...] = PAUSES, end_seconds: float = END_SECONDS
     ) -> None:
+        import httpx2
+
         self._url = url
         self._secret = secret
         self._feeds = feeds
