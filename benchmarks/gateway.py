@@ -32,7 +32,7 @@ from websockets.frames import Frame, Opcode
 
 from benchmarks.pinned import machine
 from benchmarks.playlist import SAMPLE_RATE, load_clips, make_playlist
-from benchmarks.server_process import free_port, serve
+from benchmarks.server_process import free_port, model_flags, serve
 from gigastt.gateway.server.listener import Server, bind
 
 
@@ -167,7 +167,7 @@ def contender(name: str, options: argparse.Namespace, core: int, worker_core: in
         with receiver(name, core) as running:
             yield running
         return
-    model = ["--model", "demo"] if options.model == "demo" else ["--model-dir", options.model]
+    model = model_flags(options.model)
     flags = [*model, "--pool-size", "1", "--max-sessions", str(options.streams)]
     flag, port = PROTOCOLS[name].flag, free_port()
     flags += [flag, f"127.0.0.1:{port}"] if flag else []

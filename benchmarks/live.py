@@ -22,7 +22,7 @@ import jiwer
 
 from benchmarks.live_stream import Record, play
 from benchmarks.playlist import Playlist, load_clips, make_playlist
-from benchmarks.server_process import ServerProcess, Usage, serve
+from benchmarks.server_process import ServerProcess, Usage, model_flags, serve
 from benchmarks.wording import unmatched
 from gigastt.scoring import normalise
 
@@ -264,7 +264,7 @@ def main() -> None:
     playlists = [
         make_playlist(clips, options.seconds, options.seed + n, speech_share=options.speech_share) for n in range(count)
     ]
-    model = ["--model", "demo"] if options.model == "demo" else ["--model-dir", options.model]
+    model = model_flags(options.model)
     sessions = str(2 * count + 8)  # the benchmark looks for the bound itself, not for the server's own
     flags = [*model, "--pool-size", str(options.pool_size), "--max-sessions", sessions, "--metrics"]
     flags += ["--speaker-model", options.speaker_model]

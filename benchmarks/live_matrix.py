@@ -27,7 +27,7 @@ import jiwer
 from benchmarks.live import cores, stability, upload, upload_without_end
 from benchmarks.live_stream import Record, play
 from benchmarks.playlist import SAMPLE_RATE, Clip, Playlist, join_clips, load_clips
-from benchmarks.server_process import ServerProcess, serve
+from benchmarks.server_process import ServerProcess, model_flags, serve
 from gigastt.scoring import normalise
 
 _SPEECH_SHARE = 0.8  # with the clips' own silence, pauses of a second or two
@@ -141,7 +141,7 @@ def main() -> None:
         os.sched_setaffinity(0, mine)
     paces = {"fast": [False], "paced": [True], "both": [False, True]}[options.pace]
     cells = [Cell(n, ms, paced) for paced in paces for n in options.streams for ms in options.chunk_ms]
-    model = ["--model", "demo"] if options.model == "demo" else ["--model-dir", options.model]
+    model = model_flags(options.model)
     flags = [*model, "--pool-size", str(options.pool_size), "--max-sessions", str(max(options.streams) + 8)]
     with serve(flags, cores=cores(options.cores)) as server:
         result = asyncio.run(run(server, cells, load_clips(options.clips), options.seconds))

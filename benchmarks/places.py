@@ -25,7 +25,7 @@ import httpx
 from benchmarks.live import cores, decision_latencies, percentiles
 from benchmarks.live_stream import Record, play
 from benchmarks.playlist import SAMPLE_RATE, Playlist, load_clips, make_playlist
-from benchmarks.server_process import ServerProcess, serve
+from benchmarks.server_process import ServerProcess, model_flags, serve
 
 _LOOK_SECONDS = 5.0
 _LEAST_AUDIO_SECONDS = 5.0
@@ -121,7 +121,7 @@ def main() -> None:
         make_playlist(clips, options.seconds, seed, speech_share=options.speech_share)
         for seed in range(options.clients)
     ]
-    model = ["--model", "demo"] if options.model == "demo" else ["--model-dir", options.model]
+    model = model_flags(options.model)
     flags = [*model, "--pool-size", str(options.pool_size), "--max-sessions", options.max_sessions]
     for start in range(options.starts):
         busy = options.busy and start % 2 == 1

@@ -87,6 +87,11 @@ class ServerProcess:
         return body
 
 
+def model_flags(model: str) -> list[str]:
+    """Return the flags that serve `demo`, or the model whose files are in a folder."""
+    return ["--model", "demo"] if model == "demo" else ["--model-dir", model]
+
+
 @contextlib.contextmanager
 def serve(
     arguments: Sequence[str], *, cores: Sequence[int] | None = None, stderr: IO[bytes] | None = None

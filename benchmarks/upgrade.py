@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.live import decision_latencies, percentiles
 from benchmarks.live_stream import Record, play
 from benchmarks.playlist import Playlist, load_clips, make_playlist
-from benchmarks.server_process import ServerProcess, serve
+from benchmarks.server_process import ServerProcess, model_flags, serve
 
 
 def replaced(server: ServerProcess) -> float:
@@ -65,7 +65,7 @@ def main() -> None:
     options = parser.parse_args()
     clips = load_clips(options.clips)
     playlists = [make_playlist(clips, options.seconds, seed) for seed in range(options.streams)]
-    model = ["--model", "demo"] if options.model == "demo" else ["--model-dir", options.model]
+    model = model_flags(options.model)
     flags = [*model, "--pool-size", str(options.workers), "--max-sessions", str(2 * options.streams), "--metrics"]
     with serve(flags) as server:
         result = asyncio.run(measure(server, playlists, options.workers, options.times))

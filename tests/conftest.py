@@ -1,12 +1,19 @@
 """Make `tests.fakes` and its neighbours importable from every test; mark what `make unit` leaves out."""
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
 from gigastt.processes import use_one_thread
+
+if TYPE_CHECKING:
+    from tests.server import ServerProcess
 
 use_one_thread()  # as in a worker; numpy reads this when it is imported, which is after this file
 
@@ -15,6 +22,9 @@ hypothesis.settings.load_profile("any machine")
 
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent))
+
+# Every test here starts the shipped program or talks to it.
+_E2E = ("clients", "e2e", "page")
 
 # Real sockets with their deadlines, worker processes, downloads, the demo model over minutes of audio, and the programs
 # that judge what is in deploy/.
@@ -54,5 +64,25 @@ _SLOW = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(_HERE).as_posix().startswith(_SLOW):
+        place = item.path.relative_to(_HERE)
+        if place.as_posix().startswith(_SLOW):
             item.add_marker(pytest.mark.slow)
+        if place.parts[0] in _E2E:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ServerProcess]:
+    """A server with two workers and default limits, for tests that leave it as they found it."""
+    from tests.server import ServerProcess
+
+    with ServerProcess("--pool-size", "2") as running:
+        yield running
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """The file of a `--secret-file`."""
+    path = tmp_path / "secret"
+    path.write_bytes(b"0123456789abcdef")
+    return path

@@ -87,6 +87,11 @@ class Cable:
             self.strands.discard(strand)
             strand.cut()
 
+    def cut(self) -> None:
+        """Cut every connection; new ones are carried."""
+        for strand in list(self.strands):
+            strand.cut()
+
     def disturb(self, chance: random.Random, stalls: Sequence[float] = STALLS) -> str | None:
         """Do something to one of the open connections; return what, or None where there is none.
 

@@ -1,33 +1,16 @@
-"""The server that other people's clients are tried on, and the environments that hold them (`make clients`)."""
+"""The environments that hold other people's clients (`make clients`)."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.server import ServerProcess
 from tests.shared import do_without
 
 _HERE = Path(__file__).resolve().parent
 ENVIRONMENTS = _HERE.parent.parent / ".venv-clients"
 NODE_MODULES = _HERE / "javascript" / "node_modules"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if _HERE in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[ServerProcess]:
-    """A server with two workers, for tests that leave it as they found it."""
-    with ServerProcess("--pool-size", "2") as running:
-        yield running
 
 
 def interpreter(environment: str) -> str:

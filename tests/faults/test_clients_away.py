@@ -11,7 +11,7 @@ from gigastt.gateway.pool.flow import CREDIT_SAMPLES
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import BLOCK, speech
 from tests.gateway.api.test_native_ws import Client, client, server
-from tests.gateway.api.test_resumption import begin, come_back, cut, newest_token, sharing, texts
+from tests.gateway.api.test_resumption import begin, begin_and_lose, come_back, cut, newest_token, sharing, texts
 from tests.waiting import wait_until
 
 LOST = "gigastt_audio_samples_lost_total"
@@ -20,11 +20,7 @@ LOST = "gigastt_audio_samples_lost_total"
 async def test_workers_that_die_meanwhile_cost_nothing() -> None:
     pool = MemoryPool(automatic=True)
     async with server(pool) as running:
-        first = await begin(running)
-        await first.speak(1, 2, 0, 3)
-        await first.receive("final")
-        await first.receive("ack")
-        await cut(first)
+        first = await begin_and_lose(running)
         for _ in range(6):
             pool.kill(pool.workers[0])
         second = await come_back(running, newest_token(first))
@@ -36,16 +32,10 @@ async def test_workers_that_die_meanwhile_cost_nothing() -> None:
     assert pool.metrics.registry.get_sample_value(LOST) == 0
 
 
-async def test_a_server_that_stops_meanwhile_is_followed_by_another(tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_bytes(b"0123456789abcdef")
+async def test_a_server_that_stops_meanwhile_is_followed_by_another(secret: Path) -> None:
     async with sharing(secret) as other:
         async with sharing(secret) as one:
-            first = await begin(one)
-            await first.speak(1, 2, 0, 3)
-            await first.receive("final")
-            await first.receive("ack")
-            await cut(first)
+            first = await begin_and_lose(one)
             one.server.handle_exit(15, None)
             await asyncio.wait_for(asyncio.shield(one.task), 10)  # nobody is waited for
         second = await come_back(other, newest_token(first))

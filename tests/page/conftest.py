@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,17 +21,10 @@ MICROPHONE = (
     "--use-fake-device-for-media-stream",
     f"--use-file-for-fake-audio-capture={CLIP.path}%noloop",
 )
-_HERE = Path(__file__).resolve().parent
 _DEADLINE_MS = DEADLINE_SECONDS * 1000
 expect.set_options(timeout=_DEADLINE_MS)
 
 OpenPage = Callable[..., Page]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if _HERE in item.path.parents:
-            item.add_marker(pytest.mark.e2e)
 
 
 @pytest.fixture(scope="module")

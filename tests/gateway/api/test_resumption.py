@@ -39,6 +39,16 @@ async def cut(connected: Client) -> None:
     await connected.socket.wait_closed()
 
 
+async def begin_and_lose(running: Running) -> Client:
+    """Open such a session, have one of two utterances told, and lose the connection amid the other."""
+    first = await begin(running)
+    await first.speak(1, 2, 0, 3)
+    await first.receive("final")
+    await first.receive("ack")
+    await cut(first)
+    return first
+
+
 def run(pool: MemoryPool) -> bool:
     """Let the workers work."""
     pool.run()
@@ -74,21 +84,10 @@ async def sharing(secret: Path | None, keys: Path | None = None) -> AsyncIterato
         yield running
 
 
-@pytest.fixture
-def secret(tmp_path: Path) -> Path:
-    path = tmp_path / "secret"
-    path.write_bytes(b"0123456789abcdef")
-    return path
-
-
 async def test_a_session_goes_on_where_its_connection_was_cut() -> None:
     pool = MemoryPool(automatic=True)
     async with server(pool) as running:
-        first = await begin(running)
-        await first.speak(1, 2, 0, 3)
-        await first.receive("final")
-        await first.receive("ack")
-        await cut(first)
+        first = await begin_and_lose(running)
         second = await come_back(running, newest_token(first))
         ack = await second.receive("ack")
         assert pool.sessions == 1

@@ -64,9 +64,7 @@ async def test_a_wrong_value_in_the_url_is_refused(query: str) -> None:
     assert json.loads(refused.value.response.body)["code"] == "invalid_parameter"
 
 
-async def test_a_session_goes_on_so_on_another_server(tmp_path: Path) -> None:
-    secret = tmp_path / "secret"
-    secret.write_bytes(b"0123456789abcdef")
+async def test_a_session_goes_on_so_on_another_server(secret: Path) -> None:
     async with sharing(secret) as here, sharing(secret) as there:
         first = await begin(here, **PLAIN)
         await first.speak(LOUD, 0)
