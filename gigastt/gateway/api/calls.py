@@ -20,7 +20,15 @@ from starlette.types import Receive, Scope, Send
 from gigastt.errors import InvalidParameter, RequestError, RequestTimeout
 from gigastt.gateway.api.conversation import CLOSE_GOING_AWAY, CLOSE_NORMAL
 from gigastt.gateway.api.dialect import Dialect, Message
-from gigastt.gateway.api.event_stream import EVENT_HEADERS, QUIET_COMMENT, QUIET_SECONDS, encode_block, with_pauses
+from gigastt.gateway.api.event_stream import (
+    EVENT_HEADERS,
+    QUIET_COMMENT,
+    QUIET_SECONDS,
+    encode_block,
+    last_event,
+    send_blocks,
+    with_pauses,
+)
 from gigastt.gateway.api.native_files import until_hung_up
 from gigastt.gateway.api.shell import converse
 from gigastt.gateway.api.transport import InputEnded, Transport
@@ -122,17 +130,12 @@ class CallEvents:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         session_id = call_id(scope["path_params"]["id"])
-        last = Headers(scope=scope).get("last-event-id", "0")
-        after = int(last) if last.isascii() and last.isdigit() and len(last) < 10 else 0
+        after = last_event(Headers(scope=scope))
         await until_hung_up(receive, self._answer(session_id, after, send))
 
     async def _answer(self, session_id: str, after: int, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
-        await send({"type": "http.response.body", "body": QUIET_COMMENT, "more_body": True})
-        messages = self._context.feeds.follow(session_id, after, CALL_WAIT_SECONDS)
-        async with aclosing(_blocks(messages)) as blocks:
-            async for block in blocks:
-                await send({"type": "http.response.body", "body": block, "more_body": True})
+        await send_blocks(send, _blocks(self._context.feeds.follow(session_id, after, CALL_WAIT_SECONDS)))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
 from typing import Protocol, TypeVar
 
+from starlette.datastructures import Headers
 from starlette.types import Receive, Send
 
 from gigastt.audio.selection import ALL_MIXED, FileChoice
@@ -74,11 +75,7 @@ async def _answer(
         write = writer(recognition.file)
         await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
         try:
-            await send({"type": "http.response.body", "body": QUIET_COMMENT, "more_body": True})
-            async with aclosing(_blocks(recognition, write, note_failure)) as blocks:
-                async for block in blocks:
-                    if block:
-                        await send({"type": "http.response.body", "body": block, "more_body": True})
+            await send_blocks(send, _blocks(recognition, write, note_failure))
         except asyncio.CancelledError:  # the server stops; or the client has gone, and this goes nowhere
             await send({"type": "http.response.body", "body": write.failure(ShuttingDown()), "more_body": True})
             raise
@@ -101,6 +98,21 @@ async def _blocks(
         yield write.failure(error)
         return
     yield write.end()
+
+
+async def send_blocks(send: Send, blocks: AsyncGenerator[bytes, None]) -> None:
+    """Send a comment, so that the client has its answer, and blocks of events up to their end, without empty ones."""
+    await send({"type": "http.response.body", "body": QUIET_COMMENT, "more_body": True})
+    async with aclosing(blocks):
+        async for block in blocks:
+            if block:
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+
+
+def last_event(headers: Headers) -> int:
+    """Return the number of the event that `Last-Event-ID` names; 0 where it names none."""
+    last = headers.get("last-event-id", "0")
+    return int(last) if last.isascii() and last.isdecimal() and len(last) < 16 else 0
 
 
 def encode_block(fields: object) -> bytes:

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from gigastt.audio.selection import read_choice
 from gigastt.errors import InvalidParameter, JobFailed, JobNotDone, JobsDisabled, RequestError
 from gigastt.gateway.api.configure import read_spelling
-from gigastt.gateway.api.event_stream import EVENT_HEADERS, QUIET_COMMENT, QUIET_SECONDS, encode_block
+from gigastt.gateway.api.event_stream import EVENT_HEADERS, QUIET_COMMENT, QUIET_SECONDS, encode_block, last_event
 from gigastt.gateway.api.native_files import Uploads, render_answer, until_hung_up
 from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.api.wire import gap_error_fields
@@ -101,9 +101,7 @@ class JobRoutes:
         """`GET /v1/jobs/{id}/events`: from the beginning, or behind the event that `Last-Event-ID` names."""
         spelling = read_spelling(request.query_params)
         jobs, job = await self._find(request)
-        after = request.headers.get("last-event-id", "0")
-        number = int(after) if after.isascii() and after.isdecimal() and len(after) < 16 else 0
-        return JobEvents(jobs, job, number, spelling)
+        return JobEvents(jobs, job, last_event(request.headers), spelling)
 
     def _enabled(self) -> Jobs:
         if self._jobs is None:
