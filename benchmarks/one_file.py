@@ -62,12 +62,8 @@ async def open_pool(settings: Settings) -> AsyncIterator[Pool]:
     """Yield a pool that is ready."""
     files = resolve(settings.model, settings.model_dir)
     pool = Pool(settings, Metrics())
-    await pool.start(await plan_workers(settings, files))
-    try:
-        await pool.wait_ready()
+    async with pool.at_work(await plan_workers(settings, files)):
         yield pool
-    finally:
-        await pool.close()
 
 
 async def kill_workers(pool: Pool, seconds: float, killed: list[int]) -> None:

@@ -11,8 +11,7 @@ import asyncio
 import random
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,7 +68,7 @@ async def run_trial(
     """
     pool = Pool(settings, Metrics())
     lateness: list[float] = []
-    async with _running(pool, worker_command):
+    async with pool.at_work(worker_command):
         began = time.monotonic()
         counts_from, until = began + SETTLING_SHARE * seconds, began + seconds
         people: list[asyncio.Task[None]] = []
@@ -93,16 +92,6 @@ async def run_trial(
             one.cancel()
         await asyncio.gather(*people, return_exceptions=True)
     return outcome
-
-
-@asynccontextmanager
-async def _running(pool: Pool, worker_command: Callable[[int], list[str]]) -> AsyncIterator[None]:
-    await pool.start(worker_command)
-    try:
-        await pool.wait_ready()
-        yield
-    finally:
-        await pool.close()
 
 
 async def _converse(pool: Pool, speech: Callable[[], bytes], counts_from: float, lateness: list[float]) -> None:

@@ -39,14 +39,9 @@ async def open_local_workers(settings: Settings) -> AsyncIterator[Backend]:
     if model.demo:
         warn_of_demo_model()
     pool = Pool(settings, Metrics())
-    async with FileDecoder() as decoder:
-        try:
-            await pool.start(await plan_workers(settings, model))
-            await pool.wait_ready()
-            options = Options(partials=False, diarization=settings.speaker_model != "off")
-            yield LocalWorkers(pool, Decoding(decoder, lambda: MAX_SECONDS), options)
-        finally:
-            await pool.close()
+    async with FileDecoder() as decoder, pool.at_work(await plan_workers(settings, model)):
+        options = Options(partials=False, diarization=settings.speaker_model != "off")
+        yield LocalWorkers(pool, Decoding(decoder, lambda: MAX_SECONDS), options)
 
 
 class LocalWorkers:

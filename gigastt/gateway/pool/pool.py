@@ -7,8 +7,8 @@ how many sessions there are at once (`admission`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from gigastt.config import Settings
 from gigastt.gateway.metrics import Metrics
@@ -41,6 +41,16 @@ class Pool:
         metrics.workers_configured.set(settings.pool_size)
 
     # -- life
+
+    @asynccontextmanager
+    async def at_work(self, worker_command: WorkerCommand) -> AsyncIterator[None]:
+        """Spawn workers by a command, wait until each is ready, and stop them at the end. Raises as `wait_ready`."""
+        await self.start(worker_command)
+        try:
+            await self.wait_ready()
+            yield
+        finally:
+            await self.close()
 
     async def start(self, worker_command: WorkerCommand) -> None:
         """Begin to spawn workers by a command; `wait_ready` tells how it went."""
