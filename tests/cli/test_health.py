@@ -86,6 +86,8 @@ def test_it_asks_a_server_by_its_command_line(capsys: pytest.CaptureFixture[str]
         wait = "import sys; sys.stdin.read()"
         words = [sys.executable, "-c", wait, "gigastt", "serve", "--port", str(port), "--pool-size", "2"]
         with subprocess.Popen(words, stdin=subprocess.PIPE) as server:
+            # The kernel tells the program's words a moment after it has let go of what the parent waits for.
+            wait_for(lambda: b"serve" in Path(f"/proc/{server.pid}/cmdline").read_bytes())
             assert run_command(["health", "--pid", str(server.pid)]) == 0
     assert run_command(["health", "--pid", str(os.getpid())]) == 1
     assert "not one of `gigastt serve`" in capsys.readouterr().err
