@@ -17,6 +17,7 @@ import pytest
 from gigastt.cli.health import base_address
 from gigastt.cli.main import run_command
 from gigastt.config import Settings
+from tests.waiting import wait_for
 
 
 @contextmanager
