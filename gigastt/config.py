@@ -17,7 +17,8 @@ from typing import Literal, TypeAlias
 from gigastt.errors import ConfigError, ConfigErrors
 from gigastt.quota import cpu_quota, memory_limit
 
-Precision: TypeAlias = Literal["auto", "int8", "fp32"]
+Precision: TypeAlias = Literal["auto", "int8", "fp32", "fp16"]
+Provider: TypeAlias = Literal["cpu", "cuda"]
 
 MOST_TOLD_APART = 20  # speakers of one session or file
 

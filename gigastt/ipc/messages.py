@@ -15,7 +15,7 @@ Sample counts are absolute: from the first sample of the client's audio, at 16 k
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NewType, TypeAlias, get_type_hints
+from typing import Any, Literal, NewType, TypeAlias, get_args, get_type_hints
 
 import msgpack
 
@@ -93,16 +93,25 @@ class Excerpt:
     is_clear: bool
     final: transcript.Final
 
+    @property
+    def frames(self) -> int:
+        """Feature frames of its window."""
+        return self.lead + self.last_frame - self.first_frame + self.padding
+
 
 @dataclass(frozen=True, slots=True)
 class Recognise:
-    """Find the words (and voices) of an utterance in the first `samples` of a segment; `stream` names this request."""
+    """Find the words (and voices) of an utterance in the first `samples` of a segment; `stream` names this request.
+
+    alone: it shares no pass; a worker has crashed over it.
+    """
 
     stream: StreamId
     segment: str
     samples: int
     excerpt: Excerpt
     diarization: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +143,10 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded and a canary transcript came out; `passes` were timed then."""
+    """The model is loaded and a canary transcript came out; `passes` were timed then.
+
+    width: windows of full length that one pass may hold.
+    """
 
     pid: int
     load_seconds: float
@@ -142,6 +154,7 @@ class Ready:
     vocab_size: int
     provider: str
     passes: list[PassRecord]
+    width: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,18 +247,8 @@ class Stats:
 ToWorker: TypeAlias = OpenStream | Audio | AttachAudio | Proceed | Recognise | Preview | Finish | Cancel
 ToGateway: TypeAlias = Ready | Progress | PartialMessage | FinalMessage | Found | Recognised | Failed | Closed | Stats
 
-_TO_WORKER: tuple[type, ...] = (OpenStream, Audio, AttachAudio, Proceed, Recognise, Preview, Finish, Cancel)
-_TO_GATEWAY: tuple[type, ...] = (
-    Ready,
-    Progress,
-    PartialMessage,
-    FinalMessage,
-    Found,
-    Recognised,
-    Failed,
-    Closed,
-    Stats,
-)
+_TO_WORKER: tuple[type, ...] = get_args(ToWorker)
+_TO_GATEWAY: tuple[type, ...] = get_args(ToGateway)
 _CLASSES: dict[int, type] = dict(enumerate(_TO_WORKER + _TO_GATEWAY))
 _KINDS: dict[type, int] = {kind: number for number, kind in _CLASSES.items()}
 _NESTED: dict[str, type] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,13 +16,14 @@ import numpy as np
 
 from gigastt.errors import InferenceError, ModelInvalid
 from gigastt.speech.ctc import CtcSearch
+from gigastt.speech.device import CORE, Device
+from gigastt.speech.features import MELS
 from gigastt.speech.mapped_search import choose_network
 from gigastt.speech.model import CtcEncoder, CtcFiles, Encoder, Triplet, TripletFiles
 from gigastt.speech.search import MAX_SYMBOLS, RunNetwork, Transducer
+from gigastt.speech.sharing import MAX_WINDOW_FRAMES, ON_CARD, ON_CORE, Sharing
 from gigastt.speech.tokens import EncoderOut, Hypothesis, SearchState, Window
 from gigastt.speech.vocabulary import Vocabulary
-
-MAX_WINDOW_FRAMES = 2050  # 20.5 s; beyond about 30 s a full-context encoder degrades
 
 
 class Transcriber(Protocol):
@@ -32,6 +34,9 @@ class Transcriber(Protocol):
 
     @property
     def encoder_name(self) -> str: ...
+
+    @property
+    def sharing(self) -> Sharing: ...
 
     def transcribe(self, window: Window) -> Hypothesis: ...
 
@@ -57,9 +62,11 @@ class Recognizer:
         encoder_name: str,
         *,
         runs_graphs: bool = False,
+        sharing: Sharing = ON_CORE,
     ) -> None:
         """Take the parts; `runs_graphs` tells that the search runs decoder and joint graphs, its slower way."""
         self.runs_graphs = runs_graphs
+        self.sharing = sharing
         self.vocabulary = vocabulary
         self.encoder_name = encoder_name
         self._encoder = encoder
@@ -71,27 +78,33 @@ class Recognizer:
         files: TripletFiles | CtcFiles,
         *,
         session_config: Mapping[str, str] | None = None,
+        device: Device = CORE,
     ) -> Recognizer:
         """Load the model files and check them against each other.
 
         Args:
             files: where they are; a `config.json` beside them may say how many tokens a frame may emit.
             session_config: further onnxruntime session config entries for the encoder (mapped weights).
+            device: where the encoder runs; the search runs on the core.
 
         Raises:
             ModelInvalid: a file is not what its name says, or they do not belong together.
+            ProviderMissing: the device cannot be had.
         """
         vocabulary = Vocabulary.load(files.vocabulary)
         if isinstance(files, CtcFiles):
-            ctc = CtcEncoder(files.encoder, session_config=session_config)
+            ctc = CtcEncoder(files.encoder, session_config=session_config, device=device)
             _check_size(ctc.dim, files.encoder, vocabulary, files.vocabulary)
-            return cls(ctc, CtcSearch(vocabulary), vocabulary, files.encoder.stem)
-        triplet = Triplet.load(files, session_config=session_config)
+            sharing = _find_sharing(ctc, device)
+            return cls(ctc, CtcSearch(vocabulary), vocabulary, files.encoder.stem, sharing=sharing)
+        triplet = Triplet.load(files, session_config=session_config, device=device)
         _check_size(triplet.joint.vocabulary_size, files.joint, vocabulary, files.vocabulary)
         graphs = RunNetwork(triplet.decoder, triplet.joint)
         network = choose_network(files, graphs, triplet.encoder.dim)
         transducer = Transducer(network, vocabulary, max_symbols=_read_max_symbols(files.vocabulary.parent))
-        return cls(triplet.encoder, transducer, vocabulary, files.encoder.stem, runs_graphs=network is graphs)
+        encoder, name = triplet.encoder, files.encoder.stem
+        sharing = _find_sharing(encoder, device)
+        return cls(encoder, transducer, vocabulary, name, runs_graphs=network is graphs, sharing=sharing)
 
     def transcribe(self, window: Window) -> Hypothesis:
         """Encode and search one window, alone: the one function behind finals and file segments.
@@ -102,9 +115,10 @@ class Recognizer:
         return self._transcribe([window])[0]
 
     def transcribe_batch(self, windows: Sequence[Window]) -> list[Hypothesis]:
-        """Encode several windows of one length in one pass; for partials only.
+        """Encode several windows in one pass, of one length unless `sharing` says otherwise.
 
-        An int8 encoder scales its activations per tensor, so these results depend on the batch mates.
+        Unless `sharing.finals`, results are for partials only: an int8 encoder scales its activations per tensor, so
+        they depend on the batch mates.
 
         Raises:
             InferenceError: as `transcribe`, or the windows differ in length.
@@ -113,10 +127,10 @@ class Recognizer:
 
     def _transcribe(self, windows: Sequence[Window]) -> list[Hypothesis]:
         frames = [len(window.features) for window in windows]
-        if len(set(frames)) != 1:
+        if len(set(frames)) != 1 and not self.sharing.pads:
             raise InferenceError(f"Expected windows of one length in a batch, but got {frames} feature frames.")
-        if not 0 < frames[0] <= MAX_WINDOW_FRAMES:
-            raise InferenceError(f"Expected a window of 1 to {MAX_WINDOW_FRAMES} feature frames, but got {frames[0]}.")
+        if not all(0 < count <= MAX_WINDOW_FRAMES for count in frames):
+            raise InferenceError(f"Expected windows of 1 to {MAX_WINDOW_FRAMES} feature frames, but got {frames}.")
         at_once = self._encoder.max_batch or len(windows)
         hypotheses: list[Hypothesis] = []
         for begin in range(0, len(windows), at_once):
@@ -124,13 +138,23 @@ class Recognizer:
         return hypotheses
 
     def _run_pass(self, windows: Sequence[Window]) -> list[Hypothesis]:
-        features = np.stack([window.features.T for window in windows])
-        lengths = np.full(len(windows), features.shape[2], dtype=np.int64)
+        lengths = np.array([len(window.features) for window in windows], dtype=np.int64)
+        features = np.zeros((len(windows), MELS, lengths.max()), dtype=np.float32)
+        for row, window in zip(features, windows, strict=True):
+            row[:, : len(window.features)] = window.features.T
         encoded, encoded_len = self._encoder.encode(features, lengths)
         return [
             self._search.search(encoder_out[:, :length], window.first_frame, window.skip, window.state)
             for window, encoder_out, length in zip(windows, encoded, encoded_len.tolist(), strict=True)
         ]
+
+
+def _find_sharing(encoder: Encoder, device: Device) -> Sharing:
+    """Return what an encoder takes at once on a device."""
+    if not device.is_card:
+        return ON_CORE
+    several = encoder.max_batch is None
+    return replace(ON_CARD, windows=ON_CARD.windows if several else 1, pads=several and encoder.takes_padding())
 
 
 def _check_size(scores: int, head: Path, vocabulary: Vocabulary, path: Path) -> None:

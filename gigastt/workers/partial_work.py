@@ -15,7 +15,7 @@ from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.tokens import Hypothesis, Window
 from gigastt.workers.file_work import TouchFunction
 from gigastt.workers.scheduler import Scheduler, Turn
-from gigastt.workers.streams import LiveTrack
+from gigastt.workers.streams import LiveTrack, take_offers
 
 log = get_logger(__name__)
 
@@ -80,21 +80,26 @@ class PartialWork:
         """Transcribe what is the whole utterance if its silence goes on; its final then needs no pass."""
         track.looking = False
         if (window := track.take_offer()) is not None:
-            self.run([(track, window)], now, Turn.FINAL)
+            self._run_pass([(track, window)], now, Turn.FINAL)
 
-    def run(self, batch: Sequence[tuple[LiveTrack, Window]], now: float, turn: Turn = Turn.PARTIAL) -> None:
-        """Run one pass over some windows, as one of the kind `turn`, and tell what is new."""
-        if not batch:
-            return
+    def run(self, due: Sequence[LiveTrack], now: float) -> None:
+        """Run one pass over the windows of the first track that is due and of those that may share it."""
+        sharing = self._recognizer.sharing
+        offers = take_offers(due, shares_finals=sharing.finals)
+        if batch := sharing.choose(offers, lambda offer: len(offer[1].features)):
+            self._run_pass(batch, now, Turn.PARTIAL)
+
+    def _run_pass(self, batch: Sequence[tuple[LiveTrack, Window]], now: float, turn: Turn) -> None:
         windows = [window for _, window in batch]
         self._touch([track.touch(window) for track, window in batch])
         hypotheses = self._transcribe(windows, turn)
+        is_exact = len(batch) == 1 or self._recognizer.sharing.finals
         for number, (track, window) in enumerate(batch):
             track.partial_at, track.offer = now, None
             if hypotheses is None:
                 track.failed = True
                 continue
-            result = track.stream.accept_partial(window, hypotheses[number], alone=len(batch) == 1)
+            result = track.stream.accept_partial(window, hypotheses[number], alone=is_exact)
             if result is not None:
                 self._send(PartialMessage(track.id, result))
 

@@ -294,11 +294,11 @@ class Crew:
         log.info("worker_ready", worker=worker.index, pid=worker.pid, load_seconds=round(ready.load_seconds, 2))
         now = time.monotonic()
         slot.worker, slot.ever_ready = worker, True
-        slot.vitals, slot.wear = Vitals(now, ready.passes), Wear(now)
+        slot.vitals, slot.wear = Vitals(now, ready.passes, ready.width), Wear(now)
         self.model = ModelCard(ready.encoder, ready.vocab_size, ready.provider)
         self._capacity.begin(ready.passes)
         self._policy.ready(worker.index, now)
-        self._router.add(worker)
+        self._router.add(worker, ready.width)
         if not self._booted.done() and all(self.was_ready):
             self._booted.set_result(None)
 

@@ -141,10 +141,10 @@ class Router:
 
     # -- workers
 
-    def add(self, carrier: Carrier) -> None:
-        """A worker is ready."""
+    def add(self, carrier: Carrier, width: int = 1) -> None:
+        """A worker is ready, whose passes hold so many windows of full length."""
         self._desks[carrier] = _Desk(carrier)
-        self._files.add(carrier)
+        self._files.add(carrier, width)
         waiting, self._waiting = self._waiting, deque()
         for track in waiting:
             self._place(track)

@@ -1,0 +1,168 @@
+"""Finals in a worker: live tracks whose utterance has ended, or that must know now what it would be.
+
+Owned by the engine, on the worker's main thread. One of them has a pass, or as many as may share it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from gigastt.errors import InferenceError
+from gigastt.ipc.messages import Failed, FinalMessage, StreamId, ToGateway
+from gigastt.log import get_logger
+from gigastt.speech.recognizer import Transcriber
+from gigastt.speech.tokens import Hypothesis, Window
+from gigastt.transcript import Gap
+from gigastt.workers.file_work import TouchFunction
+from gigastt.workers.partial_work import NotePass, PartialWork
+from gigastt.workers.passes import transcribe_each
+from gigastt.workers.previews import run_preview
+from gigastt.workers.scheduler import Scheduler, Turn
+from gigastt.workers.streams import LiveTrack
+
+log = get_logger(__name__)
+
+
+class FinalWork:
+    """The finals of one worker.
+
+    Args:
+        recognizer: transcribes windows.
+        scheduler: says whose turn it is.
+        live: the live tracks, as they come and go.
+        partials: looks ahead at an utterance that may be over.
+        touch: told which audio is looked at from now on.
+        send: takes messages to the gateway.
+        note_pass: told of windows before their pass.
+    """
+
+    def __init__(
+        self,
+        recognizer: Transcriber,
+        scheduler: Scheduler,
+        live: Mapping[StreamId, LiveTrack],
+        partials: PartialWork,
+        touch: TouchFunction,
+        send: Callable[[ToGateway], None],
+        note_pass: NotePass,
+    ) -> None:
+        self._recognizer = recognizer
+        self._scheduler = scheduler
+        self._live = live
+        self._partials = partials
+        self._touch = touch
+        self._send = send
+        self._note_pass = note_pass
+        self._waiting: deque[LiveTrack] = deque()  # in the order in which their utterances ended
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a track waits for its turn."""
+        return bool(self._waiting)
+
+    def line_up(self, track: LiveTrack) -> None:
+        """Have a track wait for its turn."""
+        if track not in self._waiting:
+            self._waiting.append(track)
+
+    def step(self, now: float) -> list[LiveTrack]:
+        """Give the next track what it waits for, and those that share its pass; return those that can go on."""
+        first = self._take_first()
+        if self._is_gone(first):
+            return []
+        if self._needs_pass(first):
+            batch = self._take_mates(first)
+            self._run_pass(batch)
+            return batch
+        self._touch([first.touch()])
+        if first.looking:
+            self._partials.look_ahead(first, now)
+        elif first.utterance is not None and (hypothesis := first.utterance.hypothesis) is not None:
+            self.accept(first, hypothesis)  # only its voices were missing
+        elif first.preview:
+            self._run_preview(first)
+        return [first]
+
+    def accept_known(self, track: LiveTrack) -> bool:
+        """Accept the waiting utterance if its words are known without a pass; return whether they were."""
+        if track.utterance is None or track.utterance.hypothesis is None:
+            return False
+        if track.voices is not None and track.voices.needs_pass(track.utterance):
+            return False
+        self.accept(track, track.utterance.hypothesis)
+        return True
+
+    def accept(self, track: LiveTrack, hypothesis: Hypothesis | None) -> None:
+        """Take the words of the waiting utterance, None where it could not be recognised, and tell them."""
+        utterance = track.utterance
+        assert utterance is not None, "only a waiting utterance can be accepted"
+        final = track.stream.accept_final(utterance, hypothesis)
+        track.utterance = track.stream.next_final()
+        if final is None:  # a checkpoint: it tells the stream where to cut, and the client nothing
+            return
+        if track.voices is not None:
+            final = track.voices.complete(utterance, final)
+        if final.drop:
+            surest = max((word.confidence for word in final.dropped), default=0.0)
+            span = {"start": final.start, "end": final.end}
+            log.debug("utterance_dropped", stream=track.id, reason=final.drop, surest=surest, **span)
+        track.told_consumed = track.stream.consumed
+        # The last commit of a stream is at a whole block, which may lie beyond the last sample.
+        track.told_committed = min(utterance.commit.offset, track.told_consumed)
+        resume = utterance.commit.resume
+        self._send(FinalMessage(track.id, final, track.told_consumed, track.told_committed, resume))
+        track.failed = False
+
+    def _is_gone(self, track: LiveTrack) -> bool:
+        return self._live.get(track.id) is not track
+
+    def _take_first(self) -> LiveTrack:
+        """Take the first of those that wait, of those that keep up or of those that lag."""
+        first = {track.lags: track for track in reversed(self._waiting)}
+        track = first[self._scheduler.next_lags(keeping_up=False in first, lagging=True in first)]
+        self._waiting.remove(track)
+        return track
+
+    def _needs_pass(self, track: LiveTrack) -> bool:
+        utterance = track.utterance
+        return not track.looking and utterance is not None and utterance.hypothesis is None
+
+    def _take_mates(self, first: LiveTrack) -> list[LiveTrack]:
+        """Take those whose utterances may share the pass of this one; return all of them."""
+        sharing = self._recognizer.sharing
+        if first.failed or not sharing.finals:
+            return [first]
+        others = [t for t in self._waiting if self._needs_pass(t) and not (t.failed or self._is_gone(t))]
+        batch = sharing.choose([first, *others], lambda track: len(_window_of(track).features))
+        for track in batch[1:]:
+            self._waiting.remove(track)
+        return batch
+
+    def _run_pass(self, batch: Sequence[LiveTrack]) -> None:
+        windows = [_window_of(track) for track in batch]
+        self._touch([track.touch(window) for track, window in zip(batch, windows, strict=True)])
+        self._note_pass(Turn.FINAL, windows)
+        for track, outcome in zip(batch, transcribe_each(self._recognizer, windows), strict=True):
+            utterance = track.utterance
+            assert utterance is not None, "it needed a pass"
+            if not isinstance(outcome, InferenceError):
+                self.accept(track, outcome)
+                continue
+            log.warning("final_failed", stream=track.id, cause=str(outcome))
+            if not utterance.is_checkpoint:
+                begin, end = map(track.stream.seconds, (utterance.first_frame, utterance.last_frame))
+                self._send(Failed(track.id, Gap("inference_error", begin, end)))
+            self.accept(track, None)
+
+    def _run_preview(self, track: LiveTrack) -> None:
+        message, windows = run_preview(self._recognizer, track)
+        if message is not None:
+            self._send(message)
+        if windows:
+            self._note_pass(Turn.FINAL, windows)
+
+
+def _window_of(track: LiveTrack) -> Window:
+    assert track.utterance is not None, "a track is lined up only with an utterance"
+    return track.utterance.window
