@@ -16,7 +16,7 @@ from gigastt.speech.tokens import Hypothesis, Window
 from gigastt.transcript import Gap
 from gigastt.workers.file_work import TouchFunction
 from gigastt.workers.partial_work import NotePass, PartialWork
-from gigastt.workers.passes import transcribe_each
+from gigastt.workers.passes import Outcome, transcribe_each
 from gigastt.workers.previews import run_preview
 from gigastt.workers.scheduler import Scheduler, Turn
 from gigastt.workers.streams import LiveTrack
@@ -31,7 +31,7 @@ class FinalWork:
         recognizer: transcribes windows.
         scheduler: says whose turn it is.
         live: the live tracks, as they come and go.
-        partials: looks ahead at an utterance that may be over.
+        partials: tells what is seen of an utterance that may be over.
         touch: told which audio is looked at from now on.
         send: takes messages to the gateway.
         note_pass: told of windows before their pass.
@@ -71,15 +71,15 @@ class FinalWork:
         first = self._take_first()
         if self._is_gone(first):
             return []
-        if self._needs_pass(first):
-            batch = self._take_mates(first)
-            self._run_pass(batch)
-            return batch
+        if (window := _find_window(first)) is not None:
+            batch = self._take_mates(first, window)
+            self._run_pass(batch, now)
+            return [track for track, _ in batch]
         self._touch([first.touch()])
         if first.looking:
-            self._partials.look_ahead(first, now)
-        elif first.utterance is not None and (hypothesis := first.utterance.hypothesis) is not None:
-            self.accept(first, hypothesis)  # only its voices were missing
+            first.looking = False  # there is nothing to see yet
+        elif first.utterance is not None:
+            self.accept(first, first.utterance.hypothesis)  # only its voices were missing
         elif first.preview:
             self._run_preview(first)
         return [first]
@@ -124,36 +124,39 @@ class FinalWork:
         self._waiting.remove(track)
         return track
 
-    def _needs_pass(self, track: LiveTrack) -> bool:
-        utterance = track.utterance
-        return not track.looking and utterance is not None and utterance.hypothesis is None
-
-    def _take_mates(self, first: LiveTrack) -> list[LiveTrack]:
-        """Take those whose utterances may share the pass of this one; return all of them."""
+    def _take_mates(self, first: LiveTrack, window: Window) -> list[tuple[LiveTrack, Window]]:
+        """Take those whose windows may share the pass of this one; return all of them."""
         sharing = self._recognizer.sharing
-        if first.failed or not sharing.finals:
-            return [first]
-        others = [t for t in self._waiting if self._needs_pass(t) and not (t.failed or self._is_gone(t))]
-        batch = sharing.choose([first, *others], lambda track: len(_window_of(track).features))
-        for track in batch[1:]:
+        waiting = [] if first.failed or not sharing.finals else self._waiting
+        others = ((t, _find_window(t)) for t in waiting if not (t.failed or self._is_gone(t)))
+        able = [(first, window), *((track, other) for track, other in others if other is not None)]
+        batch = sharing.choose(able, lambda each: len(each[1].features))
+        for track, _ in batch[1:]:
             self._waiting.remove(track)
         return batch
 
-    def _run_pass(self, batch: Sequence[LiveTrack]) -> None:
-        windows = [_window_of(track) for track in batch]
-        self._touch([track.touch(window) for track, window in zip(batch, windows, strict=True)])
+    def _run_pass(self, batch: Sequence[tuple[LiveTrack, Window]], now: float) -> None:
+        windows = [window for _, window in batch]
+        self._touch([track.touch(window) for track, window in batch])
         self._note_pass(Turn.FINAL, windows)
-        for track, outcome in zip(batch, transcribe_each(self._recognizer, windows), strict=True):
-            utterance = track.utterance
-            assert utterance is not None, "it needed a pass"
-            if not isinstance(outcome, InferenceError):
-                self.accept(track, outcome)
-                continue
-            log.warning("final_failed", stream=track.id, cause=str(outcome))
-            if not utterance.is_checkpoint:
-                begin, end = map(track.stream.seconds, (utterance.first_frame, utterance.last_frame))
-                self._send(Failed(track.id, Gap("inference_error", begin, end)))
-            self.accept(track, None)
+        for (track, window), outcome in zip(batch, transcribe_each(self._recognizer, windows), strict=True):
+            if track.looking:
+                track.looking = False
+                self._partials.accept(track, window, outcome, now, is_exact=True)
+            else:
+                self._accept_outcome(track, outcome)
+
+    def _accept_outcome(self, track: LiveTrack, outcome: Outcome) -> None:
+        utterance = track.utterance
+        assert utterance is not None, "it is what had the pass"
+        if not isinstance(outcome, InferenceError):
+            self.accept(track, outcome)
+            return
+        log.warning("final_failed", stream=track.id, cause=str(outcome))
+        if not utterance.is_checkpoint:
+            begin, end = map(track.stream.seconds, (utterance.first_frame, utterance.last_frame))
+            self._send(Failed(track.id, Gap("inference_error", begin, end)))
+        self.accept(track, None)
 
     def _run_preview(self, track: LiveTrack) -> None:
         message, windows = run_preview(self._recognizer, track)
@@ -163,6 +166,9 @@ class FinalWork:
             self._note_pass(Turn.FINAL, windows)
 
 
-def _window_of(track: LiveTrack) -> Window:
-    assert track.utterance is not None, "a track is lined up only with an utterance"
-    return track.utterance.window
+def _find_window(track: LiveTrack) -> Window | None:
+    """Return what a track waits to have transcribed; of one that looks ahead, what its final may be."""
+    if track.looking:
+        return track.take_offer()
+    utterance = track.utterance
+    return utterance.window if utterance is not None and utterance.hypothesis is None else None
