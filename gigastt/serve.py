@@ -50,7 +50,16 @@ from gigastt.gateway.pool.session import Session, transcribe_files
 from gigastt.gateway.pool.sources import FileSource
 from gigastt.gateway.server.listener import ConnectionFactory, Server, bind, watch_loop_lag
 from gigastt.log import get_logger
-from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, find_speakers, keep_improving, load
+from gigastt.model_loading import (
+    FetchCommand,
+    describe,
+    fetch_model,
+    find_model,
+    find_speakers,
+    keep_improving,
+    load,
+    require_provider,
+)
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import ModelFiles
 from gigastt.processes import forbid_core_files
@@ -77,6 +86,7 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
     """Serve until told to stop; return the exit code.
 
     Raises:
+        ProviderMissing: what is to run the encoder is not here.
         ModelMissing, ModelInvalid: no model files, and nobody asked to fetch them.
         PortUnavailable: the port is taken.
         ConfigError: a file that the settings name is wrong.
@@ -86,6 +96,7 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
     forbid_core_files()
     if settings.wyoming_announce:
         check_zeroconf()
+    require_provider(settings)
     model = find_model(settings)
     find_speakers(settings)
     listeners = bind(settings.host, settings.port)

@@ -26,9 +26,10 @@ from gigastt.config import Precision
 @model_dir_option
 @setting(
     "--precision",
-    type=click.Choice(["auto", "int8", "fp32"]),
+    type=click.Choice(["auto", "int8", "fp32", "fp16"]),
     default="auto",
-    help="auto: fp32, optimised to int8 here; int8: the published int8 encoder as it is; fp32: as it is.",
+    help="auto: fp32, optimised to int8 here; int8: the published int8 encoder as it is; fp32: as it is; fp16: for "
+    "cards, made here.",
 )
 @setting("--mirror", type=HttpAddress(), help="A mirror of the hub (beats HF_ENDPOINT).")
 @setting("--keep-fp32", is_flag=True, help="Keep the fp32 encoder (844 MiB) after optimising it.")
