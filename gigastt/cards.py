@@ -23,7 +23,7 @@ INSTALL: Final = (
     "`pip install 'onnxruntime-gpu[cuda,cudnn]'`: the two builds overwrite each other."
 )
 _DRIVER: Final = "libcuda.so.1"
-_DRIVER_MEND: Final = "install NVIDIA's driver; a container needs its toolkit, and `--gpus all`"
+_DRIVER_MEND: Final = "Install NVIDIA's driver; a container needs its toolkit as well, and `--gpus all`."
 _TIMEOUT_SECONDS: Final = 30.0
 _NAME_BYTES: Final = 128
 
@@ -66,9 +66,9 @@ def ask_driver(command: Sequence[str] | None = None) -> list[str]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False)
         answer = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired) as exc:
-        raise ProviderMissing(f"--provider cuda: NVIDIA's driver gives no answer; {_DRIVER_MEND}.") from exc
+        raise ProviderMissing(f"--provider cuda: NVIDIA's driver gives no answer. {_DRIVER_MEND}") from exc
     if isinstance(answer, str):
-        raise ProviderMissing(f"--provider cuda: {answer}; {_DRIVER_MEND}.")
+        raise ProviderMissing(f"--provider cuda: {answer}. {_DRIVER_MEND}")
     return list(answer)
 
 

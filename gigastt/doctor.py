@@ -114,7 +114,7 @@ def check_cards(
     try:
         names = ask()
     except ProviderMissing as exc:
-        yield Finding("cards", "broken", *str(exc).removeprefix("--provider cuda: ").split("; ", 1))
+        yield Finding("cards", "broken", *str(exc).removeprefix("--provider cuda: ").split(". ", 1))
     else:
         yield Finding("cards", "ok", f"{', '.join(names)}; a worker for each unless --pool-size says otherwise")
 
