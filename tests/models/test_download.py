@@ -27,6 +27,7 @@ from tests.fakes.hub import FakeHub, Fault, serve_hub
 from tests.fakes.models import REPOSITORY, REVISION, SIZES, make_contents, make_entry
 from tests.shared import do_without
 
+ENCODER_HALVED = FileNames().halved
 CONTENTS = make_contents()
 ENTRY = make_entry(CONTENTS)
 ONE_TRY = Retries(attempts=1, first_pause=0.0)
@@ -341,16 +342,22 @@ def test_progress_counts_every_byte_once_and_ends_done(hub: FakeHub, tmp_path: P
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_optimising_replaces_the_fp32_encoder_unless_it_is_kept(hub: FakeHub, tmp_path: Path, keep: bool) -> None:
-    wanted = replace(options(hub, "auto"), keep_fp32=keep)
+@pytest.mark.parametrize(
+    ("precision", "encoder", "form"), [("auto", ENCODER_OPTIMIZED, "optimized"), ("fp16", ENCODER_HALVED, "fp16")]
+)
+def test_the_encoder_made_here_replaces_the_fp32_one_unless_it_is_kept(
+    hub: FakeHub, tmp_path: Path, precision: Precision, encoder: str, form: str, keep: bool
+) -> None:
+    wanted = replace(options(hub, precision), keep_fp32=keep)
 
     outcome = download_model(ENTRY, tmp_path, wanted)
 
     folder = tmp_path / DEFAULT_MODEL
-    assert outcome.report == (f"{ENCODER_FP32} → {ENCODER_OPTIMIZED}", f"prepared {ENCODER_OPTIMIZED}")
-    assert outcome.files.form == "optimized"
+    assert outcome.report == (f"{ENCODER_FP32} → {encoder}", f"prepared {encoder}")
+    assert outcome.files.form == form
     assert (folder / ENCODER_FP32).exists() is keep
-    assert Seals(folder).state(ENCODER_OPTIMIZED) == "good"
+    assert Seals(folder).state(encoder) == "good"
+    assert download_model(ENTRY, tmp_path, wanted).fetched == ()
 
 
 def test_optimised_encoder_needs_no_second_transfer_but_a_damaged_one_does(hub: FakeHub, tmp_path: Path) -> None:
