@@ -18,7 +18,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -43,7 +42,7 @@ from gigastt.model_loading import require_provider
 from gigastt.models.catalog import FileNames
 from gigastt.optimize.half import halve_encoder
 from gigastt.optimize.observe import make_trial, relative_difference
-from gigastt.optimize.words import load_clips
+from gigastt.optimize.words import edit_distance, load_clips
 from gigastt.speech.device import choose_device
 from gigastt.speech.model import Encoder
 from gigastt.speech.sharing import MAX_WINDOW_FRAMES, ON_CARD
@@ -148,15 +147,12 @@ async def compare_words(config: WorkerConfig, clips: Sequence[Samples]) -> dict[
     async with open_pool(config) as pool:
         live = await asyncio.gather(*(hear_live(pool, clip) for clip in clips))
         files = [await hear_file(pool, clip) for clip in clips]
-    words = [
-        (Counter(" ".join(one).split()), Counter(" ".join(other).split()))
-        for one, other in zip(live, files, strict=True)
-    ]
+    words = [(" ".join(one).split(), " ".join(other).split()) for one, other in zip(live, files, strict=True)]
     return {
         "clips": len(clips),
         "equal": sum(one == other for one, other in zip(live, files, strict=True)),
-        "words": sum(other.total() for _, other in words),
-        "words_that_differ": sum((one - other).total() + (other - one).total() for one, other in words),
+        "words": sum(len(other) for _, other in words),
+        "words_that_differ": sum(edit_distance(one, other) for one, other in words),
     }
 
 

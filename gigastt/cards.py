@@ -38,6 +38,11 @@ def installed_version(package: str) -> str | None:
         return None
 
 
+def runtime_version() -> str:
+    """Return the version of onnxruntime, whichever build is installed."""
+    return installed_version("onnxruntime") or installed_version("onnxruntime-gpu") or ""
+
+
 def check_build(find_version: FindVersion = installed_version) -> str:
     """Return the version of onnxruntime's build for cards.
 
