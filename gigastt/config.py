@@ -204,8 +204,9 @@ def find_mistakes(settings: Settings) -> list[Mistake]:
         if not is_loopback(host) and not settings.bind_all:
             harm = "show the metrics, which ask for no password, to" if name == "metrics_listen" else "serve"
             add(f"{flag} {address} would {harm} every machine that reaches this one; {_ON_PURPOSE}", name, "bind_all")
-    if settings.provider == "cuda" and settings.precision == "int8":
-        add("--precision int8 is for processors: leave it out with --provider cuda.", "precision", "provider")
+    if settings.precision == ("int8" if settings.provider == "cuda" else "fp16"):
+        other = "cpu" if settings.provider == "cuda" else "cuda"
+        add(f"--precision {settings.precision} is for --provider {other}.", "precision", "provider")
     if settings.webhook is not None and settings.webhook_secret_file is None:
         add(
             "--webhook-secret-file is missing: without a signature nobody can trust a webhook.",

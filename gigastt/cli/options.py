@@ -103,7 +103,10 @@ model_dir_option = setting(
     help="Where the model files are.",
 )
 precision_option = setting(
-    "--precision", type=click.Choice(["auto", "int8", "fp32"]), default="auto", help="Which encoder file to load."
+    "--precision",
+    type=click.Choice(["auto", "int8", "fp32", "fp16"]),
+    default="auto",
+    help="Which encoder file to load; fp16 is for cards.",
 )
 
 provider_option = setting(
