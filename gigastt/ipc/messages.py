@@ -33,7 +33,7 @@ PassKind: TypeAlias = Literal["final", "partial", "file"]
 class OpenStream:
     """Begin a live stream at sample `start`, with the recogniser's `resume` state of that commit (or empty).
 
-    alone: its partials share no pass until the first final; a worker has crashed over its audio.
+    alone: its windows share no pass until the first final; a worker has crashed over its audio.
     """
 
     stream: StreamId
@@ -143,10 +143,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded and a canary transcript came out; `passes` were timed then.
-
-    width: windows of full length that one pass may hold.
-    """
+    """The model is loaded, a canary came out, `passes` were timed; one holds `width` windows of full length at most."""
 
     pid: int
     load_seconds: float

@@ -63,7 +63,7 @@ def _widen(graph: Graph, output: str) -> None:
     graph.nodes.append(cast)
 
 
-PASSES = (
+FOR_CARDS = (
     Pass("constants kept as weights", fold_constants),
     Pass("layer norms joined", join_norms),
     Pass("rows masked behind their ends", mask_rows),
@@ -79,7 +79,7 @@ def halve_encoder(source: Path, target: Path, progress: Callable[[str], None] = 
     """
     progress("reading")
     try:
-        graph, results = run_passes(Graph.load(source), PASSES, progress)
+        graph, results = run_passes(Graph.load(source), FOR_CARDS, progress)
     except ValueError as exc:
         raise ModelInvalid(f"Expected an encoder in {source.name}, but onnxruntime cannot run it.") from exc
     if (last := results[-1]).outcome != "done":

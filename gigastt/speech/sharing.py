@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 MAX_WINDOW_FRAMES: Final = 2050  # 20.5 s; beyond about 30 s a full-context encoder degrades
 _BUCKET: Final = 1.25  # the longest window of a bucket over the shortest: so much padding at most
 
-Item = TypeVar("Item")
+Member = TypeVar("Member")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class Sharing:
     finals: bool = False
     pads: bool = False
 
-    def choose(self, items: Iterable[Item], frames_of: Callable[[Item], int]) -> list[Item]:
+    def choose(self, items: Iterable[Member], frames_of: Callable[[Member], int]) -> list[Member]:
         """Choose the items of one pass: the first, and those behind it that may share it.
 
         Reads no further than it must: nothing behind the first when that is long.
         """
-        chosen: list[Item] = []
+        chosen: list[Member] = []
         room = 0
         for item in items:
             frames = frames_of(item)

@@ -34,7 +34,7 @@ from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window
 from gigastt.speech.voices import VoiceWindow, voice_windows
 from gigastt.transcript import Final, Gap, Voice
-from gigastt.workers.passes import Outcome, transcribe_each
+from gigastt.workers.passes import Attempt, transcribe_each
 from gigastt.workers.streams import FileTrack
 from gigastt.workers.voices import FindsVoices, LoadVoices, find_voices
 
@@ -168,8 +168,8 @@ class FileWork:
         assert checkpoint is not None, "only a checkpoint waits"
         self._note_pass([checkpoint.window])
         self._touch([track.touch(checkpoint.window)])
-        [outcome] = transcribe_each(self._recognizer, [checkpoint.window])
-        track.stream.accept_final(checkpoint, self._words_of(track.id, outcome))
+        [attempt] = transcribe_each(self._recognizer, [checkpoint.window])
+        track.stream.accept_final(checkpoint, self._words_of(track.id, attempt))
         track.utterance = track.stream.next_final()
         self._pass_on(track)
 
@@ -216,9 +216,9 @@ class FileWork:
         windows = [_window_of(request.excerpt, samples) for request, samples in attached]
         if windows:
             self._note_pass(windows)
-        outcomes = transcribe_each(self._recognizer, windows)
-        for (request, samples), outcome in zip(attached, outcomes, strict=True):
-            self._tell(request, samples, self._words_of(request.stream, outcome))
+        attempts = transcribe_each(self._recognizer, windows)
+        for (request, samples), attempt in zip(attached, attempts, strict=True):
+            self._tell(request, samples, self._words_of(request.stream, attempt))
 
     def _map(self, request: Recognise) -> Samples | None:
         """Map an utterance's file; tell that there are no words where it is gone."""
@@ -258,12 +258,12 @@ class FileWork:
             self._listening.popleft()
             self._send(Recognised(work.stream, replace(work.final, voices=tuple(work.voices))))
 
-    def _words_of(self, stream: StreamId, outcome: Outcome) -> Hypothesis | None:
+    def _words_of(self, stream: StreamId, attempt: Attempt) -> Hypothesis | None:
         """Return what a pass gave; None, and a line in the log, where it failed."""
-        if isinstance(outcome, InferenceError):
-            log.warning("final_failed", stream=stream, cause=str(outcome))
+        if isinstance(attempt, InferenceError):
+            log.warning("final_failed", stream=stream, cause=str(attempt))
             return None
-        return outcome
+        return attempt
 
 
 def _touch_of(request: Recognise) -> Touch:

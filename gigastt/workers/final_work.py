@@ -16,7 +16,7 @@ from gigastt.speech.tokens import Hypothesis, Window
 from gigastt.transcript import Gap
 from gigastt.workers.file_work import TouchFunction
 from gigastt.workers.partial_work import NotePass, PartialWork
-from gigastt.workers.passes import Outcome, transcribe_each
+from gigastt.workers.passes import Attempt, transcribe_each
 from gigastt.workers.previews import run_preview
 from gigastt.workers.scheduler import Scheduler, Turn
 from gigastt.workers.streams import LiveTrack
@@ -139,20 +139,20 @@ class FinalWork:
         windows = [window for _, window in batch]
         self._touch([track.touch(window) for track, window in batch])
         self._note_pass(Turn.FINAL, windows)
-        for (track, window), outcome in zip(batch, transcribe_each(self._recognizer, windows), strict=True):
+        for (track, window), attempt in zip(batch, transcribe_each(self._recognizer, windows), strict=True):
             if track.looking:
                 track.looking = False
-                self._partials.accept(track, window, outcome, now, is_exact=True)
+                self._partials.accept(track, window, attempt, now, is_exact=True)
             else:
-                self._accept_outcome(track, outcome)
+                self._accept_attempt(track, attempt)
 
-    def _accept_outcome(self, track: LiveTrack, outcome: Outcome) -> None:
+    def _accept_attempt(self, track: LiveTrack, attempt: Attempt) -> None:
         utterance = track.utterance
         assert utterance is not None, "it is what had the pass"
-        if not isinstance(outcome, InferenceError):
-            self.accept(track, outcome)
+        if not isinstance(attempt, InferenceError):
+            self.accept(track, attempt)
             return
-        log.warning("final_failed", stream=track.id, cause=str(outcome))
+        log.warning("final_failed", stream=track.id, cause=str(attempt))
         if not utterance.is_checkpoint:
             begin, end = map(track.stream.seconds, (utterance.first_frame, utterance.last_frame))
             self._send(Failed(track.id, Gap("inference_error", begin, end)))

@@ -14,7 +14,7 @@ from gigastt.log import get_logger
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.tokens import Window
 from gigastt.workers.file_work import TouchFunction
-from gigastt.workers.passes import Outcome
+from gigastt.workers.passes import Attempt
 from gigastt.workers.scheduler import Scheduler, Turn
 from gigastt.workers.streams import LiveTrack, take_offers
 
@@ -87,27 +87,27 @@ class PartialWork:
         windows = [window for _, window in batch]
         self._touch([track.touch(window) for track, window in batch])
         self._note_pass(Turn.PARTIAL, windows)
-        outcomes = self._transcribe(windows)
+        attempts = self._transcribe(windows)
         is_exact = len(batch) == 1 or sharing.finals
-        for (track, window), outcome in zip(batch, outcomes, strict=True):
-            self.accept(track, window, outcome, now, is_exact=is_exact)
+        for (track, window), attempt in zip(batch, attempts, strict=True):
+            self.accept(track, window, attempt, now, is_exact=is_exact)
 
-    def accept(self, track: LiveTrack, window: Window, outcome: Outcome, now: float, *, is_exact: bool) -> None:
+    def accept(self, track: LiveTrack, window: Window, attempt: Attempt, now: float, *, is_exact: bool) -> None:
         """Take what a pass over a track's offer gave, and tell what is new.
 
         Args:
             is_exact: it is what the window gives alone, and so may be the final's.
         """
         track.partial_at, track.offer = now, None
-        if isinstance(outcome, InferenceError):
-            log.warning("partial_failed", stream=track.id, cause=str(outcome))
+        if isinstance(attempt, InferenceError):
+            log.warning("partial_failed", stream=track.id, cause=str(attempt))
             track.failed = True
             return
-        result = track.stream.accept_partial(window, outcome, alone=is_exact)
+        result = track.stream.accept_partial(window, attempt, alone=is_exact)
         if result is not None:
             self._send(PartialMessage(track.id, result))
 
-    def _transcribe(self, windows: list[Window]) -> Sequence[Outcome]:
+    def _transcribe(self, windows: list[Window]) -> Sequence[Attempt]:
         """Transcribe windows in one pass; where it fails, each of them counts as failed."""
         try:
             return self._recognizer.transcribe_batch(windows)

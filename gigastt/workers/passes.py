@@ -9,20 +9,20 @@ from gigastt.errors import InferenceError
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.tokens import Hypothesis, Window
 
-Outcome: TypeAlias = Hypothesis | InferenceError
+Attempt: TypeAlias = Hypothesis | InferenceError
 
 
-def transcribe_each(recognizer: Transcriber, windows: Sequence[Window]) -> list[Outcome]:
+def transcribe_each(recognizer: Transcriber, windows: Sequence[Window]) -> list[Attempt]:
     """Transcribe windows in one pass; where that fails, each alone: one that cannot be costs the others nothing."""
     if len(windows) > 1:
         try:
             return [*recognizer.transcribe_batch(windows)]
         except InferenceError:
             pass
-    outcomes: list[Outcome] = []
+    attempts: list[Attempt] = []
     for window in windows:
         try:
-            outcomes.append(recognizer.transcribe(window))
+            attempts.append(recognizer.transcribe(window))
         except InferenceError as exc:
-            outcomes.append(exc)
-    return outcomes
+            attempts.append(exc)
+    return attempts

@@ -13,7 +13,7 @@ from onnx import TensorProto
 from benchmarks.conformer import FORMS, EncoderShape, Form, write_encoder
 from gigastt.errors import ModelInvalid
 from gigastt.optimize.graph import Graph
-from gigastt.optimize.half import PASSES, halve_encoder
+from gigastt.optimize.half import FOR_CARDS, halve_encoder
 from gigastt.optimize.observe import make_trial, relative_difference
 from gigastt.optimize.pipeline import run_passes
 from gigastt.speech.model import Encoder
@@ -49,7 +49,7 @@ def test_every_form_that_exporters_write_has_a_close_twin_that_takes_rows_of_any
 
 
 def test_all_that_is_computed_from_the_audio_has_sixteen_bits_and_nothing_else(tmp_path: Path) -> None:
-    graph, results = run_passes(Graph.load(write(tmp_path, "published")), PASSES)
+    graph, results = run_passes(Graph.load(write(tmp_path, "published")), FOR_CARDS)
     model, _ = graph.model(external=False)
     inferred = onnx.shape_inference.infer_shapes(model).graph
     kinds = {value.name: value.type.tensor_type.elem_type for value in inferred.value_info}
