@@ -58,9 +58,14 @@ class Dispatcher(Generic[Worker]):
         self._readings: deque[FileReading] = deque()  # in the order of their turns
 
     @property
+    def width(self) -> int:
+        """Windows of full length that passes of all workers hold together."""
+        return sum(self._widths.values())
+
+    @property
     def ahead(self) -> int:
         """How many utterances of a file may be found and not be recognised."""
-        return AHEAD * max(1, sum(self._widths[worker] for worker in self._hands))
+        return AHEAD * max(1, self.width)
 
     def open(self, reading: FileReading) -> None:
         """Take a file."""

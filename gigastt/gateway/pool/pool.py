@@ -20,7 +20,7 @@ from gigastt.gateway.pool.recycling import recycle
 from gigastt.gateway.pool.routing import Router
 from gigastt.gateway.pool.wear import Endurance
 
-UPLOADS_PER_WORKER = 4  # more would not be done sooner
+UPLOADS_PER_WINDOW = 4  # that passes of all workers hold; more would not be done sooner
 
 
 class Pool:
@@ -199,6 +199,6 @@ class Pool:
         if self._max_sessions is not None:
             fits = self._max_sessions * any(self._crew.was_ready)
         self._admission.resize(fits)
-        self._uploads.resize(UPLOADS_PER_WORKER * ready)
+        self._uploads.resize(UPLOADS_PER_WINDOW * self.router.width)
         self.metrics.workers_ready.set(ready)
         self.metrics.pool_places.set(fits)

@@ -141,6 +141,11 @@ class Router:
 
     # -- workers
 
+    @property
+    def width(self) -> int:
+        """Windows of full length that passes of all workers hold together."""
+        return self._files.width
+
     def add(self, carrier: Carrier, width: int = 1) -> None:
         """A worker is ready, whose passes hold so many windows of full length."""
         self._desks[carrier] = _Desk(carrier)
