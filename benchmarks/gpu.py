@@ -183,10 +183,15 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, object]:
     note("16 bits", began)
     began = time.monotonic()
     note("encoder", began, encoder=measure_encoder(fp32, halved, stands_in=options.stand_in, rounds=options.rounds))
+    vocabulary, decoder, joint = (
+        str(directory / name) for name in (NAMES.vocabulary, NAMES.decoder, NAMES.joint) if name
+    )
     config = WorkerConfig(
-        "benchmark",
-        str(halved),
-        *(str(directory / name) for name in (NAMES.vocabulary, str(NAMES.decoder), str(NAMES.joint))),
+        model="benchmark",
+        encoder=str(halved),
+        vocabulary=vocabulary,
+        decoder=decoder,
+        joint=joint,
         provider="cuda",
         stands_in=options.stand_in,
         log_level="warning",

@@ -36,12 +36,12 @@ class WorkerConfig:
     vocabulary: str
     decoder: str | None = None
     joint: str | None = None
-    provider: Provider = "cpu"
-    stands_in: bool = False
     session_config: Mapping[str, str] = field(default_factory=dict)
     min_confidence: float = 0.0
     speaker_model: str | None = None
     segmentation_model: str | None = None
+    provider: Provider = "cpu"
+    stands_in: bool = False
     log_level: str = "info"
     log_format: str = "auto"
 
