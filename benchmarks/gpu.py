@@ -50,17 +50,18 @@ from gigastt.transcript import Final, Options
 from gigastt.workers.config import WorkerConfig
 
 NAMES = FileNames()
-WINDOW_SECONDS = (2.0, 5.0, 20.0)
 PACKET = SAMPLE_RATE // 10
 
 
-def measure_encoder(fp32: Path, halved: Path, *, stands_in: bool, rounds: int) -> dict[str, object]:
+def measure_encoder(
+    fp32: Path, halved: Path, windows: Sequence[float], *, stands_in: bool, rounds: int
+) -> dict[str, object]:
     """Time passes, the median of some; compare the output with that of fp32 on the processor."""
     began = time.monotonic()
     encoder = Encoder(halved, device=choose_device("cuda", 0, stands_in=stands_in))
     loaded = time.monotonic() - began
     passes = []
-    for seconds in WINDOW_SECONDS:
+    for seconds in windows:
         frames = round(seconds * 100)
         most = min(ON_CARD.windows, ON_CARD.width * MAX_WINDOW_FRAMES // frames)
         for rows in (1, most):
@@ -182,7 +183,8 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, object]:
         figures["made"] = halve_encoder(fp32, halved)
     note("16 bits", began)
     began = time.monotonic()
-    note("encoder", began, encoder=measure_encoder(fp32, halved, stands_in=options.stand_in, rounds=options.rounds))
+    made = measure_encoder(fp32, halved, options.windows, stands_in=options.stand_in, rounds=options.rounds)
+    note("encoder", began, encoder=made)
     vocabulary, decoder, joint = (
         str(directory / name) for name in (NAMES.vocabulary, NAMES.decoder, NAMES.joint) if name
     )
@@ -212,6 +214,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="What a worker on a card does.")
     parser.add_argument("--model-dir", type=Path, help="a folder with the fp32 files; without it one is made")
     parser.add_argument("--layers", type=int, default=EncoderShape().layers, help="of the model that is made")
+    parser.add_argument("--windows", type=float, nargs="+", default=(2.0, 5.0, 20.0), help="of a pass, in seconds")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--clips", type=int, default=99)
     parser.add_argument("--minutes", type=float, default=60.0, help="of the long file")

@@ -70,7 +70,12 @@ def open_session(path: Path, options: ort.SessionOptions, device: Device = CORE)
     providers = [(device.provider, dict(device.options))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a provider that is not there: that is an error here
-        session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+        try:
+            session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+        except Exception as exc:  # onnxruntime's own classes have no common base
+            if device.provider == CUDA and "CUDA" in str(exc):  # of the driver or the card, not of the graph
+                raise ProviderMissing(f"onnxruntime cannot use {device.provider}: {exc}") from exc
+            raise
     if device.provider not in session.get_providers():
         reason = " ".join(said.getvalue().split()) or "`gigastt doctor --provider cuda` says what is missing."
         raise ProviderMissing(f"onnxruntime cannot use {device.provider}: {reason}")

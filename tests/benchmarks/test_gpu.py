@@ -25,7 +25,7 @@ def test_one_command_measures_all_with_a_processor_standing_in(tmp_path: Path) -
     demo = resolve("demo", tmp_path)
     for path in demo.paths:
         shutil.copy(path, tmp_path)
-    short = ["--rounds", "1", "--clips", "6", "--minutes", "1", "--seconds", "10"]
+    short = ["--windows", "2", "--rounds", "1", "--clips", "6", "--minutes", "1", "--seconds", "6"]
 
     done = run("--stand-in", "--model-dir", str(tmp_path), *short)
 
@@ -34,10 +34,10 @@ def test_one_command_measures_all_with_a_processor_standing_in(tmp_path: Path) -
     assert (tmp_path / NAMES.halved).exists()
     assert figures["encoder"]["takes_padding"]
     assert figures["encoder"]["error"] < 0.01
-    assert {each["rows"] for each in figures["encoder"]["passes"]} == {1, 16, 32}
-    assert figures["file"]["windows_a_pass"] > 1.5
+    assert {each["rows"] for each in figures["encoder"]["passes"]} == {1, 32}
+    assert figures["file"]["windows_a_pass"] > 1
     assert figures["words"]["equal"] == figures["words"]["clips"] == 6
-    assert figures["live"]["finals"] > 0
+    assert figures["live"]["sessions"] > 0
     assert set(figures["seconds"]) == {"model", "16 bits", "encoder", "file", "words", "live"}
 
 
