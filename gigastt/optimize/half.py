@@ -21,7 +21,7 @@ from gigastt.optimize.graph import Graph, attribute
 from gigastt.optimize.observe import look_inside, make_trial, relative_difference
 from gigastt.optimize.pipeline import Pass, run_passes
 from gigastt.optimize.rows import mask_rows
-from gigastt.speech.model import CtcEncoder, Encoder
+from gigastt.speech.model import CtcEncoder, Encoder, Floats
 
 HALVED = 0.02  # relative difference of an encoder in 16 bits; trained ones stay near 0.003
 _TRIALS = (96, 500, 2000)  # feature frames
@@ -87,23 +87,26 @@ def halve_encoder(source: Path, target: Path, progress: Callable[[str], None] = 
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
         onnx.save(graph.model(external=False)[0], partial)
+        kind = CtcEncoder if len(graph.outputs) == 1 else Encoder
+        del graph
         progress("measuring")
-        lines = _compare(source, partial, is_ctc=len(graph.outputs) == 1)
+        lines = _compare(source, partial, kind)
         rename_durably(partial, target)
     finally:
         partial.unlink(missing_ok=True)
     return lines
 
 
-def _compare(source: Path, made: Path, *, is_ctc: bool) -> list[str]:
-    kind = CtcEncoder if is_ctc else Encoder
-    before, after = kind(source), kind(made)
+def _compare(source: Path, made: Path, kind: type[Encoder]) -> list[str]:
     trials = [make_trial(1, frames) for frames in _TRIALS]
-    difference = max(
-        relative_difference(*(encoder.encode(trial, np.array([trial.shape[2]]))[0] for encoder in (before, after)))
-        for trial in trials
-    )
-    padding = "may" if after.takes_padding() else "may not"
+
+    def encode(encoder: Encoder) -> list[Floats]:
+        return [encoder.encode(trial, np.array([trial.shape[2]]))[0] for trial in trials]
+
+    expected = encode(kind(source))  # one encoder in memory at a time
+    encoder = kind(made)
+    difference = max(map(relative_difference, expected, encode(encoder)))
+    padding = "may" if encoder.takes_padding() else "may not"
     return [
         f"Size: {source.stat().st_size / 2**20:.0f} MiB before, {made.stat().st_size / 2**20:.0f} MiB after.",
         f"Difference of the output: {difference:.2%} of the signal.",
