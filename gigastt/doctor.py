@@ -97,9 +97,11 @@ def check_onnxruntime() -> Finding:
     """Load ONNX Runtime and say which version, with which providers."""
     try:
         import onnxruntime
-    except ImportError as exc:
+
+        available = onnxruntime.get_available_providers()
+    except (ImportError, AttributeError) as exc:  # nothing is left in it where one of two builds was taken away
         return Finding("onnxruntime", "broken", f"does not load: {exc}", "Install gigastt again.")
-    providers = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
+    providers = ", ".join(name.removesuffix("ExecutionProvider") for name in available)
     return Finding("onnxruntime", "ok", f"{onnxruntime.__version__}, providers: {providers}")
 
 
@@ -187,10 +189,13 @@ def check_digests(files: ModelFiles) -> Finding:
 
 def check_loading(files: ModelFiles, provider: Provider = "cpu") -> Iterator[Finding]:
     """Load the model as a worker does; the memory that each worker adds must be free for all of them."""
-    from gigastt.speech.device import choose_device
-    from gigastt.speech.model import recogniser_files
-    from gigastt.speech.recognizer import Recognizer
-
+    try:
+        from gigastt.speech.device import choose_device
+        from gigastt.speech.model import recogniser_files
+        from gigastt.speech.recognizer import Recognizer
+    except ImportError as exc:
+        yield Finding("loading", "broken", f"onnxruntime does not load: {exc}", "Install gigastt again.")
+        return
     device = choose_device(provider, 0)
     plan = LoadPlan(files.encoder, prepacked=False) if device.is_card else plan_load(files.encoder)
     before, begun = _private_bytes(), time.monotonic()
