@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,16 @@ def test_each_worker_has_a_card_of_its_own() -> None:
     require_cards(2, ["A", "B"])
     with pytest.raises(ProviderMissing, match=r"--pool-size 2: .* 1 card is here"):
         require_cards(2, ["A"])
+
+
+def test_there_are_as_many_workers_as_cards_unless_the_user_says_otherwise(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        cards = len(ask_driver())
+    except ProviderMissing:
+        cards = 1  # what is missing is said when the server starts
+    for flags, workers in (([], cards), (["--pool-size", "3"], 3)):
+        assert run_command(["config", "show", "--provider", "cuda", *flags]) == 0
+        assert tomllib.loads(capsys.readouterr().out)["pool-size"] == workers
 
 
 def test_a_machine_without_the_build_refuses_before_anything_starts(capfd: pytest.CaptureFixture[str]) -> None:
