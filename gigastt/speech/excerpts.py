@@ -14,7 +14,7 @@ from gigastt.speech.draft import judge
 from gigastt.speech.feature_buffer import put_in_room
 from gigastt.speech.features import log_mel
 from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES, Hypothesis, Window, words_within
-from gigastt.transcript import Final
+from gigastt.transcript import Final, mean_confidence
 
 
 def read_window(samples: Samples, first_frame: int, last_frame: int, lead: int = 0, padding: int = 0) -> Window:
@@ -48,7 +48,7 @@ def add_words(
     drop = final.drop or judge(words, is_clear=is_clear, min_confidence=min_confidence)
     if hypothesis is None or drop:
         return replace(final, drop=drop, dropped=words)
-    confidence = round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0
+    confidence = mean_confidence(words)
     tokens = tuple(token.id for token in hypothesis.tokens) if words else ()
     text = " ".join(word.text for word in words)
     return replace(final, text=text, words=words, confidence=confidence, tokens=tokens)

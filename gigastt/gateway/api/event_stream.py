@@ -21,7 +21,7 @@ from gigastt.gateway.api.native_files import Recognition, Uploads, until_hung_up
 from gigastt.gateway.files.bodies import Upload
 from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event
-from gigastt.gateway.responses import encode_json, public_error
+from gigastt.gateway.responses import json_text, public_error
 from gigastt.log import get_logger
 from gigastt.speakers import SpeakerFields
 from gigastt.transcript import Options
@@ -117,7 +117,7 @@ def last_event(headers: Headers) -> int:
 
 def encode_block(fields: object) -> bytes:
     """Return one event as it crosses the wire; JSON has no line breaks."""
-    return b"data: " + encode_json(fields) + b"\n\n"
+    return b"data: " + json_text(fields).encode() + b"\n\n"
 
 
 async def with_pauses(events: AsyncGenerator[Item, None], seconds: float) -> AsyncGenerator[Item | None, None]:
