@@ -113,6 +113,11 @@ class AppContext:
             keys = self.api_keys
             self.metrics.keys.read = lambda: keys.usages
 
+    @property
+    def preparation(self) -> str | None:
+        """How far the download of the model is, in words; None when none is running."""
+        return self.preparing() if self.preparing is not None else None
+
     def change_limits(self, limits: Limits) -> None:
         """Apply other limits to new requests and new sessions."""
         self.limits = limits
