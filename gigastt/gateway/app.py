@@ -118,7 +118,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         Route("/v1/models/{id}", Models(context.model.name).retrieve),
         Route("/v1/page", status.page),
         Route("/v1/status", status.status),
-        Route(FOLLOWING, CallEvents(context), methods=["GET"]),
+        Route(FOLLOWING, CallEvents(context).answer),
         Route("/v1/capacity", ops.capacity),
         Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
         Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
