@@ -213,7 +213,7 @@ def tell_ready(context: AppContext, url: str, addresses: Sequence[str], greet: G
         model=context.model.name,
         encoder=card.encoder if card is not None else None,
         workers=pool.workers_ready,
-        places=pool.total,
+        places=pool.places.capacity,
         fitting=pool.fitting,
         addresses=addresses,
         metrics=settings.metrics_listen or settings.metrics,

@@ -61,9 +61,9 @@ class History:
         pool, metrics = self._pool, self._metrics
         return Sample(
             at=self._clock(),
-            taken=pool.total - pool.available,
-            total=pool.total,
-            waiting=pool.waiters,
+            taken=pool.places.capacity - pool.places.available,
+            total=pool.places.capacity,
+            waiting=pool.places.waiters,
             finals=_buckets(metrics.final_latency_seconds),
             first_partials=_buckets(metrics.first_partial_seconds),
             loop_lags=_buckets(metrics.event_loop_lag_seconds),

@@ -49,7 +49,11 @@ class Operations:
     async def ready(self, request: Request) -> Response:
         """`GET /ready`."""
         pool, preparing = self._pool, self._context.preparation
-        counts = {"pool_available": pool.available, "pool_total": pool.total, "saturation": round(pool.saturation, 3)}
+        counts = {
+            "pool_available": pool.places.available,
+            "pool_total": pool.places.capacity,
+            "saturation": round(pool.places.saturation, 3),
+        }
         reason, sentence = describe_state(pool, preparing)
         if sentence is None:
             coming = {} if preparing is None else {"preparing": preparing}
@@ -70,10 +74,10 @@ class Operations:
         pool, cost = self._pool, self._pool.capacity
         return JSONResponse(
             {
-                "places": pool.total,
-                "sessions": pool.sessions,
-                "waiting": pool.waiters,
-                "saturation": round(pool.saturation, 3),
+                "places": pool.places.capacity,
+                "sessions": pool.places.active,
+                "waiting": pool.places.waiters,
+                "saturation": round(pool.places.saturation, 3),
                 "fitting": pool.fitting,
                 "workers": pool.workers_ready,
                 "workers_configured": pool.size,
@@ -81,7 +85,7 @@ class Operations:
                 "final_latency_ms": cost.final_latency_ms,
                 "final_cost": round(cost.final_cost, 4),
                 "speech_share": round(cost.speech_share, 3),
-                "upload_places": pool.upload_places,
+                "upload_places": pool.uploads.capacity,
             }
         )
 
@@ -103,8 +107,8 @@ class Operations:
             "vocab_size": card.vocab_size if card else None,
             "sample_rate": _CLIENT_SAMPLE_RATE,
             "pool_size": pool.size,
-            "pool_available": pool.available,
-            "max_sessions": pool.total,
+            "pool_available": pool.places.available,
+            "max_sessions": pool.places.capacity,
             "supported_formats": list(SUPPORTED_FORMATS),
             "supported_rates": list(SUPPORTED_RATES),
             "diarization": served.likeness is not None,

@@ -59,9 +59,9 @@ class Uploads:
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
-        pool = self._pool = context.pool
+        pool = context.pool
         self._bodies = Bodies(lambda: context.limits.body_limit_bytes)
-        self._recognising = Slots(lambda: pool.upload_places, lambda: -(-pool.upload_places // 2))
+        self._recognising = Slots(lambda: pool.uploads.capacity, lambda: -(-pool.uploads.capacity // 2))
         pool.drain_listeners.add(self._begin_drain)
 
     async def transcribe(self, request: Request) -> Response:
@@ -123,7 +123,7 @@ class Uploads:
                 upload.usage.hear(file.seconds)
             await stack.enter_async_context(self._counted(self._recognising.hold(upload.client, patience)))
             async with patience.waiting() as left:
-                await stack.enter_async_context(self._counted(self._pool.admit_upload(left)))
+                await stack.enter_async_context(self._counted(self._context.pool.uploads.admit(left)))
             book = await self.open_book(speakers, len(file.channels), upload.request_id)
             heard = replace(options, diarization=isinstance(book, SpeakerBook))
             transcribed = self._context.transcribe(list(file.channels.values()), upload.request_id, heard, book)

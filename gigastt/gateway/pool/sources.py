@@ -25,7 +25,7 @@ class LiveSource(ReplayBuffer):
         return until
 
     def skip(self, until: int) -> int:
-        """Let no worker see a sample before `until` again: return the step before it, from which to there is silence."""
+        """Let no worker see a sample before `until` again; return the step before it, with silence up to `until`."""
         start = until - until % START_STEP
         self.trim(start)
         self.silence(until)
