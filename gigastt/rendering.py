@@ -12,8 +12,8 @@ from typing import Final as Constant
 from typing import Literal, TypeAlias
 
 from gigastt.captions import VTT_HEADER, format_cue, make_cues
+from gigastt.speakers import speaker_title, turns_of
 from gigastt.transcript import Final, Transcript, speaker_of, transcript_fields
-from gigastt.turns import speaker_title, turns_of
 
 TranscriptForm: TypeAlias = Literal["text", "json", "srt", "vtt", "md"]
 MEDIA_TYPES: Constant[dict[TranscriptForm, str]] = {

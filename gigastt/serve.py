@@ -54,8 +54,14 @@ from gigastt.model_loading import FetchCommand, describe, fetch_model, find_mode
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import ModelFiles
 from gigastt.processes import forbid_core_files
-from gigastt.reloading import SettingsReader, keep_upgrading, reload_limits
-from gigastt.renewal import find_authority, find_certificate, keep_certificate
+from gigastt.reloading import (
+    SettingsReader,
+    find_authority,
+    find_certificate,
+    keep_certificate,
+    keep_upgrading,
+    reload_limits,
+)
 from gigastt.speakers import Book
 from gigastt.transcript import Options
 

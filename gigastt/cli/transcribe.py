@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gigastt.cli.archive import find_files, mirror_targets, open_manifest
+from gigastt.cli.archive import find_files, mirror_targets, open_manifest, watch_files
 from gigastt.cli.batch import Batch, Writing, each_of
 from gigastt.cli.diarization import find_speaker_model, open_books
 from gigastt.cli.hearing import OpenBackend, open_here
@@ -29,7 +29,6 @@ from gigastt.cli.options import (
 )
 from gigastt.cli.ray_plan import RayPlan, transcribe_through_ray
 from gigastt.cli.targets import STANDARD_INPUT, plan_targets, prepare_targets
-from gigastt.cli.watching import watch_files
 from gigastt.config import MOST_TOLD_APART, Precision, Settings, default_pool_size
 from gigastt.errors import InvalidParameter
 

@@ -40,9 +40,8 @@ from gigastt.gateway.api.native_jobs import JobRoutes
 from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
 from gigastt.gateway.api.realtime import realtime_of
-from gigastt.gateway.api.realtime_secrets import RealtimeSecrets
 from gigastt.gateway.api.tcp import listen_for
-from gigastt.gateway.api.token_requests import TokenRequests
+from gigastt.gateway.api.token_requests import RealtimeSecrets, TokenRequests
 from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.api.websocket import Endpoint, speak
 from gigastt.gateway.assembly import build_app, refuse_plain_request

@@ -13,7 +13,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gigastt import __version__
-from gigastt.audio.formats import SUPPORTED_FORMATS
 from gigastt.audio.resample import SUPPORTED_RATES
 from gigastt.errors import MetricsDisabled
 from gigastt.gateway.context import AppContext
@@ -22,6 +21,11 @@ from gigastt.gateway.pool.ports import ServingPool
 from gigastt.gateway.responses import JSONResponse
 
 _CLIENT_SAMPLE_RATE: Final = 48_000  # of a session that does not configure one
+# Of files that can be transcribed, as clients are told them; `audio.containers` has their demuxers and decoders.
+SUPPORTED_FORMATS: Final = (
+    *("wav", "flac", "mp3", "ogg", "opus", "m4a", "aac", "webm"),
+    *("mp4", "mkv", "3gp", "amr", "wma", "avi", "ts", "aiff", "caf", "au", "w64", "ac3", "eac3", "dts", "mp2"),
+)
 DEMO_WARNING: Final = (
     "This is the demonstration model, trained on synthetic speech: it is for trying and testing, "
     "and does not understand real people."

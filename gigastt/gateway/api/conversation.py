@@ -35,8 +35,8 @@ from gigastt.gateway.api.dialect import (
     Speech,
     Stop,
 )
-from gigastt.gateway.api.patience import Tolerance
 from gigastt.gateway.pool.events import EndReason
+from gigastt.gateway.rate import Tolerance
 
 MOST_EMPTY_FRAMES = 1_000  # at once; forgiven at the rate of a client that sends one for every 20 ms of silence
 EMPTY_FRAMES_PER_SECOND = 50.0

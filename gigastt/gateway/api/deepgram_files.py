@@ -15,9 +15,8 @@ from gigastt.gateway.api.deepgram_query import Wishes, read_wishes
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.requests import exchange_of
 from gigastt.gateway.responses import JSONResponse
-from gigastt.speakers import SpeakerFields
+from gigastt.speakers import SpeakerFields, turns_of
 from gigastt.transcript import Final, Options, Transcript, failed_fields, mean_confidence, speaker_of, text_of
-from gigastt.turns import turns_of
 
 
 class DeepgramFiles:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gigastt.errors import RequestError
+from gigastt.speakers import turns_of
 from gigastt.transcript import (
     Final,
     Transcript,
@@ -22,7 +23,6 @@ from gigastt.transcript import (
     text_of,
     track_fields,
 )
-from gigastt.turns import turns_of
 
 _LANGUAGE = "russian"  # OpenAI tells a language by its English name
 _LEAST_CONFIDENCE = 0.000_05  # confidences are rounded to four places

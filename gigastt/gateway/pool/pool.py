@@ -7,19 +7,25 @@ how many sessions there are at once (`admission`).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from gigastt.config import Settings
+from gigastt.errors import WorkerBootFailed
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.admission import Admission
 from gigastt.gateway.pool.capacity import CapacityEstimate
 from gigastt.gateway.pool.crew import Crew, ModelCard, WorkerCommand
 from gigastt.gateway.pool.ports import PoolState
-from gigastt.gateway.pool.recycling import recycle
 from gigastt.gateway.pool.routing import Router
 from gigastt.gateway.pool.wear import Endurance
+from gigastt.log import get_logger
 
+log = get_logger(__name__)
+
+RECYCLING_SECONDS = 1.0  # between two looks at the workers
+RECYCLING_FAILED_SECONDS = 60.0  # after a new worker did not get ready
 UPLOADS_PER_WORKER = 4  # more would not be done sooner
 
 
@@ -64,7 +70,23 @@ class Pool:
     async def _run(self, worker_command: WorkerCommand) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._crew.run(worker_command), name="crew")
-            tasks.create_task(recycle(self._crew, self._endurance), name="recycling")
+            tasks.create_task(self._recycle(), name="recycling")
+
+    async def _recycle(self) -> None:
+        """Replace workers beyond their endurance, one at a time, for ever; their sessions go on in others."""
+        while True:
+            await asyncio.sleep(RECYCLING_SECONDS)
+            now = time.monotonic()
+            for number, wear in self._crew.wear.items():
+                if (reason := wear.exceeds(self._endurance, now)) is None:
+                    continue
+                try:
+                    await self._crew.replace(only=number)
+                except WorkerBootFailed as exc:
+                    log.error("recycling_failed", worker=number, cause=str(exc), message="The old worker goes on.")
+                    await asyncio.sleep(RECYCLING_FAILED_SECONDS)
+                else:
+                    log.info("worker_recycled", worker=number, reason=reason)
 
     async def watch(self) -> None:
         """Return never, while the pool does what it should.

@@ -20,7 +20,7 @@ from gigastt.gateway.access.key_file import add_key
 from gigastt.gateway.server.deadlines import Deadlines
 from gigastt.gateway.server.tls import Certificate
 from gigastt.log import fields_of
-from gigastt.renewal import keep_certificate
+from gigastt.reloading import keep_certificate
 from tests.certificates import make_certificate
 from tests.fakes.gateway import Running, serving
 from tests.fakes.pool import Fakes
