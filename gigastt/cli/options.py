@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from gigastt.cli.environment import PREFIX, is_service_link
-from gigastt.cli.kinds import ListItem
+from gigastt.cli.kinds import FILE, FOLDER, ListItem
 from gigastt.cli.mistakes import collects_mistakes, mistakes_of
 from gigastt.config import DEFAULT_MODEL, Settings
 
@@ -74,11 +73,7 @@ def variables_of(command: click.Command) -> set[str]:
 
 
 host_option = setting("--host", default=Settings().host, help="Address to listen on.")
-tls_cert_option = setting(
-    "--tls-cert",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Serve over TLS with this certificate and its chain (PEM).",
-)
+tls_cert_option = setting("--tls-cert", type=FILE, help="Serve over TLS with this certificate and its chain (PEM).")
 tls_option = setting(
     "--tls",
     type=click.Choice(["off", "auto"]),
@@ -95,7 +90,7 @@ model_option = setting(
 )
 model_dir_option = setting(
     "--model-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     default=lambda: Settings().model_dir,
     show_default="~/.gigastt/models",
     help="Where the model files are.",
@@ -113,7 +108,7 @@ min_confidence_option = setting(
 
 tls_dir_option = setting(
     "--tls-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     default=lambda: Settings().tls_dir,
     show_default="~/.gigastt/tls",
     help="Where `gigastt tls init` and --tls auto keep authority and certificate.",

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 from gigastt import __version__
 from gigastt.cli.config_file import config_file_of, config_option
-from gigastt.cli.kinds import Cidr, CountOrAuto, HttpAddress, ListItem, Origin
+from gigastt.cli.kinds import FILE, FOLDER, Cidr, CountOrAuto, HttpAddress, ListItem, Origin
 from gigastt.cli.mistakes import SettingsCommand
 from gigastt.cli.options import (
     Function,
@@ -131,18 +131,10 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
     help="Network that may connect to it; repeatable; without it only this machine may.",
 )
 @setting("--webhook", type=HttpAddress(), help="Send the text of calls to this URL.")
-@setting(
-    "--webhook-secret-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File with the secret that signs what is sent there.",
-)
+@setting("--webhook-secret-file", type=FILE, help="File with the secret that signs what is sent there.")
 @setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use it, if not any; repeatable.")
 @setting("--wyoming-announce", is_flag=True, help="Announce it to Home Assistant (needs gigastt[zeroconf]).")
-@setting(
-    "--jobs-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Take jobs, and keep their recordings and transcripts in this folder.",
-)
+@setting("--jobs-dir", type=FOLDER, help="Take jobs, and keep their recordings and transcripts in this folder.")
 @setting(
     "--jobs-quota-bytes",
     type=click.IntRange(1),
@@ -158,16 +150,16 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
 )
 @setting(
     "--api-keys-file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="File of API keys, made by `gigastt keys add`; without it no key is asked for.",
 )
 @setting(
     "--secret-file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="File with a secret that signs tokens; servers that share it accept each other's.",
 )
 @tls_cert_option
-@setting("--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its private key (PEM).")
+@setting("--tls-key", type=FILE, help="Its private key (PEM).")
 @tls_option
 @tls_dir_option
 @setting("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least to log.")
