@@ -94,7 +94,7 @@ class PortUnavailable(GigasttError, code="port_unavailable", exit_code=7): ...
 
 
 class RequestError(GigasttError):
-    """What a client is answered; transient ones carry `retry_after_ms`, those about one field its name in `param`."""
+    """An error that a client is told; a transient one has `retry_after_ms`, one about a field its name in `param`."""
 
     def __init__(self, message: str, *, retry_after_ms: int | None = None, param: str | None = None) -> None:
         super().__init__(message)

@@ -28,7 +28,7 @@ MEDIA_TYPES: Constant[dict[TranscriptForm, str]] = {
 class Renderer:
     """Writes one file's transcript: captions, text and Markdown as each segment arrives, JSON as one line at the end.
 
-    Where speakers are told apart, a line, cue or paragraph begins with each change, and says who it is.
+    If speakers are told apart, each change begins a line, cue or paragraph with the speaker's name.
 
     Args:
         form: a line a segment, one object, numbered cues, or a paragraph a segment with its time before it.

@@ -315,8 +315,8 @@ def raise_descriptor_limit() -> None:
 def tune_garbage_collection() -> None:
     """Keep collections from holding up the event loop.
 
-    With thousands of connections a full collection takes hundreds of milliseconds. What lives from here to the end
-    need not be looked at again; what dies, nearly always dies young.
+    With thousands of connections a full collection takes hundreds of milliseconds. Objects that live on from here
+    need not be looked at again; the others nearly always die young.
     """
     gc.collect()
     gc.freeze()

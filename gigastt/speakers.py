@@ -77,7 +77,7 @@ class _Said:
 
 
 class Book(Protocol):
-    """What a session needs of either book."""
+    """The port of both books."""
 
     def label(self, final: Final) -> Final: ...
 

@@ -123,7 +123,7 @@ class HeardTrack:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said in a file.
+    """The transcript of a file.
 
     finals: the utterances that have words, in order of time.
     duration: of the audio, in seconds.
@@ -173,7 +173,7 @@ class HeardSpeaker:
 
 @dataclass(frozen=True, slots=True)
 class HeardSpeakers:
-    """Who speaks in a whole session or file, which is known best at its end.
+    """The speakers of a whole session or file, which are known best at its end.
 
     speakers: in order of appearance.
     words: the speaker of every word that its finals have told, in their order; with names and confidences.

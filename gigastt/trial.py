@@ -34,7 +34,7 @@ _MORE_THAN_FIT = 2
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a trial showed; seconds and bytes.
+    """The figures of a trial, in seconds and bytes.
 
     places: that a server would have now. streams: that one worker carries, each speaking half of the time.
     sessions: that there were at the end. finals: how many were timed, and 95 % of them were no later than `final_p95`.

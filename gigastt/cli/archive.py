@@ -77,7 +77,7 @@ def mirror_targets(files: Sequence[str], names: Sequence[str], output_dir: Path,
 
 
 class SourceStamp(NamedTuple):
-    """What tells that a source is as it was."""
+    """Size and time of a source, by which a change is noticed."""
 
     size: int
     mtime_ns: int

@@ -1,7 +1,7 @@
 """The webhook of calls: what feeds tell, sent to one address that the operator has named.
 
 Each final, digit and error of a call is sent in order, as `call.final` and so on, and at the end `call.end` with the
-whole text. What is not taken is tried again a few times; then it is left out, and the next one follows.
+whole text. A message that is not taken is sent again a few times; then the next one follows.
 """
 
 from __future__ import annotations

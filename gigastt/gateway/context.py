@@ -51,7 +51,7 @@ class FileTranscriber(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What clients are told about the model, also before any worker has loaded it.
+    """Facts about the model for clients, known also before any worker has loaded it.
 
     likeness: of voices that are one person's, as `SpeakerBook` takes it; None where speakers are not told apart.
     """

@@ -73,7 +73,7 @@ class History:
 def quantile(earlier: Buckets, later: Buckets, share: float) -> float | None:
     """Return the quantile of what came between two samples, in a straight line within its bucket; None: nothing came.
 
-    What lies above the last bound counts as that bound.
+    A value above the last bound counts as that bound.
     """
     bounds = sorted(later)
     counts = [later[bound] - earlier[bound] for bound in bounds]

@@ -32,7 +32,7 @@ _REFUSALS: tuple[type[Exception], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """What a contract says of one input or output; None in the shape stands for any size."""
+    """The contract of one input or output; None in the shape stands for any size."""
 
     name: str
     dtype: str
@@ -57,7 +57,7 @@ class TensorSpec:
 
 
 class _Node(Protocol):
-    """What onnxruntime tells of an input or output."""
+    """An input or output as onnxruntime describes it."""
 
     name: str
     type: str

@@ -23,7 +23,7 @@ PIECE_SAMPLES = 160_000  # 10 s: what is taken in before the utterances it compl
 
 
 class Recognizes(Protocol):
-    """What the pump needs of a recogniser."""
+    """The port through which the pump uses a recogniser."""
 
     def transcribe(self, window: Window) -> Hypothesis: ...
 

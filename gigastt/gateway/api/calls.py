@@ -58,7 +58,7 @@ async def first_message(transport: Transport) -> Message:
         async with asyncio.timeout(INTRODUCTION_SECONDS):
             message = await transport.receive()
     except TimeoutError as exc:
-        raise RequestTimeout("The call did not say which one it is.") from exc
+        raise RequestTimeout("The call did not tell its id.") from exc
     if isinstance(message, InputEnded):
         raise ClientGone
     return message

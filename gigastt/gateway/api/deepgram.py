@@ -39,7 +39,7 @@ def deepgram_of(websocket: WebSocket) -> Dialect:
 
 
 class DeepgramDialect(Dialect):
-    """What clients of Deepgram's live API speak."""
+    """Deepgram's live protocol."""
 
     name: ClassVar[str] = "deepgram"
     frames_are_audio: ClassVar[bool] = True

@@ -22,7 +22,7 @@ _HELD: dict[EndpointMode, tuple[EndpointReason, ...]] = {
 
 
 class Gatherer:
-    """What is held back of one session.
+    """The finals of one session that are held back.
 
     Attributes:
         mode: `auto` tells every utterance, `assistant` when the speaker ended it, `manual` when the client did.

@@ -40,7 +40,7 @@ _RATE: Final = 8_000
 
 
 class JambonzDialect(Dialect):
-    """What jambonz speaks to a vendor of its users' own."""
+    """jambonz' protocol for speech services of its users' own."""
 
     name: ClassVar[str] = "jambonz"
     frames_are_audio: ClassVar[bool] = True

@@ -44,7 +44,7 @@ _END: Final = b"\0"
 
 
 class JitsiDialect(Dialect):
-    """What is heard of one speaker of a meeting, and told of it."""
+    """The audio of one speaker of a meeting, and the text of it."""
 
     name: ClassVar[str] = "jitsi"
     frames_are_audio: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""What clients of OpenAI's API are told, as JSON. No I/O.
+"""Transcripts and errors as JSON, in the shape of OpenAI's API. No I/O.
 
 Words stand for tokens: a word's log-probability is the logarithm of its confidence, and the space before a word
 belongs to it, so that tokens joined are the text.

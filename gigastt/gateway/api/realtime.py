@@ -52,7 +52,7 @@ def realtime_of(websocket: WebSocket) -> Dialect:
 
 
 class RealtimeDialect(Dialect):
-    """What clients of the Realtime API speak.
+    """The protocol of the Realtime API.
 
     Args:
         settings: what the session begins with.

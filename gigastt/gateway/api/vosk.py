@@ -43,7 +43,7 @@ _RATE = 8_000
 
 
 class VoskDialect(Dialect):
-    """What clients of vosk-server speak.
+    """The protocol of vosk-server.
 
     Args:
         plain: tell words in lower case and without punctuation, as Vosk does.

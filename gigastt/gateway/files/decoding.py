@@ -2,7 +2,7 @@
 
     a turn to be decoded → shared segment, counted; one for each channel where channels are told apart
 
-Runs in the task of the request, or of the job. Whoever leaves the body of `decode` has given everything back.
+Runs in the task of the request, or of the job. When the body of `decode` ends, everything has been given back.
 """
 
 from __future__ import annotations

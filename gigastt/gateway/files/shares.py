@@ -69,7 +69,7 @@ class Room:
 
 
 class Holding:
-    """What one upload holds of a room."""
+    """The part of a room that one upload holds."""
 
     def __init__(self, room: Room, client: Hashable) -> None:
         self.count = 0

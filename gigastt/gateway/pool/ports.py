@@ -1,4 +1,4 @@
-"""What sessions and the server need of the pool: of the real one, or of one in memory."""
+"""The ports of the pool, for sessions and for the server; the real pool and one in memory have them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PoolState: TypeAlias = Literal["initializing", "ready", "crash_loop", "shutting_
 
 
 class TrackCarrier(Protocol):
-    """What a session needs of the pool.
+    """The part of the pool that sessions use.
 
     router: has its tracks recognised.
     capacity: is told how late finals are.
@@ -30,7 +30,7 @@ class TrackCarrier(Protocol):
 
 
 class ServingPool(TrackCarrier, Protocol):
-    """What the server needs of the pool; `pool.Pool` says what each member means."""
+    """The part of the pool that the server uses; `pool.Pool` describes each member."""
 
     @property
     def places(self) -> Admission: ...

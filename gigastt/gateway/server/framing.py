@@ -87,7 +87,7 @@ class Framing:
         self._room = min(MAX_FRAMING_BYTES, self._room + FRAMING_PER_BODY_BYTE * body) - framing
         self._piece = min(MAX_PIECE_BYTES, 2 * self._piece) if 64 * framing < count else PIECE_BYTES
         if self._room < 0:
-            raise BadRequest("The chunks of the body have more around them than in them.")
+            raise BadRequest("The chunks of the body are too small for what is around them.")
 
 
 def body_length(headers: list[tuple[bytes, bytes]], version: str) -> int | None:
