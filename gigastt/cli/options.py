@@ -86,7 +86,7 @@ allowed_host_option = setting(
 model_option = setting(
     "--model",
     default=DEFAULT_MODEL,
-    help="Which model; 'demo' needs no download and is no use on people.",
+    help="Which model; 'demo' needs no download, and understands no real people.",
 )
 model_dir_option = setting(
     "--model-dir",
@@ -103,7 +103,7 @@ min_confidence_option = setting(
     "--min-confidence",
     type=click.FloatRange(0, 1),
     default=Settings().min_confidence,
-    help="Leave out utterances without a word so sure, 0 to 1.",
+    help="Leave out utterances in which no word is this sure, 0 to 1.",
 )
 
 tls_dir_option = setting(

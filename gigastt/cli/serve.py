@@ -90,7 +90,7 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
     "--worker-memory-mib",
     type=click.IntRange(0),
     default=0,
-    help="Replace a worker that has grown to this; sessions go on. 0 is never.",
+    help="Replace a worker whose memory reaches this; sessions go on. 0 is never.",
 )
 @setting(
     "--worker-passes", type=click.IntRange(0), default=0, help="Replace a worker after so many passes; 0 is never."
@@ -122,31 +122,33 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
 @setting(
     "--vosk-plain/--no-vosk-plain",
     default=_DEFAULTS.vosk_plain,
-    help="Tell them words in lower case without punctuation.",
+    help="Give clients of --vosk words in lower case, without punctuation.",
 )
 @setting(
     "--audiosocket-allow",
     type=Cidr(),
     multiple=True,
-    help="Network that may connect to it; repeatable; without it only this machine may.",
+    help="Network that may use --audiosocket, instead of this machine only; repeatable.",
 )
 @setting("--webhook", type=HttpAddress(), help="Send the text of calls to this URL.")
 @setting("--webhook-secret-file", type=FILE, help="File with the secret that signs what is sent there.")
-@setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use it, if not any; repeatable.")
-@setting("--wyoming-announce", is_flag=True, help="Announce it to Home Assistant (needs gigastt[zeroconf]).")
+@setting(
+    "--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use --wyoming, if not all may; repeatable."
+)
+@setting("--wyoming-announce", is_flag=True, help="Announce --wyoming to Home Assistant (needs gigastt[zeroconf]).")
 @setting("--jobs-dir", type=FOLDER, help="Take jobs, and keep their recordings and transcripts in this folder.")
 @setting(
     "--jobs-quota-bytes",
     type=click.IntRange(1),
     default=_DEFAULTS.jobs_quota_bytes,
-    help="What recordings of jobs may take of its disk.",
+    help="Disk space for the recordings of jobs.",
 )
 @setting("--jobs-keep", type=_SECONDS, default=_DEFAULTS.jobs_keep, help="How long ended jobs are kept, in seconds.")
 @setting(
     "--jobs-url-host",
     type=ListItem(),
     multiple=True,
-    help="Host from which jobs may fetch audio and which they may tell of their end; repeatable.",
+    help="Host from which jobs may fetch audio, and to which they may send webhooks; repeatable.",
 )
 @setting(
     "--api-keys-file",
