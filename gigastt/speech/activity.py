@@ -1,14 +1,14 @@
 """Speech activity: how likely each block of 40 ms holds speech, from the log-mel the encoder needs anyway.
 
 Owns the detector's network (one onnxruntime session for all streams of a process) and the recurrent state
-of one stream. Runs on the worker's main thread; knows nothing of thresholds, utterances or words.
+of one stream. Runs on the worker's main thread.
 
 Bit stability. The network always sees exactly `UNIT_BLOCKS` blocks, counted from where the stream began, so
 how the audio arrived cannot change a single bit of a probability; only the end of a stream gives a shorter
 unit, and the end is the same however it was reached. A state taken between units and set again continues exactly.
-Where a recording is at hand, twelve units may share one run, which takes a fifth of their time: only on a machine
-that gives each block the bits it has in a unit of its own, which a trial shows, and only where nobody compares
-states, which come less often then.
+Twelve units of a recording may share one run, which takes a fifth of their time: only on a machine that gives each
+block the bits it has in a unit of its own, which a trial shows, and only if nobody compares states, which come less
+often then.
 
 The recipe and the network's figures are in tools/activity.
 """

@@ -1,6 +1,6 @@
 """Analysis: samples of one stream in, features kept and activity levels out, unit by unit.
 
-Owned by one stream. Knows nothing of utterances. Positions are absolute: samples, frames of 10 ms, blocks of
+Owned by one stream. Positions are absolute: samples, frames of 10 ms, blocks of
 40 ms from the client's first sample.
 """
 

@@ -61,8 +61,8 @@ class FeatureBuffer:
 def put_in_room(features: Features, before: int, after: int) -> Features:
     """Return an utterance with so many frames of its room before and after it that were not recorded.
 
-    A first and a last word need sound around them; digital silence beside a live room is worse than none. The room is
-    what the quietest fifth of each band is below.
+    A first and a last word need sound around them; digital silence beside a live room is worse than none. The level of
+    the room in a band is that below which a fifth of its frames are.
     """
     if not (before or after):
         return features

@@ -1,4 +1,4 @@
-"""The gate: what lies far below the speech just heard is no speech, whatever the detector's network says.
+"""The gate: audio more than 36 dB below recent speech counts as silence, whatever the detector's network says.
 
 Owned by one stream's detector. The network's memory takes up to half a second to tell a room's even noise from
 the speech before it; its loudness tells at once. A peak follower with a release, as gates in audio have it:

@@ -1,6 +1,6 @@
 """One ONNX graph on one thread, with its tensors known by their place in a contract.
 
-Owned by whoever opened it, one thread at a time; it knows nothing of what the tensors mean.
+Used by one thread at a time.
 """
 
 from __future__ import annotations

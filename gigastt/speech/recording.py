@@ -1,6 +1,6 @@
 """The pump: a whole recording through one stream, in this process and in bounded memory.
 
-Runs on the caller's thread (`gigastt transcribe`). Knows nothing of files, sessions or workers.
+Runs on the caller's thread (`gigastt transcribe`).
 """
 
 from __future__ import annotations
