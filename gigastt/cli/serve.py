@@ -132,9 +132,7 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
 )
 @setting("--webhook", type=HttpAddress(), help="Send the text of calls to this URL.")
 @setting("--webhook-secret-file", type=FILE, help="File with the secret that signs what is sent there.")
-@setting(
-    "--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use --wyoming (else all); repeatable."
-)
+@setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use --wyoming (else all); repeatable.")
 @setting("--wyoming-announce", is_flag=True, help="Announce --wyoming to Home Assistant (needs gigastt[zeroconf]).")
 @setting("--jobs-dir", type=FOLDER, help="Take jobs, and keep their recordings and transcripts in this folder.")
 @setting(

@@ -18,8 +18,7 @@ from gigastt.speech.activity import BLOCK_FRAMES, ActivityDetector
 from gigastt.speech.analysis import BLOCK_SAMPLES, Analysis
 from gigastt.speech.commit import Commit, ResumeState
 from gigastt.speech.draft import Draft
-from gigastt.speech.excerpts import add_words
-from gigastt.speech.feature_buffer import put_in_room
+from gigastt.speech.excerpts import add_words, put_in_room
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
 from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window, begin_at
 from gigastt.transcript import ENDPOINT_SILENCE_MS, Drop, Final, Options, Partial
