@@ -22,6 +22,7 @@ from gigastt.gateway.pool.crew import ModelCard, WorkerCommand
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.ports import PoolState
 from gigastt.gateway.pool.routing import Router
+from gigastt.gateway.pool.turnstile import Patience, Slots
 from gigastt.speakers import Book
 from gigastt.transcript import Final, Gap, HeardTrack, Options, Word
 
@@ -42,8 +43,7 @@ class FakePool:
         self.places.resize(places)
         self.draining = False
         self.drain_listeners: set[Callable[[], None]] = set()
-        self.uploads = Admission(None)
-        self.uploads.resize(4)
+        self.uploads = Slots(4)
         self.capacity = CapacityEstimate(500.0)
         self.replacements = 0
         self.replacement_error: Exception | None = None
@@ -68,8 +68,8 @@ class FakePool:
     async def full_of_uploads(self) -> AsyncIterator[None]:
         """Hold every place of uploads."""
         async with AsyncExitStack() as places:
-            for _ in range(self.uploads.capacity):
-                await places.enter_async_context(self.uploads.admit(0))
+            for number in range(self.uploads.capacity):
+                await places.enter_async_context(self.uploads.hold(number, Patience(0)))
             yield
 
     def begin_drain(self) -> None:

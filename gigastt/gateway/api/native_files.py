@@ -30,8 +30,8 @@ from gigastt.gateway.api.speaker_fields import read_speaker_query
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.files.bodies import Bodies, Upload
 from gigastt.gateway.files.decoding import DecodedChannels
-from gigastt.gateway.files.shares import Patience, Slots
 from gigastt.gateway.pool.events import ChannelEvent, Event
+from gigastt.gateway.pool.turnstile import Patience
 from gigastt.gateway.requests import ClientGone
 from gigastt.gateway.responses import JSONResponse
 from gigastt.log import get_logger
@@ -59,10 +59,8 @@ class Uploads:
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
-        pool = context.pool
         self._bodies = Bodies(lambda: context.limits.body_limit_bytes)
-        self._recognising = Slots(lambda: pool.uploads.capacity, lambda: -(-pool.uploads.capacity // 2))
-        pool.drain_listeners.add(self._begin_drain)
+        context.pool.drain_listeners.add(context.decoding.slots.close)
 
     async def transcribe(self, request: Request) -> Response:
         """`POST /v1/transcribe`: the whole transcript, in the form that the client asks for."""
@@ -121,9 +119,7 @@ class Uploads:
             if upload.usage is not None:
                 upload.usage.expect_audio(file.seconds)
                 upload.usage.hear(file.seconds)
-            await stack.enter_async_context(self._counted(self._recognising.hold(upload.client, patience)))
-            async with patience.waiting() as left:
-                await stack.enter_async_context(self._counted(self._context.pool.uploads.admit(left)))
+            await stack.enter_async_context(self._counted(self._context.pool.uploads.hold(upload.client, patience)))
             book = await self.open_book(speakers, len(file.channels), upload.request_id)
             heard = replace(options, diarization=isinstance(book, SpeakerBook))
             transcribed = self._context.transcribe(list(file.channels.values()), upload.request_id, heard, book)
@@ -155,10 +151,6 @@ class Uploads:
                 self._context.metrics.pool_timeouts.inc()
                 raise
             yield held
-
-    def _begin_drain(self) -> None:
-        self._context.decoding.slots.close()
-        self._recognising.close()
 
     async def _transcribe(
         self, upload: Upload, options: Options, choice: FileChoice, speakers: SpeakerFields | None

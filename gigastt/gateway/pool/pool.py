@@ -19,6 +19,7 @@ from gigastt.gateway.pool.capacity import CapacityEstimate
 from gigastt.gateway.pool.crew import Crew, ModelCard, WorkerCommand
 from gigastt.gateway.pool.ports import PoolState
 from gigastt.gateway.pool.routing import Router
+from gigastt.gateway.pool.turnstile import Slots
 from gigastt.gateway.pool.wear import Endurance
 from gigastt.log import get_logger
 
@@ -44,7 +45,7 @@ class Pool:
         self._max_sessions = settings.max_sessions
         self.router = Router()
         self.places = Admission(metrics)
-        self.uploads = Admission(None, count_waiters=metrics.upload_waiters.set)
+        self.uploads = Slots(0, metrics.upload_waiters.set)
         self.capacity = CapacityEstimate(settings.limits.final_latency_ms)
         self._endurance = Endurance(settings.worker_memory_mib * 2**20, settings.worker_passes)
         self._crew = Crew(settings.pool_size, self.router, self.capacity, metrics, self._resize)

@@ -10,6 +10,7 @@ from gigastt.gateway.pool.admission import Admission
 from gigastt.gateway.pool.capacity import CapacityEstimate
 from gigastt.gateway.pool.crew import ModelCard, WorkerCommand
 from gigastt.gateway.pool.routing import Router
+from gigastt.gateway.pool.turnstile import Slots
 
 PoolState: TypeAlias = Literal["initializing", "ready", "crash_loop", "shutting_down"]
 
@@ -35,7 +36,7 @@ class ServingPool(TrackCarrier, Protocol):
     @property
     def places(self) -> Admission: ...
     @property
-    def uploads(self) -> Admission: ...
+    def uploads(self) -> Slots: ...
     @property
     def drain_listeners(self) -> set[Callable[[], None]]: ...
     @property
