@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from gigastt.cli.kinds import FILE
+from gigastt.cli.kinds import FILE_PATH
 
-_file = click.argument("file", type=FILE)
+_file = click.argument("file", type=FILE_PATH)
 _name = click.argument("name")
 
 

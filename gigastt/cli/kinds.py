@@ -12,8 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import click
 
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE_PATH = click.Path(dir_okay=False, path_type=Path)
+FOLDER_PATH = click.Path(file_okay=False, path_type=Path)
 
 
 class CountOrAuto(click.ParamType[int | None]):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from gigastt.cli.environment import PREFIX, is_service_link
-from gigastt.cli.kinds import FILE, FOLDER, ListItem
+from gigastt.cli.kinds import FILE_PATH, FOLDER_PATH, ListItem
 from gigastt.cli.mistakes import collects_mistakes, mistakes_of
 from gigastt.config import DEFAULT_MODEL, Settings
 
@@ -73,7 +73,9 @@ def variables_of(command: click.Command) -> set[str]:
 
 
 host_option = setting("--host", default=Settings().host, help="Address to listen on.")
-tls_cert_option = setting("--tls-cert", type=FILE, help="Serve over TLS with this certificate and its chain (PEM).")
+tls_cert_option = setting(
+    "--tls-cert", type=FILE_PATH, help="Serve over TLS with this certificate and its chain (PEM)."
+)
 tls_option = setting(
     "--tls",
     type=click.Choice(["off", "auto"]),
@@ -90,7 +92,7 @@ model_option = setting(
 )
 model_dir_option = setting(
     "--model-dir",
-    type=FOLDER,
+    type=FOLDER_PATH,
     default=lambda: Settings().model_dir,
     show_default="~/.gigastt/models",
     help="Where the model files are.",
@@ -108,7 +110,7 @@ min_confidence_option = setting(
 
 tls_dir_option = setting(
     "--tls-dir",
-    type=FOLDER,
+    type=FOLDER_PATH,
     default=lambda: Settings().tls_dir,
     show_default="~/.gigastt/tls",
     help="Where `gigastt tls init` and --tls auto keep authority and certificate.",

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 from gigastt import __version__
 from gigastt.cli.config_file import config_file_of, config_option
-from gigastt.cli.kinds import FILE, FOLDER, Cidr, CountOrAuto, HttpAddress, ListItem, Origin
+from gigastt.cli.kinds import FILE_PATH, FOLDER_PATH, Cidr, CountOrAuto, HttpAddress, ListItem, Origin
 from gigastt.cli.mistakes import SettingsCommand
 from gigastt.cli.options import (
     Function,
@@ -131,10 +131,10 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
     help="Network that may use --audiosocket, instead of this machine only; repeatable.",
 )
 @setting("--webhook", type=HttpAddress(), help="Send the text of calls to this URL.")
-@setting("--webhook-secret-file", type=FILE, help="File with the secret that signs what is sent there.")
+@setting("--webhook-secret-file", type=FILE_PATH, help="File with the secret that signs what is sent there.")
 @setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use --wyoming (else all); repeatable.")
 @setting("--wyoming-announce", is_flag=True, help="Announce --wyoming to Home Assistant (needs gigastt[zeroconf]).")
-@setting("--jobs-dir", type=FOLDER, help="Take jobs, and keep their recordings and transcripts in this folder.")
+@setting("--jobs-dir", type=FOLDER_PATH, help="Take jobs, and keep their recordings and transcripts in this folder.")
 @setting(
     "--jobs-quota-bytes",
     type=click.IntRange(1),
@@ -150,16 +150,16 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
 )
 @setting(
     "--api-keys-file",
-    type=FILE,
+    type=FILE_PATH,
     help="File of API keys, made by `gigastt keys add`; without it no key is asked for.",
 )
 @setting(
     "--secret-file",
-    type=FILE,
+    type=FILE_PATH,
     help="File with a secret that signs tokens; servers that share it accept each other's.",
 )
 @tls_cert_option
-@setting("--tls-key", type=FILE, help="Its private key (PEM).")
+@setting("--tls-key", type=FILE_PATH, help="Its private key (PEM).")
 @tls_option
 @tls_dir_option
 @setting("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least to log.")

@@ -18,7 +18,7 @@ from gigastt.cli.archive import find_files, mirror_targets, open_manifest, watch
 from gigastt.cli.batch import Batch, Writing, each_of
 from gigastt.cli.diarization import find_speaker_model, open_books
 from gigastt.cli.hearing import OpenBackend, open_here
-from gigastt.cli.kinds import FOLDER, CountOrAuto, HttpAddress
+from gigastt.cli.kinds import FOLDER_PATH, CountOrAuto, HttpAddress
 from gigastt.cli.options import (
     NonEmptyOption,
     min_confidence_option,
@@ -63,7 +63,7 @@ def _check_track(context: click.Context, parameter: click.Parameter, track: str)
 @click.option(
     "--output-dir",
     cls=NonEmptyOption,
-    type=FOLDER,
+    type=FOLDER_PATH,
     help="Write a file for each input into this folder (talk.wav becomes talk.srt) instead of to standard output; "
     "inputs of the same name keep their folders.",
 )

@@ -16,7 +16,7 @@ from typing import Final
 
 from gigastt.errors import CapacityTimeout
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.turnstile import Turnstile, Waiting
+from gigastt.gateway.pool.turnstile import Queued, Turnstile
 
 LEAST_RETRY_MS = 1_000
 MOST_RETRY_MS = 30_000
@@ -143,7 +143,7 @@ class Admission(Turnstile[Guest]):
         finally:
             guest.left()
 
-    def _next(self) -> Waiting[Guest] | None:
+    def _next(self) -> Queued[Guest] | None:
         if not self._queues or not self.available:
             return None
         return self._queues[min(self._queues, key=self._held.__getitem__)][0]

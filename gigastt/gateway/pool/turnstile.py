@@ -23,7 +23,7 @@ Visitor = TypeVar("Visitor")
 
 
 @dataclass(eq=False, slots=True)
-class Waiting(Generic[Visitor]):
+class Queued(Generic[Visitor]):
     """A visitor without a place. The place is counted when it is granted."""
 
     client: Hashable
@@ -36,7 +36,7 @@ class Turnstile(ABC, Generic[Visitor]):
     """The queue; what is waited for is counted by those who build on this."""
 
     def __init__(self) -> None:
-        self._queues: dict[Hashable, deque[Waiting[Visitor]]] = {}  # by client, in the order of their turns
+        self._queues: dict[Hashable, deque[Queued[Visitor]]] = {}  # by client, in the order of their turns
         self._closed = False
 
     @property
@@ -61,7 +61,7 @@ class Turnstile(ABC, Generic[Visitor]):
         """
         if self._closed:
             raise ShuttingDown()
-        waiting = Waiting(client, visitor, asyncio.get_running_loop().create_future(), timeout)
+        waiting = Queued(client, visitor, asyncio.get_running_loop().create_future(), timeout)
         self._queues.setdefault(client, deque()).append(waiting)
         self._grant()
         try:
@@ -75,7 +75,7 @@ class Turnstile(ABC, Generic[Visitor]):
             self._withdraw(waiting)
             raise
 
-    def _withdraw(self, waiting: Waiting[Visitor]) -> None:
+    def _withdraw(self, waiting: Queued[Visitor]) -> None:
         """Stop waiting; give back what was granted at the same moment."""
         if waiting.granted.done():
             if waiting.granted.exception() is None:
@@ -100,7 +100,7 @@ class Turnstile(ABC, Generic[Visitor]):
         self._report()
 
     @abstractmethod
-    def _next(self) -> Waiting[Visitor] | None:
+    def _next(self) -> Queued[Visitor] | None:
         """Return the first in the queue of the client whose turn it is; None while there is no place for any."""
 
     @abstractmethod
@@ -176,7 +176,7 @@ class Slots(Turnstile[Hashable]):
         finally:
             self._leave(client)
 
-    def _next(self) -> Waiting[Hashable] | None:
+    def _next(self) -> Queued[Hashable] | None:
         share = -(-self.capacity // 2) if self.active < self.capacity else 0
         return next((queue[0] for client, queue in self._queues.items() if self._active[client] < share), None)
 
