@@ -1,0 +1,47 @@
+"""Lanes: which tests `make unit` runs, and a guard that keeps processes and sockets out of them.
+
+    e2e    starts the shipped program, or talks to it
+    slow   real sockets, processes, downloads, or much work for a model
+    unit   all others
+
+A room of tests has its mark from here; in any other room a test or its file has `pytest.mark.slow` itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+_HERE = Path(__file__).resolve().parent
+_E2E_ROOMS = ("clients", "e2e", "examples", "faults", "page")
+_SLOW_ROOMS = ("benchmarks", "hostile", "optimize", "processes")
+_OUTSIDE = {"subprocess.Popen", "os.fork", "os.posix_spawn", "socket.bind", "socket.connect"}  # audit events
+
+_running: pytest.Item | None = None  # a test of `make unit`
+
+
+def mark(item: pytest.Item) -> None:
+    """Give a test the mark of its room."""
+    room = item.path.relative_to(_HERE).parts[0]
+    if room in _E2E_ROOMS:
+        item.add_marker(pytest.mark.e2e)
+    elif room in _SLOW_ROOMS:
+        item.add_marker(pytest.mark.slow)
+
+
+def enter(item: pytest.Item | None) -> None:
+    """A test begins, or the last one has ended."""
+    global _running
+    _running = None if item is None or item.get_closest_marker("e2e") or item.get_closest_marker("slow") else item
+
+
+def _refuse(event: str, arguments: tuple[object, ...]) -> None:
+    if event in _OUTSIDE and _running is not None:
+        raise AssertionError(f"{_running.nodeid} is no quick test ({event}): give it pytest.mark.slow")
+
+
+def guard() -> None:
+    """Refuse processes and sockets to tests of `make unit`, from now on."""
+    sys.addaudithook(_refuse)
