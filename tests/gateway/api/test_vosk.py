@@ -28,6 +28,8 @@ from tests.fakes.scripted import POISON, speech
 from tests.gateway.api.test_native_ws import memory_context
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @asynccontextmanager
 async def listener() -> AsyncIterator[Running]:
