@@ -157,6 +157,7 @@ def test_a_path_is_a_file_and_never_an_address(tmp_path: Path) -> None:
     assert np.array_equal(np.concatenate(list(decode(path, 10.0))), _TONE)
 
 
+@pytest.mark.slow
 def test_decoding_loads_nothing_more_into_a_process_that_may_open_nothing(tmp_path: Path) -> None:
     loud = np.tile(make_tone(1.0), 2).astype("<f4").tobytes()
     film = encode_video(sound=make_tone(1.0, 48_000))
