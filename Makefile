@@ -16,7 +16,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PROJECT_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation
 # Into an environment that has no pip of its own; what its programs use of it, they compile.
 PIP_INTO = $(BIN)/python -m pip --python $(1)/bin/python install --quiet --disable-pip-version-check --no-compile
-PYTEST = -m pytest -n $(JOBS) --dist loadfile
+PYTEST = -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --quiet
 

@@ -25,6 +25,7 @@ lanes.guard()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         lanes.mark(item)
+    items.sort(key=lanes.rank)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,16 +15,27 @@ from pathlib import Path
 import pytest
 
 _HERE = Path(__file__).resolve().parent
-_E2E_ROOMS = ("clients", "e2e", "examples", "faults", "page")
-_SLOW_ROOMS = ("benchmarks", "hostile", "optimize", "processes")
+_E2E_ROOMS = ("page", "e2e", "clients")
+_SLOW_ROOMS = ("hostile", "faults", "examples", "processes", "benchmarks", "optimize")
 _OUTSIDE = {"subprocess.Popen", "os.fork", "os.posix_spawn", "socket.bind", "socket.connect"}  # audit events
 
 _running: pytest.Item | None = None  # a test of `make unit`
 
 
+def rank(item: pytest.Item) -> int:
+    """Return where a test stands in the order: files of minutes first, so that no process waits for one at the end."""
+    rooms = (*_E2E_ROOMS, *_SLOW_ROOMS)
+    room = _room(item)
+    return rooms.index(room) if room in rooms else len(rooms)
+
+
+def _room(item: pytest.Item) -> str:
+    return item.path.relative_to(_HERE).parts[0]
+
+
 def mark(item: pytest.Item) -> None:
     """Give a test the mark of its room."""
-    room = item.path.relative_to(_HERE).parts[0]
+    room = _room(item)
     if room in _E2E_ROOMS:
         item.add_marker(pytest.mark.e2e)
     elif room in _SLOW_ROOMS:
