@@ -20,6 +20,9 @@ PYTEST = -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --quiet
 
+# With it each of the tests' many processes, and each collection of tests, would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help serve test suite unit lowest lint lint-deploy deploy-tools python-clients node-clients clients format types imports bench lock clean
 
 help:
@@ -46,7 +49,7 @@ $(VENV)/.installed: requirements.lock requirements-build.lock pyproject.toml | $
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
-	$(PIP_INSTALL) -r requirements-dev.lock
+	$(PIP_INSTALL) --no-compile -r requirements-dev.lock
 	@touch $@
 
 serve: $(VENV)/.installed
