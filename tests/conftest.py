@@ -28,13 +28,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lanes.rank)
 
 
+def pytest_runtest_logstart() -> None:
+    lanes.begin()
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
-    lanes.enter(item)
-    try:
-        return (yield)
-    finally:
-        lanes.enter(None)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    yield
+    lanes.check(item)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ _E2E_ROOMS = ("page", "e2e", "clients")
 _SLOW_ROOMS = ("hostile", "faults", "examples", "processes", "benchmarks", "optimize")
 _OUTSIDE = {"subprocess.Popen", "os.fork", "os.posix_spawn", "socket.bind", "socket.connect"}  # audit events
 
-_running: pytest.Item | None = None  # a test of `make unit`
+_seen: set[str] = set()  # of those, in this test
 
 
 def rank(item: pytest.Item) -> int:
@@ -42,17 +42,22 @@ def mark(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.slow)
 
 
-def enter(item: pytest.Item | None) -> None:
-    """A test begins, or the last one has ended."""
-    global _running
-    _running = None if item is None or item.get_closest_marker("e2e") or item.get_closest_marker("slow") else item
-
-
-def _refuse(event: str, arguments: tuple[object, ...]) -> None:
-    if event in _OUTSIDE and _running is not None:
-        raise AssertionError(f"{_running.nodeid} is no quick test ({event}): give it pytest.mark.slow")
-
-
 def guard() -> None:
-    """Refuse processes and sockets to tests of `make unit`, from now on."""
-    sys.addaudithook(_refuse)
+    """Watch for processes and sockets from now on."""
+    sys.addaudithook(_watch)
+
+
+def begin() -> None:
+    """A test begins."""
+    _seen.clear()
+
+
+def check(item: pytest.Item) -> None:
+    """Fail a test of `make unit` that has started a process or used a socket."""
+    if _seen and not item.get_closest_marker("e2e") and not item.get_closest_marker("slow"):
+        pytest.fail(f"This is no quick test ({', '.join(sorted(_seen))}): give it pytest.mark.slow.", pytrace=False)
+
+
+def _watch(event: str, arguments: tuple[object, ...]) -> None:
+    if event in _OUTSIDE:
+        _seen.add(event)

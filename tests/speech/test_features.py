@@ -83,6 +83,7 @@ def test_an_extractor_that_starts_later_gives_the_same_bits(first: int, frames: 
     assert np.array_equal(features, log_mel(_NOISE)[first : first + len(features)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_number_of_numerical_threads_changes_no_bit(threads: int) -> None:
     env = {**os.environ, "OPENBLAS_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
