@@ -29,10 +29,6 @@ def rank(item: pytest.Item) -> int:
     return rooms.index(room) if room in rooms else len(rooms)
 
 
-def _room(item: pytest.Item) -> str:
-    return item.path.relative_to(_HERE).parts[0]
-
-
 def mark(item: pytest.Item) -> None:
     """Give a test the mark of its room."""
     room = _room(item)
@@ -61,3 +57,7 @@ def check(item: pytest.Item) -> None:
 def _watch(event: str, arguments: tuple[object, ...]) -> None:
     if event in _OUTSIDE:
         _seen.add(event)
+
+
+def _room(item: pytest.Item) -> str:
+    return item.path.relative_to(_HERE).parts[0]
