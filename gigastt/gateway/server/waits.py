@@ -47,7 +47,7 @@ class MessageQueue(Generic[T]):
         return len(self._messages)
 
 
-class Room:
+class WriteRoom:
     """Whether there is room to write: `set` while there is, `clear` while there is none."""
 
     __slots__ = ("_none",)

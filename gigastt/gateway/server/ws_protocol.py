@@ -33,7 +33,7 @@ from gigastt.errors import BadRequest
 from gigastt.gateway.server.caps import PLACE, Place
 from gigastt.gateway.server.deadlines import ConnectionConfig, ReadersDeadline, raw_answer
 from gigastt.gateway.server.turns import Turns
-from gigastt.gateway.server.waits import MessageQueue, Room
+from gigastt.gateway.server.waits import MessageQueue, WriteRoom
 from gigastt.gateway.server.ws_frames import FrameEdges, FrameProtocol, apply_mask
 from gigastt.gateway.server.ws_keepalive import Keepalive
 from gigastt.gateway.server.ws_patience import (
@@ -66,7 +66,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         self.reading = Reading(config.deadlines)
         super().__init__(config, server_state, app_state, _loop)
         self.queue: MessageQueue[ASGIReceiveEvent] = MessageQueue()  # type: ignore[assignment]
-        self.writable: Room = Room()  # type: ignore[assignment]
+        self.writable: WriteRoom = WriteRoom()  # type: ignore[assignment]
         self.conn: FrameProtocol = FrameProtocol(max_size=config.ws_max_size, logger=self.logger)
         self.close_timeout = self.deadlines.linger
         self._most_bytes = config.ws_max_size

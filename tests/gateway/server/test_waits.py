@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gigastt.gateway.server.waits import MessageQueue, Room
+from gigastt.gateway.server.waits import MessageQueue, WriteRoom
 from tests.waiting import wait_until
 
 
@@ -32,7 +32,7 @@ async def test_who_gives_up_takes_no_message_along() -> None:
 
 
 async def test_all_go_on_when_there_is_room_and_none_while_there_is_not() -> None:
-    room = Room()
+    room = WriteRoom()
     await room.wait()
     room.clear()
     waiting = [asyncio.create_task(room.wait()) for _ in range(3)]
