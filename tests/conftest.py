@@ -22,6 +22,11 @@ hypothesis.settings.load_profile("full")  # `make unit` names another
 lanes.guard()
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    wanted: str = config.getoption("markexpr")
+    return True if "not e2e and not slow" in wanted and lanes.is_left_out(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         lanes.mark(item)

@@ -22,6 +22,13 @@ _OUTSIDE = {"subprocess.Popen", "os.fork", "os.posix_spawn", "socket.bind", "soc
 _seen: set[str] = set()  # of those, in this test
 
 
+def is_left_out(path: Path) -> bool:
+    """Whether `make unit` need not even import what is at a path."""
+    if path.is_dir():
+        return path.parent == _HERE and path.name in (*_E2E_ROOMS, *_SLOW_ROOMS)
+    return path.name.startswith("test_") and "\npytestmark = pytest.mark." in path.read_text(encoding="utf-8")
+
+
 def rank(item: pytest.Item) -> int:
     """Return where a test stands in the order: files of minutes first, so that no process waits for one at the end."""
     rooms = (*_E2E_ROOMS, *_SLOW_ROOMS)
