@@ -245,6 +245,9 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.accept":
             del self.response  # nobody looks at it again
+        self._sent()
+
+    def _sent(self) -> None:
         self.sent_any = True
         if not self.close_sent:
             self._turns.wake()  # after the upgrade frames may come
