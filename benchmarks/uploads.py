@@ -1,11 +1,11 @@
 """What short uploads cost beside the recogniser, what decoding costs, and ten at once: `python -m benchmarks.uploads`.
 
-    python -m benchmarks.uploads [--model demo] [--rounds 30] [--workers 2] [--minutes 10]
+    python -m benchmarks.uploads [--model demo] [--rounds 30] [--workers 2] [--minutes 10] [--original PYTHON]
 
 - 6 s clips, one after the other, the formats in turns: milliseconds of processor time outside the workers for each, in
   the gateway and in the decoder's processes.
 - Ten of these clips at once: seconds of audio a second by the clock, beside those that the same recogniser reaches in
-  this process with nothing around it, times the workers (`bare`).
+  this process with nothing around it, times the workers (`bare`), and that the original's does (`--original`).
 - Recordings of minutes, decoded in this process: milliseconds of processor time a second of audio, and libav's own
   share of it, without which nothing is decoded.
 
@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import io
 import json
 import os
 import statistics
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
@@ -30,6 +32,7 @@ import av
 import numpy as np
 import soxr
 
+from benchmarks.original import run_original
 from benchmarks.pinned import machine
 from benchmarks.playlist import load_clips
 from benchmarks.server_process import ServerProcess, model_flags, serve
@@ -97,34 +100,51 @@ def measure_clips(server: ServerProcess, rounds: int) -> dict[str, dict[str, flo
     }
 
 
-def measure_together(server: ServerProcess, model: str, workers: int, rounds: int) -> dict[str, float]:
-    """Return how many seconds of audio a second ten clips at once get, and the bare recogniser, in turns.
+def measure_together(server: ServerProcess, options: argparse.Namespace) -> dict[str, float]:
+    """Return how many seconds of audio a second ten clips at once get, and so for the others, in turns.
 
-    The recogniser's milliseconds for a clip are processor time, so that other programs count only in `at_once`.
+    Milliseconds are processor time, for a clip: other programs count only in times real time.
     """
+    model, workers = options.model, options.workers
     bodies = [encode(clip, "wav") for clip in np.split(make_recording(TOGETHER * CLIP_SECONDS), TOGETHER)]
     _, recognizer = load_recognizer(*((model, Path()) if model == DEMO_MODEL else (Settings().model, Path(model))))
-    clock: list[float] = []
-    worked: list[float] = []
-    alone: list[float] = []
-    with concurrent.futures.ThreadPoolExecutor(TOGETHER) as threads:
-        for turn in range(rounds + 1):
-            began, before = time.monotonic(), server.usage().worker_cpu_seconds
-            list(threads.map(partial(upload, server), bodies))
-            seconds, work = time.monotonic() - began, server.usage().worker_cpu_seconds - before
-            began = time.process_time()
-            for body in bodies:
-                list(TranscribedFile(io.BytesIO(body), recognizer).segments())
-            if turn:
-                clock.append(seconds)
-                worked.append(work)
-                alone.append(time.process_time() - began)
-    return {
-        "times_real_time": round(TOGETHER * CLIP_SECONDS / statistics.median(clock), 1),
-        "bare_times_real_time": round(workers * TOGETHER * CLIP_SECONDS / statistics.median(alone), 1),
-        "worker_ms_per_clip": round(1e3 * statistics.fmean(worked) / TOGETHER, 1),
-        "bare_ms_per_clip": round(1e3 * statistics.fmean(alone) / TOGETHER, 1),
-    }
+    spent: dict[str, list[tuple[float, float]]] = {}
+
+    def serve_all() -> tuple[float, float]:
+        began, before = time.monotonic(), server.usage().worker_cpu_seconds
+        list(threads.map(partial(upload, server), bodies))
+        return time.monotonic() - began, server.usage().worker_cpu_seconds - before
+
+    def recognise_all() -> tuple[float, float]:
+        began = time.process_time()
+        for body in bodies:
+            list(TranscribedFile(io.BytesIO(body), recognizer).segments())
+        seconds = time.process_time() - began
+        return seconds / workers, seconds
+
+    with contextlib.ExitStack() as stack:
+        threads = stack.enter_context(concurrent.futures.ThreadPoolExecutor(TOGETHER))
+        contenders = {"gigastt": serve_all, "bare": recognise_all}
+        if options.original:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            paths = [folder / f"{number}.wav" for number in range(TOGETHER)]
+            for path, body in zip(paths, bodies, strict=True):
+                path.write_bytes(body)
+            (links := folder / "model").mkdir()
+            original = stack.enter_context(run_original(options.original, Path(model), workers, paths, links))
+            contenders["original"] = original.transcribe
+        for turn in range(options.rounds + 1):
+            for name, run in contenders.items():
+                figures = run()
+                if turn:
+                    spent.setdefault(name, []).append(figures)
+    result = {}
+    for name, rows in spent.items():
+        result[f"{name}_times_real_time"] = round(
+            TOGETHER * CLIP_SECONDS / statistics.median(clock for clock, _ in rows), 1
+        )
+        result[f"{name}_ms_per_clip"] = round(1e3 * statistics.fmean(cpu for _, cpu in rows) / TOGETHER, 1)
+    return result
 
 
 def measure_decoding(minutes: float) -> dict[str, dict[str, float]]:
@@ -165,6 +185,7 @@ def main() -> None:
     parser.add_argument("--model", default=DEMO_MODEL, help="demo, or a folder of model files")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--original", type=Path, help="a Python with the original's bindings, see benchmarks.original")
     parser.add_argument("--minutes", type=float, default=10.0)
     options = parser.parse_args()
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -172,7 +193,7 @@ def main() -> None:
     with serve(flags) as server:
         figures = {
             "clips": measure_clips(server, options.rounds),
-            "ten_at_once": measure_together(server, options.model, options.workers, options.rounds),
+            "ten_at_once": measure_together(server, options),
         }
     print(json.dumps({"machine": machine(None), **figures, "decoding": measure_decoding(options.minutes)}, indent=2))
 
