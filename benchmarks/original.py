@@ -15,7 +15,14 @@ from pathlib import Path
 
 from gigastt.models.catalog import DECODER, ENCODER_OPTIMIZED, JOINT, VOCABULARY
 
-ENCODER = "v3_e2e_rnnt_encoder_int8.onnx"  # as the original names the one that it takes first
+_MANIFEST = """architecture = "e2e_rnnt"
+[files]
+encoder = "encoder.onnx"
+encoder_int8 = "encoder.onnx"
+decoder = "decoder.onnx"
+joint = "joint.onnx"
+vocab = "vocabulary.txt"
+"""
 
 _PROGRAM = """
 import concurrent.futures, sys, time
@@ -53,11 +60,12 @@ def run_original(python: Path, model: Path, workers: int, files: Sequence[Path],
     Args:
         python: an interpreter that has the bindings.
         model: a folder of our model files.
-        folder: an empty one, for links to them by the original's names.
+        folder: an empty one, for links to them.
     """
-    (folder / ENCODER).symlink_to((model / ENCODER_OPTIMIZED).resolve())
-    for name in (DECODER, JOINT, VOCABULARY):
-        (folder / name).symlink_to((model / name).resolve())
+    named = {"encoder.onnx": ENCODER_OPTIMIZED, "decoder.onnx": DECODER, "joint.onnx": JOINT}
+    for name, ours in (named | {"vocabulary.txt": VOCABULARY}).items():
+        (folder / name).symlink_to((model / ours).resolve())
+    (folder / "manifest.toml").write_text(_MANIFEST, encoding="utf-8")  # else it takes the published files alone
     command = [str(python), "-c", _PROGRAM, str(folder), str(workers), *map(str, files)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
