@@ -174,7 +174,7 @@ def _exhaust(body: bytes) -> None:
 
 
 def _decode_only(body: bytes) -> None:
-    with av.open(io.BytesIO(body)) as container:
+    with av.open(io.BytesIO(body), mode="r") as container:
         for _ in container.decode(container.streams.audio[0]):
             pass
 

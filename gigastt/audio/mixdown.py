@@ -124,11 +124,12 @@ class _Mixer:
         if self._channel is not None:
             self._survey.note(waveforms)
             return waveforms[self._channel] if self._channel < len(waveforms) else np.zeros_like(waveforms[0])
+        mixed: Waveform = waveforms[0]
         if len(waveforms) == 1:
-            return waveforms[0]
+            return mixed
         if len(waveforms) <= _MOST_COMPARED:
             self._turn_opposites(waveforms)
-        mixed: Waveform = self._factors @ waveforms
+        mixed = self._factors @ waveforms
         return mixed
 
     def _turn_opposites(self, waveforms: Waveforms) -> None:
