@@ -54,6 +54,8 @@ export class LiveSession {
     this._start = this._end = 0; // samples that are kept
     this._flushes = []; // samples before which an utterance was to end
     this._stopped = this._over = false;
+    this._tellsApart = configure.diarization === true;
+    this._stopTold = false;
     // of the session at the server, which is another one after it had to begin anew
     this._token = null;
     this._origin = this._firstSeq = this._firstFlush = 0; // what is added to the server's counts
@@ -170,7 +172,8 @@ export class LiveSession {
   _closed(code) {
     const ownLimit = this._error === "max_session_duration_exceeded";
     const cannotResume = this._token === null && this._maySend && this._position > this._origin;
-    if ((REFUSALS.includes(code) && !ownLimit) || cannotResume) this._finish("failed");
+    if (this._stopTold && code === 1000) this._finish("done");
+    else if ((REFUSALS.includes(code) && !ownLimit) || cannotResume) this._finish("failed");
     else this._comeBack();
   }
 
@@ -255,7 +258,8 @@ export class LiveSession {
     this._ends.set(final.channel ?? 0, final.end);
     this._onMessage(final);
     if (reason === "stop") {
-      this._finish("done");
+      this._stopTold = true; // of a channel; others may follow, and who speaks: then the server closes
+      if (this._channels === 1 && !this._tellsApart) this._finish("done");
     } else if (reason === "timeout") {
       this._trim(this._position); // nothing was sent for long: what comes then is new
       this._forgetSession(this._position);
