@@ -97,7 +97,8 @@ export class People {
     this._onNamed = onNamed;
     /** @type {number[]} */
     this._seen = []; // in the order of the fields
-    this.element = make("div", { class: "people", role: "group", "aria-label": say("people"), hidden: true });
+    this._fields = make("div", { class: "row" });
+    this.element = make("div", { class: "people", hidden: true }, make("span", { class: "faint" }, say("people")), this._fields);
   }
 
   /** Have a field for who speaks there. @param {{speaker?: number, channel?: number}} one */
@@ -113,7 +114,7 @@ export class People {
       else delete this.names[number];
       this._onNamed();
     });
-    this.element.insertBefore(field, this.element.children[this._seen.indexOf(number)] ?? null);
+    this._fields.insertBefore(field, this._fields.children[this._seen.indexOf(number)] ?? null);
     this.element.hidden = false;
   }
 }

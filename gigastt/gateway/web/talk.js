@@ -68,7 +68,6 @@ export async function startTalk(onGone, onSaved) {
     button.disabled = true;
     return;
   }
-  byId("sources").hidden = false;
   byId("tabSource").hidden = !canCaptureTab();
   navigator.mediaDevices.addEventListener("devicechange", showDevices);
   showDevices();
@@ -174,6 +173,7 @@ function showConnection() {
   const behind = Math.round(talk?.recording.behind ?? 0);
   const text = state === "open" && behind > 1 ? say("behind", behind) : say(state, behind);
   if (byId("connection").textContent !== text) byId("connection").textContent = text;
+  byId("connection").classList.toggle("bad", state === "lost");
 }
 
 /** Keep the screen on while somebody talks, where the browser can. */
@@ -185,7 +185,7 @@ function show() {
   const running = Boolean(capture || talk?.recording.isRunning);
   button.textContent = say(capture ? "stop" : running ? "finishing" : "start");
   button.setAttribute("aria-pressed", String(Boolean(capture)));
-  byId("device").disabled = running;
+  byId("sources").hidden = running || !canCapture(); // what is said needs the room, on a phone above all
   byId("withTab").disabled = Boolean(talk); // a talk has the same channels from its begin to its end
   byId("apart").disabled = Boolean(talk) || byId("withTab").checked; // two channels are two speakers
   byId("spokenActions").hidden = !talk;
