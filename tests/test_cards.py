@@ -16,6 +16,8 @@ from gigastt.config import Settings, find_mistakes
 from gigastt.errors import ProviderMissing
 from gigastt.model_loading import require_provider
 
+pytestmark = pytest.mark.slow
+
 
 def answering(answer: object) -> list[str]:
     return [sys.executable, "-c", f"print({json.dumps(answer)!r})"]

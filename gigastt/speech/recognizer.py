@@ -27,7 +27,7 @@ from gigastt.speech.vocabulary import Vocabulary
 
 
 class Transcriber(Protocol):
-    """What the worker engine needs of a recogniser; tests put a fake in its place."""
+    """The port through which the worker engine uses a recogniser; tests put a fake in its place."""
 
     @property
     def vocabulary(self) -> Vocabulary: ...
