@@ -95,7 +95,8 @@ def capacity(
         fields = {"model": files.name, "encoder": files.form, "final_latency_ms": final_latency_ms, **asdict(outcome)}
         click.echo(json.dumps(fields | {"cores": needs}))
     else:
-        click.echo("\n".join(outcome_lines(outcome, f"{files.name}, {files.form}", final_latency_ms, needs)))
+        served = f"{files.name}, {files.form}" + (", each worker's core with a card" if provider == "cuda" else "")
+        click.echo("\n".join(outcome_lines(outcome, served, final_latency_ms, needs)))
     return 0
 
 
