@@ -129,8 +129,7 @@ class _Mixer:
             return mixed
         if len(waveforms) <= _MOST_COMPARED:
             self._turn_opposites(waveforms)
-        mixed = self._factors @ waveforms
-        return mixed
+        return self._factors @ waveforms
 
     def _turn_opposites(self, waveforms: Waveforms) -> None:
         """Turn round the channels that would cancel the strongest one; older blocks count half as much each time."""

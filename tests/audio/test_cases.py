@@ -20,6 +20,8 @@ from tests.clips import CLIPS, Clip, normalise
 from tests.positions import TOLERANCE_MS, measure_deviations
 from tests.shared import require_shared
 
+pytestmark = pytest.mark.slow
+
 _A = "расскажи рецепт каши включи фильм фиксики"
 _B = "она закрыла? чашку на берегу"  # the model loses a letter where something was said just before
 _C = "закрой шторы в спальне"
