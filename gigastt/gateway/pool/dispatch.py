@@ -18,7 +18,8 @@ from gigastt.gateway.pool.reading import FileReading, Portion
 from gigastt.ipc.messages import Cancel, Failed, Recognised, StreamId, ToWorker
 
 IN_HAND = 2
-AHEAD = 2 * IN_HAND  # utterances of a file, for each worker, that are found before they are recognised
+AHEAD = 4 * IN_HAND  # utterances of a file, for each worker, that are found before they are recognised; with half as many
+# the others waited for the worker that finds for a tenth of their time, on a busy machine
 
 
 class Hand(Protocol):
