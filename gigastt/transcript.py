@@ -143,16 +143,31 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True)
+class Hotword:
+    """A phrase that is expected to be heard.
+
+    weight: how much it is preferred to what sounds like it.
+    """
+
+    phrase: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
-    """How a stream is cut into utterances, and whether it tells of them before they end.
+    """How a stream is cut into utterances, what is told of them, and whether before they end.
 
     endpoint_silence_ms: the silence that ends an utterance, within `ENDPOINT_SILENCE_MS`.
     diarization: whether finals tell which voices are heard in them.
+    hotwords: that finals prefer to what sounds like them.
+    most_alternatives: how many transcripts finals tell of, the best one included.
     """
 
     endpoint_silence_ms: int = 600
     partials: bool = True
     diarization: bool = False
+    hotwords: tuple[Hotword, ...] = ()
+    most_alternatives: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ Used by the thread that owns the recogniser. The mapped arrays are never written
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,23 @@ class WeightNetwork:
         h_next *= halves[size : 2 * size]
         return SearchState(token, h_next, h_next, c_next)
 
+    def predict_all(self, steps: Sequence[tuple[int, SearchState]]) -> list[SearchState]:
+        """Advance the LSTM by one step in each of some states."""
+        if len(steps) == 1:
+            return [self.predict(*steps[0])]
+        size = self._weights.state_size
+        gates = np.stack([state.h for _, state in steps]) @ self._weights.recurrent
+        gates += self._weights.gates[[token for token, _ in steps]]
+        np.tanh(gates, out=gates)
+        halves = gates[:, : 3 * size]
+        halves *= np.float32(0.5)
+        halves += np.float32(0.5)
+        c = halves[:, 2 * size :] * np.stack([state.c for _, state in steps])
+        c += halves[:, :size] * gates[:, 3 * size :]
+        h = np.tanh(c)
+        h *= halves[:, size : 2 * size]
+        return [SearchState(token, h[row], h[row], c[row]) for row, (token, _) in enumerate(steps)]
+
     def prepare(self, encoder_out: EncoderOut) -> Frames:
         """Compute the encoder's share of the joint for the whole window."""
         hidden = np.matmul(encoder_out.T, self._weights.encoder)
@@ -122,6 +140,8 @@ class WeightNetwork:
 
 
 class _WeightFrames:
+    block = 4
+
     def __init__(self, weights: SearchWeights, blank_id: int, hidden: Floats) -> None:
         self._weights = weights
         self._blank_id = blank_id
@@ -141,6 +161,19 @@ class _WeightFrames:
                     return Emission(begin + row, token, token_probability(scores[row], token))
             begin, block = end, SEARCH_BLOCK_FRAMES
         return None
+
+    def __len__(self) -> int:
+        return len(self._hidden)
+
+    def score_all(self, begin: int, end: int, states: Sequence[SearchState]) -> Floats:
+        predicted = np.matmul(np.stack([state.dec for state in states]), self._weights.prediction)
+        hidden = self._hidden[None, begin:end] + predicted[:, None]
+        np.maximum(hidden, np.float32(0), out=hidden)
+        pieces, _, length = self._weights.scores.shape
+        scores = np.empty((len(states) * (end - begin), pieces, length), dtype=np.float32)
+        np.matmul(hidden.reshape(len(scores), -1), self._weights.scores, out=scores.transpose(1, 0, 2))
+        scores += self._weights.scores_bias
+        return scores.reshape(len(states), end - begin, -1)[:, :, : self._weights.vocabulary_size]
 
     def score(self, frame: int, state: SearchState) -> Floats:
         scores = self._score(frame, frame + 1, np.matmul(state.dec, self._weights.prediction))
