@@ -115,23 +115,6 @@ class WeightNetwork:
         h_next *= halves[size : 2 * size]
         return SearchState(token, h_next, h_next, c_next)
 
-    def predict_all(self, steps: Sequence[tuple[int, SearchState]]) -> list[SearchState]:
-        """Advance the LSTM by one step in each of some states."""
-        if len(steps) == 1:
-            return [self.predict(*steps[0])]
-        size = self._weights.state_size
-        gates = np.stack([state.h for _, state in steps]) @ self._weights.recurrent
-        gates += self._weights.gates[[token for token, _ in steps]]
-        np.tanh(gates, out=gates)
-        halves = gates[:, : 3 * size]
-        halves *= np.float32(0.5)
-        halves += np.float32(0.5)
-        c = halves[:, 2 * size :] * np.stack([state.c for _, state in steps])
-        c += halves[:, :size] * gates[:, 3 * size :]
-        h = np.tanh(c)
-        h *= halves[:, size : 2 * size]
-        return [SearchState(token, h[row], h[row], c[row]) for row, (token, _) in enumerate(steps)]
-
     def prepare(self, encoder_out: EncoderOut) -> Frames:
         """Compute the encoder's share of the joint for the whole window."""
         hidden = np.matmul(encoder_out.T, self._weights.encoder)
@@ -140,7 +123,7 @@ class WeightNetwork:
 
 
 class _WeightFrames:
-    block = 4
+    block = _FIRST_BLOCK_FRAMES
 
     def __init__(self, weights: SearchWeights, blank_id: int, hidden: Floats) -> None:
         self._weights = weights

@@ -9,7 +9,8 @@ come.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -18,13 +19,14 @@ from gigastt.transcript import Hotword
 
 LETTER_CREDIT = 0.8  # of a phrase of weight 1, for each letter that it must have, in natural logarithms
 MOST_CREDIT = 6.0  # of a whole phrase of weight 1
+_SPECIAL = re.compile("<.+>")  # <unk>, <blk>, and bytes of other letters
 _MOST_STATES = 20_000  # a hostile list makes no more: they are computed anew
 _LEAST_STEM = 3
 _LEAST_INFLECTED = 4
 _LEMMA_ENDINGS = ("ия", "ие", "ий", "ый", "ой", "ая", "яя", "ое", "ее", "ые", *"аяоейьиыую")
 _ENDINGS = frozenset(
     "а я о е ы и у ю й ь ой ей ою ею ом ем ам ям ами ями ах ях ов ев ий ый ое ее ие ые ая яя ую юю его ого ему ому "
-    "им ым ими ыми их ых ии ию ия ью ией иям иях иями".split()
+    "им ым ими ыми их ых ии ию ия ью ией иям иях иями".split()  # noqa: SIM905 - a table to be read
 )
 _ENDING_PARTS = frozenset(ending[:length] for ending in _ENDINGS for length in (1, 2, 3, 4) if length <= len(ending))
 
@@ -51,9 +53,10 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The state behind a token, and the worth of a phrase that the token has made complete."""
+    """The state behind a token, what a hypothesis there is credited with, and the worth of a phrase made complete."""
 
     state: int
+    credit: float
     gain: float
 
 
@@ -63,24 +66,23 @@ class Phrases:
     Args:
         hotwords: the phrases; those without a letter are left out.
         pieces: of the vocabulary.
+
+    Attributes:
+        word_start: the token that only begins a word; -1 where there is none.
     """
 
     START = 0  # the state before all text
 
     def __init__(self, hotwords: Iterable[Hotword], pieces: Sequence[str]) -> None:
+        self.word_start = pieces.index(WORD_START) if WORD_START in pieces else -1
         self._nodes = [_Node()]
-        self._texts = [fold(piece.replace(WORD_START, " ")) for piece in pieces]
+        self._texts = tuple(spell_pieces(pieces))
         for hotword in hotwords:
             self._add(fold(hotword.phrase).split(), hotword.weight)
         self._states: list[_State] = []
         self._numbers: dict[_State, int] = {}
         self._steps: dict[tuple[int, int], Step] = {}
         self._number((False, ()))
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is no phrase that could be found."""
-        return not self._nodes[0].children
 
     @property
     def is_full(self) -> bool:
@@ -97,10 +99,6 @@ class Phrases:
     def finish(self, state: int) -> float:
         """Return the worth of a phrase that the end of the text makes complete."""
         return self._spell(state, " ").gain
-
-    def credit(self, state: int) -> float:
-        """Return what a hypothesis in this state is credited with."""
-        return max((self._nodes[node].credit for node, _ in self._states[state][1]), default=0.0)
 
     def _add(self, words: Sequence[str], weight: float) -> None:
         stems = [_stem(word) for word in words]
@@ -154,7 +152,8 @@ class Phrases:
                     if self._may_end(node, rest) and self._nodes[self._nodes[node].after].children
                 )
                 amid_word = False
-        return Step(self._number((amid_word, items)), gain)
+        credit = max((self._nodes[node].credit for node, _ in items), default=0.0)
+        return Step(self._number((amid_word, items)), credit, gain)
 
     def _letter(self, items: Iterable[_Item], letter: str) -> Iterable[_Item]:
         for at, rest in items:
@@ -171,6 +170,17 @@ class Phrases:
 def fold(text: str) -> str:
     """Return a text as phrases are compared: small letters and digits, everything else a space."""
     return "".join(letter if letter.isalnum() else " " for letter in text.casefold().replace("ё", "е"))
+
+
+def spell_pieces(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield what each piece of a vocabulary adds to a folded text; a space ends a word."""
+    for piece in pieces:
+        yield " " if _SPECIAL.fullmatch(piece) else fold(piece.replace(WORD_START, " "))
+
+
+def alphabet_of(pieces: Iterable[str]) -> str:
+    """Return the letters that a vocabulary can spell, folded."""
+    return "".join(sorted(set("".join(spell_pieces(pieces))) - {" "}))
 
 
 def _stem(word: str) -> tuple[str, bool]:
