@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from gigastt.hotwords import fold
 from gigastt.speech.tokens import WORD_START
 from gigastt.transcript import Hotword
 
@@ -25,8 +26,7 @@ _LEAST_STEM = 3
 _LEAST_INFLECTED = 4
 _LEMMA_ENDINGS = ("ия", "ие", "ий", "ый", "ой", "ая", "яя", "ое", "ее", "ые", *"аяоейьиыую")
 _ENDINGS = frozenset(
-    "а я о е ы и у ю й ь ой ей ою ею ом ем ам ям ами ями ах ях ов ев ий ый ое ее ие ые ая яя ую юю его ого ему ому "
-    "им ым ими ыми их ых ии ию ия ью ией иям иях иями".split()  # noqa: SIM905 - a table to be read
+    ["а", "я", "о", "е", "ы", "и", "у", "ю", "й", "ь", "ой", "ей", "ою", "ею", "ом", "ем", "ам", "ям", "ами", "ями", "ах", "ях", "ов", "ев", "ий", "ый", "ое", "ее", "ие", "ые", "ая", "яя", "ую", "юю", "его", "ого", "ему", "ому", "им", "ым", "ими", "ыми", "их", "ых", "ии", "ию", "ия", "ью", "ией", "иям", "иях", "иями"]
 )
 _ENDING_PARTS = frozenset(ending[:length] for ending in _ENDINGS for length in (1, 2, 3, 4) if length <= len(ending))
 
@@ -165,11 +165,6 @@ class Phrases:
 
     def _may_end(self, at: int, rest: str | None) -> bool:
         return self._nodes[at].after >= 0 and (rest is None or rest in _ENDINGS)
-
-
-def fold(text: str) -> str:
-    """Return a text as phrases are compared: small letters and digits, everything else a space."""
-    return "".join(letter if letter.isalnum() else " " for letter in text.casefold().replace("ё", "е"))
 
 
 def spell_pieces(pieces: Iterable[str]) -> Iterator[str]:

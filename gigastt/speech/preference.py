@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from gigastt.speech.phrases import Phrases, fold
+from gigastt.hotwords import fold
+from gigastt.speech.phrases import Phrases
 from gigastt.speech.token_tree import Emitted, Node, TokenTree
 from gigastt.speech.tokens import Hypothesis, group_words
 from gigastt.transcript import Word

@@ -17,9 +17,10 @@ from typing import Protocol
 import numpy as np
 
 from gigastt.errors import InferenceError
+from gigastt.hotwords import fold
 from gigastt.speech.alternatives import find_alternatives
 from gigastt.speech.model import Decoder, Floats, Joint
-from gigastt.speech.phrases import Phrases, fold, spell_pieces
+from gigastt.speech.phrases import Phrases, spell_pieces
 from gigastt.speech.preference import prefer
 from gigastt.speech.token_tree import Predictor, ScoredFrames, TokenTree
 from gigastt.speech.tokens import SUBSAMPLING, EncoderOut, Hypothesis, SearchState, Token, join_pieces
@@ -157,14 +158,13 @@ class Transducer:
         return preferred if preferred is greedy else replace(preferred, greedy=greedy.tokens)
 
     def _add_alternatives(self, best: Hypothesis, tree: TokenTree, first_frame: int, options: Options) -> Hypothesis:
-        """Add what else may have been said, in other words than the best hypothesis and each other."""
+        """Add what may have been said: the best hypothesis, and others in other words than that and each other."""
         if options.most_alternatives < 2:
             return best
         found = find_alternatives(tree, options.most_alternatives, self._max_symbols)
         others = {_wording(one): one for one in (tree.hypothesis(last, first_frame) for last in reversed(found))}
         others.pop("", None), others.pop(_wording(best), None)
-        alternatives = tuple(reversed(others.values()))[: options.most_alternatives - 1]
-        return replace(best, alternatives=alternatives)
+        return replace(best, alternatives=(best, *reversed(others.values()))[: options.most_alternatives])
 
 
 class RunNetwork:

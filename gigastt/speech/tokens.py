@@ -78,7 +78,7 @@ class Hypothesis:
     """The result of one search: its tokens and, beside each, the search state after it.
 
     greedy: the tokens of the greedy search, where expected phrases have replaced some of them; else empty.
-    alternatives: what else may have been said, the likeliest first.
+    alternatives: what may have been said, first this, then the likeliest; empty where that was not asked for.
     """
 
     tokens: tuple[Token, ...]

@@ -7,7 +7,7 @@ building a command costs nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from gigastt.errors import ConfigError
@@ -26,6 +26,7 @@ class WorkerConfig:
     session_config: onnxruntime session config entries for the encoder (weights mapped by all workers).
     min_confidence: of the surest word, below which an utterance is left out.
     speaker_model, segmentation_model: that tell voices apart, loaded when a client wants that; None for neither.
+    hotwords: phrases that every final prefers, and their weights.
     """
 
     model: str
@@ -37,12 +38,13 @@ class WorkerConfig:
     min_confidence: float = 0.0
     speaker_model: str | None = None
     segmentation_model: str | None = None
+    hotwords: Sequence[tuple[str, float]] = ()
     log_level: str = "info"
     log_format: str = "auto"
 
     def to_json(self) -> str:
         """Encode for the command line."""
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> WorkerConfig:

@@ -25,6 +25,8 @@ from gigastt.gateway.pool.routing import Router
 from gigastt.speakers import Book
 from gigastt.transcript import Final, Gap, HeardTrack, Options, Word
 
+ALPHABET = "".join(map(chr, range(ord("а"), ord("я") + 1)))
+
 
 class FakePool:
     """Four places that are handed out as the real ones are, and nothing behind them."""
@@ -37,7 +39,7 @@ class FakePool:
         self.metrics = Metrics()
         self.router = Router()
         self.state: PoolState = "ready"
-        self.model: ModelCard | None = ModelCard("fake.onnx", 257, "cpu")
+        self.model: ModelCard | None = ModelCard("fake.onnx", 257, "cpu", ALPHABET)
         self._admission = Admission(self.metrics)
         self._admission.resize(places)
         self.draining = False

@@ -7,7 +7,7 @@ are the protocol's.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gigastt.audio.pcm import ENCODINGS
@@ -77,6 +77,11 @@ def acknowledgement(ack: Ack) -> str:
 def goaway(seconds: float) -> str:
     """Return the request to resume at another server."""
     return _encode({"type": "goaway", "seconds": round(seconds, 1)})
+
+
+def unusable_hotwords(phrases: Sequence[str]) -> str:
+    """Return the phrases that the served model cannot write."""
+    return _encode({"type": "hotwords", "unusable": phrases})
 
 
 def pong() -> str:
