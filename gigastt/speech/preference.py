@@ -24,7 +24,7 @@ from gigastt.transcript import Word
 BEAM = 6
 _MARGIN = 8.0  # a path so much worse than the best is given up, in natural logarithms
 _MOST_SKIPS = 2  # frames in a row at which a path that strays may wait where it would emit a token
-_SHIFT_SECONDS = 0.4  # that a phrase may begin or end before or behind the words it replaces
+_SHIFT_SECONDS = 0.24  # that a phrase may begin or end before or behind the words it replaces
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +75,7 @@ def prefer(tree: TokenTree, greedy: Hypothesis, phrases: Phrases, first_frame: i
     ended: list[tuple[float, _Path]] = []
     for path in paths:
         gain = phrases.finish(path.state)
-        if gain or not path.strays:
+        if not path.strays or (gain and not path.skips):
             ended.append((path.log + path.gain + gain, path))
     before = group_words(greedy.tokens)
     for _, path in sorted(ended, key=lambda one: -one[0]):
@@ -121,6 +121,8 @@ def _go_on(tree: TokenTree, frame: int, path: _Path, own: int, phrases: Phrases,
     row = node.row(frame)
     for token in dict.fromkeys((*((own,) if own != tree.blank_id else ()), *tree.likely(node, frame))):
         step = phrases.advance(path.state, token)
+        if step.gain and path.skips:  # it waited for more of the phrase, which did not come
+            continue
         if token == own:
             strays = path.strays and not step.gain
             if strays and not step.credit:

@@ -231,7 +231,7 @@ def spelling_of(request: Request, upload: Upload) -> Spelling:
 def render_answer(
     form: TranscriptForm, heard: Transcript, *, tells_dropped: bool = False, unusable_hotwords: Sequence[str] = ()
 ) -> Response:
-    """Return a transcript as a response; with what was left out, and with unusable phrases, if its form can say that."""
+    """Return a transcript as a response; with what was left out, and unusable phrases, if its form can say that."""
     if form == "json":
         fields = transcript.transcript_fields(heard, tells_dropped=tells_dropped)
         return JSONResponse(fields | ({"unusable_hotwords": unusable_hotwords} if unusable_hotwords else {}))
