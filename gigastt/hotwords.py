@@ -43,6 +43,25 @@ def read_hotwords(value: object) -> tuple[Hotword, ...]:
     return tuple(hotword for hotword in found.values() if hotword.phrase and hotword.weight)
 
 
+def fit_hotwords(lists: Iterable[tuple[object, float]]) -> tuple[Hotword, ...]:
+    """Return as many of some phrases, from the first on, as the limits allow; what is no phrase is left out.
+
+    Args:
+        lists: of texts, with the weight of each list.
+    """
+    found: dict[str, Hotword] = {}
+    characters = 0
+    for phrases, weight in lists:
+        for phrase in phrases if isinstance(phrases, list) else ():
+            if not isinstance(phrase, str) or len(phrase) > LONGEST_PHRASE or not phrase.strip():
+                continue
+            characters += len(phrase)
+            if len(found) == MOST_HOTWORDS or characters > MOST_CHARACTERS:
+                break
+            found.setdefault(phrase.casefold(), Hotword(phrase, weight))
+    return tuple(found.values())
+
+
 def read_hotwords_file(path: Path) -> tuple[Hotword, ...]:
     """Return the phrases of a file in UTF-8: one a line, a tab and its weight behind it if it has one; # for remarks.
 

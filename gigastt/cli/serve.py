@@ -139,6 +139,11 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
 @setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use it, if not any; repeatable.")
 @setting("--wyoming-announce", is_flag=True, help="Announce it to Home Assistant (needs gigastt[zeroconf]).")
 @setting(
+    "--hotwords-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File of phrases, one a line, that are preferred to what sounds like them.",
+)
+@setting(
     "--jobs-dir",
     type=click.Path(file_okay=False, path_type=Path),
     help="Take jobs, and keep their recordings and transcripts in this folder.",

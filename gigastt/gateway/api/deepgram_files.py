@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,8 +18,11 @@ from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.requests import exchange_of
 from gigastt.gateway.responses import JSONResponse
 from gigastt.speakers import SpeakerFields
-from gigastt.transcript import Final, Options, Transcript, gap_fields, speaker_of, text_of
+from gigastt.transcript import Final, Options, Transcript, alternatives_of, gap_fields, speaker_of, text_of
 from gigastt.turns import turns_of
+
+
+_OF_FILES = ("diarization", "hotwords", "most_alternatives")  # of the options, that change what is told of a file
 
 
 class DeepgramFiles:
@@ -36,7 +40,8 @@ class DeepgramFiles:
         """Answer with the whole transcript. Raises InvalidParameter if the query is wrong."""
         wishes = read_wishes(request.query_params)
         with await self._uploads.receive_body(request.scope, request.receive) as upload:
-            options = Options(partials=False, diarization=wishes.configuration.options.diarization)
+            asked = wishes.configuration.options
+            options = replace(Options(partials=False), **{name: getattr(asked, name) for name in _OF_FILES})
             speakers = SpeakerFields() if options.diarization else None
             choice = FileChoice(splits_channels=wishes.multichannel)
             heard = await self._uploads.transcribe_whole(upload, request.receive, options, choice, speakers)
@@ -60,7 +65,7 @@ class DeepgramFiles:
                 "model_info": {self._model: {"name": self._model, "version": "", "arch": ""}},
             },
             "results": {
-                "channels": [{"alternatives": [_alternative(finals, wishes)]} for finals in channels],
+                "channels": [{"alternatives": _alternatives(finals, wishes)} for finals in channels],
                 **({"utterances": _utterances(heard, wishes)} if wishes.utterances else {}),
             },
             **failed,
@@ -79,7 +84,9 @@ def _utterances(heard: Transcript, wishes: Wishes) -> list[dict[str, Any]]:
     return told
 
 
-def _alternative(finals: Sequence[Final], wishes: Wishes) -> dict[str, Any]:
+def _alternatives(finals: Sequence[Final], wishes: Wishes) -> list[dict[str, Any]]:
     words = [word for final in finals for word in final.words]
     confidence = round(math.fsum(word.confidence for word in words) / max(1, len(words)), 4)
-    return alternative(text_of(finals), words, confidence, punctuated=wishes.punctuated)
+    others = ((one.text, one.words, one.confidence) for one in alternatives_of(finals)[1:])
+    told = [(text_of(finals), words, confidence), *others]
+    return [alternative(*each, punctuated=wishes.punctuated) for each in told]

@@ -32,6 +32,7 @@ from gigastt.gateway.api.dialect import (
     Stop,
 )
 from gigastt.gateway.api.openai_form import is_russian
+from gigastt.gateway.api.search_fields import read_search_fields
 from gigastt.gateway.api.wire import gap_error_fields
 from gigastt.transcript import Final as FinalEvent
 from gigastt.transcript import Gap, Partial
@@ -74,11 +75,13 @@ class JambonzDialect(Dialect):
             return ()
         confidences = [word.confidence for word in event.words] or [0.0]
         mean = round(math.fsum(confidences) / len(confidences), 4)
+        others = event.alternatives[1:] if isinstance(event, FinalEvent) else ()
         told = {
             "type": "transcription",
             "is_final": is_final,
             "alternatives": [
-                {"confidence": event.confidence if isinstance(event, FinalEvent) else mean, "transcript": event.text}
+                {"confidence": event.confidence if isinstance(event, FinalEvent) else mean, "transcript": event.text},
+                *({"confidence": one.confidence, "transcript": one.text} for one in others),
             ],
             "language": self._language,
             "channel": event.channel + 1,
@@ -99,7 +102,9 @@ class JambonzDialect(Dialect):
         wished = {name: options[name] for name in FIELDS if name in options} if isinstance(options, dict) else {}
         format_fields = {"sample_rate": fields.get("sampleRateHz"), "encoding": fields.get("encoding")}
         configuration, complaints = apply(before, {**wished, **format_fields})
-        for complaint in complaints:
+        search, wrong = read_search_fields(wished, configuration.options, None)
+        configuration = replace(configuration, options=search)
+        for complaint in complaints + wrong:
             return _refuse(complaint.code, complaint.message)
         self._language = language
         self._interim = fields.get("interimResults") is True
