@@ -21,7 +21,6 @@ from gigastt.speakers import SpeakerFields
 from gigastt.transcript import Final, Options, Transcript, alternatives_of, gap_fields, speaker_of, text_of
 from gigastt.turns import turns_of
 
-
 _OF_FILES = ("diarization", "hotwords", "most_alternatives")  # of the options, that change what is told of a file
 
 
