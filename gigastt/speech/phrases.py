@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import numpy as np
+
 from gigastt.hotwords import fold
 from gigastt.speech.tokens import WORD_START
 from gigastt.transcript import Hotword
@@ -73,6 +75,8 @@ class Phrases:
 
     Attributes:
         word_start: the token that only begins a word; -1 where there is none.
+        idle: the state amid a word that is part of no phrase.
+        openings: the tokens with which a hypothesis in this state may turn to a phrase, bool [V].
     """
 
     START = 0  # the state before all text
@@ -87,6 +91,10 @@ class Phrases:
         self._numbers: dict[_State, int] = {}
         self._steps: dict[tuple[int, int], Step] = {}
         self._number((False, ()))
+        self.idle = self._number((True, ()))
+        self.openings = np.array([self.advance(self.idle, token).credit > 0 for token in range(len(pieces))])
+        if self.word_start >= 0:
+            self.openings[self.word_start] = True
 
     @property
     def is_full(self) -> bool:

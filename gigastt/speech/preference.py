@@ -119,7 +119,11 @@ def _go_on(tree: TokenTree, frame: int, path: _Path, own: int, phrases: Phrases,
     """Add what a path becomes with its likeliest token, and with those that spell a phrase."""
     node = path.node
     row = node.row(frame)
-    for token in dict.fromkeys((*((own,) if own != tree.blank_id else ()), *tree.likely(node, frame))):
+    tokens = dict.fromkeys([own] if own != tree.blank_id else [])
+    if node.is_busy(frame):
+        among = phrases.openings if path.state == phrases.idle else None
+        tokens |= dict.fromkeys(tree.likely(node, frame, among=among))
+    for token in tokens:
         step = phrases.advance(path.state, token)
         if step.gain and path.skips:  # it waited for more of the phrase, which did not come
             continue

@@ -12,16 +12,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from gigastt.errors import InferenceError
 from gigastt.speech.model import Floats
 from gigastt.speech.tokens import SUBSAMPLING, Hypothesis, SearchState, Token
 from gigastt.speech.vocabulary import Vocabulary
 
-LOG_FLOOR = math.log(2e-4)  # a token less likely is not looked at
+Mask: TypeAlias = npt.NDArray[np.bool_]  # [V]
+
+LOG_FLOOR = math.log(1e-3)  # a token less likely is not looked at
 _BUSY = math.log1p(-math.exp(LOG_FLOOR))  # log-probability of blank, above which no token can be likelier than that
 
 
@@ -150,10 +153,13 @@ class TokenTree:
         for node, node.logs, node.best, node.blank in told:
             node.begin = frame
 
-    def likely(self, node: Node, frame: int, floor: float = LOG_FLOOR) -> list[int]:
-        """Return the tokens that are likely enough at a frame, the likeliest first; never blank."""
+    def likely(self, node: Node, frame: int, floor: float = LOG_FLOOR, among: Mask | None = None) -> list[int]:
+        """Return the tokens (of those that `among` marks) that are likely enough at a frame, the likeliest first.
+
+        Blank is never among them.
+        """
         row = node.row(frame)
-        tokens = np.flatnonzero(row > floor)
+        tokens = np.flatnonzero(row > floor if among is None else (row > floor) & among)
         ranked = tokens[np.argsort(-row[tokens], kind="stable")].tolist() if len(tokens) > 1 else tokens.tolist()
         return [token for token in ranked if token != self.blank_id]
 
