@@ -75,6 +75,16 @@ _TABLE = """
 """
 
 
+# Terms that none of the recordings has in which nothing of the kind may be found.
+_OTHERS = """
+Амоксициллин, Парацетамол, Азитромицин, Ксарелто, Эналаприл, Омепразол, Левотироксин, Бисопролол, Аторвастатин, Нурофен,
+Юрий Гагарин, Валентина Терешкова, Лев Яшин, Анна Ахматова, Осип Мандельштам, Марина Цветаева, Иван Бунин, Николай Гумилёв,
+Альметьевск, Петрозаводск, Йошкар-Ола, Благовещенск, Комсомольск-на-Амуре, Горно-Алтайск, Нальчик, Махачкала, Элиста,
+Газпромбанк, Совкомбанк, Росгосстрах, Ингосстрах, Магнит, Пятёрочка, Перекрёсток, Ситилинк, Эльдорадо, Озон, Авито,
+Докер, Постгрес, Линукс, Андроид, Телеграм, Вотсап, Зум, Битрикс, Джира, Гитхаб, Питон, Опенсорс
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Term:
     """A term, a sentence with it, and one with something else."""
@@ -85,6 +95,9 @@ class Term:
 
 
 TERMS = tuple(Term(*(part.strip() for part in line.split("|"))) for line in _TABLE.strip().splitlines())
+
+
+UNRELATED = (*(term.phrase for term in TERMS), *(phrase.strip() for phrase in _OTHERS.split(",")))
 
 
 def speak(texts: list[str]) -> list[Samples]:
