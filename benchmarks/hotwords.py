@@ -2,10 +2,11 @@
 
     python -m benchmarks.hotwords [--clips FOLDER] [--prompts] [--model demo] [--model-dir DIR]
 
-Speaks rare terms and what sounds like them (`benchmarks.terms`) and transcribes both without hotwords and with those terms
-at several weights; looks for a hundred unrelated terms in the Russian prompts of Asterisk (`--prompts`, see
-`benchmarks.asterisk`) and in ten minutes each of noise, music and silence, window by window, whatever the activity detector
-would say; and counts the errors of the best of five alternatives of clips with references. Prints one JSON object:
+Speaks rare terms and what sounds like them (`benchmarks.terms`) and transcribes both without hotwords and with those
+terms at several weights; looks for a hundred unrelated terms in the Russian prompts of Asterisk (`--prompts`, see
+`benchmarks.asterisk`) and in ten minutes each of noise, music and silence, window by window, whatever the activity
+detector would say; and counts the errors of the best of five alternatives of clips with references. Prints one JSON
+object:
 
     terms          by weight: terms found of all spoken, errors of all other words, sound-alikes that changed
     unrelated      utterances with words, and those of them that the hundred terms changed
