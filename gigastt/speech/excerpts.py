@@ -56,8 +56,8 @@ def add_words(
     tokens = tuple(token.id for token in hypothesis.tokens) if words else ()
     found = (words_within(one, first_frame, final.end) for one in hypothesis.alternatives)
     alternatives = tuple(Alternative(_text(each), each, _confidence(each)) for each in found if each)
-    told = {"text": _text(words), "words": words, "confidence": _confidence(words)}
-    return replace(final, **told, tokens=tokens, alternatives=alternatives)
+    text, confidence = _text(words), _confidence(words)
+    return replace(final, text=text, words=words, confidence=confidence, tokens=tokens, alternatives=alternatives)
 
 
 def _text(words: Sequence[Word]) -> str:

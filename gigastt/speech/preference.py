@@ -155,7 +155,8 @@ def _best(paths: dict[Node, _Path], bar: float) -> list[_Path]:
 
 def _only_replaces(before: Sequence[Word], after: Sequence[Word]) -> bool:
     """Tell whether words are only replaced by others that are said at the same time."""
-    matcher = SequenceMatcher(None, *([fold(word.text) for word in words] for words in (before, after)), autojunk=False)
+    old_texts, new_texts = ([fold(word.text) for word in words] for words in (before, after))
+    matcher = SequenceMatcher(a=old_texts, b=new_texts, autojunk=False)
     for kind, begin, end, new_begin, new_end in matcher.get_opcodes():
         if kind == "equal":
             continue

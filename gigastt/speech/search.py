@@ -113,13 +113,12 @@ class Transducer:
             InferenceError: onnxruntime refused a step.
         """
         searched = encoder_out[:, skip:]
-        start, first_frame = state, first_frame + skip * SUBSAMPLING
-        time = searched.shape[1]
+        time, first_frame = searched.shape[1], first_frame + skip * SUBSAMPLING
         tokens: list[Token] = []
         states: list[SearchState] = []
         if state is None:
-            start = state = self._network.predict(self._vocabulary.blank_id, None)
-        frames = self._network.prepare(searched)
+            state = self._network.predict(self._vocabulary.blank_id, None)
+        start, frames = state, self._network.prepare(searched)
         at, symbols = 0, 0
         while at < time:
             # 1. the next frame whose best token is not blank

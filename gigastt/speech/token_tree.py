@@ -149,9 +149,10 @@ class TokenTree:
         blank = logs[:, :, self.blank_id]
         if not np.isfinite(blank).all():
             raise InferenceError("Expected finite scores from the joint, but got NaN or infinity.")
-        told = zip(missing, logs, logs.argmax(axis=2).tolist(), blank.tolist(), strict=True)
-        for node, node.logs, node.best, node.blank in told:
-            node.begin = frame
+        best = logs.argmax(axis=2)
+        for number, node in enumerate(missing):
+            node.begin, node.logs = frame, logs[number]
+            node.best, node.blank = best[number].tolist(), blank[number].tolist()
 
     def likely(self, node: Node, frame: int, floor: float = LOG_FLOOR, among: Mask | None = None) -> list[int]:
         """Return the tokens (of those that `among` marks) that are likely enough at a frame, the likeliest first.

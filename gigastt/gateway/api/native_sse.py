@@ -107,5 +107,5 @@ class NativeEvents:
 
 
 def _writer(spelling: Spelling, unusable_hotwords: Sequence[str], file: DecodedChannels) -> NativeEvents:
-    told = {"tells_channels": bool(file.copies), "spelling": spelling}
-    return NativeEvents(file.seconds, **told, unusable_hotwords=unusable_hotwords)
+    apart = bool(file.copies)
+    return NativeEvents(file.seconds, tells_channels=apart, spelling=spelling, unusable_hotwords=unusable_hotwords)

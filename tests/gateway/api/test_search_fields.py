@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from gigastt.gateway.app import NATIVE
 from gigastt.ipc.messages import OpenStream
 from gigastt.transcript import Alternative, Final, Hotword, Options, Word, alternatives_of
 from tests.fakes.gateway import http_client, serving
@@ -19,7 +20,7 @@ from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.pool import ALPHABET, Fakes, FakeTranscriber, final
 from tests.fakes.scripted import LOUD
 from tests.gateway.api.test_native_ws import Client, client, server
-from tests.gateway.api.test_resumption import NATIVE, begin, come_back, cut, newest_token, sharing
+from tests.gateway.api.test_resumption import begin, come_back, cut, newest_token, sharing
 from tests.test_hotwords import HOSTILE
 
 WANTED = Options(hotwords=(Hotword("Кутузов"), Hotword("Яуза", 2.0)), most_alternatives=3)
@@ -121,7 +122,7 @@ async def test_a_session_goes_on_so_on_another_server(secret: Path) -> None:
     assert [(told.hotwords, told.most_alternatives) for told in options_of(pool)] == [(WANTED.hotwords, 3)]
 
 
-async def upload(transcriber: FakeTranscriber, path: str, alphabet: str = ALPHABET, **sent: Any) -> httpx2.Response:
+async def upload(transcriber: FakeTranscriber, path: str, alphabet: str = ALPHABET, **sent: Any) -> httpx.Response:
     fakes = Fakes(transcriber=transcriber)
     assert fakes.pool.model is not None
     fakes.pool.model = replace(fakes.pool.model, alphabet=alphabet)
