@@ -159,7 +159,7 @@ async def plan_workers(settings: Settings, model: ModelFiles) -> Callable[[int],
         min_confidence=settings.min_confidence,
         speaker_model=str(speakers.embedding) if speakers else None,
         segmentation_model=str(speakers.segmentation) if speakers else None,
-        hotwords=[(each.phrase, each.weight) for each in find_hotwords(settings)],
+        hotwords=tuple((each.phrase, each.weight) for each in find_hotwords(settings)),
         log_level=settings.log_level,
         log_format=settings.log_format,
     ).command

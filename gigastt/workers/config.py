@@ -7,7 +7,7 @@ building a command costs nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from gigastt.errors import ConfigError
@@ -38,7 +38,7 @@ class WorkerConfig:
     min_confidence: float = 0.0
     speaker_model: str | None = None
     segmentation_model: str | None = None
-    hotwords: Sequence[tuple[str, float]] = ()
+    hotwords: tuple[tuple[str, float], ...] = ()
     log_level: str = "info"
     log_format: str = "auto"
 
@@ -54,8 +54,9 @@ class WorkerConfig:
             ConfigError: it is not such an object.
         """
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError) as exc:
+            fields = json.loads(text)
+            return cls(**{**fields, "hotwords": tuple(map(tuple, fields.get("hotwords", ())))})
+        except (ValueError, TypeError, AttributeError) as exc:
             raise ConfigError(f"Expected the configuration of a worker as one JSON object: {exc}") from exc
 
     def command(self, descriptor: int) -> list[str]:
