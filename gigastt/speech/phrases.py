@@ -23,7 +23,7 @@ from gigastt.transcript import Hotword
 LETTER_CREDIT = 0.8  # of a phrase of weight 1, for each letter that it must have, in natural logarithms
 MOST_CREDIT = 6.0  # of a whole phrase of weight 1
 _SPECIAL = re.compile("<.+>")  # <unk>, <blk>, and bytes of other letters
-_MOST_STATES = 20_000  # a hostile list makes no more: they are computed anew
+_MOST_STEPS = 20_000  # that are remembered, some 5 MB
 _LEAST_STEM = 3
 _LEAST_INFLECTED = 4
 _LEMMA_ENDINGS = ("ия", "ие", "ий", "ый", "ой", "ая", "яя", "ое", "ее", "ые", *"аяоейьиыую")
@@ -98,8 +98,8 @@ class Phrases:
 
     @property
     def is_full(self) -> bool:
-        """Whether it has so many states that it should be made anew."""
-        return len(self._states) > _MOST_STATES
+        """Whether it remembers so much that it should be made anew."""
+        return len(self._steps) > _MOST_STEPS
 
     def advance(self, state: int, token: int) -> Step:
         """Return what a token leads to."""

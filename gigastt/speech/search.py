@@ -27,7 +27,7 @@ from gigastt.speech.tokens import SUBSAMPLING, EncoderOut, Hypothesis, SearchSta
 from gigastt.speech.vocabulary import Vocabulary
 from gigastt.transcript import Hotword, Options
 
-_MOST_LISTS = 16  # of hotwords, made ready
+_MOST_LISTS = 8  # of hotwords, made ready
 
 MAX_SYMBOLS = 3  # tokens that one encoder frame may emit, where the model does not say otherwise
 
