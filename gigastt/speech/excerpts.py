@@ -12,10 +12,9 @@ import numpy as np
 
 from gigastt.audio.pcm import Samples
 from gigastt.speech.draft import judge
-from gigastt.speech.feature_buffer import put_in_room
 from gigastt.speech.features import log_mel
-from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES, Hypothesis, Window, words_within
-from gigastt.transcript import Alternative, Final, Options, Word
+from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES, Features, Hypothesis, Window, words_within
+from gigastt.transcript import Alternative, Final, Options, Word, mean_confidence
 
 
 def read_window(
@@ -55,8 +54,8 @@ def add_words(
         return replace(final, drop=drop, dropped=words)
     tokens = tuple(token.id for token in hypothesis.tokens) if words else ()
     found = (words_within(one, first_frame, final.end) for one in hypothesis.alternatives)
-    alternatives = tuple(Alternative(_text(each), each, _confidence(each)) for each in found if each)
-    text, confidence = _text(words), _confidence(words)
+    alternatives = tuple(Alternative(_text(each), each, mean_confidence(each)) for each in found if each)
+    text, confidence = _text(words), mean_confidence(words)
     return replace(final, text=text, words=words, confidence=confidence, tokens=tokens, alternatives=alternatives)
 
 
@@ -64,5 +63,14 @@ def _text(words: Sequence[Word]) -> str:
     return " ".join(word.text for word in words)
 
 
-def _confidence(words: Sequence[Word]) -> float:
-    return round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0
+def put_in_room(features: Features, before: int, after: int) -> Features:
+    """Return an utterance with so many frames of its room before and after it that were not recorded.
+
+    A first and a last word need sound around them; digital silence beside a live room is worse than none. The level of
+    the room in a band is that below which a fifth of its frames are.
+    """
+    if not (before or after):
+        return features
+    rank = len(features) // 5
+    room = np.partition(features, rank, axis=0)[rank : rank + 1]
+    return np.concatenate((np.repeat(room, before, axis=0), features, np.repeat(room, after, axis=0)))

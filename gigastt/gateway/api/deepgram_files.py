@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,9 +16,17 @@ from gigastt.gateway.api.deepgram_query import Wishes, read_wishes
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.requests import exchange_of
 from gigastt.gateway.responses import JSONResponse
-from gigastt.speakers import SpeakerFields
-from gigastt.transcript import Final, Options, Transcript, alternatives_of, gap_fields, speaker_of, text_of
-from gigastt.turns import turns_of
+from gigastt.speakers import SpeakerFields, turns_of
+from gigastt.transcript import (
+    Final,
+    Options,
+    Transcript,
+    alternatives_of,
+    failed_fields,
+    mean_confidence,
+    speaker_of,
+    text_of,
+)
 
 _OF_FILES = ("diarization", "hotwords", "most_alternatives")  # of the options, that change what is told of a file
 
@@ -51,7 +58,6 @@ class DeepgramFiles:
             [final for final in heard.finals if final.channel == (channel if copy is None else copy)]
             for channel, copy in enumerate(heard.copies or (None,))
         ]
-        failed = {"failed": [gap_fields(gap) for gap in heard.gaps]} if heard.gaps else {}
         return {
             "metadata": {
                 "transaction_key": "deprecated",
@@ -67,7 +73,7 @@ class DeepgramFiles:
                 "channels": [{"alternatives": _alternatives(finals, wishes)} for finals in channels],
                 **({"utterances": _utterances(heard, wishes)} if wishes.utterances else {}),
             },
-            **failed,
+            **failed_fields(heard.gaps),
         }
 
 
@@ -85,7 +91,6 @@ def _utterances(heard: Transcript, wishes: Wishes) -> list[dict[str, Any]]:
 
 def _alternatives(finals: Sequence[Final], wishes: Wishes) -> list[dict[str, Any]]:
     words = [word for final in finals for word in final.words]
-    confidence = round(math.fsum(word.confidence for word in words) / max(1, len(words)), 4)
     others = ((one.text, one.words, one.confidence) for one in alternatives_of(finals)[1:])
-    told = [(text_of(finals), words, confidence), *others]
+    told = [(text_of(finals), words, mean_confidence(words)), *others]
     return [alternative(*each, punctuated=wishes.punctuated) for each in told]

@@ -22,13 +22,12 @@ from starlette.types import Receive, Scope, Send
 
 from gigastt.audio.selection import read_choice
 from gigastt.errors import RequestError
-from gigastt.gateway.api.event_stream import answer_with_events, encode_block
+from gigastt.gateway.api.event_stream import answer_with_events, encode_block, failure_block
 from gigastt.gateway.api.native_files import Uploads, speaker_fields_of, spelling_of
 from gigastt.gateway.api.wire import gap_error_fields, session_speakers
 from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event, ProgressEvent
-from gigastt.gateway.responses import error_fields
-from gigastt.spelling import AS_RECOGNISED, Spelling
+from gigastt.spelling import Spelling
 from gigastt.transcript import Final, Gap, HeardSpeakers, Options, Partial, channel_fields, final_fields, partial_fields
 
 
@@ -44,7 +43,7 @@ class TranscriptStream:
             speakers, spelling = speaker_fields_of(Request(scope), upload), spelling_of(Request(scope), upload)
             plain = Options(diarization=speakers is not None)
             options = self._uploads.search_options_of(Request(scope), upload, plain)
-            writer = partial(_writer, spelling, self._uploads.unusable_of(options))
+            writer = partial(NativeEvents, spelling=spelling, unusable_hotwords=self._uploads.unusable_of(options))
             await answer_with_events(self._uploads, upload, receive, send, options, writer, choice, speakers)
 
 
@@ -52,26 +51,18 @@ class NativeEvents:
     """Events in the words of the WebSocket's messages.
 
     Args:
-        duration: of the audio, in seconds.
-        tells_channels: whether channels are told apart.
+        file: whose they are.
         spelling: how words are written.
         unusable_hotwords: phrases that the served model cannot write.
     """
 
-    def __init__(
-        self,
-        duration: float,
-        *,
-        tells_channels: bool = False,
-        spelling: Spelling = AS_RECOGNISED,
-        unusable_hotwords: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, file: DecodedChannels, spelling: Spelling, unusable_hotwords: Sequence[str] = ()) -> None:
         told = {"type": "hotwords", "unusable": unusable_hotwords, "last": False}
         self._first = encode_block(told) if unusable_hotwords else b""  # before all others
-        self._duration = duration
-        self._tells_channels = tells_channels
+        self._duration = file.seconds
+        self._tells_channels = bool(file.copies)
         self._spelling = spelling
-        end = round(duration, 2)
+        end = round(file.seconds, 2)
         self._stop = Final("", (), end, end, 0.0, "stop")
 
     def event(self, event: Event) -> bytes:
@@ -102,10 +93,4 @@ class NativeEvents:
         return channel_fields(event, is_told=self._tells_channels)
 
     def failure(self, exc: RequestError) -> bytes:
-        fields = error_fields(exc)
-        return encode_block({"type": "error", "message": fields.pop("error"), **fields, "last": True})
-
-
-def _writer(spelling: Spelling, unusable_hotwords: Sequence[str], file: DecodedChannels) -> NativeEvents:
-    apart = bool(file.copies)
-    return NativeEvents(file.seconds, tells_channels=apart, spelling=spelling, unusable_hotwords=unusable_hotwords)
+        return failure_block(exc)

@@ -37,13 +37,13 @@ from gigastt.gateway.api.dialect import (
     Stop,
 )
 from gigastt.spelling import AS_RECOGNISED, PLAIN
-from gigastt.transcript import MOST_ALTERNATIVES, Final, Gap, Partial, Word, alternatives_of, gap_fields, text_of
+from gigastt.transcript import MOST_ALTERNATIVES, Final, Gap, Partial, Word, alternatives_of, failed_fields, text_of
 
 _RATE = 8_000
 
 
 class VoskDialect(Dialect):
-    """What clients of vosk-server speak.
+    """The protocol of vosk-server.
 
     Args:
         plain: tell words in lower case and without punctuation, as Vosk does.
@@ -156,9 +156,8 @@ class VoskDialect(Dialect):
             mean = round(math.fsum(confidences) / len(confidences), 4) if confidences else 1.0
             others = [(one.confidence, self._said(one.text, one.words)) for one in alternatives_of(finals)[1:]]
             told = {"alternatives": [{"confidence": sure, **said} for sure, said in [(mean, told), *others]]}
-        if self._gaps:
-            told["failed"] = [gap_fields(gap) for gap in self._gaps]
-            self._gaps.clear()
+        told |= failed_fields(self._gaps)
+        self._gaps.clear()
         return _encode(told)
 
     def _said(self, text: str, words: Sequence[Word]) -> dict[str, Any]:

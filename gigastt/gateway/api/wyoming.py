@@ -45,7 +45,7 @@ _NAME_WEIGHT = 1.5  # names go before terms
 
 
 class WyomingDialect(Dialect):
-    """What clients of the Wyoming protocol speak.
+    """The Wyoming protocol.
 
     Args:
         model: the model that is served, which may change.
