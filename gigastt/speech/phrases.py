@@ -58,7 +58,7 @@ class _Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Advance:
     """The state behind a token, what a hypothesis there is credited with, and the worth of a phrase made complete."""
 
     state: int
@@ -89,7 +89,7 @@ class Phrases:
             self._add(fold(hotword.phrase).split(), hotword.weight)
         self._states: list[_State] = []
         self._numbers: dict[_State, int] = {}
-        self._steps: dict[tuple[int, int], Step] = {}
+        self._steps: dict[tuple[int, int], Advance] = {}
         self._number((False, ()))
         self.idle = self._number((True, ()))
         self.openings = np.array([self.advance(self.idle, token).credit > 0 for token in range(len(pieces))])
@@ -101,7 +101,7 @@ class Phrases:
         """Whether it remembers so much that it should be made anew."""
         return len(self._steps) > _MOST_STEPS
 
-    def advance(self, state: int, token: int) -> Step:
+    def advance(self, state: int, token: int) -> Advance:
         """Return what a token leads to."""
         step = self._steps.get((state, token))
         if step is None:
@@ -148,7 +148,7 @@ class Phrases:
             self._states.append(state)
         return number
 
-    def _spell(self, state: int, text: str) -> Step:
+    def _spell(self, state: int, text: str) -> Advance:
         amid_word, items = self._states[state]
         gain = 0.0
         for letter in text:
@@ -165,7 +165,7 @@ class Phrases:
                 )
                 amid_word = False
         credit = max((self._nodes[node].credit for node, _ in items), default=0.0)
-        return Step(self._number((amid_word, items)), credit, gain)
+        return Advance(self._number((amid_word, items)), credit, gain)
 
     def _letter(self, items: Iterable[_Item], letter: str) -> Iterable[_Item]:
         for at, rest in items:
