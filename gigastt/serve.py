@@ -54,6 +54,7 @@ from gigastt.model_loading import (
     FetchCommand,
     describe,
     fetch_model,
+    find_hotwords,
     find_model,
     find_speakers,
     keep_improving,
@@ -105,6 +106,7 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
     require_provider(settings)
     model = find_model(settings)
     find_speakers(settings)
+    find_hotwords(settings)
     listeners = bind(settings.host, settings.port)
     metrics_listeners = (
         bind(*split_address(settings.metrics_listen), "--metrics-listen") if settings.metrics_listen else []

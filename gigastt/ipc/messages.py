@@ -93,25 +93,17 @@ class Excerpt:
     is_clear: bool
     final: transcript.Final
 
-    @property
-    def frames(self) -> int:
-        """Feature frames of its window."""
-        return self.lead + self.last_frame - self.first_frame + self.padding
-
 
 @dataclass(frozen=True, slots=True)
 class Recognise:
-    """Find the words (and voices) of an utterance in the first `samples` of a segment; `stream` names this request.
-
-    alone: it shares no pass; a worker has crashed over it.
-    """
+    """Find the words (and voices) of an utterance in the first `samples` of a segment; `stream` names this request."""
 
     stream: StreamId
     segment: str
     samples: int
     excerpt: Excerpt
-    diarization: bool = False
-    alone: bool = False
+    options: transcript.Options
+    alone: bool = False  # it shares no pass: a worker has crashed over it
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +135,11 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded, a canary came out, `passes` were timed; one holds `width` windows of full length at most."""
+    """The model is loaded and a canary transcript came out; `passes` were timed then.
+
+    alphabet: the letters that the model can write, folded; empty for one that takes no hotwords.
+    width: windows of full length that one pass holds at most.
+    """
 
     pid: int
     load_seconds: float
@@ -151,6 +147,7 @@ class Ready:
     vocab_size: int
     provider: str
     passes: list[PassRecord]
+    alphabet: str
     width: int = 1
 
 
@@ -250,6 +247,7 @@ _CLASSES: dict[int, type] = dict(enumerate(_TO_WORKER + _TO_GATEWAY))
 _KINDS: dict[type, int] = {kind: number for number, kind in _CLASSES.items()}
 _NESTED: dict[str, type] = {
     "options": transcript.Options,
+    "hotwords": transcript.Hotword,
     "partial": transcript.Partial,
     "final": transcript.Final,
     "excerpt": Excerpt,
@@ -257,6 +255,7 @@ _NESTED: dict[str, type] = {
     "words": transcript.Word,
     "dropped": transcript.Word,
     "voices": transcript.Voice,
+    "alternatives": transcript.Alternative,
     "passes": PassRecord,
 }
 

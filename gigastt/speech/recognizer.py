@@ -20,10 +20,12 @@ from gigastt.speech.device import CORE, Device
 from gigastt.speech.features import MELS
 from gigastt.speech.mapped_search import choose_network
 from gigastt.speech.model import CtcEncoder, CtcFiles, Encoder, Triplet, TripletFiles
+from gigastt.speech.phrases import alphabet_of
 from gigastt.speech.search import MAX_SYMBOLS, RunNetwork, Transducer
 from gigastt.speech.sharing import MAX_WINDOW_FRAMES, ON_CARD, ON_CORE, Sharing
 from gigastt.speech.tokens import EncoderOut, Hypothesis, SearchState, Window
 from gigastt.speech.vocabulary import Vocabulary
+from gigastt.transcript import Hotword, Options
 
 
 class Transcriber(Protocol):
@@ -44,10 +46,20 @@ class Transcriber(Protocol):
 
 
 class Search(Protocol):
-    """How encoder frames become tokens: one class for each kind of head."""
+    """How encoder frames become tokens: one class for each kind of head.
 
+    takes_hotwords: whether `options` make a difference.
+    """
+
+    @property
+    def takes_hotwords(self) -> bool: ...
     def search(
-        self, encoder_out: EncoderOut, first_frame: int = 0, skip: int = 0, state: SearchState | None = None
+        self,
+        encoder_out: EncoderOut,
+        first_frame: int = 0,
+        skip: int = 0,
+        state: SearchState | None = None,
+        options: Options | None = None,
     ) -> Hypothesis: ...
 
 
@@ -67,6 +79,7 @@ class Recognizer:
         """Take the parts; `runs_graphs` tells that the search runs decoder and joint graphs, its slower way."""
         self.runs_graphs = runs_graphs
         self.sharing = sharing
+        self.alphabet = alphabet_of(vocabulary.pieces) if search.takes_hotwords else ""
         self.vocabulary = vocabulary
         self.encoder_name = encoder_name
         self._encoder = encoder
@@ -78,6 +91,7 @@ class Recognizer:
         files: TripletFiles | CtcFiles,
         *,
         session_config: Mapping[str, str] | None = None,
+        hotwords: tuple[Hotword, ...] = (),
         device: Device = CORE,
     ) -> Recognizer:
         """Load the model files and check them against each other.
@@ -85,6 +99,7 @@ class Recognizer:
         Args:
             files: where they are; a `config.json` beside them may say how many tokens a frame may emit.
             session_config: further onnxruntime session config entries for the encoder (mapped weights).
+            hotwords: that every final prefers, besides those of its client.
             device: where the encoder runs; the search runs on the core.
 
         Raises:
@@ -101,7 +116,8 @@ class Recognizer:
         _check_size(triplet.joint.vocabulary_size, files.joint, vocabulary, files.vocabulary)
         graphs = RunNetwork(triplet.decoder, triplet.joint)
         network = choose_network(files, graphs, triplet.encoder.dim)
-        transducer = Transducer(network, vocabulary, max_symbols=_read_max_symbols(files.vocabulary.parent))
+        most = _read_max_symbols(files.vocabulary.parent)
+        transducer = Transducer(network, vocabulary, max_symbols=most, hotwords=hotwords)
         encoder, name = triplet.encoder, files.encoder.stem
         sharing = _find_sharing(encoder, device)
         return cls(encoder, transducer, vocabulary, name, runs_graphs=network is graphs, sharing=sharing)
@@ -144,7 +160,7 @@ class Recognizer:
             row[:, : len(window.features)] = window.features.T
         encoded, encoded_len = self._encoder.encode(features, lengths)
         return [
-            self._search.search(encoder_out[:, :length], window.first_frame, window.skip, window.state)
+            self._search.search(encoder_out[:, :length], window.first_frame, window.skip, window.state, window.options)
             for window, encoder_out, length in zip(windows, encoded, encoded_len.tolist(), strict=True)
         ]
 

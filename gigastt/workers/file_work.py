@@ -204,7 +204,7 @@ class FileWork:
         sharing = self._recognizer.sharing
         if first.alone or not sharing.finals:
             others = []
-        batch = sharing.choose([first, *(each for each in others if not each.alone)], lambda each: each.excerpt.frames)
+        batch = sharing.choose([first, *(each for each in others if not each.alone)], _count_frames)
         for request in batch:
             del self._requests[request.stream]
         return batch
@@ -213,7 +213,7 @@ class FileWork:
         """Run the pass of some utterances, and tell of each."""
         self._touch([_touch_of(request) for request in requests])
         attached = [(request, samples) for request in requests if (samples := self._map(request)) is not None]
-        windows = [_window_of(request.excerpt, samples) for request, samples in attached]
+        windows = [_window_of(request, samples) for request, samples in attached]
         if windows:
             self._note_pass(windows)
         attempts = transcribe_each(self._recognizer, windows)
@@ -241,7 +241,7 @@ class FileWork:
             is_clear=excerpt.is_clear,
             min_confidence=self._min_confidence,
         )
-        model = self._load_voices() if request.diarization and final.words else None
+        model = self._load_voices() if request.options.diarization and final.words else None
         if model is None:
             self._send(Recognised(stream, final))
             return
@@ -266,11 +266,19 @@ class FileWork:
         return attempt
 
 
+def _count_frames(request: Recognise) -> int:
+    """Return the length of an utterance's window before it is read."""
+    excerpt = request.excerpt
+    return excerpt.lead + excerpt.last_frame - excerpt.first_frame + excerpt.padding
+
+
 def _touch_of(request: Recognise) -> Touch:
     excerpt = request.excerpt
     first, last = excerpt.first_frame - excerpt.lead, excerpt.last_frame + excerpt.padding
     return Touch(request.stream, first * FRAME_SAMPLES, last * FRAME_SAMPLES)
 
 
-def _window_of(excerpt: Excerpt, samples: Samples) -> Window:
-    return read_window(samples, excerpt.first_frame, excerpt.last_frame, excerpt.lead, excerpt.padding)
+def _window_of(request: Recognise, samples: Samples) -> Window:
+    excerpt = request.excerpt
+    bounds = excerpt.first_frame, excerpt.last_frame, excerpt.lead, excerpt.padding
+    return read_window(samples, *bounds, request.options)

@@ -127,7 +127,7 @@ def test_an_utterance_of_a_file_over_which_a_worker_has_crashed_shares_no_pass()
     found = find_utterances(bench)
     for number, message in enumerate(found):
         size = len(bench.segments["file"])
-        bench.engine.handle(Recognise(StreamId(100 + number), "file", size, message.excerpt, alone=number == 1))
+        bench.engine.handle(Recognise(StreamId(100 + number), "file", size, message.excerpt, Options(), number == 1))
     said = []
     while bench.engine.streams:
         said += [message for message in bench.engine.step(0.0) if isinstance(message, Recognised)]
