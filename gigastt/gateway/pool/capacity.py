@@ -22,7 +22,7 @@ third of what is thought to fit by the processor time of the timed passes, and n
 as many again as have been seen to speak.
 
 The finals themselves have the last word. Each late one takes a little of what is thought to fit, and each one in time
-gives a nineteenth of that back, so that it stays as it is where one in twenty is late. That is how neighbours count that
+gives a nineteenth of that back, so that it stays as it is where one in twenty is late. That is how neighbours count who
 take the processor away between two passes. Sessions that were admitted stay, and go on being late: so late finals show
 only that those who are there do not fit, and never leave less than four fifths of them.
 """
