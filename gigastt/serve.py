@@ -169,7 +169,11 @@ async def serve_model(
             await stack.enter_async_context(decoder)
             if context.jobs is not None:
                 stack.callback(context.jobs.close)
+            if context.usage_file is not None:
+                stack.callback(context.usage_file.save)
             await stack.enter_async_context(duties)
+            if context.usage_file is not None:
+                duties.start("usage", context.usage_file.keep())
             duties.start("workers", keep_workers(pool, context, model, ready))
             duties.start("upgrades", keep_upgrading(context, read_settings, upgrade_asked))
             duties.start("history", context.history.run())
@@ -290,6 +294,9 @@ def warn(context: AppContext) -> None:
     if settings.pool_size > cores:
         message = "Workers share cores: each is slower, and no more streams fit than with one worker a core."
         log.warning("more_workers_than_cores", workers=settings.pool_size, cores=cores, message=message)
+    if context.api_keys is not None and context.usage_file is None and context.api_keys.has_days:
+        message = "A restart gives keys with hours of audio a day all of them again: --usage-file keeps what was used."
+        log.warning("usage_not_kept", message=message)
     if settings.cors_allow_any:
         log.warning("cors_allow_any", message="Every web page that a user of this network opens may use the server.")
     if ANY_NAME in settings.allowed_host and settings.api_keys_file is None:
