@@ -187,7 +187,7 @@ async def serve_model(
                 duties.start("jobs", context.jobs.run())
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
-            if (webhook := find_webhook(settings, context.feeds)) is not None:
+            if (webhook := find_webhook(settings, context.feeds, metrics)) is not None:
                 await stack.enter_async_context(webhook)
             await server.serve([*listeners, *itertools.chain(*others.values())])
             duties.release()
@@ -271,6 +271,7 @@ async def open_jobs(context: AppContext) -> Jobs | None:
         lambda: context.limits.body_limit_bytes,
         context.decoding,
         open_session,
+        context.metrics,
         charge=context.api_keys.charge if context.api_keys is not None else lambda owner, seconds: None,
     )
     await jobs.take_up()
@@ -278,11 +279,11 @@ async def open_jobs(context: AppContext) -> Jobs | None:
     return jobs
 
 
-def find_webhook(settings: Settings, feeds: Feeds) -> CallWebhook | None:
+def find_webhook(settings: Settings, feeds: Feeds, metrics: Metrics) -> CallWebhook | None:
     """Return the webhook where there is to be one. ConfigError: its secret is wrong."""
     if settings.webhook is None or settings.webhook_secret_file is None:
         return None
-    return CallWebhook(settings.webhook, read_secret(settings.webhook_secret_file), feeds)
+    return CallWebhook(settings.webhook, read_secret(settings.webhook_secret_file), feeds, metrics)
 
 
 def warn(context: AppContext) -> None:

@@ -89,4 +89,4 @@ async def test_a_write_that_fails_is_taken_back_as_a_whole(store: JobStore, tmp_
 
 async def test_calls_of_many_tasks_do_not_disturb_each_other(store: JobStore) -> None:
     await asyncio.gather(*(store.add(f"job{number}", _ORDER, number) for number in range(50)))
-    assert sorted(row[3] for row in await store.queued()) == list(range(50))
+    assert sorted(job.audio_bytes for job in await store.queued()) == list(range(50))
