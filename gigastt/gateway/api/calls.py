@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
@@ -31,7 +31,7 @@ from gigastt.gateway.api.event_stream import (
 )
 from gigastt.gateway.api.native_files import until_hung_up
 from gigastt.gateway.api.shell import converse
-from gigastt.gateway.api.transport import InputEnded, Transport
+from gigastt.gateway.api.transport import AudioTaker, InputEnded, Transport
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.feeds import Feed, FeedMessage
 from gigastt.gateway.requests import ClientGone, Exchange
@@ -118,7 +118,7 @@ class _Call:
         await self._transport.send(self._goodbye)
         await self._transport.close(code, reason)
 
-    def hand_over(self, take: Callable[[bytes], bool]) -> None:
+    def hand_over(self, take: AudioTaker) -> None:
         self._transport.hand_over(take)
 
 

@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gigastt.gateway.api.dialect import Dialect, Message
 from gigastt.gateway.api.entrance import seconds_to_wait
 from gigastt.gateway.api.shell import converse
-from gigastt.gateway.api.transport import ConnectionLost, InputEnded
+from gigastt.gateway.api.transport import AudioTaker, ConnectionLost, InputEnded
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.requests import ClientGone, exchange_of
@@ -81,7 +81,7 @@ class WebSocketTransport:
         except (RuntimeError, WebSocketDisconnect) as exc:  # it is closed already
             raise ClientGone from exc
 
-    def hand_over(self, take: Callable[[bytes], bool]) -> None:
+    def hand_over(self, take: AudioTaker) -> None:
         """Let the connection offer what arrives in one whole binary frame to `take` first."""
         if (set_taker := self._websocket.scope["state"].get(TAKER)) is not None:
             set_taker(take)

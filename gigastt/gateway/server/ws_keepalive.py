@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from websockets.frames import CloseCode, Frame
@@ -109,6 +110,16 @@ class Keepalive:
         self.conn.send_ping(payload)
         self._flush()
         self._schedule(self.reading.seconds_to_look)
+
+    def _send_at_once(self, messages: Sequence[str | bytes]) -> None:
+        """Send messages without waiting for a peer that does not read: that it does not shows by its pongs."""
+        for message in messages:
+            if isinstance(message, str):
+                self.conn.send_text(message.encode())
+            else:
+                self.conn.send_binary(message)
+        self.sent_any = True
+        self._flush()
 
     def _flush(self) -> None:
         """Send the protocol's output, unless the transport is closing."""
