@@ -158,6 +158,7 @@ class Ack:
     final_seq: the last final that was told; -1 for none.
     flushes: of the client's, that were carried out.
     token: of this moment, if it is a new one.
+    session_id: of the session that it names.
     """
 
     received: int
@@ -165,6 +166,7 @@ class Ack:
     final_seq: int
     flushes: int
     token: str | None
+    session_id: str
 
 
 @dataclass(frozen=True, slots=True)
