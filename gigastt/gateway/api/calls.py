@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -86,8 +86,25 @@ async def transcribe_call(
     try:
         await converse(call, dialect, context, exchange)
     finally:
-        feed.add(json.dumps({"type": "end", "close_code": call.close_code}, separators=(",", ":")))
-        context.feeds.end(feed)
+        _end(context, feed, call.close_code)
+
+
+def refuse_call(context: AppContext, name: str, error: RequestError) -> None:
+    """Tell those who wait for a call that it does not begin, unless another call has its id, or none can have it."""
+    with suppress(RequestError):
+        feed = context.feeds.begin(call_id(name))
+        fields = error_fields(error)
+        _tell(feed, {"type": "error", "message": fields.pop("error"), **fields})
+        _end(context, feed, CLOSE_GOING_AWAY)
+
+
+def _end(context: AppContext, feed: Feed, close_code: int) -> None:
+    _tell(feed, {"type": "end", "close_code": close_code})
+    context.feeds.end(feed)
+
+
+def _tell(feed: Feed, fields: Mapping[str, object]) -> None:
+    feed.add(json.dumps(fields, separators=(",", ":")))
 
 
 class _Call:
