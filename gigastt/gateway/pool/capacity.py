@@ -7,13 +7,15 @@ A worker runs one pass at a time, finals before partials. With n streams, of whi
 
     work of finals   ρ = n × (SPEECH_SHARE × c + l)              c: seconds of final passes for a second of speech
                                                                  l: seconds of listening for a second of audio
-    pass in the way  R = E[S²] / 2 E[S]                          S: seconds of a pass; what is left of it on average
+    pass in the way  R = ⅘ E[S²] / 2 E[S]                        S: seconds of a final's pass; what is left of it
     final waits      1.9 R + 3 R ρ / (1 − ρ)   (p95)             the rest of one pass, and the finals that are ahead
     streams          the n at which that is the promise L:  ρ = (L − 1.9 R) / (L + 1.1 R)
 
 The final's own pass is hidden: it mostly runs ahead, in the silence that ends its utterance. On an idle worker a
 partial is as good, so c is never less than what a second of any pass costs. Passes of uploads do not count: they wait
-for live work. Partials take the time that is left, less often the more streams there are.
+for live work. Partials take the time that is left, less often the more streams there are. So R is reckoned from finals:
+with few streams most passes are short partials, and more streams would seem to fit than do. Four fifths is what is left
+of finals and partials together where as many speak as fit.
 
 Two things make places fewer than streams. Where people speak for more than half of the time, they take more of the
 room that is reckoned for others; those who come are expected to speak for half of it. And what was measured with few
@@ -24,7 +26,7 @@ as many again as have been seen to speak.
 The finals themselves have the last word. Each late one takes a little of what is thought to fit, and each one in time
 gives a nineteenth of that back, so that it stays as it is where one in twenty is late. That is how neighbours count who
 take the processor away between two passes. Sessions that were admitted stay, and go on being late: so late finals show
-only that those who are there do not fit, and never leave less than four fifths of them.
+only that those who are there do not fit, and never leave less than nine tenths of them.
 """
 
 from __future__ import annotations
@@ -48,13 +50,14 @@ STEP: Final = 1.5  # from the streams that were seen to speak to those that are 
 TRIAL_SECONDS: Final = 6.0  # of audio of each of them, without a late final: then they have been seen
 
 LATE_SHARE: Final = 0.05  # of the finals may be late
+_IN_THE_WAY: Final = 0.8  # of what is left of a final's pass: shorter passes of partials are in the way, too
 _LATE_STEP: Final = 0.02  # of what is thought to fit, for a late final
 _LEAST_EASE = 0.2
-_SEEN_SHARE: Final = 0.8  # of the streams that there are: late finals say nothing of fewer
+_SEEN_SHARE: Final = 0.9  # of the streams that there are: late finals say nothing of fewer
 
 # What a pass that was timed at the start stands for, before anybody has spoken.
 _TIMED_SPEECH = 5.0  # seconds of speech: soon outweighed
-_FINAL_OVER_TIMED = 1.0  # of the timed rate: seconds of final passes for a second of speech, looks ahead included
+_FINAL_SECONDS = 4.0  # of audio in a final's window
 _SPREAD = 4 / 3  # E[S²] / E[S]² of passes over windows of all lengths
 _LISTENING = 0.003  # seconds of work for a second of audio: features, detector, packets
 
@@ -79,7 +82,7 @@ class CapacityEstimate:
         self._finals = 0.0  # seconds of passes for them,
         self._passes = 0.0  # of all live passes,
         self._windows = 0.0  # of the audio that these saw,
-        self._squares = 0.0  # and the sum of the squares of the passes
+        self._squares = 0.0  # and the sum of the squares of the finals' passes
         self._listening = 0.0  # seconds of work,
         self._audio = 0.0  # for so many of audio
         self._talk = Talk()  # without what stands in for it at the start
@@ -101,11 +104,9 @@ class CapacityEstimate:
     def _stand_in(self, rate: float) -> None:
         """Take passes at such a rate, in seconds for a second of speech, for what was measured."""
         self._speech = _TIMED_SPEECH
-        self._finals = _FINAL_OVER_TIMED * rate * _TIMED_SPEECH
-        usual = 2.0 * rate  # a pass over two seconds
-        self._passes = _TIMED_SPEECH * usual
-        self._windows = _TIMED_SPEECH * 2.0
-        self._squares = _TIMED_SPEECH * _SPREAD * usual**2
+        self._finals = self._passes = rate * _TIMED_SPEECH
+        self._windows = _TIMED_SPEECH
+        self._squares = self._finals * _SPREAD * _FINAL_SECONDS * rate
         self._audio = _TIMED_SPEECH / SPEECH_SHARE
         self._listening = _LISTENING * self._audio
 
@@ -135,9 +136,9 @@ class CapacityEstimate:
                 continue
             self._passes += made.seconds
             self._windows += made.audio_seconds
-            self._squares += made.seconds**2
             if made.kind == "final":
                 self._finals += made.seconds
+                self._squares += made.seconds**2
         self._try(talk.audio, streams)
 
     def note_final(self, latency: float) -> None:
@@ -168,7 +169,7 @@ class CapacityEstimate:
     @property
     def pass_left(self) -> float:
         """Seconds that a final waits for the pass that runs when it comes, on average."""
-        return self._squares / (2 * self._passes) if self._passes else 0.0
+        return _IN_THE_WAY * self._squares / (2 * self._finals) if self._finals else 0.0
 
     @property
     def speech_share(self) -> float:
@@ -199,5 +200,5 @@ class CapacityEstimate:
         """
         extra = max(sessions, streams) * self.speech_share / SPEECH_SHARE - sessions
         fitting = self.fitting(workers)
-        tried = max(min(UNTRIED_SHARE * fitting, workers * self._slowest), STEP * self._tried)
+        tried = max(min(UNTRIED_SHARE * fitting, workers * self._slowest), STEP * self._tried, self._tried + 1)
         return max(min(fitting, workers), int(min(fitting - extra, tried)))

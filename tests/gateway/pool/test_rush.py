@@ -52,5 +52,5 @@ def test_finals_of_those_who_were_let_in_come_in_time(outcomes: list[Outcome]) -
 def test_a_machine_to_itself_carries_as_many_at_every_start() -> None:
     alone = Neighbours([0.0, 1.0], [1.0, 1.0])
     ends = [start(alone, number).places[-1] for number in range(STARTS)]
-    assert max(ends) <= 1.1 * min(ends), ends
+    assert max(ends) <= 1.2 * min(ends), ends
     assert min(ends) >= 20
