@@ -52,7 +52,7 @@ class FileTranscriber(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What clients are told about the model, also before any worker has loaded it.
+    """Facts about the model for clients, known also before any worker has loaded it.
 
     likeness: of voices that are one person's, as `SpeakerBook` takes it; None where speakers are not told apart.
     """
@@ -116,6 +116,11 @@ class AppContext:
             self.metrics.keys.read = lambda: keys.usages
             if (usage_file := self.settings.usage_file) is not None:
                 self.usage_file = UsageFile(usage_file, keys)
+
+    @property
+    def preparation(self) -> str | None:
+        """How far the download of the model is, in words; None when none is running."""
+        return self.preparing() if self.preparing is not None else None
 
     def change_limits(self, limits: Limits) -> None:
         """Apply other limits to new requests and new sessions."""

@@ -17,6 +17,8 @@ from gigastt.transcript import Word
 from tests.clips import normalise
 from tests.shared import require_shared
 
+pytestmark = pytest.mark.slow
+
 _A = "расскажи рецепт каши включи фильм фиксики"
 _B = "она закрыла? чашку на берегу"  # the model loses a letter where something was said just before
 _C = "закрой шторы в спальне"

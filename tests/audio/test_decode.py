@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from gigastt.audio.decode import decode, refuse_if_too_long
 from gigastt.audio.pcm import Samples
 from gigastt.errors import AudioTooLong, InvalidAudio
 from tests.fakes.audio_files import encode_audio, encode_video, make_tone
+from tests.properties import tries
 from tests.wave_files import wave_file
 
 _TONE = make_tone(1.0)
@@ -156,6 +157,7 @@ def test_a_path_is_a_file_and_never_an_address(tmp_path: Path) -> None:
     assert np.array_equal(np.concatenate(list(decode(path, 10.0))), _TONE)
 
 
+@pytest.mark.slow
 def test_decoding_loads_nothing_more_into_a_process_that_may_open_nothing(tmp_path: Path) -> None:
     loud = np.tile(make_tone(1.0), 2).astype("<f4").tobytes()
     film = encode_video(sound=make_tone(1.0, 48_000))
@@ -188,7 +190,7 @@ _SEEDS = [encode_audio(_SHORT, *form, rate=48_000, channels=2) for form in [("wa
     changes=st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=30),
     cut=st.integers(0, 2**16),
 )
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.large_base_example])
+@tries(150, HealthCheck.large_base_example)
 def test_a_mutated_file_is_decoded_or_refused(seed: bytes, changes: list[tuple[int, int]], cut: int) -> None:
     raw = bytearray(seed)
     for place, value in changes:

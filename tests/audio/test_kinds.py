@@ -19,6 +19,8 @@ from tests.clips import CLIPS, Clip, normalise
 from tests.fakes.audio_files import encode_audio, make_tone, remux
 from tests.wave_files import wave_file
 
+pytestmark = pytest.mark.slow
+
 _PCM = Clip(CLIPS / "espeak_03.wav", "").pcm
 _VOICE = np.frombuffer(_PCM, dtype=np.int16)
 _WORDS, _SECOND_WORD, _SECONDS = "закрой шторы в спальне", 0.96, len(_VOICE) / 16_000

@@ -19,6 +19,8 @@ from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.webhook import signature_of
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 SECRET = "0123456789abcdef"
 
 

@@ -52,12 +52,15 @@ class UsageFile:
             raise ConfigError(f"--usage-file {path}: not a file of usage. Name another one, or remove it.") from exc
 
     async def keep(self, seconds: float = WRITE_SECONDS) -> None:
-        """Write what has changed, every so many seconds, for ever."""
-        while True:
-            await asyncio.sleep(seconds)
-            content = self._content()
-            if content != self._written:
-                await asyncio.to_thread(self.save, content)
+        """Write what has changed, every so many seconds and at the end, until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(seconds)
+                content = self._content()
+                if content != self._written:
+                    await asyncio.to_thread(self.save, content)
+        finally:
+            self.save()
 
     def save(self, content: str = "") -> None:
         """Write what there is now. A disk that is full or broken only has its line in the log: clients go on."""
