@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from gigastt.gateway.api.dialect import Moment
-from gigastt.gateway.api.following import Captions
+from gigastt.gateway.api.teller import Captions
 from gigastt.gateway.feeds import LAST_MESSAGES, Feeds
 from gigastt.transcript import Gap, Partial, Word
 from tests.fakes.gateway import http_client, serving

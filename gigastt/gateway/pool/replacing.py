@@ -1,17 +1,62 @@
-"""Restart policy: when a dead worker may be spawned again, and when to give up or to warn.
+"""Replacing workers: when one has done enough, and when a dead one may be spawned again, given up or warned of.
 
-A core without I/O or clock, owned by the pool.
+Pure, without a clock; owned by the pool. A worker is worn out by its memory or its passes. One that dies:
 
-- A worker that dies is spawned again after 0.1 s, doubling to 5 s for as long as it keeps dying young.
-- One that was ready and is killed from outside could start: the next is spawned after 0.1 s, at any pace of kills.
-- Two failures before the first worker of the pool was ready end the server: its files are wrong, and no
-  number of attempts will mend them.
-- A worker that dies young again and again is a crash loop: `/ready` says so, other workers go on serving.
+- is spawned again after 0.1 s, doubling to 5 s for as long as it keeps dying young;
+- if it was ready and is killed from outside, it could start: the next is spawned after 0.1 s, at any pace of kills;
+- two failures before the first worker of the pool was ready end the server: its files are wrong, and no number of
+  attempts will mend them;
+- a worker that dies young again and again is a crash loop: `/ready` says so, other workers go on serving.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from gigastt.ipc.messages import Stats
+
+WearReason: TypeAlias = Literal["memory", "passes"]
+
+LEAST_SECONDS = 60.0  # one whose memory is over the limit so soon would be so again
+
+
+@dataclass(frozen=True, slots=True)
+class Endurance:
+    """The limits after which a worker is replaced; 0 for none.
+
+    memory_bytes: resident, as `Stats` has it.
+    passes: of the encoder.
+    """
+
+    memory_bytes: int = 0
+    passes: int = 0
+
+
+@dataclass(slots=True)
+class Wear:
+    """The work and growth of one life of a worker so far.
+
+    since: when it began, in seconds of any clock.
+    """
+
+    since: float
+    memory_bytes: int = 0
+    passes: int = 0
+
+    def record(self, stats: Stats) -> None:
+        """Take what it says of itself."""
+        self.memory_bytes = stats.memory_bytes
+        self.passes += len(stats.passes)
+
+    def exceeds(self, endurance: Endurance, now: float) -> WearReason | None:
+        """Return which limit is passed, if one is."""
+        if endurance.passes and self.passes >= endurance.passes:
+            return "passes"
+        if endurance.memory_bytes and self.memory_bytes >= endurance.memory_bytes and now - self.since >= LEAST_SECONDS:
+            return "memory"
+        return None
+
 
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 5.0
