@@ -206,12 +206,7 @@ class Authority:
 
 
 def _begin(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: EllipticCurvePrivateKey,
-    now: datetime,
-    life: timedelta,
-    serial: int,
+    subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey, now: datetime, life: timedelta, serial: int
 ) -> x509.CertificateBuilder:
     from cryptography import x509
 
