@@ -1,6 +1,6 @@
-"""Replacing workers: when one has done enough, and when a dead one may be spawned again, given up or warned of.
+"""Replacing workers: when one has done enough, when a dead one may be spawned again, given up or warned of; with what.
 
-Pure, without a clock; owned by the pool. A worker is worn out by its memory or its passes. One that dies:
+Without a clock; owned by the pool, on the event loop. A worker is worn out by its memory or its passes. One that dies:
 
 - is spawned again after 0.1 s, doubling to 5 s for as long as it keeps dying young;
 - if it was ready and is killed from outside, it could start: the next is spawned after 0.1 s, at any pace of kills;
@@ -11,6 +11,9 @@ Pure, without a clock; owned by the pool. A worker is worn out by its memory or 
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -64,6 +67,10 @@ BOOT_ATTEMPTS = 2
 # A worker that served this long did not fail at starting; 40 random kills a minute are no crash loop.
 STEADY_SECONDS = 1.0
 LOOP_DEATHS = 5
+# A spawn takes eleven at once under uvloop, seven under asyncio, and keeps three or four: a socket pair, the black box
+# and its mapping, /dev/null, the loop's pipes, and the process's entry in /proc.
+SPAWN = 12
+RESERVED = 3 * SPAWN  # what a dead worker frees, a client may take before the reserve does
 
 
 @dataclass(slots=True)
@@ -118,3 +125,38 @@ class RestartPolicy:
             and (slot.ready_at is None or now - slot.ready_at < STEADY_SECONDS)
             for slot in self._slots
         )
+
+
+class DescriptorReserve:
+    """Open descriptors of nothing, closed when they are needed for starting a worker in the place of a dead one.
+
+    Clients may take every descriptor that the process is allowed; then nothing can be opened, and a pool without
+    workers would stay without. A spawn opens all that it needs before it awaits anything, so no connection that is
+    accepted meanwhile can take what was lent to it.
+    """
+
+    def __init__(self, count: int = RESERVED) -> None:
+        self._count = count
+        self._held: list[int] = []
+
+    def fill(self) -> None:
+        """Take what is missing, as far as there are descriptors."""
+        with contextlib.suppress(OSError):
+            while len(self._held) < self._count:
+                self._held.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+
+    def empty(self) -> None:
+        """Give all of it back."""
+        while self._held:
+            os.close(self._held.pop())
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """Let the body have enough for one spawn; what it does not keep is taken again."""
+        for descriptor in self._held[:SPAWN]:
+            os.close(descriptor)
+        del self._held[:SPAWN]
+        try:
+            yield
+        finally:
+            self.fill()
