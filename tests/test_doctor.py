@@ -14,7 +14,7 @@ from gigastt import doctor
 from gigastt.cli.main import run_command
 from gigastt.config import DEFAULT_MODEL
 from gigastt.models.catalog import ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED, JOINT
-from gigastt.models.seals import Seals, sha256_of
+from gigastt.models.disk import Seals, sha256_of
 from gigastt.models.store import resolve
 
 

@@ -15,11 +15,11 @@ import pytest
 
 from gigastt.audio.containers import DECODERS, DEMUXERS, choose_track, open_container
 from gigastt.audio.decode import decode
-from gigastt.audio.formats import SUPPORTED_FORMATS
 from gigastt.audio.pcm import Samples
 from gigastt.audio.recordings import find_recordings
 from gigastt.cli.main import run_command
 from gigastt.errors import InvalidAudio
+from gigastt.gateway.ops import SUPPORTED_FORMATS
 from tests.fakes.audio_files import encode_audio, make_tone
 from tests.shared import do_without
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gigastt.errors import ConfigError, DownloadFailed, ModelInvalid, ModelMissing
-from gigastt.models.seals import Seals
+from gigastt.models.disk import Seals
 from gigastt.models.speaker_models import SPEAKER_CATALOG, SPEAKERS, SpeakerModel, download_speakers, resolve_speakers
 from tests.fakes.hub import FakeHub, Fault, serve_hub
 

@@ -25,9 +25,8 @@ from uvicorn.server import ServerState
 from gigastt.errors import BadRequest, HeadersTooLarge, RequestError, RequestTimeout
 from gigastt.gateway.server.caps import PLACE, Place, Refusal
 from gigastt.gateway.server.deadlines import ConnectionConfig, ReadersDeadline, raw_answer
-from gigastt.gateway.server.framing import Framing, body_length
+from gigastt.gateway.server.framing import Framing, body_length, request_target
 from gigastt.gateway.server.http_exchange import CONTINUE, Cycle, Flow, Line, peer_of
-from gigastt.gateway.server.http_target import request_target
 from gigastt.gateway.server.turns import Turns
 
 MAX_HEAD_BYTES: Final = 64 * 1024

@@ -254,7 +254,7 @@ async def test_a_client_that_does_not_read_events_is_dropped() -> None:
         await wait_until(lambda: fakes.transcriber.request_ids)
         await wait_until(lambda: not running.server.server_state.tasks)
         assert fakes.decoder.segments[0].freed
-        assert fakes.pool.sessions == 0
+        assert fakes.pool.places.active == 0
 
 
 @tries(10)
