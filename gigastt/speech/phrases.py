@@ -60,7 +60,7 @@ class _Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Advance:
     """The state behind a token, what a hypothesis there is credited with, and the worth of a phrase made complete."""
 
     state: int
@@ -91,7 +91,7 @@ class Phrases:
             self._add(fold(hotword.phrase).split(), hotword.weight)
         self._states: list[_State] = []
         self._numbers: dict[_State, int] = {}
-        self._steps: dict[tuple[int, int], Step] = {}
+        self._steps: dict[tuple[int, int], Advance] = {}
         self._number((False, ()))
         self.idle = self._number((True, ()))
         self.openings = np.array([self.advance(self.idle, token).credit > 0 for token in range(len(pieces))])
@@ -103,7 +103,7 @@ class Phrases:
         """Whether it remembers so much that it should be made anew."""
         return len(self._steps) > _MOST_STEPS
 
-    def advance(self, state: int, token: int) -> Step:
+    def advance(self, state: int, token: int) -> Advance:
         """Return what a token leads to."""
         step = self._steps.get((state, token))
         if step is None:
@@ -163,14 +163,14 @@ class Phrases:
             self._states.append(state)
         return number
 
-    def _spell(self, number: int, text: str) -> Step:
+    def _spell(self, number: int, text: str) -> Advance:
         state, gain = self._states[number], 0.0
         for letter in text:
             if letter == " ":
                 gain = max([gain, *(node.worth for node in self._ended(state))])
             state = self._enter(state, letter)
         credit = max((self._nodes[at].credit for at, _ in state[1]), default=0.0)
-        return Step(self._number(state), credit, gain)
+        return Advance(self._number(state), credit, gain)
 
     def _enter(self, state: _State, letter: str) -> _State:
         """Return the state behind a letter, or a space."""

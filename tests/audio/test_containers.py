@@ -122,6 +122,7 @@ def test_every_listed_decoder_that_can_be_encoded_for_decodes(
     assert is_tone(decoded(raw))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "encoder", "file_name", "rate"), _BY_FFMPEG)
 def test_listed_decoders_that_only_ffmpeg_encodes_for_decode(
     name: str, encoder: str, file_name: str, rate: int, tmp_path: Path

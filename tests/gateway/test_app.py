@@ -229,6 +229,7 @@ async def test_unknown_paths_and_methods_add_no_series() -> None:
     assert 'path="other"' in context.metrics.render().decode()
 
 
+@pytest.mark.slow
 async def test_hostile_requests_stay_below_500_series() -> None:
     fakes = Fakes()
     context = fakes.context(Limits(body_limit_bytes=64, pool_checkout_timeout_secs=0.0), metrics=True)

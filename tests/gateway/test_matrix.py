@@ -43,6 +43,8 @@ from tests.gateway.door import (
     sockets_of,
 )
 
+pytestmark = pytest.mark.slow
+
 ORIGINS: Mapping[str | None, bool] = {
     None: True,
     "http://127.0.0.1:9876": True,  # the server's own page

@@ -27,6 +27,8 @@ from tests.fakes.hub import FakeHub, Fault, serve_hub
 from tests.fakes.models import REPOSITORY, REVISION, SIZES, make_contents, make_entry
 from tests.shared import do_without
 
+pytestmark = pytest.mark.slow
+
 CONTENTS = make_contents()
 ENTRY = make_entry(CONTENTS)
 ONE_TRY = Retries(attempts=1, first_pause=0.0)

@@ -18,6 +18,8 @@ from tests.fakes.memory_pool import MemoryPool
 from tests.gateway.api.test_native_ws import client, memory_context
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def lines(caplog: pytest.LogCaptureFixture, *events: str) -> list[dict[str, Any]]:
     return [fields for fields in map(fields_of, caplog.records) if fields["event"] in events]

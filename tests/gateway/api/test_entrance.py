@@ -16,6 +16,8 @@ from tests.fakes.memory_pool import MemoryPool
 from tests.gateway.api.test_native_ws import Client, server
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("headers", "seconds"),

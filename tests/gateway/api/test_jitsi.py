@@ -23,6 +23,8 @@ from tests.gateway.api.calls import told
 from tests.gateway.api.test_native_ws import memory_context
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 END = b"\0"
 ANNA, BORIS = "anna-1f", "boris-2e"
 

@@ -220,6 +220,7 @@ async def test_hanging_up_gives_everything_back(path: str) -> None:
         del reader
 
 
+@pytest.mark.slow
 async def test_hanging_up_in_the_middle_of_the_body_gives_everything_back() -> None:
     fakes = Fakes()
     async with serving(fakes.context()) as running:
@@ -232,6 +233,7 @@ async def test_hanging_up_in_the_middle_of_the_body_gives_everything_back() -> N
     assert not fakes.decoder.bodies
 
 
+@pytest.mark.slow
 async def test_an_announced_body_over_the_limit_is_refused_before_it_is_sent() -> None:
     fakes = Fakes()
     async with serving(fakes.context(Limits(body_limit_bytes=1000))) as running:
@@ -245,6 +247,7 @@ async def test_an_announced_body_over_the_limit_is_refused_before_it_is_sent() -
             assert (await client.post(PATH, content=b"fine")).status_code == 200
 
 
+@pytest.mark.slow
 async def test_a_client_that_sends_too_much_still_reads_its_answer() -> None:
     async with (
         serving(Fakes().context(Limits(body_limit_bytes=1000))) as running,
@@ -298,6 +301,7 @@ async def test_an_upload_that_is_decoded_holds_no_place() -> None:
     assert_given_back(fakes)
 
 
+@pytest.mark.slow
 async def test_a_client_with_many_files_leaves_a_decoder_to_others() -> None:
     fakes = Fakes()
     fakes.decoder.gate.clear()

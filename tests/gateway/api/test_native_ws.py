@@ -22,6 +22,8 @@ from tests.fakes.pool import Fakes
 from tests.fakes.scripted import POISON, speech
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def memory_context(pool: MemoryPool, limits: Limits | None = None) -> AppContext:
     return Fakes(pool=pool).context(limits)

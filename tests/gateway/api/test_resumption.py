@@ -22,6 +22,8 @@ from tests.fakes.scripted import speech
 from tests.gateway.api.test_native_ws import Client, client, server
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {"sample_rate": 16_000, "resume": True, "partials": False}
 
 

@@ -23,6 +23,8 @@ from tests.gateway.api.test_native_ws import Client, client, server
 from tests.gateway.api.test_resumption import begin, come_back, cut, newest_token, sharing
 from tests.test_hotwords import HOSTILE
 
+pytestmark = pytest.mark.slow
+
 WANTED = Options(hotwords=(Hotword("Кутузов"), Hotword("Яуза", 2.0)), most_alternatives=3)
 LIST = ["Кутузов", {"phrase": "Яуза", "weight": 2}]
 BODY = b"\0" * 64_000

@@ -30,6 +30,8 @@ from tests.fakes.pool import Fakes
 from tests.hostile.raw_http import on_uvloop
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:

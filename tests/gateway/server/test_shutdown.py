@@ -22,6 +22,8 @@ from tests.fakes.pool import Fakes, FakeTranscriber, final
 from tests.raw_client import connect_raw
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 async def forever() -> AsyncGenerator[Event, None]:
     yield final("Раз.")
