@@ -54,8 +54,14 @@ from gigastt.model_loading import FetchCommand, describe, fetch_model, find_mode
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import ModelFiles
 from gigastt.processes import forbid_core_files
-from gigastt.reloading import SettingsReader, keep_upgrading, reload_limits
-from gigastt.renewal import find_authority, find_certificate, keep_certificate
+from gigastt.reloading import (
+    SettingsReader,
+    find_authority,
+    find_certificate,
+    keep_certificate,
+    keep_upgrading,
+    reload_limits,
+)
 from gigastt.speakers import Book
 from gigastt.transcript import Options
 
@@ -213,7 +219,7 @@ def tell_ready(context: AppContext, url: str, addresses: Sequence[str], greet: G
         model=context.model.name,
         encoder=card.encoder if card is not None else None,
         workers=pool.workers_ready,
-        places=pool.total,
+        places=pool.places.capacity,
         fitting=pool.fitting,
         addresses=addresses,
         metrics=settings.metrics_listen or settings.metrics,
@@ -309,8 +315,8 @@ def raise_descriptor_limit() -> None:
 def tune_garbage_collection() -> None:
     """Keep collections from holding up the event loop.
 
-    With thousands of connections a full collection takes hundreds of milliseconds. What lives from here to the end
-    need not be looked at again; what dies, nearly always dies young.
+    With thousands of connections a full collection takes hundreds of milliseconds. Objects that live on from here
+    need not be looked at again; the others nearly always die young.
     """
     gc.collect()
     gc.freeze()

@@ -6,10 +6,14 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import click
+
+FILE_PATH = click.Path(dir_okay=False, path_type=Path)
+FOLDER_PATH = click.Path(file_okay=False, path_type=Path)
 
 
 class CountOrAuto(click.ParamType[int | None]):

@@ -80,7 +80,7 @@ class Status:
     def _describe(self) -> dict[str, Any]:
         """Return the model and the state; `reason` is a sentence, null where the server is ready."""
         model = self._context.model
-        preparing = self._context.preparing() if self._context.preparing else None
+        preparing = self._context.preparation
         state, reason = describe_state(self._context.pool, preparing)
         about = {"model": model.name, "title": model.title, "demo": model.demo}
         return {**about, "state": state, "reason": reason, "preparing": preparing}

@@ -84,7 +84,7 @@ async def test_nothing_is_lost_over_a_cable_that_is_cut(seed: int) -> None:
                 starts = [round(0.28 * index, 2) for index in range(len(finals))]
                 assert [final["start"] for final in finals] == starts
     assert one.reconnects + two.reconnects > 0
-    await wait_until(lambda: not pool.sessions)
+    await wait_until(lambda: not pool.places.active)
 
 
 async def test_a_session_goes_on_at_another_server(secret: Path) -> None:

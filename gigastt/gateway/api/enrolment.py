@@ -6,13 +6,13 @@ The recording goes the way of an upload: decoded in a process of its own, recogn
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from gigastt.errors import InvalidParameter, RequestError
 from gigastt.gateway.api.dialect import Configuration
-from gigastt.gateway.context import AppContext, FileTranscriber
-from gigastt.gateway.files.decoding import Decodes
+from gigastt.gateway.context import AppContext
 from gigastt.speakers import Book, ChannelBook, KnownSpeaker, NamedAudio, SpeakerBook, SpeakerFields, SpeakerWishes
 from gigastt.transcript import HeardSpeakers, Options
 
@@ -30,73 +30,61 @@ async def open_book(
 
     Recordings of which one is no use are told of; then nobody has the name of one.
     """
-    likeness = context.model.likeness
     if not configuration.options.diarization:
         return None
     if configuration.channels > 1:
         return ChannelBook()
-    if likeness is None:
+    if context.model.likeness is None:
         return None
     try:
-        return await Enrolment(context.decoder, context.transcribe, likeness).open_book(
-            configuration.speakers, request_id
-        )
+        return await learn_speakers(context, configuration.speakers, request_id)
     except RequestError as error:
         await tell_error(error)
-        return SpeakerBook(configuration.speakers.wishes, likeness)
+        return _book(context, configuration.speakers.wishes)
 
 
-class Enrolment:
-    """Learns voices.
+async def learn_speakers(context: AppContext, fields: SpeakerFields, request_id: str) -> Book:
+    """Return a book that knows a client's speakers; only where there is a speaker model.
 
-    Args:
-        likeness: as `SpeakerBook` takes it.
+    Raises:
+        InvalidParameter: a recording is no audio, is longer than a minute, or has no words in it.
+        CapacityTimeout: it cannot be decoded now.
     """
-
-    def __init__(self, decoder: Decodes, transcribe: FileTranscriber, likeness: float) -> None:
-        self._decoder = decoder
-        self._transcribe = transcribe
-        self._likeness = likeness
-
-    async def open_book(self, fields: SpeakerFields, request_id: str) -> Book:
-        """Return a book that knows the client's speakers.
-
-        Raises:
-            InvalidParameter: a recording is no audio, is longer than a minute, or has no words in it.
-            CapacityTimeout: it cannot be decoded now.
-        """
-        learnt = [await self._learn(one, request_id) for one in fields.recordings]
-        wishes = fields.wishes
-        return SpeakerBook(_with_known(wishes, learnt), self._likeness)
-
-    async def _learn(self, recording: NamedAudio, request_id: str) -> KnownSpeaker:
-        try:
-            embedding = await self._embed(recording.audio, request_id)
-        except RequestError as exc:
-            if exc.status >= 500:
-                raise
-            raise InvalidParameter(f"known_speakers: a recording is no use: {exc}", param="known_speakers") from exc
-        if not embedding:
-            raise InvalidParameter("known_speakers: no words are heard in a recording.", param="known_speakers")
-        return KnownSpeaker(recording.name, embedding)
-
-    async def _embed(self, audio: bytes, request_id: str) -> bytes:
-        descriptor = os.memfd_create("enrolment", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
-            os.write(descriptor, audio)
-            file = await self._decoder.decode(descriptor, LONGEST_SECONDS)
-        finally:
-            os.close(descriptor)
-        book = SpeakerBook(SpeakerWishes(speakers=1), self._likeness)
-        try:
-            async with aclosing(self._transcribe([file], request_id, _OPTIONS, book)) as events:
-                async for event in events:
-                    if isinstance(event, HeardSpeakers) and event.speakers:
-                        return event.speakers[0].embedding
-        finally:
-            file.unlink()
-        return b""
+    learnt = [await _learn(context, one, request_id) for one in fields.recordings]
+    return _book(context, replace(fields.wishes, known=(*fields.wishes.known, *learnt)))
 
 
-def _with_known(wishes: SpeakerWishes, learnt: Sequence[KnownSpeaker]) -> SpeakerWishes:
-    return SpeakerWishes(wishes.speakers, wishes.most, (*wishes.known, *learnt), wishes.tells_embeddings)
+async def _learn(context: AppContext, recording: NamedAudio, request_id: str) -> KnownSpeaker:
+    try:
+        embedding = await _embed(context, recording.audio, request_id)
+    except RequestError as exc:
+        if exc.status >= 500:
+            raise
+        raise InvalidParameter(f"known_speakers: a recording is no use: {exc}", param="known_speakers") from exc
+    if not embedding:
+        raise InvalidParameter("known_speakers: no words are heard in a recording.", param="known_speakers")
+    return KnownSpeaker(recording.name, embedding)
+
+
+async def _embed(context: AppContext, audio: bytes, request_id: str) -> bytes:
+    """Return what one voice in a recording sounds like; nothing where no words are heard."""
+    descriptor = os.memfd_create("enrolment", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.write(descriptor, audio)
+        file = await context.decoder.decode(descriptor, LONGEST_SECONDS)
+    finally:
+        os.close(descriptor)
+    book = _book(context, SpeakerWishes(speakers=1))
+    try:
+        async with aclosing(context.transcribe([file], request_id, _OPTIONS, book)) as events:
+            async for event in events:
+                if isinstance(event, HeardSpeakers) and event.speakers:
+                    return event.speakers[0].embedding
+    finally:
+        file.unlink()
+    return b""
+
+
+def _book(context: AppContext, wishes: SpeakerWishes) -> SpeakerBook:
+    assert context.model.likeness is not None, "there is a speaker model"
+    return SpeakerBook(wishes, context.model.likeness)

@@ -9,20 +9,26 @@ DELETE /v1/jobs/{id}          ends it, and forgets all of it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 from typing import Final as Constant
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from gigastt.audio.selection import read_choice
 from gigastt.errors import InvalidParameter, JobFailed, JobNotDone, JobsDisabled, RequestError
 from gigastt.gateway.api.configure import read_spelling
-from gigastt.gateway.api.event_stream import EVENT_HEADERS, QUIET_COMMENT, QUIET_SECONDS, encode_block, last_event
-from gigastt.gateway.api.native_files import Uploads, render_answer, until_hung_up
+from gigastt.gateway.api.event_stream import (
+    QUIET_COMMENT,
+    QUIET_SECONDS,
+    EventAnswer,
+    encode_block,
+    failure_block,
+    last_event,
+)
+from gigastt.gateway.api.native_files import Uploads, render_answer
 from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.api.wire import gap_error_fields
 from gigastt.gateway.jobs.bell import wait_for_ring
@@ -30,7 +36,7 @@ from gigastt.gateway.jobs.job import Job, JobOrder, transcript_of
 from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.jobs.spool import pieces_of
 from gigastt.gateway.requests import exchange_of, read_json
-from gigastt.gateway.responses import JSONResponse, error_fields, public_error
+from gigastt.gateway.responses import JSONResponse
 from gigastt.gateway.webhook import check_url
 from gigastt.spelling import Spelling
 from gigastt.transcript import Final, channel_fields, final_fields
@@ -101,7 +107,7 @@ class JobRoutes:
         """`GET /v1/jobs/{id}/events`: from the beginning, or behind the event that `Last-Event-ID` names."""
         spelling = read_spelling(request.query_params)
         jobs, job = await self._find(request)
-        return JobEvents(jobs, job, last_event(request.headers), spelling)
+        return EventAnswer(_event_blocks(jobs, job, last_event(request.headers), spelling))
 
     def _enabled(self) -> Jobs:
         if self._jobs is None:
@@ -126,53 +132,33 @@ class JobRoutes:
         )
 
 
-class JobEvents(Response):
-    """The events of one job, until it ends."""
-
-    def __init__(self, jobs: Jobs, job: Job, after: int, spelling: Spelling) -> None:
-        super().__init__()
-        self._jobs = jobs
-        self._job = job
-        self._after = after
-        self._spelling = spelling
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
-        await until_hung_up(receive, self._tell(send))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _tell(self, send: Send) -> None:
-        before: dict[str, Any] = {}
-
-        async def write(block: bytes) -> None:
-            await send({"type": "http.response.body", "body": block, "more_body": True})
-
-        try:
-            while True:
-                ring = self._jobs.next_ring
-                job = await self._jobs.find(self._job.id, self._job.order.owner)
-                for number, told in await self._jobs.told(job, self._after):
-                    self._after = number
-                    told = self._spelling.of(told)
-                    apart = bool(job.facts and job.facts.copies)
-                    if not isinstance(told, Final):
-                        fields = gap_error_fields(told)
-                    elif told.text:
-                        fields = final_fields(told)
-                    else:
-                        continue
-                    fields = {**fields, **channel_fields(told, is_told=apart), "last": False}
-                    await write(b"id: %d\n" % number + encode_block(fields))
-                state = {"type": "job", **await self._jobs.describe(job), "last": job.state != "queued"}
-                if state["last"]:
-                    await write(encode_block(state))
-                    return
-                await write(encode_block(state) if state != before else QUIET_COMMENT)
-                before = state
-                await wait_for_ring(ring, QUIET_SECONDS)
-        except RequestError as exc:
-            fields = error_fields(public_error(exc))
-            await write(encode_block({"type": "error", "message": fields.pop("error"), **fields, "last": True}))
+async def _event_blocks(jobs: Jobs, job: Job, after: int, spelling: Spelling) -> AsyncGenerator[bytes, None]:
+    """Yield the events of a job behind number `after`, until it ends."""
+    before: dict[str, Any] = {}
+    try:
+        while True:
+            ring = jobs.next_ring
+            job = await jobs.find(job.id, job.order.owner)
+            for number, told in await jobs.told(job, after):
+                after = number
+                told = spelling.of(told)
+                apart = bool(job.facts and job.facts.copies)
+                if not isinstance(told, Final):
+                    fields = gap_error_fields(told)
+                elif told.text:
+                    fields = final_fields(told)
+                else:
+                    continue
+                fields = {**fields, **channel_fields(told, is_told=apart), "last": False}
+                yield b"id: %d\n" % number + encode_block(fields)
+            state = {"type": "job", **await jobs.describe(job), "last": job.state != "queued"}
+            yield encode_block(state) if state != before else QUIET_COMMENT
+            if state["last"]:
+                return
+            before = state
+            await wait_for_ring(ring, QUIET_SECONDS)
+    except RequestError as exc:
+        yield failure_block(exc)
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
