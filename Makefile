@@ -9,6 +9,9 @@ DEPLOY := .venv-deploy
 CLIENTS := .venv-clients
 CLIENT_PYTHONS := openai-2.15 openai-1 pipecat livekit deepgram schemathesis
 NODE_CLIENTS := tests/clients/javascript
+NODE_TOOLS := tools/javascript
+SCRIPTS := gigastt/gateway/web examples/browser examples/javascript tests/clients/javascript/*.mjs
+NPM := $(shell command -v npm)
 JOBS ?= auto
 MODEL ?= gigastt/models/demo
 CLIPS ?= tests/data
@@ -23,7 +26,7 @@ UV_COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes
 # With it each of the tests' many processes, and each collection of tests, would compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test suite unit lowest lint lint-deploy deploy-tools python-clients node-clients clients format types imports bench lock clean
+.PHONY: help serve test suite unit lowest lint lint-javascript lint-deploy deploy-tools python-clients node-clients clients format types imports bench lock clean
 
 help:
 	@echo "make serve    install, then serve on 127.0.0.1:9876: the demo model until the real one is here"
@@ -98,10 +101,18 @@ clients: python-clients node-clients
 lint-deploy: $(DEPLOY)/.installed $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not e2e" tests/deploy
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev $(if $(NPM),lint-javascript)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m tools.names
+
+$(NODE_TOOLS)/node_modules/.installed: $(NODE_TOOLS)/package-lock.json
+	npm --prefix $(NODE_TOOLS) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+lint-javascript: $(NODE_TOOLS)/node_modules/.installed
+	$(NODE_TOOLS)/node_modules/.bin/biome lint --config-path=$(NODE_TOOLS) --error-on-warnings $(SCRIPTS)
+	$(NODE_TOOLS)/node_modules/.bin/tsc --project $(NODE_TOOLS)
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
@@ -125,9 +136,10 @@ lock:
 	$(UV_COMPILE) pyproject.toml --group dev --resolution lowest-direct -o requirements-lowest.lock
 	for client in $(CLIENT_PYTHONS); do \
 		$(UV_COMPILE) --no-annotate tests/clients/$$client.in -o tests/clients/$$client.txt; done
-	npm --prefix $(NODE_CLIENTS) install --package-lock-only --omit-lockfile-registry-resolved=true
+	for folder in $(NODE_CLIENTS) $(NODE_TOOLS); do \
+		npm --prefix $$folder install --package-lock-only --omit-lockfile-registry-resolved=true; done
 	$(UV_COMPILE) --no-deps --no-annotate tests/deploy/requirements.in -o tests/deploy/requirements.txt
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(DEPLOY) $(CLIENTS) $(NODE_CLIENTS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf $(VENV) $(LOWEST) $(DEPLOY) $(CLIENTS) $(NODE_CLIENTS)/node_modules $(NODE_TOOLS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -30,7 +30,8 @@ class Status:
 
     async def page(self, request: Request) -> Response:
         """`GET /v1/page`, which asks for no key."""
-        return JSONResponse({**self._describe(), "keys": self._context.api_keys is not None})
+        told = {"keys": self._context.api_keys is not None, "diarization": self._context.model.likeness is not None}
+        return JSONResponse({**self._describe(), **told})
 
     async def status(self, request: Request) -> Response:
         """`GET /v1/status`."""

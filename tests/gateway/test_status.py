@@ -24,6 +24,7 @@ async def test_the_page_learns_without_a_key_what_it_needs(tmp_path: Path) -> No
             "reason": None,
             "preparing": None,
             "keys": True,
+            "diarization": False,
         }
         fakes.pool.state = "initializing"
         context.preparing = lambda: "downloading 37 %"
