@@ -45,6 +45,7 @@ class Teller:
         "_dialect",
         "_link",
         "_resumption",
+        "_sending",
         "captions",
         "is_over",
         "next_seq",
@@ -59,6 +60,7 @@ class Teller:
         self._resumption = resumption
         self._account = account
         self._closed = False
+        self._sending = 0
 
     async def greet(self, context: AppContext, limits: Limits, client: Hashable) -> None:
         """Tell a client that it may begin, and let others read along."""
@@ -113,6 +115,11 @@ class Teller:
                     await self.acknowledge()
                 await asyncio.sleep(ACK_SECONDS)
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether something waits to be sent."""
+        return self._sending > 0
+
     async def send(self, messages: Sequence[Message], seq: int | None = None) -> None:
         """Send messages, which belong to the final `seq` if they may have to be told again.
 
@@ -120,13 +127,16 @@ class Teller:
             SlowConsumer: the client does not read.
             ClientGone: it hung up.
         """
-        for message in messages:
-            if self._closed or self.is_over:  # by the other task, or the client; what is unsaid stays so
-                return
-            try:
+        self._sending += 1
+        try:
+            for message in messages:
+                if self._closed or self.is_over:  # by the other task, or the client; what is unsaid stays so
+                    return
                 await self._link.send(message, seq)
-            except TimeoutError as exc:
-                raise SlowConsumer from exc
+        except TimeoutError as exc:
+            raise SlowConsumer from exc
+        finally:
+            self._sending -= 1
 
     async def close(self, code: int, reason: str) -> None:
         """Close the connection."""
