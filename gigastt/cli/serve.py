@@ -154,6 +154,11 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
     help="File of API keys, made by `gigastt keys add`; without it no key is asked for.",
 )
 @setting(
+    "--usage-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep in this file how much audio came with each key today, over a restart.",
+)
+@setting(
     "--secret-file",
     type=FILE_PATH,
     help="File with a secret that signs tokens; servers that share it accept each other's.",

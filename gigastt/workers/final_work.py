@@ -17,9 +17,8 @@ from gigastt.transcript import Gap
 from gigastt.workers.file_work import TouchFunction
 from gigastt.workers.partial_work import NotePass, PartialWork
 from gigastt.workers.passes import Attempt, transcribe_each
-from gigastt.workers.previews import run_preview
 from gigastt.workers.scheduler import Scheduler, Turn
-from gigastt.workers.streams import LiveTrack
+from gigastt.workers.streams import LiveTrack, run_preview
 
 log = get_logger(__name__)
 

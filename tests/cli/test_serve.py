@@ -91,6 +91,7 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
         "jobs-keep": ("60", "60"),
         "jobs-url-host": ('["a.example"]', "a.example"),
         "api-keys-file": (f'"{keys_file}"', str(keys_file)),
+        "usage-file": ('"/usage.json"', "/usage.json"),
         "audiosocket": ('"127.0.0.1:9092"', "127.0.0.1:9092"),
         "audiosocket-allow": ('["10.0.0.0/8"]', "10.0.0.0/8"),
         "resume-secs": ("9", "9"),

@@ -50,6 +50,7 @@ class VoskDialect(Dialect):
     """
 
     name: ClassVar[str] = "vosk"
+    frames_are_audio: ClassVar[bool] = True
 
     def __init__(self, *, plain: bool = True) -> None:
         self.configuration = Configuration(sample_rate=_RATE, spelling=PLAIN if plain else AS_RECOGNISED)
@@ -73,15 +74,24 @@ class VoskDialect(Dialect):
             self._resets += 1
             return [EndUtterance()]
         if isinstance(message, bytes):
-            spoken: list[Request] = [Speech(message), Reply(self._answer_frame())]
+            spoken: list[Request] = [Speech(message), Reply(self.answer_frame())]
             rate = wav_rate(message) if configuration is not None and not self._is_configured else None
             return spoken if rate is None else [*self._configure({"sample_rate": rate}, configuration), *spoken]
         problem = Problem("invalid_message", "A text frame must be JSON with config, eof or reset.")
         return [Complain([problem], characters=len(message))]
 
-    def answer_empty(self) -> Sequence[Message]:
+    def takes_at_once(self, data: bytes, *, is_sending: bool) -> bool:
+        """Tell whether a frame can be answered in its turn, and cannot be JSON, which some clients send as binary."""
+        return not is_sending and not data.startswith(b"{")
+
+    def answer_frame(self) -> Sequence[Message]:
         """Return the reply to a frame, which is owed to an empty one too."""
-        return self._answer_frame()
+        if self._resets:
+            self._owed += 1
+            return ()
+        if self._finals:
+            return [self._result([self._finals.popleft()])]
+        return [self._partial]
 
     def tell(self, event: Partial | Final | Gap, moment: Moment) -> Sequence[Message]:
         """Keep an event for the reply to a frame that is to come; the end of an utterance answers a reset."""
@@ -127,21 +137,13 @@ class VoskDialect(Dialect):
         self.configuration = replace(before, sample_rate=int(rate))
         return [Configure(self.configuration)]
 
-    def _answer_frame(self) -> Sequence[Message]:
-        if self._resets:
-            self._owed += 1
-            return ()
-        if self._finals:
-            return [self._result([self._finals.popleft()])]
-        return [self._partial]
-
     def _answer_reset(self) -> Sequence[Message]:
         self._resets -= 1
         told: list[Message] = [self._result(self._take_all())]
         if not self._resets:
             while self._owed:
                 self._owed -= 1
-                told += self._answer_frame()
+                told += self.answer_frame()
         return told
 
     def _take_all(self) -> Sequence[Final]:

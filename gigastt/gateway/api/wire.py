@@ -71,7 +71,8 @@ def ready(opening: Opening) -> str:
 def acknowledgement(ack: Ack) -> str:
     """Return what a client that can resume may forget."""
     fields = {"received": ack.received, "committed": ack.committed, "final_seq": ack.final_seq, "flushes": ack.flushes}
-    return json_text({"type": "ack", **fields, **({} if ack.token is None else {"resume_token": ack.token})})
+    named = {} if ack.token is None else {"resume_token": ack.token, "session_id": ack.session_id}
+    return json_text({"type": "ack", **fields, **named})
 
 
 def goaway(seconds: float) -> str:
