@@ -33,7 +33,7 @@ help:
 	@echo "make test     lint, types, import rules and every test"
 	@echo "make suite    every test"
 	@echo "make unit     the quick tests: no sockets, processes or downloads, few examples of each property"
-	@echo "make lowest   the quick tests with the lowest versions that pyproject.toml allows"
+	@echo "make lowest   the quick tests, and those of sockets and models, with the lowest versions that pyproject.toml allows"
 	@echo "make lint | format | types | imports"
 	@echo "make lint-deploy   what is in deploy/, by the tools that read it (Linux on x86-64)"
 	@echo "make clients  other people's clients, in the versions that the tests try, into $(CLIENTS) and node_modules"
@@ -73,7 +73,8 @@ $(LOWEST)/.installed: requirements-lowest.lock pyproject.toml | $(BIN)/python
 	@touch $@
 
 lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/python $(PYTEST) -m "not e2e and not slow"
+	$(LOWEST)/bin/python $(PYTEST) -m "not e2e and not slow" --hypothesis-profile unit
+	$(LOWEST)/bin/python $(PYTEST) -m "slow and not e2e" tests/gateway/api tests/gateway/server tests/models tests/optimize
 
 $(DEPLOY)/.installed: tests/deploy/requirements.txt tests/deploy/unpack_tools.py | $(BIN)/python
 	$(PYTHON) -m venv --without-pip $(DEPLOY)
