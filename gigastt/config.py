@@ -112,6 +112,7 @@ class Settings:
     wyoming: str | None = None  # HOST:PORT
     wyoming_allow: tuple[str, ...] = ()
     wyoming_announce: bool = False
+    hotwords_file: Path | None = None
     jobs_dir: Path | None = None
     jobs_quota_bytes: int = 20 * 1024**3
     jobs_keep: float = 7 * 24 * 3600.0  # seconds
@@ -209,8 +210,8 @@ def find_mistakes(settings: Settings) -> list[Mistake]:
             "wyoming_allow",
             "api_keys_file",
         )
-    for name, file in (("api_keys_file", settings.api_keys_file), ("secret_file", settings.secret_file)):
-        if file is not None and not file.is_file():
+    for name in ("api_keys_file", "secret_file", "hotwords_file"):
+        if (file := getattr(settings, name)) is not None and not file.is_file():
             add(f"--{name.replace('_', '-')} {file}: no such file.", name)
     if settings.usage_file is not None and settings.api_keys_file is None:
         add("--usage-file keeps what is sent with the keys of --api-keys-file.", "usage_file", "api_keys_file")

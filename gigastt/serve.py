@@ -50,7 +50,16 @@ from gigastt.gateway.pool.session import Session, transcribe_files
 from gigastt.gateway.pool.sources import FileSource
 from gigastt.gateway.server.listener import ConnectionFactory, Server, bind, watch_loop_lag
 from gigastt.log import get_logger
-from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, find_speakers, keep_improving, load
+from gigastt.model_loading import (
+    FetchCommand,
+    describe,
+    fetch_model,
+    find_hotwords,
+    find_model,
+    find_speakers,
+    keep_improving,
+    load,
+)
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import ModelFiles
 from gigastt.processes import forbid_core_files
@@ -94,6 +103,7 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
         check_zeroconf()
     model = find_model(settings)
     find_speakers(settings)
+    find_hotwords(settings)
     listeners = bind(settings.host, settings.port)
     metrics_listeners = (
         bind(*split_address(settings.metrics_listen), "--metrics-listen") if settings.metrics_listen else []

@@ -84,6 +84,7 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
         "wyoming": ('"127.0.0.1:10300"', "127.0.0.1:10300"),
         "wyoming-allow": ('["127.0.0.0/8"]', "127.0.0.0/8"),
         "wyoming-announce": ("true", "1"),
+        "hotwords-file": (f'"{keys_file}"', str(keys_file)),
         "jobs-dir": ('"/jobs"', "/jobs"),
         "jobs-quota-bytes": ("1000", "1000"),
         "jobs-keep": ("60", "60"),

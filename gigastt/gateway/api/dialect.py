@@ -138,6 +138,7 @@ class Opening:
 
     max_session_secs, idle_timeout_secs: 0 for no limit.
     diarization: whether speakers can be told apart by their voices.
+    alphabet: the letters of the served model, as `ModelCard` has them; None where no model is loaded.
     resume_token: names the session; None where none can be resumed.
     """
 
@@ -147,6 +148,7 @@ class Opening:
     idle_timeout_secs: float
     resume_token: str | None = None
     diarization: bool = False
+    alphabet: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

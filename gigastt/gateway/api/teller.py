@@ -70,7 +70,8 @@ class Teller:
             self.captions = Captions(context.feeds, name, session_id, client)
         times = limits.max_session_secs, limits.idle_timeout_secs
         told = resumption.enter(), model.likeness is not None
-        await self.send(self._dialect.open(Opening(model.name, session_id, *times, *told)))
+        alphabet = context.pool.model.alphabet if context.pool.model is not None else None
+        await self.send(self._dialect.open(Opening(model.name, session_id, *times, *told, alphabet=alphabet)))
 
     async def tell(self, event: Event, channels: int, lag_seconds: float = 0.0) -> None:
         """Tell an event of a session."""

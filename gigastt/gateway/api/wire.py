@@ -6,6 +6,7 @@ are the protocol's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gigastt.audio.pcm import ENCODINGS
@@ -77,6 +78,11 @@ def acknowledgement(ack: Ack) -> str:
 def goaway(seconds: float) -> str:
     """Return the request to resume at another server."""
     return json_text({"type": "goaway", "seconds": round(seconds, 1)})
+
+
+def unusable_hotwords(phrases: Sequence[str]) -> str:
+    """Return the phrases that the served model cannot write."""
+    return json_text({"type": "hotwords", "unusable": phrases})
 
 
 def pong() -> str:

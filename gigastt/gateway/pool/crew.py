@@ -39,11 +39,15 @@ BOOT_SECONDS = 120.0  # loading 844 MB from a cold, slow disk
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """The workers' description of the model that they loaded."""
+    """The workers' description of the model that they loaded.
+
+    alphabet: the letters that it can write; empty for one that takes no hotwords.
+    """
 
     encoder: str
     vocab_size: int
     provider: str
+    alphabet: str
 
 
 @dataclass(slots=True)
@@ -295,7 +299,7 @@ class Crew:
         now = time.monotonic()
         slot.worker, slot.ever_ready = worker, True
         slot.vitals, slot.wear = Vitals(now, ready.passes), Wear(now)
-        self.model = ModelCard(ready.encoder, ready.vocab_size, ready.provider)
+        self.model = ModelCard(ready.encoder, ready.vocab_size, ready.provider, ready.alphabet)
         self._capacity.begin(ready.passes)
         self._policy.ready(worker.index, now)
         self._router.add(worker)

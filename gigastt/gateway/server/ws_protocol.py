@@ -172,22 +172,19 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
             elif not self._allowance.take(event, self.loop.time()):
                 self._fail(Close(CloseCode.POLICY_VIOLATION, "policy_violation"))
             else:
-                self._handle_frame(event)
-
-    def _handle_frame(self, frame: Frame) -> None:
-        match frame.opcode:
-            case Opcode.BINARY:
-                self.handle_bytes(frame)
-            case Opcode.TEXT:
-                self.handle_text(frame)
-            case Opcode.CONT:
-                self.handle_cont(frame)
-            case Opcode.PING:
-                self._flush()
-            case Opcode.PONG:
-                self.handle_pong(frame)
-            case Opcode.CLOSE:
-                self.handle_close(frame)
+                match event.opcode:
+                    case Opcode.BINARY:
+                        self.handle_bytes(event)
+                    case Opcode.TEXT:
+                        self.handle_text(event)
+                    case Opcode.CONT:
+                        self.handle_cont(event)
+                    case Opcode.PING:
+                        self._flush()
+                    case Opcode.PONG:
+                        self.handle_pong(event)
+                    case Opcode.CLOSE:
+                        self.handle_close(event)
 
     def handle_cont(self, event: Frame) -> None:
         if len(self.frames) >= MAX_FRAGMENTS:
