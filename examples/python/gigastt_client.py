@@ -96,8 +96,7 @@ class Session:
         self._base = url + ("&" if "?" in url else "?")  # the session is named behind it, for a server that is full
         audio_format = {"sample_rate": sample_rate, "encoding": encoding, "channels": channels}
         self._configure = {"type": "configure", **audio_format, **options}
-        self._rate = sample_rate
-        self._patience = patience
+        self._rate, self._patience = sample_rate, patience
         self._connect = {"compression": None, "max_queue": None, "close_timeout": 1, **(connect_options or {})}
         if key is not None:
             self._connect["additional_headers"] = {"Authorization": f"Bearer {key}"}
@@ -247,6 +246,7 @@ class Session:
             case "ready":
                 self._ready_token = message.get("resume_token")
                 if self._token is None:
+                    self._url = f"{self._base}session={message.get('session_id', '')}"
                     await self._begin(socket)
                     self._events.put_nowait(message)
             case "ack" if not self._asleep:

@@ -18,12 +18,10 @@ from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import ProtocolViolation, WorkerBootFailed
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.capacity import CapacityEstimate
-from gigastt.gateway.pool.descriptors import DescriptorReserve
 from gigastt.gateway.pool.lifesigns import Vitals
 from gigastt.gateway.pool.link import Death, WorkerProcess
-from gigastt.gateway.pool.restart import RestartPolicy
+from gigastt.gateway.pool.replacing import DescriptorReserve, RestartPolicy, Wear
 from gigastt.gateway.pool.routing import Router
-from gigastt.gateway.pool.wear import Wear
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import Ready, Stats, ToGateway
 from gigastt.log import get_logger
@@ -309,9 +307,8 @@ class Crew:
     def _record(self, vitals: Vitals, worker: WorkerProcess, stats: Stats) -> None:
         vitals.passes(stats.passes)
         self._slots[worker.index].wear.record(stats)
-        self._capacity.record(
-            stats.passes, self._router.take_talk(), stats.listening, self._router.live_tracks, len(self.pids)
-        )
+        talk, streams = self._router.take_talk(), self._router.live_tracks
+        self._capacity.record(stats.passes, talk, stats.listening, streams, len(self.pids))
         self._metrics.worker_memory_bytes.labels(worker=str(worker.index)).set(stats.memory_bytes)
         for record in stats.passes:
             self._metrics.inference_duration_seconds.labels(kind=record.kind).observe(record.seconds)
