@@ -307,9 +307,8 @@ class Crew:
     def _record(self, vitals: Vitals, worker: WorkerProcess, stats: Stats) -> None:
         vitals.passes(stats.passes)
         self._slots[worker.index].wear.record(stats)
-        self._capacity.record(
-            stats.passes, self._router.take_talk(), stats.listening, self._router.live_tracks, len(self.pids)
-        )
+        talk, streams = self._router.take_talk(), self._router.live_tracks
+        self._capacity.record(stats.passes, talk, stats.listening, streams, len(self.pids))
         self._metrics.worker_memory_bytes.labels(worker=str(worker.index)).set(stats.memory_bytes)
         for record in stats.passes:
             self._metrics.inference_duration_seconds.labels(kind=record.kind).observe(record.seconds)
