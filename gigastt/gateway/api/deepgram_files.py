@@ -16,17 +16,9 @@ from gigastt.gateway.api.deepgram_query import Wishes, read_wishes
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.requests import exchange_of
 from gigastt.gateway.responses import JSONResponse
+from gigastt.rendering import failed_fields
 from gigastt.speakers import SpeakerFields, turns_of
-from gigastt.transcript import (
-    Final,
-    Options,
-    Transcript,
-    alternatives_of,
-    failed_fields,
-    mean_confidence,
-    speaker_of,
-    text_of,
-)
+from gigastt.transcript import Final, Options, Transcript, alternatives_of, mean_confidence, speaker_of, text_of
 
 _OF_FILES = ("diarization", "hotwords", "most_alternatives")  # of the options, that change what is told of a file
 

@@ -36,7 +36,7 @@ from gigastt.gateway.requests import ClientGone
 from gigastt.gateway.responses import JSONResponse, choose_form
 from gigastt.hotwords import unusable
 from gigastt.log import get_logger
-from gigastt.rendering import MEDIA_TYPES, TranscriptForm, render_transcript
+from gigastt.rendering import MEDIA_TYPES, TranscriptForm, render_transcript, transcript_fields
 from gigastt.speakers import Book, ChannelBook, SpeakerBook, SpeakerFields, with_speakers
 from gigastt.spelling import Spelling
 from gigastt.transcript import Options, Transcript
@@ -205,7 +205,7 @@ def render_answer(
 ) -> Response:
     """Return a transcript as a response; with what was left out, and unusable phrases, if its form can say that."""
     if form == "json":
-        fields = transcript.transcript_fields(heard, tells_dropped=tells_dropped)
+        fields = transcript_fields(heard, tells_dropped=tells_dropped)
         return JSONResponse(fields | ({"unusable_hotwords": unusable_hotwords} if unusable_hotwords else {}))
     headers = {"content-type": f"{MEDIA_TYPES[form]}; charset=utf-8", "cache-control": "no-store"}
     return Response(render_transcript(form, heard), headers=headers)

@@ -37,8 +37,9 @@ from gigastt.gateway.jobs.spool import pieces_of
 from gigastt.gateway.requests import exchange_of, read_json
 from gigastt.gateway.responses import JSONResponse, choose_form
 from gigastt.gateway.webhook import check_url
+from gigastt.rendering import channel_fields, final_fields
 from gigastt.spelling import Spelling
-from gigastt.transcript import Final, channel_fields, final_fields
+from gigastt.transcript import Final
 
 _MOST_ORDER_BYTES: Constant = 16 * 1024
 _FIELDS: Constant = ("channels", "track", "url", "webhook", "webhook_secret")

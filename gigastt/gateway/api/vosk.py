@@ -23,8 +23,9 @@ from gigastt.gateway.api.client_messages import MOST_BINARY_MESSAGE_BYTES, parse
 from gigastt.gateway.api.containers import wav_rate
 from gigastt.gateway.api.conversation import CLOSE_UNSUPPORTED_DATA
 from gigastt.gateway.api.dialect import Configuration, Dialect, Message, Moment, Request
+from gigastt.rendering import failed_fields
 from gigastt.spelling import AS_RECOGNISED, PLAIN
-from gigastt.transcript import MOST_ALTERNATIVES, Final, Gap, Partial, Word, alternatives_of, failed_fields, text_of
+from gigastt.transcript import MOST_ALTERNATIVES, Final, Gap, Partial, Word, alternatives_of, text_of
 
 _RATE = 8_000
 

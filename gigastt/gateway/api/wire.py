@@ -14,18 +14,8 @@ from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
 from gigastt.gateway.api.configure import CHANNELS, PROTOCOL_VERSION, VERSIONS
 from gigastt.gateway.api.dialect import DEFAULT_RATE, Ack, Moment, Opening
 from gigastt.gateway.responses import json_text
-from gigastt.transcript import (
-    Final,
-    Gap,
-    GapCode,
-    HeardSpeakers,
-    Partial,
-    channel_fields,
-    final_fields,
-    gap_fields,
-    partial_fields,
-    speakers_fields,
-)
+from gigastt.rendering import channel_fields, final_fields, gap_fields, partial_fields, speakers_fields
+from gigastt.transcript import Final, Gap, GapCode, HeardSpeakers, Partial
 
 LAG_WORTH_TELLING_SECONDS = 1.0
 _TEXTS: dict[GapCode, str] = {
