@@ -412,7 +412,7 @@ def test_fp32_encoder_brought_by_hand_is_not_removed(hub: FakeHub, tmp_path: Pat
 def test_too_little_memory_to_optimise_is_told_before_anything_is_fetched(hub: FakeHub, tmp_path: Path) -> None:
     wanted = replace(options(hub, "auto"), room=FreeRoom(memory=lambda: 1_000_000))
 
-    with pytest.raises(NotEnoughRoom, match=r"needs 1,600,000 bytes of memory.*--precision int8"):
+    with pytest.raises(NotEnoughRoom, match=r"needs 1,680,000 bytes of memory.*--precision int8"):
         download_model(ENTRY, tmp_path, wanted)
 
     assert all(request.method == "HEAD" for request in hub.requests)

@@ -76,6 +76,8 @@ export class LiveSession {
     this._position = this._nextFlush = 0; // what is to be sent next
     this._goAt = Infinity; // when to leave a server that stops, in milliseconds since 1970
     this._heardAt = Date.now();
+    /** @type {any} */
+    this._ready = {}; // its first message
     this._patienceMs = 1000 * patienceSeconds;
     this._aliveAt = Date.now();
     this.reconnects = 0;
@@ -147,10 +149,8 @@ export class LiveSession {
     this._waiting = undefined;
     this._onState(this._attempts++ ? "lost" : "connecting");
     this._maySend = this._acknowledges = this._finalTold = this._stopSent = false;
-    [this._readyToken, this._goAt, this._error, this._heardAt] = [null, Infinity, "", Date.now()];
-    const address = new URL(this._url); // names the session to a server that has no place for others
-    if (this._sessionId !== undefined) address.searchParams.set("session", this._sessionId);
-    const socket = new this._Socket(address.href, this._protocols());
+    [this._goAt, this._error, this._heardAt] = [Infinity, "", Date.now()];
+    const socket = new this._Socket(this._address(), this._protocols());
     socket.addEventListener("open", () => socket === this._socket && this._resume());
     socket.addEventListener("message", ({ data }) => socket === this._socket && this._take(JSON.parse(data)));
     socket.addEventListener("close", ({ code }) => socket === this._socket && this._closed(code));
@@ -219,11 +219,8 @@ export class LiveSession {
       this._acknowledged(message);
       if (this._finalTold && this._goAt < Infinity) return this._leave(); // an utterance has just ended
     } else if (message.type === "ready") {
-      this._readyToken = message.resume_token ?? null;
-      if (this._token === null) {
-        this._begin();
-        this._onMessage(message);
-      }
+      this._ready = message;
+      if (this._token === null) this._begin();
     } else if (message.type === "final") {
       this._takeFinal(message);
     } else if (message.type === "goaway") {
@@ -239,11 +236,13 @@ export class LiveSession {
     this._finalTold = message.type === "final";
   }
 
-  /** Begin a session with the audio that is there. */
+  /** Begin a session with the audio that is there; each one is told of by its `ready`. */
   _begin() {
-    this._token = this._readyToken;
+    this._token = this._ready.resume_token ?? null;
+    this._sessionId = this._ready.session_id;
     this._socket?.send(JSON.stringify({ ...this._configure, ...(this._token === null ? {} : { resume: true }) }));
     this._sendFrom(this._start, this._firstFlush);
+    this._onMessage(this._ready);
   }
 
   /** @param {number} position @param {number} flush */
