@@ -160,6 +160,13 @@ export class LiveSession {
     this._socket = socket;
   }
 
+  /** Where the session is found, also on a server that has no place for others. */
+  _address() {
+    const address = new URL(this._url);
+    if (this._sessionId !== undefined) address.searchParams.set("session", this._sessionId);
+    return address.href;
+  }
+
   _resume() {
     if (this._token === null) return;
     this.reconnects++;
