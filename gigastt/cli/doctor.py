@@ -22,13 +22,7 @@ _MARKS = {"ok": "ok", "warning": "warning", "broken": "BROKEN"}
 @provider_option
 @listener_options
 def doctor(
-    host: str,
-    port: int,
-    model: str,
-    model_dir: Path,
-    precision: Precision,
-    provider: Provider,
-    **listeners: str | None,
+    host: str, port: int, model: str, model_dir: Path, precision: Precision, provider: Provider, **listeners: str | None
 ) -> int:
     """Say what is wrong here and how to mend it; exit 1 if something is broken."""
     from gigastt.doctor import check_all

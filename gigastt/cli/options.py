@@ -88,9 +88,7 @@ allowed_host_option = setting(
     "--allowed-host", type=ListItem(), multiple=True, help="Name to answer to in Host; repeatable."
 )
 model_option = setting(
-    "--model",
-    default=DEFAULT_MODEL,
-    help="Which model; 'demo' needs no download, and understands no real people.",
+    "--model", default=DEFAULT_MODEL, help="Which model; 'demo' needs no download, and understands no real people."
 )
 model_dir_option = setting(
     "--model-dir",

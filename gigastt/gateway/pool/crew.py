@@ -72,12 +72,7 @@ class Crew:
     """
 
     def __init__(
-        self,
-        size: int,
-        router: Router,
-        capacity: CapacityEstimate,
-        metrics: Metrics,
-        on_change: Callable[[], None],
+        self, size: int, router: Router, capacity: CapacityEstimate, metrics: Metrics, on_change: Callable[[], None]
     ) -> None:
         self.model: ModelCard | None = None
         self._command: WorkerCommand
