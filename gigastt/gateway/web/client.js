@@ -49,35 +49,30 @@ export class LiveSession {
     this._rate = this._configure.sample_rate;
     this._channels = configure.channels ?? 1;
     this._frameBytes = (WIDTHS[configure.encoding] ?? 2) * this._channels;
-    /** @type {Map<number, number>} */
-    this._ends = new Map(); // of each channel's last final, in seconds
+    this._ends = /** @type {Map<number, number>} */ (new Map()); // of each channel's last final, in seconds
     this._mostSamples = mostSeconds * this._rate;
     /** @type {{at: number, bytes: Uint8Array<ArrayBuffer>}[]} */
     this._pieces = []; // {at, bytes}: `at` in samples of each channel, from the first
     this._rest = new Uint8Array(0); // of a sample that has not come whole
     this._start = this._end = 0; // samples that are kept
-    /** @type {number[]} */
-    this._flushes = []; // samples before which an utterance was to end
+    this._flushes = /** @type {number[]} */ ([]); // samples before which an utterance was to end
     this._stopped = this._over = false;
     this._tellsApart = configure.diarization === true;
     this._stopTold = false;
     // of the session at the server, which is another one after it had to begin anew
-    /** @type {string | null} */
-    this._token = null;
+    this._token = /** @type {string | null} */ (null);
     this._origin = this._firstSeq = this._firstFlush = 0; // what is added to the server's counts
     this._finalSeq = -1; // the last final that was told, in our count
     this._asleep = false; // nothing was sent for long, and there is nothing to send
     this._attempts = 0;
     // of the connection
-    /** @type {WebSocket | null} */
-    this._socket = null;
+    this._socket = /** @type {WebSocket | null} */ (null);
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this._waiting = undefined; // to connect
     this._position = this._nextFlush = 0; // what is to be sent next
     this._goAt = Infinity; // when to leave a server that stops, in milliseconds since 1970
     this._heardAt = Date.now();
-    /** @type {any} */
-    this._ready = {}; // its first message
+    this._ready = /** @type {any} */ ({}); // its first message
     this._patienceMs = 1000 * patienceSeconds;
     this._aliveAt = Date.now();
     this.reconnects = 0;
