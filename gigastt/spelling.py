@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
-from gigastt.transcript import Final, HeardSpeakers, Partial, Transcript, Word
+from gigastt.transcript import Alternative, Final, HeardSpeakers, Partial, Transcript, Word
 
 Casing: TypeAlias = Literal["original", "lower"]
 Told = TypeVar("Told")
@@ -45,7 +45,8 @@ class Spelling:
         match told:
             case Final():
                 text, words, dropped = self.spell(told.text), self._words(told.words), self._words(told.dropped)
-                spelled = replace(told, text=text, words=words, dropped=dropped)
+                alternatives = tuple(map(self._alternative, told.alternatives))
+                spelled = replace(told, text=text, words=words, dropped=dropped, alternatives=alternatives)
             case Partial():
                 stable, rest = self._words(told.words[: told.stable]), self._words(told.words[told.stable :])
                 spelled = replace(told, text=self.spell(told.text), words=stable + rest, stable=len(stable))
@@ -56,6 +57,9 @@ class Spelling:
                 spelled = replace(told, finals=finals, dropped=dropped_finals, speakers=self.of(told.speakers))
         assert isinstance(spelled, type(told))
         return spelled
+
+    def _alternative(self, told: Alternative) -> Alternative:
+        return replace(told, text=self.spell(told.text), words=self._words(told.words))
 
     def _words(self, words: Iterable[Word]) -> tuple[Word, ...]:
         return tuple(replace(word, text=text) for word in words if (text := self.spell(word.text)))

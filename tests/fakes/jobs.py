@@ -86,6 +86,7 @@ class FakeJobs:
             lambda: self.body_limit,
             context.decoding,
             self.open_session,
+            context.metrics,
             charge=context.api_keys.charge if context.api_keys is not None else lambda owner, seconds: None,
             seconds_between_tries=self.fetch_pause,
             webhook_pauses=self.webhook_pauses,

@@ -106,7 +106,8 @@ def test_what_is_found_in_a_file_gives_the_finals_of_this_process_in_another_wor
         with spawn_worker(demo_config()) as other:
             for number, message in enumerate(messages):
                 if isinstance(message, Found):
-                    other.send(Recognise(StreamId(100 + number), segment.name, length, message.excerpt))
+                    request = Recognise(StreamId(100 + number), segment.name, length, message.excerpt, Options())
+                    other.send(request)
                     final = other.receive_a(Recognised).final
                     messages[number] = FinalMessage(stream, final, message.consumed, message.committed, message.resume)
         assert finals_of(messages) == finals_in_this_process()
@@ -195,7 +196,7 @@ def test_a_signal_from_outside_ends_a_worker_as_such_and_not_as_its_own_fault(nu
     ids=["segmentation", "abort", "itself"],
 )
 def test_a_fault_of_a_workers_own_ends_it_at_once(fault: str, number: signal.Signals) -> None:
-    setup = "from gigastt.processes import *; from gigastt.workers.outside import *"
+    setup = "from gigastt.processes import *; from gigastt.processes import *"
     program = f"import os, signal, time; {setup}; forbid_core_files(); watch_for_signals(); {fault}"
     done = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
 

@@ -15,31 +15,20 @@ from typing import Any, ClassVar
 
 from gigastt import __version__
 from gigastt.audio.resample import SAMPLE_RATE_RANGE
+from gigastt.gateway.api import dialect
 from gigastt.gateway.api.client_messages import is_whole
 from gigastt.gateway.api.conversation import CLOSE_UNSUPPORTED_DATA
-from gigastt.gateway.api.dialect import (
-    Complain,
-    Configuration,
-    Configure,
-    Dialect,
-    Message,
-    Moment,
-    Opening,
-    Problem,
-    Refuse,
-    Reply,
-    Request,
-    Speech,
-    Stop,
-)
+from gigastt.gateway.api.dialect import Configuration, Dialect, Message, Moment, Opening, Request
 from gigastt.gateway.api.openai_form import is_russian
 from gigastt.gateway.api.wire import gap_error_fields
 from gigastt.gateway.api.wyoming_frames import CHANNEL_RANGE, WIDTHS, WyomingEvent, event_of, message_of
 from gigastt.gateway.context import ServedModel
+from gigastt.hotwords import fit_hotwords
 from gigastt.transcript import Final, Gap, Partial, Word
 
 _LANGUAGE = "ru"
 _RATE = 16_000
+_NAME_WEIGHT = 1.5  # names go before terms
 
 
 class WyomingDialect(Dialect):
@@ -64,19 +53,19 @@ class WyomingDialect(Dialect):
     def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:
         """Return what an event asks for; samples come by themselves."""
         if isinstance(message, bytes):
-            return [Speech(message)]
+            return [dialect.Speech(message)]
         event = event_of(message)
         if (answer := answer_at_once(event, self._model())) is not None:
-            return [Reply([message_of(answer)])]
+            return [dialect.Reply([message_of(answer)])]
         match event.kind:
             case "transcribe":
-                return self._transcribe(event.fields)
+                return self._transcribe(event.fields, configuration)
             case "audio-start" | "audio-chunk":
                 return self._configure(event.fields, configuration)
             case "audio-stop":
                 self._is_whole = True
-                return [Stop()]
-        return [Complain([], characters=len(message))]
+                return [dialect.Stop()]
+        return [dialect.Complain([], characters=len(message))]
 
     def open(self, opening: Opening) -> Sequence[Message]:
         """Return the beginning of the transcript."""
@@ -107,11 +96,16 @@ class WyomingDialect(Dialect):
             return [message_of(transcript), message_of(WyomingEvent("transcript-stop"))]
         return [] if self._failed else [complaint("interrupted", "The session ended before the audio did.")]
 
-    def _transcribe(self, fields: Mapping[str, Any]) -> Sequence[Request]:
+    def _transcribe(self, fields: Mapping[str, Any], before: Configuration | None) -> Sequence[Request]:
         language = fields.get("language")
         if language and not (isinstance(language, str) and is_russian(language)):
             return _refuse("This server transcribes Russian (ru) only.")
-        return []
+        names, terms = (fields.get(f"transcript_{kind}") for kind in ("names", "terms"))
+        hotwords = fit_hotwords([(names, _NAME_WEIGHT), (terms, 1.0)])
+        if before is None or not hotwords:
+            return []
+        self.configuration = replace(before, options=replace(before.options, hotwords=hotwords))
+        return [dialect.Configure(self.configuration)]
 
     def _configure(self, fields: Mapping[str, Any], before: Configuration | None) -> Sequence[Request]:
         rate, width, channels = (fields.get(name) for name in ("rate", "width", "channels"))
@@ -125,7 +119,7 @@ class WyomingDialect(Dialect):
         if before is None:
             return _refuse("rate cannot change once audio has come.")
         self.configuration = replace(before, sample_rate=rate)
-        return [Configure(self.configuration)]
+        return [dialect.Configure(self.configuration)]
 
     def _grow(self, words: Sequence[Word]) -> Sequence[Message]:
         """Tell the words of the open utterance that have not been told yet."""
@@ -173,4 +167,4 @@ def complaint(code: str, message: str) -> Message:
 
 
 def _refuse(message: str) -> Sequence[Request]:
-    return [Refuse(Problem("invalid_parameter", message), CLOSE_UNSUPPORTED_DATA, with_final=False)]
+    return [dialect.Refuse(dialect.Problem("invalid_parameter", message), CLOSE_UNSUPPORTED_DATA, with_final=False)]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from gigastt.audio.selection import FileChoice
-from gigastt.transcript import Final, Gap, HeardTrack, Transcript, Word
+from gigastt.transcript import Alternative, Final, Gap, HeardTrack, Transcript, Word
 
 JobState: TypeAlias = Literal["queued", "done", "failed"]  # one that is running is still queued, for the next start
 
@@ -104,8 +104,16 @@ def decode_told(text: str) -> Final | Gap:
     fields: Mapping[str, Any] = json.loads(text)
     if "code" in fields:
         return Gap(**fields)
-    words, dropped = (tuple(Word(**word) for word in fields[name]) for name in ("words", "dropped"))
-    return Final(**{**fields, "words": words, "dropped": dropped, "tokens": (), "voices": ()})
+    words, dropped = _words(fields["words"]), _words(fields["dropped"])
+    alternatives = tuple(
+        Alternative(**{**one, "words": _words(one["words"])}) for one in fields.get("alternatives", ())
+    )
+    built = {"words": words, "dropped": dropped, "alternatives": alternatives, "tokens": (), "voices": ()}
+    return Final(**{**fields, **built})
+
+
+def _words(told: Iterable[Mapping[str, Any]]) -> tuple[Word, ...]:
+    return tuple(Word(**word) for word in told)
 
 
 def transcript_of(facts: JobFacts, told: Sequence[Final | Gap]) -> Transcript:

@@ -18,12 +18,10 @@ from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import ProtocolViolation, WorkerBootFailed
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.capacity import CapacityEstimate
-from gigastt.gateway.pool.descriptors import DescriptorReserve
 from gigastt.gateway.pool.lifesigns import Vitals
 from gigastt.gateway.pool.link import Death, WorkerProcess
-from gigastt.gateway.pool.restart import RestartPolicy
+from gigastt.gateway.pool.replacing import DescriptorReserve, RestartPolicy, Wear
 from gigastt.gateway.pool.routing import Router
-from gigastt.gateway.pool.wear import Wear
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import Ready, Stats, ToGateway
 from gigastt.log import get_logger
@@ -39,11 +37,15 @@ BOOT_SECONDS = 120.0  # loading 844 MB from a cold, slow disk
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """The workers' description of the model that they loaded."""
+    """The workers' description of the model that they loaded.
+
+    alphabet: the letters that it can write; empty for one that takes no hotwords.
+    """
 
     encoder: str
     vocab_size: int
     provider: str
+    alphabet: str
 
 
 @dataclass(slots=True)
@@ -295,7 +297,7 @@ class Crew:
         now = time.monotonic()
         slot.worker, slot.ever_ready = worker, True
         slot.vitals, slot.wear = Vitals(now, ready.passes), Wear(now)
-        self.model = ModelCard(ready.encoder, ready.vocab_size, ready.provider)
+        self.model = ModelCard(ready.encoder, ready.vocab_size, ready.provider, ready.alphabet)
         self._capacity.begin(ready.passes)
         self._policy.ready(worker.index, now)
         self._router.add(worker)
@@ -305,7 +307,9 @@ class Crew:
     def _record(self, vitals: Vitals, worker: WorkerProcess, stats: Stats) -> None:
         vitals.passes(stats.passes)
         self._slots[worker.index].wear.record(stats)
-        self._capacity.record(stats.passes, self._router.take_talk(), stats.listening, self._router.live_tracks)
+        self._capacity.record(
+            stats.passes, self._router.take_talk(), stats.listening, self._router.live_tracks, len(self.pids)
+        )
         self._metrics.worker_memory_bytes.labels(worker=str(worker.index)).set(stats.memory_bytes)
         for record in stats.passes:
             self._metrics.inference_duration_seconds.labels(kind=record.kind).observe(record.seconds)

@@ -18,8 +18,8 @@ from gigastt.gateway.pool.reading import FileReading, Portion
 from gigastt.ipc.messages import Cancel, Failed, Recognised, StreamId, ToWorker
 
 IN_HAND = 2
-# Utterances of a file, for each worker, that are found before they are recognised. With half as many, workers waited
-# for the one that finds, on a busy machine a tenth of their time.
+# Utterances of a file, for each worker, that are found before they are recognised; with half as many, workers waited
+# for the one that finds for a tenth of their time, on a busy machine.
 AHEAD = 4 * IN_HAND
 
 
