@@ -228,7 +228,7 @@ def _speakers(answer: Any, finals: Sequence[Final]) -> HeardSpeakers | None:
     if "speakers" not in answer:
         return None
     told = (HeardSpeaker(one["speaker"], one.get("speaker_name", ""), one["seconds"]) for one in answer["speakers"])
-    return HeardSpeakers(tuple(told), tuple(word for final in finals for word in final.words))
+    return HeardSpeakers(tuple(told), tuple(final.words for final in finals))
 
 
 def _words(fields: Any) -> tuple[Word, ...]:

@@ -35,7 +35,7 @@ from gigastt.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from gigastt.rendering import TranscriptForm
-    from gigastt.spelling import Casing
+    from gigastt.spelling import Casing, Numbers
 
 _MUCH_BYTES = 4_000_000
 _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "md": ".md"}
@@ -125,6 +125,7 @@ def _check_track(context: click.Context, parameter: click.Parameter, track: str)
 @speaker_likeness_option
 @click.option("--punctuation/--no-punctuation", default=True, help="Write it, or leave it out.")
 @click.option("--casing", type=click.Choice(["original", "lower"]), default="original", help="Capitals, or none.")
+@click.option("--numbers", type=click.Choice(["words", "digits"]), default="words", help="Spoken ones, or figures.")
 @click.option("--dropped", is_flag=True, help="Tell in the JSON what was left out, and why.")
 @min_confidence_option
 @model_options
@@ -144,6 +145,7 @@ def transcribe(
     speaker_likeness: float | None,
     punctuation: bool,
     casing: Casing,
+    numbers: Numbers,
     dropped: bool,
     jobs: int | None,
     server: tuple[str, ...],
@@ -185,7 +187,7 @@ def transcribe(
     from gigastt.spelling import Spelling
 
     choice = FileChoice(track, splits_channels=channels == "split")
-    spelling = Spelling(punctuation, casing)
+    spelling = Spelling(punctuation, casing, numbers)
     if ray is not None and output_dir is not None:
         plan = RayPlan(output_dir, form, choice, dropped, model, model_dir, precision, min_confidence, spelling)
         return transcribe_through_ray(ray, jobs, names, _SUFFIXES[form], plan)

@@ -15,6 +15,7 @@ from gigastt.errors import InvalidParameter
 from gigastt.gateway.api.configure import CHANNELS
 from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.api.openai_form import is_russian
+from gigastt.spelling import Spelling
 from gigastt.transcript import ENDPOINT_SILENCE_MS, Options
 
 QueryValue = TypeVar("QueryValue")
@@ -58,6 +59,8 @@ def read_wishes(query: Mapping[str, str]) -> Wishes:
     speech_started = one("vad_events", _flag, False)
     silence = one("endpointing", _silence, Options().endpoint_silence_ms)
     diarize = one("diarize", _flag, False)
+    smart = one("smart_format", _flag, False)
+    figures = smart or one("numerals", _flag, False)
     options = Options(endpoint_silence_ms=silence, partials=interim or speech_started, diarization=diarize)
     return Wishes(
         Configuration(
@@ -65,8 +68,9 @@ def read_wishes(query: Mapping[str, str]) -> Wishes:
             one("encoding", _encoding, "pcm_s16le"),
             one("channels", lambda text: _whole(text, min(CHANNELS), max(CHANNELS)), 1),
             options,
+            spelling=Spelling(numbers="digits" if figures else "words"),
         ),
-        punctuated=one("punctuate", _flag, False) or one("smart_format", _flag, False),
+        punctuated=one("punctuate", _flag, False) or smart,
         interim=interim,
         speech_started=speech_started,
         utterances=one("utterances", _flag, False),
