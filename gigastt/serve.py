@@ -26,6 +26,7 @@ from gigastt.announcement import announce_listener, check_zeroconf
 from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
 from gigastt.gateway.access.hosts import ANY_NAME
+from gigastt.gateway.api.enrolment import Enrolment
 from gigastt.gateway.api.wyoming_turns import listen_for_wyoming
 from gigastt.gateway.app import (
     create_app,
@@ -267,6 +268,7 @@ async def open_jobs(context: AppContext) -> Jobs | None:
         lambda: context.limits.body_limit_bytes,
         context.decoding,
         open_session,
+        Enrolment.of(context).open_book,
         charge=context.api_keys.charge if context.api_keys is not None else lambda owner, seconds: None,
     )
     await jobs.take_up()

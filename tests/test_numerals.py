@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 from gigastt.numerals import closed_words, write_figures
 from gigastt.transcript import Word
 
-SPOKEN = (
-    "двадцать двадцати пять пяти один одна ноль сто двести тысяча тысяч миллиона первый первого десятых двадцать, пять. "
-    "целых целая мая года рублей номер и раз сорока тысячных 2 —"
-).split()
+SPOKEN = re.findall(
+    r"\S+",
+    "двадцать двадцати пять пяти один одна ноль сто двести тысяча тысяч миллиона первый первого десятых двадцать, "
+    "пять. целых целая мая года рублей номер и раз сорока тысячных 2 —",
+)
 
 
 def words_of(text: str) -> list[Word]:

@@ -16,10 +16,9 @@ WORDS = tuple(
 TEXT = " ".join(word.text for word in WORDS)
 FINAL = Final(TEXT, WORDS, 0.0, 2.0, 0.9, "silence")
 FIGURES = Spelling(numbers="digits")
+SPOKEN = "Их двадцать пять, а нас сто два."
 COUNTED = replace(
-    FINAL,
-    words=tuple(Word(text, at, at + 0.5, 0.9) for at, text in enumerate("Их двадцать пять, а нас сто два.".split())),
-    text="Их двадцать пять, а нас сто два.",
+    FINAL, text=SPOKEN, words=tuple(Word(text, at, at + 0.5, 0.9) for at, text in enumerate(SPOKEN.split()))
 )
 SILENT = replace(FINAL, text="…", words=(Word("…", 0.0, 0.4, 0.9),))
 

@@ -33,6 +33,7 @@ from gigastt.gateway.api.calls import CallEvents
 from gigastt.gateway.api.deepgram import deepgram_of
 from gigastt.gateway.api.deepgram_files import DeepgramFiles
 from gigastt.gateway.api.description import serve_docs, serve_openapi
+from gigastt.gateway.api.enrolment import Enrolment
 from gigastt.gateway.api.jambonz import JambonzDialect
 from gigastt.gateway.api.jitsi import answer_jitsi
 from gigastt.gateway.api.native import native_of
@@ -158,7 +159,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         context.decoding,
         context.transcribe,
         context.metrics,
-        lambda: context.model.likeness,
+        Enrolment.of(context),
     )
     jobs = JobRoutes(context.jobs, uploads, settings.jobs_url_host)
 

@@ -6,8 +6,9 @@ The recording goes the way of an upload: decoded in a process of its own, recogn
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 
 from gigastt.errors import InvalidParameter, RequestError
 from gigastt.gateway.api.dialect import Configuration
@@ -38,9 +39,7 @@ async def open_book(
     if likeness is None:
         return None
     try:
-        return await Enrolment(context.decoder, context.transcribe, likeness).open_book(
-            configuration.speakers, request_id
-        )
+        return await Enrolment.of(context).open_book(configuration.speakers, 1, request_id)
     except RequestError as error:
         await tell_error(error)
         return SpeakerBook(configuration.speakers.wishes, likeness)
@@ -50,28 +49,43 @@ class Enrolment:
     """Learns voices.
 
     Args:
-        likeness: as `SpeakerBook` takes it.
+        likeness: as `SpeakerBook` takes it; None where speakers are not told apart.
     """
 
-    def __init__(self, decoder: Decodes, transcribe: FileTranscriber, likeness: float) -> None:
+    def __init__(self, decoder: Decodes, transcribe: FileTranscriber, likeness: Callable[[], float | None]) -> None:
         self._decoder = decoder
         self._transcribe = transcribe
         self._likeness = likeness
 
-    async def open_book(self, fields: SpeakerFields, request_id: str) -> Book:
-        """Return a book that knows the client's speakers.
+    @classmethod
+    def of(cls, context: AppContext) -> Enrolment:
+        """Return that of a server."""
+        return cls(context.decoder, context.transcribe, lambda: context.model.likeness)
+
+    def require_model(self) -> float:
+        """Return the likeness. InvalidParameter: speakers are not told apart here."""
+        if (likeness := self._likeness()) is None:
+            raise InvalidParameter("This server has no speaker model, see --speaker-model.", param="diarization")
+        return likeness
+
+    async def open_book(self, fields: SpeakerFields, channels: int, request_id: str) -> Book:
+        """Return a book for the speakers of so many channels, which knows those whom the client knows.
 
         Raises:
-            InvalidParameter: a recording is no audio, is longer than a minute, or has no words in it.
+            InvalidParameter: speakers cannot be told apart here; or a recording is no audio, is longer than a minute,
+                or has no words in it.
             CapacityTimeout: it cannot be decoded now.
         """
-        learnt = [await self._learn(one, request_id) for one in fields.recordings]
+        if channels > 1:
+            return ChannelBook()
+        likeness = self.require_model()
+        learnt = [await self._learn(one, likeness, request_id) for one in fields.recordings]
         wishes = fields.wishes
-        return SpeakerBook(_with_known(wishes, learnt), self._likeness)
+        return SpeakerBook(replace(wishes, known=(*wishes.known, *learnt)), likeness)
 
-    async def _learn(self, recording: NamedAudio, request_id: str) -> KnownSpeaker:
+    async def _learn(self, recording: NamedAudio, likeness: float, request_id: str) -> KnownSpeaker:
         try:
-            embedding = await self._embed(recording.audio, request_id)
+            embedding = await self._embed(recording.audio, likeness, request_id)
         except RequestError as exc:
             if exc.status >= 500:
                 raise
@@ -80,14 +94,14 @@ class Enrolment:
             raise InvalidParameter("known_speakers: no words are heard in a recording.", param="known_speakers")
         return KnownSpeaker(recording.name, embedding)
 
-    async def _embed(self, audio: bytes, request_id: str) -> bytes:
+    async def _embed(self, audio: bytes, likeness: float, request_id: str) -> bytes:
         descriptor = os.memfd_create("enrolment", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.write(descriptor, audio)
             file = await self._decoder.decode(descriptor, LONGEST_SECONDS)
         finally:
             os.close(descriptor)
-        book = SpeakerBook(SpeakerWishes(speakers=1), self._likeness)
+        book = SpeakerBook(SpeakerWishes(speakers=1), likeness)
         try:
             async with aclosing(self._transcribe([file], request_id, _OPTIONS, book)) as events:
                 async for event in events:
@@ -96,7 +110,3 @@ class Enrolment:
         finally:
             file.unlink()
         return b""
-
-
-def _with_known(wishes: SpeakerWishes, learnt: Sequence[KnownSpeaker]) -> SpeakerWishes:
-    return SpeakerWishes(wishes.speakers, wishes.most, (*wishes.known, *learnt), wishes.tells_embeddings)

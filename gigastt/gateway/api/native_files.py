@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope
 from gigastt import transcript
 from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
 from gigastt.config import Limits
-from gigastt.errors import CapacityTimeout, InvalidParameter, RequestError
+from gigastt.errors import CapacityTimeout, RequestError
 from gigastt.gateway.api.configure import read_spelling
 from gigastt.gateway.api.enrolment import Enrolment
 from gigastt.gateway.api.negotiation import choose_form
@@ -39,7 +39,7 @@ from gigastt.gateway.requests import ClientGone
 from gigastt.gateway.responses import JSONResponse
 from gigastt.log import get_logger
 from gigastt.rendering import MEDIA_TYPES, TranscriptForm, render_transcript
-from gigastt.speakers import Book, ChannelBook, SpeakerBook, SpeakerFields, with_speakers
+from gigastt.speakers import SpeakerBook, SpeakerFields, with_speakers
 from gigastt.spelling import Spelling
 from gigastt.transcript import Options, Transcript
 
@@ -61,7 +61,7 @@ class Uploads:
     """`POST /v1/transcribe`, and what all routes that take a file share.
 
     Args:
-        likeness: as `SpeakerBook` takes it; None where speakers are not told apart.
+        enrolment: opens the books of speakers.
     """
 
     def __init__(
@@ -71,9 +71,9 @@ class Uploads:
         decoding: Decoding,
         transcribe: FileTranscriber,
         metrics: Metrics,
-        likeness: Callable[[], float | None] = lambda: None,
+        enrolment: Enrolment,
     ) -> None:
-        self._likeness = likeness
+        self.enrolment = enrolment
         self._limits = limits
         self._pool = pool
         self._recognise = transcribe
@@ -143,21 +143,15 @@ class Uploads:
             await stack.enter_async_context(self._counted(self._recognising.hold(upload.client, patience)))
             async with patience.waiting() as left:
                 await stack.enter_async_context(self._counted(self._pool.admit_upload(left)))
-            book = await self.open_book(speakers, len(file.channels), upload.request_id)
+            book = None
+            if speakers is not None:
+                book = await self.enrolment.open_book(speakers, len(file.channels), upload.request_id)
             heard = replace(options, diarization=isinstance(book, SpeakerBook))
             transcribed = self._recognise(list(file.channels.values()), upload.request_id, heard, book)
             recognised = await stack.enter_async_context(aclosing(transcribed))
             upload.facts |= {"audio_seconds": round(file.seconds, 2), "words": 0}
             events = await stack.enter_async_context(aclosing(_tell_of(file, recognised, upload.facts)))
             yield Recognition(file, events)
-
-    async def open_book(self, speakers: SpeakerFields | None, channels: int, request_id: str) -> Book | None:
-        """Return what tells the speakers of a file apart, if that is wanted. Raises as `recognise`."""
-        if speakers is None or channels > 1:
-            return None if speakers is None else ChannelBook()
-        if (likeness := self._likeness()) is None:
-            raise InvalidParameter("This server has no speaker model, see --speaker-model.", param="diarization")
-        return await Enrolment(self._decoding.decoder, self._recognise, likeness).open_book(speakers, request_id)
 
     def note_failure(self, upload: Upload, error: RequestError) -> None:
         """Count an error that is told amid an answer, and put it into the request's line of the log."""

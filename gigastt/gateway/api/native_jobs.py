@@ -24,7 +24,9 @@ from gigastt.gateway.api.configure import read_spelling
 from gigastt.gateway.api.event_stream import EVENT_HEADERS, QUIET_COMMENT, QUIET_SECONDS, encode_block, last_event
 from gigastt.gateway.api.native_files import Uploads, render_answer, until_hung_up
 from gigastt.gateway.api.negotiation import choose_form
-from gigastt.gateway.api.wire import gap_error_fields
+from gigastt.gateway.api.speaker_fields import SPEAKER_FIELDS, read_speaker_query
+from gigastt.gateway.api.wire import gap_error_fields, session_speakers
+from gigastt.gateway.files.forms import MOST_FIELD_BYTES
 from gigastt.gateway.jobs.bell import wait_for_ring
 from gigastt.gateway.jobs.job import Job, JobOrder, transcript_of
 from gigastt.gateway.jobs.jobs import Jobs
@@ -35,8 +37,9 @@ from gigastt.gateway.webhook import check_url
 from gigastt.spelling import Spelling
 from gigastt.transcript import Final, channel_fields, final_fields
 
-_MOST_ORDER_BYTES: Constant = 16 * 1024
+_MOST_ORDER_BYTES: Constant = MOST_FIELD_BYTES + 16 * 1024
 _FIELDS: Constant = ("channels", "track", "url", "webhook", "webhook_secret")
+_JSON_FIELDS: Constant = ("diarization", *SPEAKER_FIELDS)
 _MOST_SECRET_CHARACTERS: Constant = 256
 
 
@@ -61,7 +64,7 @@ class JobRoutes:
             exchange.usage.expect_audio(0.0)
         async with AsyncExitStack() as stack:
             if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
-                values = _texts(await read_json(request, _MOST_ORDER_BYTES)) | dict(request.query_params)
+                values = _checked(await read_json(request, _MOST_ORDER_BYTES)) | dict(request.query_params)
                 order, pieces = self._read_order(owner, values), None
                 if not order.url:
                     raise InvalidParameter("url is missing: send it, or the file itself as the body.", param="url")
@@ -94,7 +97,7 @@ class JobRoutes:
             raise JobNotDone("The job is not done yet.")
         if job.state == "failed" or job.facts is None:
             raise JobFailed(f"The job failed: {job.error}")
-        heard = transcript_of(job.facts, [told for _, told in await jobs.told(job)])
+        heard = transcript_of(job.facts, [told for _, told in await jobs.told(job)], await jobs.speakers(job))
         return render_answer(form, spelling.of(heard), tells_dropped=request.query_params.get("dropped") == "true")
 
     async def events(self, request: Request) -> Response:
@@ -112,17 +115,21 @@ class JobRoutes:
         jobs = self._enabled()
         return jobs, await jobs.find(request.path_params["id"], exchange_of(request.scope).owner)
 
-    def _read_order(self, owner: str, values: Mapping[str, str]) -> JobOrder:
+    def _read_order(self, owner: str, values: Mapping[str, Any]) -> JobOrder:
         """Read what is asked for. Raises InvalidParameter: a value is wrong."""
         url, webhook, secret = (values.get(name, "").strip() for name in ("url", "webhook", "webhook_secret"))
         if len(secret) > _MOST_SECRET_CHARACTERS:
             raise InvalidParameter("webhook_secret is too long.", param="webhook_secret")
+        choice, speakers = read_choice(values), read_speaker_query(values)
+        if speakers is not None and not choice.splits_channels:
+            self._uploads.enrolment.require_model()
         return JobOrder(
             owner,
-            read_choice(values),
+            choice,
             check_url(url, self._hosts, "url") if url else "",
             check_url(webhook, self._hosts, "webhook") if webhook else "",
             secret,
+            speakers,
         )
 
 
@@ -165,6 +172,8 @@ class JobEvents(Response):
                     await write(b"id: %d\n" % number + encode_block(fields))
                 state = {"type": "job", **await self._jobs.describe(job), "last": job.state != "queued"}
                 if state["last"]:
+                    if (heard := await self._jobs.speakers(job)) is not None:
+                        await write(encode_block({**session_speakers(self._spelling.of(heard)), "last": False}))
                     await write(encode_block(state))
                     return
                 await write(encode_block(state) if state != before else QUIET_COMMENT)
@@ -175,9 +184,13 @@ class JobEvents(Response):
             await write(encode_block({"type": "error", "message": fields.pop("error"), **fields, "last": True}))
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the fields of an order. Raises InvalidParameter: one is no text, or is not known."""
+def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an order; those of speakers are as in `configure`, the others text.
+
+    Raises InvalidParameter: one is no text, or is not known.
+    """
     for name, value in values.items():
-        if name not in _FIELDS or not isinstance(value, str):
-            raise InvalidParameter(f"{name[:40]!a}: expected one of {', '.join(_FIELDS)}, as text.", param=name[:40])
+        if name not in _JSON_FIELDS and (name not in _FIELDS or not isinstance(value, str)):
+            known = ", ".join((*_FIELDS, *_JSON_FIELDS))
+            raise InvalidParameter(f"{name[:40]!a}: expected one of {known}.", param=name[:40])
     return dict(values)
