@@ -139,6 +139,7 @@ def test_closed_words_are_written_the_same_way_whatever_follows(texts: Sequence[
     closed = write_figures(known[: closed_words(known)])
 
     assert write_figures(words)[: len(closed)] == closed
+    assert write_figures(write_figures(words)) == write_figures(words)
 
 
 @pytest.mark.parametrize(

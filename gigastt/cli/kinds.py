@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -74,6 +75,18 @@ class HttpAddress(click.ParamType[str]):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             self.fail(f"expected http(s)://host[:port][/path], but got {text!r}", param, ctx)
         return text
+
+
+class NamedFile(click.ParamType[tuple[str, Path]]):
+    """`NAME=FILE`."""
+
+    name = "name=file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
+        name, _, path = str(value).partition("=")
+        if not name or not path:
+            self.fail(f"expected NAME=FILE, but got {value!r}", param, ctx)
+        return name, Path(path)
 
 
 def _split(address: str) -> SplitResult:

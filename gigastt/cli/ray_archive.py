@@ -27,6 +27,7 @@ from gigastt.cli.ray_plan import RayPlan, is_remote
 from gigastt.cli.targets import writing
 from gigastt.errors import RequestError
 from gigastt.rendering import Renderer
+from gigastt.speech.voices import VoiceModel
 from gigastt.transcribe import TranscribedFile
 
 _CPUS = 0.9  # of a core for each actor: whole ones leave nothing for the stages of Ray's own, which then wait for ever
@@ -84,6 +85,8 @@ class RayActor:
     def __init__(self, plan: RayPlan) -> None:
         self._plan = plan
         self._recognizer = open_recognizer(plan.model, plan.model_dir, plan.precision)
+        speakers = plan.diarization.model if plan.diarization is not None else None
+        self._voices = VoiceModel(speakers.embedding, speakers.segmentation) if speakers is not None else None
         self._stack = ExitStack()
         part = open_part(plan.output_dir, f"{socket.gethostname()}-{os.getpid()}")
         self._manifest = self._stack.enter_context(part)
@@ -111,9 +114,12 @@ class RayActor:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._manifest.remove_unfinished(target)
             recording = TranscribedFile(
-                source, self._recognizer, min_confidence=plan.min_confidence, choice=plan.choice
+                source, self._recognizer, min_confidence=plan.min_confidence, choice=plan.choice, voices=self._voices
             )
-            heard = plan.spelling.of(recording.transcript(list(recording.segments())))
+            heard = recording.transcript(list(recording.segments()))
+            if plan.diarization is not None:
+                heard = plan.diarization.tell_speakers(heard)
+            heard = plan.spelling.of(heard)
             renderer = Renderer(plan.form, tells_channels=bool(heard.copies), tells_dropped=plan.tells_dropped)
             record = partial(self._manifest.record, stamp, target)
             with writing(target, overwrite=target.exists(), before_naming=record) as file:

@@ -206,3 +206,35 @@ def test_the_command_line_says_who_speaks(tmp_path: Path, answer: dict[str, Any]
     assert labels(json.loads(told.stdout)) == labels(answer)
     assert text.stdout.startswith("Speaker 0: ")
     assert "\nSpeaker 1: " in text.stdout
+
+
+def test_the_command_line_knows_speakers_by_every_way(server: ServerProcess, tmp_path: Path) -> None:
+    talk, known = tmp_path / "talk.wav", tmp_path / "known.wav"
+    talk.write_bytes(wave_file(TALK, 16_000))
+    known.write_bytes(wave_file(CLIPS["festival_11"][:256_000], 16_000))
+    shared = ["transcribe", "--model", "demo", "--model-dir", str(tmp_path), "--diarization", str(talk)]
+    shared += ["--known-speaker", f"Эмиль={known}"]
+
+    here, workers, there = (
+        run_program([*shared, *way]).stdout for way in ([], ["--jobs", "2"], ["--server", server.url])
+    )
+    wrong = run_program([*shared, "--known-speaker", f"Никто={tmp_path / 'nobody.wav'}"])
+
+    assert here == workers == there
+    assert "\nSpeaker 1: " in here
+    assert here.startswith("Эмиль: ")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "nobody.wav" in wrong.stderr
+
+
+def test_one_channel_that_is_told_apart_has_the_speakers_of_its_voices(
+    server: ServerProcess, tmp_path: Path, answer: dict[str, Any]
+) -> None:
+    talk = tmp_path / "talk.wav"
+    talk.write_bytes(wave_file(TALK, 16_000))
+    arguments = ["transcribe", "--model", "demo", "--model-dir", str(tmp_path), "--diarization", "--format", "json"]
+
+    told = run_program([*arguments, "--channels", "split", str(talk)])
+
+    assert labels(json.loads(told.stdout)) == labels(answer)
+    assert labels(transcribe(server, "diarization=true&channels=split")) == labels(answer)
