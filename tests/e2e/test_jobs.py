@@ -33,7 +33,7 @@ def events_of(server: ServerProcess, id: str, **headers: str) -> list[dict[str, 
     return [json.loads(line) for line in lines]
 
 
-def test_a_job_has_the_words_and_speakers_of_an_upload_also_when_its_server_is_killed_in_the_middle(
+def test_a_job_of_a_killed_server_has_the_words_and_speakers_of_an_upload(
     tmp_path: Path,
 ) -> None:
     arguments = ("--pool-size", "2", "--jobs-dir", str(tmp_path / "jobs"))
