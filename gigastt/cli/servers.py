@@ -134,14 +134,13 @@ class Servers:
 
         channels = "split" if choice.splits_channels else "mix"
         query = {"dropped": "true", "channels": channels, "track": choice.track, **self._speakers}
+        size = source.seek(0, os.SEEK_END)
+        source.seek(0)
+        headers = {"content-length": str(size), "content-type": "application/octet-stream"}
+        sent: dict[str, Any] = {"content": body(), "headers": headers}
+        if self._fields:
+            sent = {"data": self._fields, "files": {"file": source}}
         try:
-            if self._fields:
-                source.seek(0)
-                sent = {"data": self._fields, "files": {"file": source}}
-            else:
-                size = source.seek(0, os.SEEK_END)
-                headers = {"content-length": str(size), "content-type": "application/octet-stream"}
-                sent = {"content": body(), "headers": headers}
             response = await self._client.post(f"{server.url}/v1/transcribe", params=query, **sent)
             answer = response.json()
         except (httpx2.HTTPError, ValueError) as exc:
