@@ -121,7 +121,9 @@ def test_there_are_enough_cases_and_each_has_its_name() -> None:
 @on_uvloop
 async def test_every_conversation_goes_by_the_rules(family: str, cut: str) -> None:
     [listener] = bind("127.0.0.1", 0)
-    server = Server(echo, max_frame_bytes=LONGEST, handle_signals=False, deadlines=Deadlines(linger=1.0))
+    server = Server(
+        echo, max_frame_bytes=LONGEST, handle_signals=False, deadlines=Deadlines(linger=1.0, ping=60.0, busy_ping=60.0)
+    )
     serving = asyncio.create_task(server.serve([listener]))
     await wait_until(lambda: server.started)
     at_once = asyncio.Semaphore(AT_ONCE)

@@ -13,6 +13,7 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol, TypeAlias
 
 from uvicorn.server import ServerState
@@ -95,7 +96,7 @@ def listen_for(
             except Exception:  # the border of a connection
                 log.exception("connection_failed", protocol=protocol)
 
-    return lambda config, state: TcpConnection(config, state, framing_of(), serve)
+    return lambda config, state, place: TcpConnection(config, state, place, framing_of(), serve)
 
 
 class TcpConnection(asyncio.Protocol):
@@ -105,6 +106,7 @@ class TcpConnection(asyncio.Protocol):
         self,
         config: ConnectionConfig,
         state: ServerState,
+        place: Place,
         framing: StreamFraming,
         serve: Callable[[TcpConnection], Awaitable[None]],
     ) -> None:
@@ -115,7 +117,7 @@ class TcpConnection(asyncio.Protocol):
         self._serve = serve
         self._transport: asyncio.Transport
         self._turns: Turns
-        self._place: Place | None = None
+        self._place = place
         self._queue: deque[Message] = deque()
         self._news = asyncio.Event()
         self._writable = asyncio.Event()
@@ -171,7 +173,8 @@ class TcpConnection(asyncio.Protocol):
             self._transport.close()
         else:
             self._closing = asyncio.get_running_loop().call_later(self._config.deadlines.linger, self._transport.abort)
-            self._transport.write_eof()
+            with suppress(OSError):  # asyncio's own transport tells of a peer that has gone meanwhile
+                self._transport.write_eof()
 
     def shutdown(self) -> None:
         """The server stops before the endpoint has ended."""
@@ -183,9 +186,8 @@ class TcpConnection(asyncio.Protocol):
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else None
-        self._place = self._config.connections.enter(self.peer)
         self._turns = Turns(self._config.rota, self._transport, self._step)
-        if self._place is None or self._place.refusal is not None:
+        if self._place.refusal is not None:
             self._transport.abort()
             return
         self._transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
@@ -237,8 +239,7 @@ class TcpConnection(asyncio.Protocol):
         self._gone = True
         self._taker = None
         self._turns.close()
-        if self._place is not None:
-            self._place.leave()
+        self._place.leave()
         if self._closing is not None:
             self._closing.cancel()
         self._state.connections.discard(self)

@@ -46,14 +46,16 @@ class Place:
     """One connection, counted until it leaves.
 
     Attributes:
+        key: its address's (`addresses.rate_key`).
         refusal: makes the error that answers its request; None if it may be served.
         shared: a trusted proxy is at the other end, with requests of many clients.
     """
 
-    __slots__ = ("_leave", "refusal", "shared")
+    __slots__ = ("_leave", "key", "refusal", "shared")
 
-    def __init__(self, leave: Callable[[], None], *, refusal: Refusal | None, shared: bool) -> None:
+    def __init__(self, leave: Callable[[], None], key: int, *, refusal: Refusal | None, shared: bool) -> None:
         self._leave: Callable[[], None] | None = leave
+        self.key = key
         self.refusal = refusal
         self.shared = shared
 
@@ -92,22 +94,23 @@ class Connections:
         """
         address = client_address(peer, (), ())
         shared = is_among(self._trusted, address)
-        key = None if shared else rate_key(address)
+        key = rate_key(address)
         refusal: Refusal | None = None
         if 0 < self._caps.total <= self._open:
             refusal = _server_is_full
-        elif key is not None and self._is_full(key):
+        elif not shared and self._is_full(key):
             refusal = _address_is_full
         if refusal is None:
             self._open += 1
-            self._add(key)
-            return Place(lambda: self._leave(key), refusal=None, shared=shared)
+            counted = None if shared else key
+            self._add(counted)
+            return Place(lambda: self._leave(counted), key, refusal=None, shared=shared)
         if self._refused >= MOST_REFUSED:
             self._count_refusal("flood")
             return None
         self._count_refusal("server_full" if refusal is _server_is_full else "address_full")
         self._refused += 1
-        return Place(self._leave_refused, refusal=refusal, shared=shared)
+        return Place(self._leave_refused, key, refusal=refusal, shared=shared)
 
     @contextmanager
     def carrying(self, key: int) -> Iterator[None]:

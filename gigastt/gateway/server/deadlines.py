@@ -16,7 +16,6 @@ from uvicorn.config import Config
 
 from gigastt.errors import RequestError
 from gigastt.gateway.responses import encode_json, error_fields
-from gigastt.gateway.server.caps import Connections
 from gigastt.gateway.server.turns import Rota
 
 MOST_UNSENT_BYTES = 1024  # beyond what the system takes at once; then the application waits
@@ -51,11 +50,8 @@ class Deadlines:
 class ConnectionConfig(Config):
     """uvicorn's configuration, with what all connections of a server share."""
 
-    def __init__(
-        self, app: ASGIApp, deadlines: Deadlines, connections: Connections | None = None, **options: Any
-    ) -> None:
+    def __init__(self, app: ASGIApp, deadlines: Deadlines, **options: Any) -> None:
         self.deadlines = deadlines
-        self.connections = Connections() if connections is None else connections
         self.rota = Rota()
         super().__init__(app, ws_ping_interval=deadlines.ping, ws_ping_timeout=deadlines.ping, **options)
 

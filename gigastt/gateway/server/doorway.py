@@ -1,12 +1,13 @@
-"""The doorway of a port that speaks TLS: a plain HTTP request there is answered, too, with where to go instead.
+"""The doorway of a listener: who comes is let in fairly, by address.
 
-    accepted ─first byte of a handshake→ TLS ──→ the server's application
-        │
-        ├─any other first byte→ plain HTTP ──→ the application for strangers
-        └─hung up, or nothing came in time→ closed
+    accepted ─counted→ the line of its address ─its turn→ transport, protocol → the application
+        │                      ↑
+        ├─too many: hung up on │
+        └─where TLS is spoken: its first byte is looked at ──→ TLS, or plain HTTP, which is told where to go instead
 
-The first byte is looked at and stays in the socket. Until it is there a connection has no transport; `wait` seconds are
-all it gets. On the event loop.
+Accepting is cheap, serving a connection is not: ten thousand from one address wait for each other, and one from another
+address for a few of them. With TLS a connection has no transport until its first byte is there, which stays in the
+socket. On the event loop.
 """
 
 from __future__ import annotations
@@ -15,49 +16,76 @@ import asyncio
 import errno
 import socket
 import ssl
+from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 
+from gigastt.gateway.server.caps import Connections, Place
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
 
 _HANDSHAKE: Final = b"\x16"
-_MOST_AT_ONCE: Final = 128  # accepted before others have their turn
+_MOST_ACCEPTED: Final = 128  # in one pass of the loop
+_MOST_LET_IN: Final = 4  # in one pass: each costs as much as many accepted ones
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _PAUSE_SECONDS: Final = 1.0
 
-Open: TypeAlias = Callable[[socket.socket], Awaitable[object]]  # gives a connection its transport and protocol
+Open: TypeAlias = Callable[[socket.socket, Place], Awaitable[object]]  # gives a connection its transport and protocol
 
 
-class Doorway:
-    """A listening socket and the connections that have not shown yet what they speak; stands in for asyncio.Server.
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How a listener tells TLS from plain HTTP.
 
-    Args:
+    Attributes:
+        open: for connections that begin with a handshake.
         wait: seconds until the first byte must be there.
     """
 
-    def __init__(self, listener: socket.socket, *, open_tls: Open, open_plain: Open, wait: float) -> None:
+    open: Open
+    wait: float
+
+
+class Doorway:
+    """A listening socket and the connections that have no transport yet; stands in for asyncio.Server.
+
+    Args:
+        connections: counts those that come.
+        open_plain: for connections without TLS.
+        tls: None: the first byte is not looked at.
+    """
+
+    def __init__(
+        self, listener: socket.socket, connections: Connections, open_plain: Open, tls: Tls | None = None
+    ) -> None:
         self.sockets = (listener,)
-        self._open_tls = open_tls
+        self._connections = connections
         self._open_plain = open_plain
-        self._wait = wait
+        self._tls = tls
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[socket.socket, asyncio.TimerHandle] = {}
-        self._opening: set[asyncio.Task[None]] = set()
+        self._silent: dict[socket.socket, tuple[Place, asyncio.TimerHandle]] = {}
+        self._lines: dict[int, deque[tuple[socket.socket, Place, Open]]] = {}  # by address; each first in its turn
+        self._opening: set[asyncio.Future[object]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._loop.add_reader(listener.fileno(), self._accept)
 
     def close(self) -> None:
-        """Accept no more, and hang up on those that have shown nothing."""
+        """Accept no more, and hang up on those that are not in yet."""
         [listener] = self.sockets
         if listener.fileno() >= 0:
             self._loop.remove_reader(listener.fileno())
         if self._pause is not None:
             self._pause.cancel()
-        for connection in list(self._waiting):
-            self._forget(connection)
-            connection.close()
+        for connection in list(self._silent):
+            self._hang_up(connection)
+        for line in self._lines.values():
+            for connection, place, _ in line:
+                place.leave()
+                connection.close()
+        self._lines.clear()
         for task in self._opening:
             task.cancel()
 
@@ -67,9 +95,9 @@ class Doorway:
 
     def _accept(self) -> None:
         [listener] = self.sockets
-        for _ in range(_MOST_AT_ONCE):
+        for _ in range(_MOST_ACCEPTED):
             try:
-                connection, _ = listener.accept()
+                connection, peer = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as exc:
@@ -81,11 +109,18 @@ class Doorway:
                     _PAUSE_SECONDS, self._loop.add_reader, listener.fileno(), self._accept
                 )
                 return
+            place = self._connections.enter(peer[0])
+            if place is None:
+                connection.close()
+                continue
             connection.setblocking(False)
-            self._waiting[connection] = self._loop.call_later(self._wait, self._hang_up, connection)
-            self._loop.add_reader(connection.fileno(), self._look, connection)
+            if self._tls is None:
+                self._stand_in_line(connection, place, self._open_plain)
+            else:
+                self._silent[connection] = place, self._loop.call_later(self._tls.wait, self._hang_up, connection)
+                self._loop.add_reader(connection.fileno(), self._look, connection, self._tls)
 
-    def _look(self, connection: socket.socket) -> None:
+    def _look(self, connection: socket.socket, tls: Tls) -> None:
         try:
             first = connection.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
@@ -95,21 +130,46 @@ class Doorway:
         if not first:
             self._hang_up(connection)
             return
-        self._forget(connection)
-        opening = self._loop.create_task(self._open(connection, first == _HANDSHAKE))
-        self._opening.add(opening)
-        opening.add_done_callback(self._opening.discard)
+        place = self._forget(connection)
+        self._stand_in_line(connection, place, tls.open if first == _HANDSHAKE else self._open_plain)
 
-    async def _open(self, connection: socket.socket, is_tls: bool) -> None:
-        try:
-            await (self._open_tls if is_tls else self._open_plain)(connection)
-        except (OSError, ssl.CertificateError):  # the handshake failed, or took too long; the transport is closed
-            connection.close()
+    def _stand_in_line(self, connection: socket.socket, place: Place, opening: Open) -> None:
+        if not self._lines:
+            self._loop.call_soon(self._let_in)
+        self._lines.setdefault(place.key, deque()).append((connection, place, opening))
+
+    def _let_in(self) -> None:
+        """Open a few, one of each address in turn."""
+        for _ in range(_MOST_LET_IN):
+            if not self._lines:
+                return
+            key = next(iter(self._lines))
+            line = self._lines.pop(key)
+            connection, place, opening = line.popleft()
+            if line:
+                self._lines[key] = line
+            task = asyncio.ensure_future(opening(connection, place))
+            self._opening.add(task)
+            task.add_done_callback(partial(self._opened, connection, place))
+        if self._lines:
+            self._loop.call_soon(self._let_in)
+
+    def _opened(self, connection: socket.socket, place: Place, task: asyncio.Future[object]) -> None:
+        self._opening.discard(task)
+        failure = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if failure is None:
+            return
+        connection.close()
+        place.leave()
+        if not isinstance(failure, OSError | ssl.CertificateError | asyncio.CancelledError):
+            raise failure  # the others: the handshake failed, or took too long, or the server stops
 
     def _hang_up(self, connection: socket.socket) -> None:
-        self._forget(connection)
+        self._forget(connection).leave()
         connection.close()
 
-    def _forget(self, connection: socket.socket) -> None:
+    def _forget(self, connection: socket.socket) -> Place:
         self._loop.remove_reader(connection.fileno())
-        self._waiting.pop(connection).cancel()
+        place, timer = self._silent.pop(connection)
+        timer.cancel()
+        return place

@@ -13,6 +13,7 @@ object per connection, run by the event loop's callbacks.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Final, Literal, TypeAlias
 
 import httptools
@@ -59,9 +60,8 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
     ) -> None:
         assert isinstance(config, ConnectionConfig)
         self.deadlines = config.deadlines
-        self._connections = config.connections
         self._rota = config.rota
-        self._place: Place | None = None
+        self._place: Place = app_state[PLACE]
         self._phase: Phase = "idle"
         self._deadline: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
@@ -78,16 +78,10 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         self.turns = Turns(self._rota, transport, self._parse)
         self.flow = Flow(transport, self.turns)
         self._line = Line(transport, self.hang_up)
-        self._place = self._connections.enter(self.client[0] if self.client else None)
-        if self._place is None:
-            transport.abort()
-            return
-        self.app_state = {**self.app_state, PLACE: self._place}
         self._enter("head", self.deadlines.linger if self._place.refusal else self.deadlines.head)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._place is not None:
-            self._place.leave()
+        self._place.leave()
         super().connection_lost(exc)
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.abandon()
@@ -119,7 +113,8 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         elif not self.transport.is_closing():
             self._enter("closing", self.deadlines.linger)
             if self.transport.can_write_eof():
-                self.transport.write_eof()
+                with contextlib.suppress(OSError):  # asyncio's own transport tells of a peer that has gone meanwhile
+                    self.transport.write_eof()
             self.turns.wake()
 
     def shutdown(self) -> None:
@@ -312,7 +307,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
 
     @property
     def _refusal(self) -> Refusal | None:
-        return self._place.refusal if self._place is not None else None
+        return self._place.refusal
 
     def _refuse(self, exc: Exception) -> None:
         """Refuse a request that cannot be parsed, with the error that a callback of the parser raised, if one did."""

@@ -17,10 +17,10 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from functools import partial
 from types import FrameType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -28,9 +28,9 @@ from uvicorn.server import ServerState
 
 from gigastt.errors import PortUnavailable
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.server.caps import Connections
+from gigastt.gateway.server.caps import PLACE, Connections, Place
 from gigastt.gateway.server.deadlines import ConnectionConfig, Deadlines
-from gigastt.gateway.server.doorway import Doorway
+from gigastt.gateway.server.doorway import Doorway, Tls
 from gigastt.gateway.server.http_protocol import HttpConnection
 from gigastt.gateway.server.tls import Certificate
 from gigastt.gateway.server.ws_protocol import WebSocketConnection
@@ -39,7 +39,6 @@ from gigastt.log import get_logger
 log = get_logger(__name__)
 
 BACKLOG = 2_048
-_ACCEPTED_AT_ONCE = 4  # connections a pass of the loop; a listener is that many descriptors
 _KEEP_ALIVE_SECONDS = 75  # longer than a reverse proxy keeps a connection, so that it is the one to close
 _DEADLINES = Deadlines()
 SEND_BUFFER_BYTES = 128 * 1024
@@ -48,7 +47,7 @@ _STOP_SECONDS = 1
 _ONE_SIGNAL_SECONDS = 1.0  # make and the terminal may both pass on one Ctrl-C: that is not a second one
 _LAG_SECONDS = 0.25
 _DATE_SECONDS = 1.0  # how old the date in an answer may be
-ConnectionFactory: TypeAlias = Callable[[ConnectionConfig, ServerState], asyncio.Protocol]
+ConnectionFactory: TypeAlias = Callable[[ConnectionConfig, ServerState, Place], asyncio.Protocol]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -112,12 +111,12 @@ class Server(uvicorn.Server):
             protocols: what makes the connections of a listener that speaks no HTTP, by its port; they have no TLS.
             clock: tells when signals come, in seconds.
         """
-        connections = Connections() if connections is None else connections
-        super().__init__(_configure(app, deadlines, connections, max_frame_bytes))
+        super().__init__(_configure(app, deadlines, max_frame_bytes))
         self.config: ConnectionConfig
         assert (certificate is None) == (plain_app is None)
-        self._plain = _configure(plain_app, deadlines, connections, max_frame_bytes) if plain_app is not None else None
-        self.servers: list[asyncio.Server | Doorway] = []  # type: ignore[assignment]
+        self._plain = _configure(plain_app, deadlines, max_frame_bytes) if plain_app is not None else None
+        self._connections = Connections() if connections is None else connections
+        self.servers: list[Doorway] = []  # type: ignore[assignment]
         self._begin_drain = begin_drain
         self._drain_seconds = drain_seconds
         self._handle_signals = handle_signals
@@ -165,39 +164,47 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen; uvicorn's own startup would let a TLS handshake take a minute."""
-        loop = asyncio.get_running_loop()
+        if self._plain is not None:
+            self._plain.load()
         for listener in sockets or ():
             host, port = listener.getsockname()[:2]
             connect = self._protocols.get(port)
             tls = connect is None and self.certificate is not None
-            if self.certificate is not None and tls:
-                self.servers.append(self._open_doorway(self.certificate, listener))
-            else:
-                factory = self._connect if connect is None else partial(connect, self.config, self.server_state)
-                # libuv accepts one connection a pass for each socket: its own duplicates let a crowd in sooner.
-                for sock in (listener, *(listener.dup() for _ in range(_ACCEPTED_AT_ONCE - 1))):
-                    self.servers.append(await loop.create_server(factory, sock=sock, backlog=BACKLOG))
+            self.servers.append(self._open_doorway(listener, connect))
             log.info(self._events.get(port, self._event), host=host, port=port, tls=tls)
         self.started = True
 
-    def _connect(self) -> HttpConnection:
-        return HttpConnection(self.config, self.server_state, self.lifespan.state)
-
-    def _open_doorway(self, certificate: Certificate, listener: socket.socket) -> Doorway:
+    def _open_doorway(self, listener: socket.socket, connect: ConnectionFactory | None) -> Doorway:
+        if connect is not None:
+            return Doorway(listener, self._connections, self._opening(self.config, connect))
+        opening = self._opening(self.config, self._connect)
+        if self.certificate is None:
+            return Doorway(listener, self._connections, opening)
         assert self._plain is not None
-        loop, deadlines, plain = asyncio.get_running_loop(), self.config.deadlines, self._plain
-        plain.load()
-        open_tls = partial(
-            loop.connect_accepted_socket,
-            self._connect,
-            ssl=certificate.context,
-            ssl_handshake_timeout=deadlines.head,
-            ssl_shutdown_timeout=deadlines.linger,
+        deadlines = self.config.deadlines
+        tls = Tls(
+            partial(
+                opening,
+                ssl=self.certificate.context,
+                ssl_handshake_timeout=deadlines.head,
+                ssl_shutdown_timeout=deadlines.linger,
+            ),
+            deadlines.head,
         )
-        open_plain = partial(
-            loop.connect_accepted_socket, lambda: HttpConnection(plain, self.server_state, self.lifespan.state)
-        )
-        return Doorway(listener, open_tls=open_tls, open_plain=open_plain, wait=deadlines.head)
+        return Doorway(listener, self._connections, self._opening(self._plain, self._connect), tls)
+
+    def _opening(self, config: ConnectionConfig, connect: ConnectionFactory) -> Callable[..., Awaitable[object]]:
+        loop = asyncio.get_running_loop()
+
+        def opening(connection: socket.socket, place: Place, **options: Any) -> Awaitable[object]:
+            return loop.connect_accepted_socket(
+                lambda: connect(config, self.server_state, place), connection, **options
+            )
+
+        return opening
+
+    def _connect(self, config: ConnectionConfig, state: ServerState, place: Place) -> HttpConnection:
+        return HttpConnection(config, state, {**self.lifespan.state, PLACE: place})
 
     async def main_loop(self) -> None:
         """Wait for the end, and keep the date of answers; uvicorn's own loop wakes ten times a second."""
@@ -238,11 +245,10 @@ class Server(uvicorn.Server):
         self.stop()
 
 
-def _configure(app: ASGIApp, deadlines: Deadlines, connections: Connections, max_frame_bytes: int) -> ConnectionConfig:
+def _configure(app: ASGIApp, deadlines: Deadlines, max_frame_bytes: int) -> ConnectionConfig:
     return ConnectionConfig(
         app,
         deadlines,
-        connections,
         http=HttpConnection,
         ws=WebSocketConnection,
         ws_per_message_deflate=False,  # speech does not compress, and a small frame could become a huge one

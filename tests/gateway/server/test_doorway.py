@@ -1,11 +1,12 @@
-"""Plain HTTP on a port that speaks TLS: shown the way, and served nothing."""
+"""The doorway: fair by address, all counted, and plain HTTP on a port that speaks TLS is shown the way."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from websockets.exceptions import InvalidStatus
 from gigastt.authority import Authority, own_authority
 from gigastt.config import Limits
 from gigastt.gateway.access.key_file import add_key
+from gigastt.gateway.server.caps import Caps, Connections, Place
 from gigastt.gateway.server.deadlines import Deadlines
+from gigastt.gateway.server.doorway import Doorway, Tls
 from gigastt.gateway.server.tls import Certificate
 from gigastt.log import fields_of
 from gigastt.renewal import keep_certificate
@@ -41,6 +44,91 @@ async def serving_own(authority: Authority, limits: Limits | None = None, **sett
     context.authority = authority
     async with serving(context, certificate=Certificate(authority.server, authority.server)) as running:
         yield running
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+        listener.setblocking(False)
+        yield listener
+
+
+class Opened:
+    """What a doorway let in, in order; refuses to open what comes from `broken`."""
+
+    def __init__(self, broken: str = "") -> None:
+        self.peers: list[str] = []
+        self._broken = broken
+
+    async def __call__(self, connection: socket.socket, place: Place) -> None:
+        with connection:
+            peer = connection.getpeername()[0]
+            if peer == self._broken:
+                raise ConnectionResetError
+            self.peers.append(peer)
+            place.leave()
+
+
+def come_from(stack: ExitStack, listener: socket.socket, address: str, times: int = 1) -> list[socket.socket]:
+    port = listener.getsockname()[1]
+    return [
+        stack.enter_context(socket.create_connection(("127.0.0.1", port), source_address=(address, 0)))
+        for _ in range(times)
+    ]
+
+
+async def test_a_crowd_from_one_address_lets_others_through(listener: socket.socket) -> None:
+    opened, connections = Opened(), Connections()
+    with ExitStack() as stack:
+        come_from(stack, listener, "127.0.0.2", 50)
+        come_from(stack, listener, "127.0.0.3")
+        doorway = Doorway(listener, connections, opened)
+        await wait_until(lambda: len(opened.peers) == 51)
+        doorway.close()
+    assert opened.peers.index("127.0.0.3") == 1
+    assert len(connections) == 0
+
+
+async def test_they_count_while_they_wait_and_too_many_are_hung_up_on(listener: socket.socket) -> None:
+    opened, connections = Opened(), Connections(Caps(per_address=2))
+    with ExitStack() as stack:
+        tls = Tls(opened, wait=60.0)
+        doorway = Doorway(listener, connections, opened, tls)
+        silent = come_from(stack, listener, "127.0.0.2", 70)
+        await wait_until(lambda: len(connections) == 66)  # two, and those that are to be refused
+        for one in silent[66:]:
+            assert one.recv(1) == b""
+        doorway.close()
+        await doorway.wait_closed()
+        assert len(connections) == 0
+        assert silent[0].recv(1) == b""
+
+
+async def test_one_that_cannot_be_opened_counts_no_more(listener: socket.socket) -> None:
+    opened, connections = Opened(broken="127.0.0.2"), Connections()
+    with ExitStack() as stack:
+        doorway = Doorway(listener, connections, opened)
+        come_from(stack, listener, "127.0.0.2", 5)
+        come_from(stack, listener, "127.0.0.3")
+        await wait_until(lambda: opened.peers == ["127.0.0.3"] and len(connections) == 0)
+        doorway.close()
+
+
+async def test_closing_hangs_up_on_those_in_line(listener: socket.socket) -> None:
+    closed, connections = asyncio.Event(), Connections()
+
+    async def close(connection: socket.socket, place: Place) -> None:
+        doorway.close()
+        closed.set()
+        await asyncio.Event().wait()
+
+    with ExitStack() as stack:
+        crowd = come_from(stack, listener, "127.0.0.2", 50)
+        doorway = Doorway(listener, connections, close)
+        await closed.wait()
+        await doorway.wait_closed()
+        assert len(connections) == 0
+        assert [one.recv(1) for one in crowd] == [b""] * 50
 
 
 @on_uvloop
