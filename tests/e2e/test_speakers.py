@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from websockets.asyncio.client import connect
 
 from tests.clips import load_clips
 from tests.live_client import LiveClient, live_client, transcribe_live
@@ -183,6 +184,26 @@ def test_clients_of_openai_and_deepgram_are_told(server: ServerProcess, answer: 
     openai = httpx.post(f"{server.url}/v1/audio/transcriptions", data=form, files=file, timeout=60).json()
     assert [segment["speaker"] for segment in openai["segments"]][:2] == ["A", "B"]
     assert "".join(segment["text"] for segment in openai["segments"]).strip() == answer["text"]
+
+
+async def test_a_live_client_of_deepgram_is_told(server: ServerProcess) -> None:
+    address = server.websocket_url.replace("/v1/ws", "/v1/listen")
+    results: list[dict[str, Any]] = []
+    async with connect(f"{address}?encoding=linear16&sample_rate=16000&diarize=true&numerals=true") as socket:
+        await socket.send(TALK[:500_000])
+        await socket.send(TALK[500_000:])
+        await socket.send('{"type":"CloseStream"}')
+        async for text in socket:
+            results.append(json.loads(text))
+    words = [
+        word
+        for result in results
+        if result["type"] == "Results"
+        for word in result["channel"]["alternatives"][0]["words"]
+    ]
+    assert {word["speaker"] for word in words} == {0, 1}
+    assert all(0 < word["speaker_confidence"] <= 1 for word in words)
+    assert "700" in [word["word"] for word in words]
 
 
 def test_without_a_model_speakers_are_refused_where_they_are_asked_for() -> None:
