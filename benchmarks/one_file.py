@@ -2,20 +2,25 @@
 
     python -m benchmarks.one_file [--model demo] [--model-dir DIR] [--workers 2] [--minutes 60] [--kill-seconds 5]
 
-The file is the test clips with short pauses. Beside each run: how much of the processors other programs used, without
-which a ratio says nothing. `equal` says whether every run gave the same finals, to the last digit. Prints one JSON
-object.
+The file is the test clips with short pauses. `speedup` is the time on one worker over that on several. What this
+machine allows at the time is measured in the same rounds: `limit` is the time of a bare recogniser over the whole file,
+in a process with nothing around it, over that of as many such processes at once, each over its part. Beside each run:
+how much of the processors other programs used. `equal` says whether every run gave the same finals, to the last digit.
+Medians of `--rounds`, in which all take turns. Prints one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import concurrent.futures
 import contextlib
 import hashlib
 import json
+import multiprocessing
 import os
 import signal
+import statistics
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,6 +38,9 @@ from gigastt.gateway.pool.session import transcribe_files
 from gigastt.gateway.pool.sources import FileSource
 from gigastt.model_loading import plan_workers
 from gigastt.models.store import resolve
+from gigastt.speech.recognizer import Recognizer
+from gigastt.speech.recording import transcribe_recording
+from gigastt.transcribe import load_recognizer
 from gigastt.transcript import Final, Options, final_fields
 
 CLIPS = Path(__file__).resolve().parent.parent / "tests" / "data"
@@ -43,7 +51,7 @@ class Run:
     """One time through the file.
 
     seconds: by the clock.
-    worker_seconds: of a processor, by each worker that lived to the end.
+    worker_seconds: of a processor, by each worker that lived to the end; gateway_seconds by this process.
     digest: of all finals.
     kills: of workers.
     others: processors that other programs used.
@@ -51,6 +59,7 @@ class Run:
 
     seconds: float
     worker_seconds: list[float]
+    gateway_seconds: float
     finals: int
     digest: str
     kills: int
@@ -83,7 +92,7 @@ async def measure(settings: Settings, segment: str, samples: int, kill_seconds: 
     async with open_pool(settings) as pool:
         began = time.monotonic()
         busy_before, before = _busy_seconds(), _worker_seconds(pool)
-        own_before = time.process_time() + sum(before)
+        gateway_before = time.process_time()
         killing = asyncio.create_task(kill_workers(pool, kill_seconds, killed)) if kill_seconds else None
         async for event in transcribe_files(pool, [FileSource(segment, samples)], Options(partials=False)):
             if isinstance(event, Final):
@@ -92,15 +101,44 @@ async def measure(settings: Settings, segment: str, samples: int, kill_seconds: 
                 finals += 1
         seconds = time.monotonic() - began
         worked = _worker_seconds(pool)
-        others = (_busy_seconds() - busy_before - (time.process_time() + sum(worked) - own_before)) / seconds
+        gateway = time.process_time() - gateway_before
+        others = (_busy_seconds() - busy_before - gateway - sum(worked) + sum(before)) / seconds
         if killing is not None:
             killing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await killing
     spent = [round(now - then, 2) for now, then in zip(worked, before, strict=False)]
-    return Run(
-        round(seconds, 2), [] if killed else spent, finals, digest.hexdigest()[:16], len(killed), round(others, 2)
-    )
+    told = [] if killed else spent, round(gateway, 2), finals, digest.hexdigest()[:16], len(killed), round(others, 2)
+    return Run(round(seconds, 2), *told)
+
+
+class BareRecognisers:
+    """Processes with a recogniser each and nothing around it."""
+
+    recognizer: Recognizer  # in each of the processes
+
+    def __init__(self, settings: Settings, count: int) -> None:
+        self._count = count
+        context = multiprocessing.get_context("spawn")
+        self._pool = concurrent.futures.ProcessPoolExecutor(count, context, _load, (settings.model, settings.model_dir))
+
+    def measure(self, segment: str, samples: int, parts: int) -> float:
+        """Return the seconds that a file takes in so many parts at once."""
+        bounds = [samples * part // parts for part in range(parts + 1)]
+        list(self._pool.map(_recognise, [segment] * self._count, [0] * self._count, [SAMPLE_RATE] * self._count))
+        began = time.monotonic()
+        list(self._pool.map(_recognise, [segment] * parts, bounds[:-1], bounds[1:]))
+        return time.monotonic() - began
+
+
+def _load(model: str, model_dir: Path) -> None:
+    BareRecognisers.recognizer = load_recognizer(model, model_dir)[1]
+
+
+def _recognise(name: str, begin: int, end: int) -> int:
+    with SharedSegment.attach(name) as segment:
+        samples = segment.map(end)[begin:]
+    return len(list(transcribe_recording(BareRecognisers.recognizer, [samples])))
 
 
 def _busy_seconds() -> float:
@@ -126,23 +164,45 @@ async def compare(options: argparse.Namespace) -> dict[str, object]:
     with SharedSegment.create() as segment:
         segment.append(samples)
         try:
-            runs = {}
-            for name, workers, kills in (
-                ("one", 1, None),
-                ("several", options.workers, None),
-                ("killed", options.workers, options.kill_seconds),
-            ):
-                settings = Settings(model=options.model, model_dir=options.model_dir, pool_size=workers, max_sessions=8)
-                runs[name] = await measure(settings, segment.name, len(samples), kills)
+            bare = BareRecognisers(_settings(options, options.workers), options.workers)
+            rounds = [await _run_all(options, bare, segment.name, len(samples)) for _ in range(options.rounds)]
         finally:
             segment.unlink()
     return {
         "audio_seconds": round(len(samples) / SAMPLE_RATE, 1),
         "workers": options.workers,
-        "runs": {name: asdict(run) for name, run in runs.items()},
-        "speedup": round(runs["one"].seconds / runs["several"].seconds, 3),
-        "equal": len({run.digest for run in runs.values()}) == 1,
+        "rounds": [{name: asdict(run) for name, run in each.runs.items()} for each in rounds],
+        "speedup": _median([each.runs["one"].seconds / each.runs["several"].seconds for each in rounds]),
+        "speedup_with_kills": _median([each.runs["one"].seconds / each.runs["killed"].seconds for each in rounds]),
+        "limit": _median([each.limit for each in rounds]),
+        "equal": len({run.digest for each in rounds for run in each.runs.values()}) == 1,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Every way once."""
+
+    runs: dict[str, Run]
+    limit: float
+
+
+async def _run_all(options: argparse.Namespace, bare: BareRecognisers, segment: str, samples: int) -> Round:
+    several, kills = options.workers, options.kill_seconds
+    alone = await asyncio.to_thread(bare.measure, segment, samples, 1)
+    runs = {"one": await measure(_settings(options, 1), segment, samples, None)}
+    runs["several"] = await measure(_settings(options, several), segment, samples, None)
+    together = await asyncio.to_thread(bare.measure, segment, samples, several)
+    runs["killed"] = await measure(_settings(options, several), segment, samples, kills)
+    return Round(runs, alone / together)
+
+
+def _settings(options: argparse.Namespace, workers: int) -> Settings:
+    return Settings(model=options.model, model_dir=options.model_dir, pool_size=workers, max_sessions=8)
+
+
+def _median(values: list[float]) -> float:
+    return round(statistics.median(values), 3)
 
 
 def main() -> None:
@@ -153,6 +213,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--kill-seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=1)
     print(json.dumps(asyncio.run(compare(parser.parse_args())), indent=2))
 
 

@@ -56,6 +56,11 @@ class ServerProcess:
         """The inference processes: children of the gateway that run `gigastt.workers`."""
         return [pid for pid in _children(self.pid) if b"gigastt.workers" in _command_line(pid)]
 
+    def outside_seconds(self) -> tuple[float, float]:
+        """CPU seconds used so far by the gateway, and by its other children that are no workers, with theirs."""
+        others = [pid for pid in _children(self.pid) if b"gigastt.workers" not in _command_line(pid)]
+        return _cpu_seconds(self.pid), sum(_cpu_seconds(pid, with_children=True) for pid in others)
+
     def usage(self) -> Usage:
         workers = self.worker_pids()
         return Usage(
@@ -156,12 +161,13 @@ def _command_line(pid: int) -> bytes:
         return b""
 
 
-def _cpu_seconds(pid: int) -> float:
+def _cpu_seconds(pid: int, *, with_children: bool = False) -> float:
+    """Return what a process has used; with what those of its children used that have ended, if asked for."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+    return sum(map(int, fields[11 : 15 if with_children else 13])) / _TICKS_PER_SECOND
 
 
 def _pss_mib(pid: int) -> float:

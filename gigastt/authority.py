@@ -36,7 +36,7 @@ _SLOW_CLOCKS: Final = timedelta(days=1)  # of devices that are to believe it alr
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a server is reached by."""
+    """The names and addresses by which a server is reached."""
 
     hosts: frozenset[str]
     addresses: frozenset[Address]

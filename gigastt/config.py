@@ -156,7 +156,7 @@ def split_address(address: str, setting: str = "--metrics-listen") -> tuple[str,
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What is wrong with settings together, and which ones they are, by the names of their fields."""
+    """A mistake that settings make together, and the names of their fields."""
 
     names: frozenset[str]
     text: str

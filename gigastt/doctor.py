@@ -26,9 +26,9 @@ from gigastt.config import Precision, default_pool_size, split_address, usable_c
 from gigastt.errors import GigasttError, PortUnavailable
 from gigastt.gateway.server.listener import bind
 from gigastt.models.catalog import CATALOG
+from gigastt.models.disk import Seals, sha256_of
 from gigastt.models.prepacked import plan_load
 from gigastt.models.room import free_memory, in_mib
-from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.store import ModelFiles, resolve
 
 NEEDED_CODECS = ("flac", "mp3", "vorbis", "opus", "aac", "pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_alaw", "pcm_mulaw")

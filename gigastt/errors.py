@@ -41,10 +41,21 @@ class GigasttError(Exception):
     exit_code: ClassVar[int] = 1
     retry_after_ms: int | None = None
 
+    def __init_subclass__(
+        cls,
+        code: str | None = None,
+        status: int | None = None,
+        close_code: int | None = None,
+        exit_code: int | None = None,
+    ) -> None:
+        """Take the wire form of a class from its head; what that leaves out is as in the class above."""
+        form = {"code": code, "status": status, "close_code": close_code, "exit_code": exit_code}
+        for name, value in form.items():
+            if value is not None:
+                setattr(cls, name, value)
 
-class ConfigError(GigasttError):
-    code = "invalid_configuration"
-    exit_code = 2
+
+class ConfigError(GigasttError, code="invalid_configuration", exit_code=2): ...
 
 
 class ConfigErrors(ConfigError):
@@ -55,54 +66,35 @@ class ConfigErrors(ConfigError):
         self.mistakes = tuple(mistakes)
 
 
-class ModelMissing(GigasttError):
-    code = "model_missing"
-    status = 503
-    exit_code = 3
+class ModelMissing(GigasttError, code="model_missing", status=503, exit_code=3): ...
 
 
-class ModelInvalid(GigasttError):
-    code = "model_invalid"
-    status = 503
-    exit_code = 3
+class ModelInvalid(GigasttError, code="model_invalid", status=503, exit_code=3): ...
 
 
-class DownloadFailed(GigasttError):
-    code = "download_failed"
-    status = 503
-    exit_code = 5
+class DownloadFailed(GigasttError, code="download_failed", status=503, exit_code=5): ...
 
 
-class NotEnoughRoom(GigasttError):
-    code = "not_enough_room"
-    status = 503
-    exit_code = 6
+class NotEnoughRoom(GigasttError, code="not_enough_room", status=503, exit_code=6): ...
 
 
-class InferenceError(GigasttError):
-    code = "inference_error"
+class InferenceError(GigasttError, code="inference_error"): ...
 
 
-class ProtocolViolation(GigasttError):
-    code = "protocol_violation"
+class ProtocolViolation(GigasttError, code="protocol_violation"): ...
 
 
-class WorkerBootFailed(GigasttError):
-    code = "worker_boot_failed"
-    exit_code = 4
+class WorkerBootFailed(GigasttError, code="worker_boot_failed", exit_code=4): ...
 
 
-class DutyFailed(GigasttError):
-    code = "duty_failed"
+class DutyFailed(GigasttError, code="duty_failed"): ...
 
 
-class PortUnavailable(GigasttError):
-    code = "port_unavailable"
-    exit_code = 7
+class PortUnavailable(GigasttError, code="port_unavailable", exit_code=7): ...
 
 
 class RequestError(GigasttError):
-    """What a client is answered; transient ones carry `retry_after_ms`, those about one field its name in `param`."""
+    """An error that a client is told; a transient one has `retry_after_ms`, one about a field its name in `param`."""
 
     def __init__(self, message: str, *, retry_after_ms: int | None = None, param: str | None = None) -> None:
         super().__init__(message)
@@ -110,155 +102,90 @@ class RequestError(GigasttError):
         self.param = param
 
 
-class EmptyBody(RequestError):
-    code = "empty_body"
-    status = 400
+class EmptyBody(RequestError, code="empty_body", status=400): ...
 
 
-class InvalidParameter(RequestError):
-    code = "invalid_parameter"
-    status = 400
-    close_code = 1003
+class InvalidParameter(RequestError, code="invalid_parameter", status=400, close_code=1003): ...
 
 
-class Unauthorized(RequestError):
-    code = "unauthorized"
-    status = 401
-    close_code = 1008
+class Unauthorized(RequestError, code="unauthorized", status=401, close_code=1008): ...
 
 
-class OriginDenied(RequestError):
-    code = "origin_denied"
-    status = 403
+class OriginDenied(RequestError, code="origin_denied", status=403): ...
 
 
-class NotFound(RequestError):
-    code = "not_found"
-    status = 404
+class NotFound(RequestError, code="not_found", status=404): ...
 
 
-class ModelNotFound(RequestError):
-    code = "model_not_found"
-    status = 404
+class ModelNotFound(RequestError, code="model_not_found", status=404): ...
 
 
-class MetricsDisabled(RequestError):
-    code = "metrics_disabled"
-    status = 404
+class MetricsDisabled(RequestError, code="metrics_disabled", status=404): ...
 
 
-class JobsDisabled(NotFound):
-    code = "jobs_disabled"
+class JobsDisabled(NotFound, code="jobs_disabled"): ...
 
 
-class JobNotDone(RequestError):
-    code = "job_not_done"
-    status = 409
+class JobNotDone(RequestError, code="job_not_done", status=409): ...
 
 
-class JobFailed(RequestError):
-    code = "job_failed"
-    status = 409
+class JobFailed(RequestError, code="job_failed", status=409): ...
 
 
-class FetchFailed(RequestError):
-    code = "fetch_failed"
-    status = 502
+class FetchFailed(RequestError, code="fetch_failed", status=502): ...
 
 
-class JobsFull(RequestError):
-    code = "jobs_full"
-    status = 503
+class JobsFull(RequestError, code="jobs_full", status=503): ...
 
 
-class MethodNotAllowed(RequestError):
-    code = "method_not_allowed"
-    status = 405
+class MethodNotAllowed(RequestError, code="method_not_allowed", status=405): ...
 
 
-class UpgradeRequired(RequestError):
-    code = "upgrade_required"
-    status = 426
+class UpgradeRequired(RequestError, code="upgrade_required", status=426): ...
 
 
-class TlsRequired(RequestError):
-    code = "tls_required"
-    status = 400
-
+class TlsRequired(RequestError, code="tls_required", status=400):
     def __init__(self, message: str = "This address speaks TLS: use https:// and wss://.") -> None:
         super().__init__(message)
 
 
-class BadRequest(RequestError):
-    code = "bad_request"
-    status = 400
-    close_code = 1002
+class BadRequest(RequestError, code="bad_request", status=400, close_code=1002): ...
 
 
-class RequestTimeout(RequestError):
-    code = "request_timeout"
-    status = 408
-    close_code = 1008
+class RequestTimeout(RequestError, code="request_timeout", status=408, close_code=1008): ...
 
 
-class HeadersTooLarge(RequestError):
-    code = "headers_too_large"
-    status = 431
+class HeadersTooLarge(RequestError, code="headers_too_large", status=431): ...
 
 
-class PayloadTooLarge(RequestError):
-    code = "payload_too_large"
-    status = 413
+class PayloadTooLarge(RequestError, code="payload_too_large", status=413): ...
 
 
-class AudioTooLong(RequestError):
-    code = "audio_too_long"
-    status = 413
+class AudioTooLong(RequestError, code="audio_too_long", status=413): ...
 
 
-class HostDenied(RequestError):
-    code = "host_denied"
-    status = 421
+class HostDenied(RequestError, code="host_denied", status=421): ...
 
 
-class InvalidAudio(RequestError):
-    code = "invalid_audio"
-    status = 422
+class InvalidAudio(RequestError, code="invalid_audio", status=422): ...
 
 
-class SessionTaken(RequestError):
-    code = "session_taken"
-    status = 409
-    close_code = 1008
+class SessionTaken(RequestError, code="session_taken", status=409, close_code=1008): ...
 
 
-class RateLimited(RequestError):
-    code = "rate_limited"
-    status = 429
+class RateLimited(RequestError, code="rate_limited", status=429): ...
 
 
-class QuotaExceeded(RequestError):
-    code = "quota_exceeded"
-    status = 429
-    close_code = 1008
+class QuotaExceeded(RequestError, code="quota_exceeded", status=429, close_code=1008): ...
 
 
-class InternalError(RequestError):
-    code = "internal"
-    status = 500
+class InternalError(RequestError, code="internal", status=500): ...
 
 
-class CapacityTimeout(RequestError):
-    code = "timeout"
-    status = 503
-    close_code = 1013
+class CapacityTimeout(RequestError, code="timeout", status=503, close_code=1013): ...
 
 
-class ShuttingDown(RequestError):
-    code = "shutting_down"
-    status = 503
-    close_code = 1001
-
+class ShuttingDown(RequestError, code="shutting_down", status=503, close_code=1001):
     def __init__(self, message: str = "The server is shutting down.", *, retry_after_ms: int = 5_000) -> None:
         super().__init__(message, retry_after_ms=retry_after_ms)  # by then another server, or this one, may be there
 

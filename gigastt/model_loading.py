@@ -95,7 +95,7 @@ async def fetch_model(context: AppContext, model: str, command: FetchCommand = F
 async def keep_improving(context: AppContext, command: FetchCommand = FetchRequest.command) -> None:
     """Fetch the default model while the demo model serves, and put it in its place; return never.
 
-    What cannot be had leaves the demo model serving, and a line in the log that says how to bring the files.
+    If it cannot be fetched, the demo model goes on serving, and the log says how to bring the files.
     """
     directory = context.settings.model_dir
     try:
@@ -123,7 +123,7 @@ async def load(pool: Pool, context: AppContext, model: ModelFiles) -> None:
 async def change_model(context: AppContext, settings: Settings, model: ModelFiles) -> None:
     """Have workers with this model and these settings take the place of those that run; no session loses a word.
 
-    One worker more than usual is in memory meanwhile. Where the first cannot load it, everything stays as it is.
+    One worker more than usual is in memory meanwhile. If the first cannot load it, everything stays as it is.
 
     Raises:
         WorkerBootFailed: a new worker did not get ready.

@@ -1,27 +1,32 @@
 """Reloading: what changes while the server runs. SIGHUP applies limits, keys and certificate, SIGUSR2 new workers.
 
-Both read flags, environment and file again, as the start did. On the event loop of the server.
+Both read flags, environment and file again, as the start did. A certificate of the server's own authority is also made
+anew before it ends. On the event loop of the server.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import fields, replace
 from typing import Any, Final
 
+from gigastt.authority import Authority, own_authority
 from gigastt.config import Limits, Settings
 from gigastt.errors import GigasttError
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.server.listener import Server
+from gigastt.gateway.server.tls import Certificate
 from gigastt.log import configure, get_logger
 from gigastt.model_loading import change_model
 from gigastt.models.store import resolve
-from gigastt.renewal import reload_certificate
 
 log = get_logger(__name__)
 
 SettingsReader = Callable[[], Settings]
+Sleep = Callable[[float], Awaitable[object]]
+
+CERTIFICATE_SECONDS: Final = 300.0  # between two looks at it
 
 OF_WORKERS: Final = (
     "model",
@@ -108,3 +113,72 @@ def differences(old: Settings | Limits, new: Settings | Limits) -> dict[str, lis
 
 def _flag(name: str) -> str:
     return name.replace("_", "-")
+
+
+# -- the certificate
+
+
+def find_authority(settings: Settings) -> Authority | None:
+    """Return the server's own authority, with a good certificate, where it is to have one.
+
+    Raises:
+        ConfigError: its files are wrong, or the extra is missing.
+    """
+    if not settings.has_own_authority:
+        return None
+    authority = own_authority(settings.tls_dir, [settings.host, *settings.allowed_host])
+    if authority.ensure():
+        tell_certificate(authority)
+    return authority
+
+
+def find_certificate(settings: Settings, authority: Authority | None) -> Certificate | None:
+    """Load the certificate where there is to be TLS. ConfigError: one of its files is wrong."""
+    if authority is not None:
+        return Certificate(authority.server, authority.server)
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Certificate(settings.tls_cert, settings.tls_key)
+
+
+def reload_certificate(server: Server, authority: Authority | None = None) -> None:
+    """Read the certificate and its key again, for connections to come; keep the old ones when that fails.
+
+    One of an own authority is made anew first, where it must be.
+    """
+    if server.certificate is None:
+        return
+    try:
+        if authority is not None and authority.ensure():
+            tell_certificate(authority)
+        server.certificate.reload()
+    except GigasttError as exc:
+        log.error("certificate_not_reloaded", reason=str(exc), message="The certificate stays as it is.")
+    else:
+        log.info("certificate_reloaded")
+
+
+async def keep_certificate(
+    authority: Authority, server: Server, seconds: float = CERTIFICATE_SECONDS, sleep: Sleep = asyncio.sleep
+) -> None:
+    """Renew the certificate of an own authority before it ends, and when the machine has got another address."""
+    while True:
+        await sleep(seconds)
+        try:
+            renewed = await asyncio.to_thread(authority.ensure)
+        except GigasttError as exc:
+            log.error("certificate_not_renewed", reason=str(exc))
+            continue
+        if renewed:
+            tell_certificate(authority)
+            reload_certificate(server)
+
+
+def tell_certificate(authority: Authority) -> None:
+    """Say that the own authority has made a certificate, and for which names."""
+    log.info(
+        "certificate_made",
+        names=authority.names(),
+        authority=str(authority.certificate),
+        sha256=authority.fingerprint(),
+    )

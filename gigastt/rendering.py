@@ -1,20 +1,32 @@
 """Renderings: a transcript as text, JSON, captions or Markdown, in pieces as it comes.
 
-One place for all who write transcripts down: the command line, and the answers to uploads. Pure functions.
+One place for all who write transcripts down: the command line, and the answers to uploads. Pure functions over one
+segment at a time, so that a long file's captions are written while it is being transcribed. Cues keep the limits of
+broadcasters' guides: two lines of 42 characters, about seven seconds.
 """
 
 from __future__ import annotations
 
+import html
 import itertools
 import json
-from dataclasses import replace
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final as Constant
 from typing import Literal, TypeAlias
 
-from gigastt.captions import VTT_HEADER, format_cue, make_cues
-from gigastt.transcript import Final, Transcript, speaker_of, transcript_fields
-from gigastt.turns import speaker_title, turns_of
+from gigastt.speakers import speaker_title, turns_of
+from gigastt.transcript import Final, Transcript, Word, speaker_of, transcript_fields
 
+CaptionForm: TypeAlias = Literal["srt", "vtt"]
+
+LINE_CHARACTERS = 42
+CUE_LINES = 2
+CUE_SECONDS = 7.0
+PAUSE_SECONDS = 1.0
+VTT_HEADER = "WEBVTT\n\n"
+_SENTENCE_ENDS = (".", "?", "!", "…")
 TranscriptForm: TypeAlias = Literal["text", "json", "srt", "vtt", "md"]
 MEDIA_TYPES: Constant[dict[TranscriptForm, str]] = {
     "json": "application/json",
@@ -28,7 +40,7 @@ MEDIA_TYPES: Constant[dict[TranscriptForm, str]] = {
 class Renderer:
     """Writes one file's transcript: captions, text and Markdown as each segment arrives, JSON as one line at the end.
 
-    Where speakers are told apart, a line, cue or paragraph begins with each change, and says who it is.
+    If speakers are told apart, each change begins a line, cue or paragraph with the speaker's name.
 
     Args:
         form: a line a segment, one object, numbered cues, or a paragraph a segment with its time before it.
@@ -89,5 +101,62 @@ def render_transcript(form: TranscriptForm, heard: Transcript) -> str:
 
 
 def _clock(seconds: float) -> str:
-    minutes, whole = divmod(int(seconds), 60)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{whole:02d}"
+    return _caption_clock(int(seconds), ".")[: -len(".000")]
+
+
+# -- captions
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """One caption; times in seconds from the first sample of the file."""
+
+    start: float
+    end: float
+    text: str
+
+
+def make_cues(words: Sequence[Word]) -> list[Cue]:
+    """Group a segment's words into cues: a new one after a sentence of a line's length, a pause, or when full."""
+    groups: list[list[Word]] = []
+    for word in words:
+        if not groups or _is_full(groups[-1], word):
+            groups.append([])
+        groups[-1].append(word)
+    return [Cue(group[0].start, max(group[-1].end, group[0].start), _text(group)) for group in groups]
+
+
+def format_cue(cue: Cue, number: int, form: CaptionForm, who: str = "") -> str:
+    """Write one cue with the blank line after it; `number` counts from 1, `who` says it."""
+    text = "\n".join(_wrap(f"{who}: {cue.text}" if who and form == "srt" else cue.text))
+    if form == "vtt":
+        text = html.escape(text, quote=False)
+        text = f"<v {html.escape(who)}>{text}" if who else text
+    separator = "." if form == "vtt" else ","
+    return f"{number}\n{_caption_clock(cue.start, separator)} --> {_caption_clock(cue.end, separator)}\n{text}\n\n"
+
+
+def _is_full(group: Sequence[Word], word: Word) -> bool:
+    text = _text(group)
+    return (
+        len(_wrap(f"{text} {word.text}")) > CUE_LINES
+        or word.end - group[0].start > CUE_SECONDS
+        or word.start - group[-1].end > PAUSE_SECONDS
+        or (text.endswith(_SENTENCE_ENDS) and len(text) >= LINE_CHARACTERS)
+    )
+
+
+def _text(group: Sequence[Word]) -> str:
+    return " ".join(word.text for word in group)
+
+
+def _wrap(text: str) -> list[str]:
+    return textwrap.wrap(text, LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+
+
+def _caption_clock(seconds: float, separator: str) -> str:
+    milliseconds = round(seconds * 1000)
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    whole, thousandths = divmod(milliseconds, 1000)
+    return f"{hours:02d}:{minutes:02d}:{whole:02d}{separator}{thousandths:03d}"

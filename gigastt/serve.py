@@ -17,6 +17,7 @@ import resource
 import signal
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 
 import uvloop
 from starlette.types import ASGIApp
@@ -26,7 +27,7 @@ from gigastt.announcement import announce_listener, check_zeroconf
 from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
 from gigastt.gateway.access.hosts import ANY_NAME
-from gigastt.gateway.api.enrolment import Enrolment
+from gigastt.gateway.api.enrolment import open_file_book
 from gigastt.gateway.api.wyoming_turns import listen_for_wyoming
 from gigastt.gateway.app import (
     create_app,
@@ -55,8 +56,14 @@ from gigastt.model_loading import FetchCommand, describe, fetch_model, find_mode
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import ModelFiles
 from gigastt.processes import forbid_core_files
-from gigastt.reloading import SettingsReader, keep_upgrading, reload_limits
-from gigastt.renewal import find_authority, find_certificate, keep_certificate
+from gigastt.reloading import (
+    SettingsReader,
+    find_authority,
+    find_certificate,
+    keep_certificate,
+    keep_upgrading,
+    reload_limits,
+)
 from gigastt.speakers import Book
 from gigastt.transcript import Options
 
@@ -214,7 +221,7 @@ def tell_ready(context: AppContext, url: str, addresses: Sequence[str], greet: G
         model=context.model.name,
         encoder=card.encoder if card is not None else None,
         workers=pool.workers_ready,
-        places=pool.total,
+        places=pool.places.capacity,
         fitting=pool.fitting,
         addresses=addresses,
         metrics=settings.metrics_listen or settings.metrics,
@@ -268,7 +275,7 @@ async def open_jobs(context: AppContext) -> Jobs | None:
         lambda: context.limits.body_limit_bytes,
         context.decoding,
         open_session,
-        Enrolment.of(context).open_book,
+        partial(open_file_book, context),
         charge=context.api_keys.charge if context.api_keys is not None else lambda owner, seconds: None,
     )
     await jobs.take_up()
@@ -311,8 +318,8 @@ def raise_descriptor_limit() -> None:
 def tune_garbage_collection() -> None:
     """Keep collections from holding up the event loop.
 
-    With thousands of connections a full collection takes hundreds of milliseconds. What lives from here to the end
-    need not be looked at again; what dies, nearly always dies young.
+    With thousands of connections a full collection takes hundreds of milliseconds. Objects that live on from here
+    need not be looked at again; the others nearly always die young.
     """
     gc.collect()
     gc.freeze()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Protocol
 
 import numpy as np
@@ -76,7 +77,7 @@ class _Said:
 
 
 class Book(Protocol):
-    """What a session needs of either book."""
+    """The port of both books."""
 
     def label(self, final: Final) -> Final: ...
 
@@ -252,3 +253,21 @@ def _confidence(similar: npt.NDArray[np.float32], chosen: int) -> float:
     """Return how much of all similarities is the chosen one's."""
     weights = np.exp(_SHARPNESS * (similar - similar.max()))
     return round(float(weights[chosen] / weights.sum()), 4)
+
+
+def turns_of(final: Final) -> list[Final]:
+    """Return an utterance cut where its speaker changes; as it is where speakers are not told apart."""
+    runs = [list(run) for _, run in groupby(final.words, key=lambda word: word.speaker)]
+    if len(runs) < 2:
+        return [final]
+    starts = [final.start, *(run[0].start for run in runs[1:])]
+    ends = [*(run[-1].end for run in runs[:-1]), final.end]
+    return [
+        replace(final, text=" ".join(word.text for word in run), words=tuple(run), start=start, end=end)
+        for run, start, end in zip(runs, starts, ends, strict=True)
+    ]
+
+
+def speaker_title(word: Word) -> str:
+    """Return what a reader is told of a speaker."""
+    return word.speaker_name or f"Speaker {word.speaker}"

@@ -1,7 +1,7 @@
 """Transcription in this process: a file in, segments out, with no server and in bounded memory.
 
 Runs on the caller's thread; behind `gigastt transcribe` and `gigastt bench`. It joins the decoder of containers,
-the segmenter and the recogniser; it knows nothing of the command line or of how a transcript is written.
+the segmenter and the recogniser.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ line share them.
 
 from __future__ import annotations
 
+import math
 import time
 from base64 import b64encode
 from collections.abc import Sequence
@@ -122,7 +123,7 @@ class HeardTrack:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said in a file.
+    """The transcript of a file.
 
     finals: the utterances that have words, in order of time.
     duration: of the audio, in seconds.
@@ -172,7 +173,7 @@ class HeardSpeaker:
 
 @dataclass(frozen=True, slots=True)
 class HeardSpeakers:
-    """Who speaks in a whole session or file, which is known best at its end.
+    """The speakers of a whole session or file, which are known best at its end.
 
     speakers: in order of appearance.
     finals: the words of each final that has words, in their order, with their speakers, names and confidences.
@@ -300,9 +301,19 @@ def transcript_fields(heard: Transcript, *, tells_dropped: bool = False) -> dict
     return fields
 
 
+def failed_fields(gaps: Sequence[Gap]) -> dict[str, Any]:
+    """Render the spans without words of a transcript; most have none."""
+    return {"failed": [gap_fields(gap) for gap in gaps]} if gaps else {}
+
+
 def text_of(finals: Sequence[Final]) -> str:
     """Return the text of a transcript."""
     return " ".join(final.text for final in finals)
+
+
+def mean_confidence(words: Sequence[Word]) -> float:
+    """Return the mean confidence of words, to four places; 0 without any."""
+    return round(math.fsum(word.confidence for word in words) / max(1, len(words)), 4)
 
 
 def _channel_summary(heard: Transcript, channel: int) -> dict[str, Any]:

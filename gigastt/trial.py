@@ -34,7 +34,7 @@ _MORE_THAN_FIT = 2
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a trial showed; seconds and bytes.
+    """The figures of a trial, in seconds and bytes.
 
     places: that a server would have now. streams: that one worker carries, each speaking half of the time.
     sessions: that there were at the end. finals: how many were timed, and 95 % of them were no later than `final_p95`.
@@ -73,16 +73,16 @@ async def run_trial(
         counts_from, until = began + SETTLING_SHARE * seconds, began + seconds
         people: list[asyncio.Task[None]] = []
         while (now := time.monotonic()) < until:
-            for number in range(len(people), _MORE_THAN_FIT * pool.total):
+            for number in range(len(people), _MORE_THAN_FIT * pool.places.capacity):
                 speech = _speak(clips, number)
                 people.append(asyncio.create_task(_converse(pool, speech, counts_from, lateness)))
-            tell(now - began, pool.sessions)
+            tell(now - began, pool.places.active)
             await asyncio.sleep(1.0)
         outcome = Outcome(
             workers=pool.workers_ready,
-            places=pool.total,
+            places=pool.places.capacity,
             streams=pool.capacity.streams,
-            sessions=pool.sessions,
+            sessions=pool.places.active,
             finals=len(lateness),
             final_p95=statistics.quantiles(lateness, n=20)[-1] if len(lateness) > 1 else None,
             worker_bytes=sum(_memory_of(str(pid)) for pid in pool.pids),
@@ -98,7 +98,7 @@ async def _converse(pool: Pool, speech: Callable[[], bytes], counts_from: float,
     """Wait for a place and speak until cancelled; note how late each final came that an endpoint made."""
     options = transcript.Options()
     decided_after = options.endpoint_silence_ms / 1000 - _TAIL_SECONDS
-    async with pool.admit(3600.0):
+    async with pool.places.admit(3600.0):
         session = Session(pool, options)
         began = time.monotonic()
 

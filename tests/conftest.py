@@ -1,9 +1,8 @@
-"""Make `tests.fakes` and its neighbours importable from every test; mark what `make unit` leaves out."""
+"""What all tests share: one numerical thread, their lanes, how often properties are tried, and a server."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,64 +10,37 @@ import hypothesis
 import pytest
 
 from gigastt.processes import use_one_thread
+from tests import lanes, properties
 
 if TYPE_CHECKING:
     from tests.server import ServerProcess
 
 use_one_thread()  # as in a worker; numpy reads this when it is imported, which is after this file
 
-hypothesis.settings.register_profile("any machine", deadline=None)  # how long an example takes, the machine decides
-hypothesis.settings.load_profile("any machine")
+properties.register_profiles()
+hypothesis.settings.load_profile("full")  # `make unit` names another
+lanes.guard()
 
-_HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(_HERE.parent))
 
-# Every test here starts the shipped program or talks to it.
-_E2E = ("clients", "e2e", "page")
-
-# Real sockets with their deadlines, worker processes, downloads, the demo model over minutes of audio, and the programs
-# that judge what is in deploy/.
-_SLOW = (
-    "audio/test_cases.py",
-    "audio/test_kinds.py",
-    "gateway/jobs/test_hosts.py",
-    "benchmarks",
-    "cli/test_transcribe",
-    "deploy/test_kubernetes",
-    "deploy/test_linters",
-    "deploy/test_monitoring",
-    "processes",
-    "gateway/api/test_asterisk.py",
-    "gateway/api/test_audiosocket.py",
-    "gateway/api/test_jambonz.py",
-    "gateway/api/test_jitsi.py",
-    "gateway/api/test_native_query.py",
-    "gateway/api/test_native_ws",
-    "gateway/api/test_realtime.py",
-    "gateway/api/test_realtime_secrets.py",
-    "gateway/api/test_tcp.py",
-    "gateway/files/test_decoder.py",
-    "gateway/server/test_caps_server.py",
-    "gateway/server/test_connections.py",
-    "gateway/server/test_listener.py",
-    "gateway/server/test_shutdown.py",
-    "gateway/server/test_websockets.py",
-    "gateway/server/test_ws_protocol.py",
-    "hostile",
-    "models/test_download",
-    "optimize",
-    "speech/test_noise.py",
-    "speech/test_onnx_asr.py",
-)
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    wanted: str = config.getoption("markexpr")
+    return True if "not e2e and not slow" in wanted and lanes.is_left_out(collection_path) else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        place = item.path.relative_to(_HERE)
-        if place.as_posix().startswith(_SLOW):
-            item.add_marker(pytest.mark.slow)
-        if place.parts[0] in _E2E:
-            item.add_marker(pytest.mark.e2e)
+        lanes.mark(item)
+    items.sort(key=lanes.rank)
+
+
+def pytest_runtest_logstart() -> None:
+    lanes.begin()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    yield
+    lanes.check(item)
 
 
 @pytest.fixture(scope="session")

@@ -100,6 +100,7 @@ def test_hosts_are_sorted_into_names_and_addresses() -> None:
     assert names.sorted() == ["gigastt", "localhost", "10.1.2.3", "127.0.0.1", "::1", "fd00::1"]
 
 
+@pytest.mark.slow
 async def test_a_client_that_trusts_the_authority_believes_this_machines_names(tmp_path: Path) -> None:
     authority = own_authority(tmp_path, ["asr.lan"])
     authority.ensure()

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigastt.captions import CUE_LINES, LINE_CHARACTERS, Cue, format_cue, make_cues
+from gigastt.rendering import CUE_LINES, LINE_CHARACTERS, Cue, format_cue, make_cues
 from gigastt.transcript import Word
 
 

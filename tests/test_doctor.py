@@ -14,7 +14,7 @@ from gigastt import doctor
 from gigastt.cli.main import run_command
 from gigastt.config import DEFAULT_MODEL
 from gigastt.models.catalog import ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED, JOINT
-from gigastt.models.seals import Seals, sha256_of
+from gigastt.models.disk import Seals, sha256_of
 from gigastt.models.store import resolve
 
 
@@ -70,10 +70,12 @@ def test_a_missing_shared_memory_folder_is_broken(tmp_path: Path) -> None:
     assert doctor.check_shared_memory(tmp_path / "shm").verdict == "broken"
 
 
+@pytest.mark.slow
 def test_a_free_port_is_well() -> None:
     assert doctor.check_port("127.0.0.1", 0).verdict == "ok"
 
 
+@pytest.mark.slow
 def test_a_port_taken_by_a_stranger_is_broken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         finding = doctor.check_port("127.0.0.1", server.getsockname()[1], ask=lambda host, port: False)
@@ -81,12 +83,14 @@ def test_a_port_taken_by_a_stranger_is_broken() -> None:
     assert "--port" in finding.mend
 
 
+@pytest.mark.slow
 def test_a_port_taken_by_a_gigastt_is_well() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         finding = doctor.check_port("127.0.0.1", server.getsockname()[1], ask=lambda host, port: True)
     assert finding.verdict == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("serves", "verdict"), [(True, "ok"), (False, "broken")])
 def test_the_listener_of_a_protocol_is_looked_at_too(serves: bool, verdict: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -96,6 +100,7 @@ def test_the_listener_of_a_protocol_is_looked_at_too(serves: bool, verdict: str)
     assert doctor.check_listener("wyoming", "10300", lambda: False).verdict == "broken"
 
 
+@pytest.mark.slow
 def test_the_command_prints_findings_and_exits_with_0_when_nothing_is_broken(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -104,6 +109,7 @@ def test_the_command_prints_findings_and_exits_with_0_when_nothing_is_broken(
     assert all(word in text for word in ("cores", "memory", "onnxruntime", "model", "shared memory", "port"))
 
 
+@pytest.mark.slow
 def test_the_command_exits_with_1_when_something_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["doctor", "--model-dir", str(tmp_path), "--port", "0"]) == 1
     assert "BROKEN" in capsys.readouterr().out

@@ -13,8 +13,8 @@ from gigastt import errors
 from gigastt.cli.main import run_command
 from gigastt.cli.serve import serve
 from gigastt.config import Limits, Settings
-from gigastt.gateway.app import ROUTES
 from gigastt.gateway.metrics import Metrics
+from tests.fakes.gateway import ROUTES
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

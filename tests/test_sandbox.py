@@ -24,10 +24,12 @@ def test_this_machine_filters_calls() -> None:
         do_without(reason)
 
 
+@pytest.mark.slow
 def test_a_process_can_still_compute_and_write() -> None:
     assert run_inside("os.write(1, b'%d' % len(bytes(1 << 24)))\nos._exit(0)") == str(1 << 24)
 
 
+@pytest.mark.slow
 def test_calls_that_are_not_listed_fail_and_do_not_kill() -> None:
     code = (
         "try: os.open('/', os.O_RDONLY)\n"
@@ -39,6 +41,7 @@ def test_calls_that_are_not_listed_fail_and_do_not_kill() -> None:
     assert run_inside(code) == "no file, no process"
 
 
+@pytest.mark.slow
 def test_descriptors_that_are_not_kept_are_closed() -> None:
     code = (
         "import os\n"
@@ -59,6 +62,7 @@ def test_an_unknown_processor_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "riscv64" in str(sandbox.missing())
 
 
+@pytest.mark.slow
 def test_limits_hold_where_calls_cannot_be_filtered() -> None:
     code = (
         "import os, platform, socket\n"

@@ -18,7 +18,7 @@ from gigastt.gateway.server.listener import bind
 from gigastt.log import fields_of
 from gigastt.model_loading import find_model
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
-from gigastt.models.seals import Seals, sha256_of
+from gigastt.models.disk import Seals, sha256_of
 from gigastt.models.store import ModelFiles, resolve
 from gigastt.serve import serve_model
 from tests.server import ServerProcess, run_program

@@ -31,7 +31,7 @@ Scheme = Literal["light", "dark"]
 
 
 def idle(page: Page) -> None:
-    expect(page.locator("#server")).not_to_be_empty()
+    expect(page.locator("#microphone")).to_be_visible()
 
 
 def talking(page: Page) -> None:

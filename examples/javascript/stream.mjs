@@ -26,13 +26,16 @@ if (typeof WebSocket === "undefined") {
 
 const CHUNK_SECONDS = 0.1;
 
-/** Find the format and the samples of a PCM WAV file. */
+/**
+ * Find the format and the samples of a PCM WAV file.
+ * @param {string} path
+ */
 function readWav(path) {
   const file = readFileSync(path);
   if (file.toString("latin1", 0, 4) !== "RIFF" || file.toString("latin1", 8, 12) !== "WAVE") {
     throw new Error(`${path}: not a WAV file`);
   }
-  let rate;
+  let rate = 0;
   for (let at = 12; at + 8 <= file.length; ) {
     const kind = file.toString("latin1", at, at + 4);
     const size = file.readUInt32LE(at + 4);
@@ -49,7 +52,12 @@ function readWav(path) {
   throw new Error(`${path}: no samples`);
 }
 
-/** Send the samples at the pace of speech (or at once), and stop. */
+/**
+ * Send the samples at the pace of speech (or at once), and stop.
+ * @param {LiveSession} session
+ * @param {{rate: number, pcm: Buffer}} wav
+ * @param {boolean} fast
+ */
 async function sendAudio(session, { rate, pcm }, fast) {
   const bytes = 2 * Math.floor(rate * CHUNK_SECONDS);
   for (let at = 0; at < pcm.length; at += bytes) {
@@ -70,6 +78,7 @@ if (positionals.length !== 1) {
 const wav = readWav(positionals[0]);
 let good = true;
 
+/** @param {any} message of the server */
 function show(message) {
   if (message.type === "ready") {
     console.error(`${message.model} is ready`);

@@ -104,7 +104,7 @@ class Session:
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._changed = asyncio.Condition()
         self._flushes: list[int] = []  # samples before which an utterance was to end
-        self._stopped = self._over = False
+        self._stopped = self._stop_told = self._over = False
         self._failure: ConnectionFailed | None = None
         # of the session at the server, which is another one after it had to begin anew
         self._token: str | None = None
@@ -234,7 +234,8 @@ class Session:
 
     def _closed(self, code: int) -> None:
         """The connection was closed: behind the last final, by a server that wants no more, or by the network."""
-        if self._over:
+        if self._over or (self._stop_told and code == 1000):
+            self._over = True
             return
         if code in REFUSALS and self._error != "max_session_duration_exceeded":
             raise ConnectionFailed(f"The server has closed the session with {code}: {self._error}.")
@@ -306,8 +307,9 @@ class Session:
         self._final_seq = final["seq"]
         self._ends[final.get("channel", 0)] = final["end"]
         self._events.put_nowait(final)
-        if reason == "stop":
-            self._over = True
+        if reason == "stop":  # of a channel; others may follow, and who speaks: then the server closes
+            self._stop_told = True
+            self._over = self._configure["channels"] == 1 and not self._configure.get("diarization")
         elif reason == "timeout":  # nothing was sent for long: what comes then is new
             self.audio.trim(self._position)
             self._forget_session(self._position)

@@ -16,8 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+import av
 import numpy as np
 from av.audio.stream import AudioStream
+from av.container import InputContainer
 
 from gigastt.audio.containers import choose_track, describe_track, open_container
 from gigastt.audio.loudness import QUIET_PEAK, bring_into_range, peak_of
@@ -66,7 +68,7 @@ def decode(
     Raises:
         InvalidAudio: there is no audio in it that can be decoded; the message says why.
         InvalidParameter: it has no such track.
-        AudioTooLong: more than `max_seconds` came out.
+        AudioTooLong: more than `max_seconds` came out, or a recording says that far more would.
     """
     if isinstance(source, Path):  # opened here and not by libav, to which a name may also be an address
         with source.open("rb") as file:
@@ -86,35 +88,6 @@ def decode(
         raise InvalidAudio("The file holds no audio samples.")
 
 
-def refuse_if_too_long(source: BinaryIO, max_seconds: float, wanted_track: str = "") -> None:
-    """Refuse a file whose packets say, without being decoded, that they hold far more than `max_seconds`.
-
-    This turns an honest file of ten hours away at once and before any memory is spent on it; one that lies is
-    caught by `decode`. Leaves `source` at its beginning.
-
-    Raises:
-        AudioTooLong: it says so.
-        InvalidAudio: it is not an audio file.
-        InvalidParameter: it has no such track.
-    """
-    left = max_seconds * 1.05 + 10
-    for recording in find_recordings(source):
-        try:
-            container = open_container(recording)
-        except InvalidAudio:
-            if recording.begin:
-                break
-            raise
-        with container:
-            track = choose_track(container, lambda _: True, wanted_track)
-            tick = float(track.time_base or 0)
-            for packet in read_packets(container, track):
-                left -= (packet.duration or 0) * tick if packet else 0.0  # at a damaged end: what was counted counts
-                if left < 0:
-                    raise too_long(max_seconds)
-    source.seek(0)
-
-
 def _blocks(
     source: BinaryIO, max_seconds: float, findings: Findings, selection: Selection
 ) -> Iterator[Block | Silence]:
@@ -125,11 +98,35 @@ def _blocks(
             with open_container(recording) as container:
                 track = choose_track(container, partial(_has_sound, recording), selection.track)
                 findings.track = findings.track or describe_track(container, track)
+                if _is_far_longer(recording, container, track, max_seconds - timeline.position):
+                    raise too_long(max_seconds)
                 yield from mix_down(timeline.lay_out(container, track), selection.channel, findings.channels)
         except (InvalidAudio, InvalidParameter):
             if not timeline.position:
                 raise
             return
+
+
+def _is_far_longer(recording: Recording, container: InputContainer, track: AudioStream, seconds: float) -> bool:
+    """Tell whether a recording says that it is far longer than so many seconds, without decoding it.
+
+    This turns an honest recording of ten hours away before any memory is spent on it; one that lies is caught while it
+    is decoded. Where the header says nothing, or too much, the packets are counted. Leaves the recording where it was.
+    """
+    most = seconds * 1.05 + 10
+    if container.duration is not None and container.duration / av.time_base <= most:
+        return False
+    place = recording.tell()
+    with open_container(recording) as counted:
+        counted_track = counted.streams[track.index]
+        assert isinstance(counted_track, AudioStream)
+        tick = float(track.time_base or 0)
+        for packet in read_packets(counted, counted_track):
+            most -= (packet.duration or 0) * tick if packet else 0.0  # at a damaged end: what was counted counts
+            if most < 0:
+                break
+    recording.seek(place)
+    return most < 0
 
 
 def _has_sound(recording: Recording, index: int) -> bool:
@@ -173,8 +170,7 @@ def _resample(blocks: Iterator[Block | Silence]) -> Iterator[Samples]:
             continue
         if not rate:
             rate, resampler = block.rate, Resampler(block.rate)
-        for begin in range(0, len(block.waveform), MIX_BLOCK_SAMPLES):
-            yield from recent.pass_on(resampler.push(block.waveform[begin : begin + MIX_BLOCK_SAMPLES]))
+        yield from recent.pass_on(resampler.push(block.waveform))
     yield from recent.pass_on(resampler.flush())
 
 

@@ -81,9 +81,9 @@ def mix_down(
             if mixer is not None:
                 yield from mixer.take()
             mixer = _Mixer(form, channel, survey)
-        elif mixer.count >= MIX_BLOCK_SAMPLES:
-            yield from mixer.take()
         mixer.add(frame)
+        if mixer.count >= MIX_BLOCK_SAMPLES:
+            yield from mixer.take(MIX_BLOCK_SAMPLES)
     if mixer is not None:
         yield from mixer.take()
 
@@ -95,23 +95,30 @@ class _Mixer:
         self.form = form
         self._channel = channel
         self._survey = survey
-        self.count = 0  # samples gathered
-        self._gathered: list[npt.NDArray[Any]] = []
+        self._gathered = av.AudioFifo()  # libav's: a frame costs a quarter of what it costs in numpy
         self._factors = _weigh(form.channels)
         self._products = np.zeros((len(form.channels),) * 2)
 
-    def add(self, frame: av.AudioFrame) -> None:
-        self._gathered.append(_samples_of(frame, self.form))
-        self.count += frame.samples
+    @property
+    def count(self) -> int:
+        """Samples gathered."""
+        return self._gathered.samples
 
-    def take(self) -> Iterator[Block]:
-        """Yield what has been gathered, if anything, as one block."""
-        if self.count:
-            waveforms = _to_float(np.concatenate(self._gathered, axis=1), self.form.kind)
-            is_one = len(waveforms) == 1 or self._channel is not None
-            is_exact = self.form.kind == "s16" and self.form.rate == SAMPLE_RATE and is_one
-            yield Block(self.form.rate, self._mix(waveforms), is_exact)
-        self._gathered, self.count = [], 0
+    def add(self, frame: av.AudioFrame) -> None:
+        """Gather a frame."""
+        frame.pts = None  # the fifo would compare it with its own count
+        self._gathered.write(frame)
+
+    def take(self, size: int = 0) -> Iterator[Block]:
+        """Yield what has been gathered in blocks of a size, as far as it fills them; 0 takes all of it as one."""
+        while (gathered := self._gathered.read(size)) is not None:
+            yield self._block(gathered)
+
+    def _block(self, gathered: av.AudioFrame) -> Block:
+        waveforms = _to_float(_samples_of(gathered, self.form), self.form.kind)
+        is_one = len(waveforms) == 1 or self._channel is not None
+        is_exact = self.form.kind == "s16" and self.form.rate == SAMPLE_RATE and is_one
+        return Block(self.form.rate, self._mix(waveforms), is_exact)
 
     def _mix(self, waveforms: Waveforms) -> Waveform:
         if self._channel is not None:
@@ -122,16 +129,12 @@ class _Mixer:
             return mixed
         if len(waveforms) <= _MOST_COMPARED:
             self._turn_opposites(waveforms)
-        mixed = waveforms[0] * self._factors[0]
-        for waveform, factor in zip(waveforms[1:], self._factors[1:], strict=True):
-            if factor:
-                mixed += waveform * factor
-        return mixed
+        return self._factors @ waveforms
 
     def _turn_opposites(self, waveforms: Waveforms) -> None:
         """Turn round the channels that would cancel the strongest one; older blocks count half as much each time."""
         self._products *= 0.5
-        self._products += waveforms @ waveforms.T
+        self._products += [waveforms @ waveform for waveform in waveforms]  # in a third of the time of `@ waveforms.T`
         energies = np.diagonal(self._products)
         strongest = int(np.argmax(energies))
         scale = np.sqrt(energies * energies[strongest])
@@ -169,7 +172,7 @@ def _form_of(frame: av.AudioFrame) -> _Form:
 
 
 def _samples_of(frame: av.AudioFrame, form: _Form) -> npt.NDArray[Any]:
-    """Return a frame's samples as they are, [channels, samples], in libav's own memory."""
+    """Return a frame's samples as they are, [channels, samples], in its own memory where they lie so."""
     dtype, count = _TYPES[form.kind], frame.samples
     try:
         if form.is_planar:
@@ -193,7 +196,7 @@ def _to_float(values: npt.NDArray[Any], kind: str) -> Waveforms:
         waveforms = values.astype(np.float32, order="C") * np.float32(_SCALES[kind])
         return waveforms
     with np.errstate(over="ignore", invalid="ignore"):
-        waveforms = values.astype(np.float32, order="C")
+        waveforms = values.astype(np.float32, order="C", copy=False)
     if not max(waveforms.max(), -waveforms.min()) <= _LOUDEST_FLOAT:  # true as well where there is a NaN
         waveforms[~(np.abs(waveforms) <= _LOUDEST_FLOAT)] = 0
     return waveforms

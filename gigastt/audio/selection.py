@@ -17,7 +17,7 @@ _UNHEARD = 1e-5  # -50 dBFS: noise below that makes no channel differ from anoth
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What of a file is heard.
+    """The part of a file that is heard.
 
     track: its number among the audio tracks, from 0, or its language; empty for the default one.
     channel: the only one that is heard, from 0; None mixes all.
@@ -29,7 +29,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class FileChoice:
-    """What of a file its client wants to hear.
+    """The part of a file that its client wants to hear.
 
     track: as in `Selection`.
     splits_channels: each channel by itself.
@@ -62,7 +62,7 @@ ALL_MIXED = FileChoice()
 
 
 class ChannelSurvey:
-    """Which channels of a file are copies of others, whatever their level and polarity.
+    """The channels of a file that are copies of others, whatever their level and polarity.
 
     Two channels differ as soon as either has something for a moment that cannot be explained by the other.
     """
@@ -92,7 +92,7 @@ class ChannelSurvey:
 
 @dataclass(slots=True)
 class Findings:
-    """What is found in a file while it is decoded.
+    """Facts about a file, found while it is decoded.
 
     holes: damaged spans and long gaps so far.
     track: the one that is heard; None where the file has no other.

@@ -53,7 +53,7 @@ class _Lost:
 
 @dataclass(slots=True)
 class Timeline:
-    """Where the next sample of a file lies.
+    """The place of a file's next sample.
 
     max_seconds: a gap that leads beyond is refused before any silence is made.
     position: seconds of audio and silence so far, over all recordings of the file.

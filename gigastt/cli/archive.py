@@ -11,13 +11,14 @@ A transcript that is there and not in the list is somebody else's, and stays as 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -26,6 +27,7 @@ from gigastt.errors import ConfigError
 
 MANIFEST = ".gigastt.jsonl"
 PARTS = ".gigastt.*.jsonl"
+SECONDS_BETWEEN_LOOKS = 2.0
 
 
 def find_files(names: Sequence[str], output_dir: Path | None, *, may_be_empty: bool = False) -> list[str]:
@@ -75,7 +77,7 @@ def mirror_targets(files: Sequence[str], names: Sequence[str], output_dir: Path,
 
 
 class SourceStamp(NamedTuple):
-    """What tells that a source is as it was."""
+    """Size and time of a source, by which a change is noticed."""
 
     size: int
     mtime_ns: int
@@ -85,6 +87,28 @@ class SourceStamp(NamedTuple):
         """Return that of a file."""
         status = path.stat()
         return cls(status.st_size, status.st_mtime_ns)
+
+
+async def watch_files(find: Callable[[], Sequence[str]], seconds: float = SECONDS_BETWEEN_LOOKS) -> AsyncIterator[str]:
+    """Yield each file that is found once its size and time are the same at two looks, and again when it has changed.
+
+    Args:
+        find: looks for files.
+        seconds: between two looks.
+    """
+    before: dict[str, SourceStamp] = {}
+    told: dict[str, SourceStamp] = {}
+    while True:
+        now: dict[str, SourceStamp] = {}
+        for name in find():
+            with contextlib.suppress(OSError):  # gone again
+                now[name] = SourceStamp.of(Path(name))
+        for name, stamp in now.items():
+            if before.get(name) == stamp and told.get(name) != stamp:
+                told[name] = stamp
+                yield name
+        before = now
+        await asyncio.sleep(seconds)
 
 
 class Manifest:

@@ -15,7 +15,7 @@ from gigastt.config import Precision
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="The median of so many counts.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Take the median of so many runs.")
 @model_options
 def bench(file: Path, rounds: int, model: str, model_dir: Path, precision: Precision) -> int:
     """Transcribe FILE several times and print how fast that went.

@@ -43,7 +43,7 @@ _LONGEST_SECONDS: Final = 5.0  # people pause that often, and seldom read aloud
     help="How late 95 % of the finals may be.",
 )
 @click.option("--seconds", type=click.FloatRange(10), default=60.0, show_default=True, help="How long people speak.")
-@click.option("--people", type=click.IntRange(1), multiple=True, help="Say what so many need; repeatable.")
+@click.option("--people", type=click.IntRange(1), multiple=True, help="People to reckon cores for; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def capacity(
     model: str,

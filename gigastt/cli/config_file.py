@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gigastt.cli.environment import PREFIX
-from gigastt.cli.kinds import CountOrAuto
+from gigastt.cli.kinds import FILE_PATH, CountOrAuto
 from gigastt.cli.mistakes import note_mistakes
 from gigastt.cli.options import NonEmptyOption
 
@@ -89,7 +89,7 @@ def _expected(option: click.Option, value: object) -> str | None:
 config_option = click.option(
     "--config",
     cls=NonEmptyOption,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE_PATH,
     envvar=[PREFIX + "CONFIG"],
     show_envvar=True,
     is_eager=True,

@@ -46,7 +46,7 @@ class HeardFile(Protocol):
 
 
 class Backend(Protocol):
-    """What hears files; `places` of them at once."""
+    """A way to hear files, `places` of them at once."""
 
     places: int
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-_file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+from gigastt.cli.kinds import FILE_PATH
+
+_file = click.argument("file", type=FILE_PATH)
 _name = click.argument("name")
 
 

@@ -12,6 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 
 import click
 
+FILE_PATH = click.Path(dir_okay=False, path_type=Path)
+FOLDER_PATH = click.Path(file_okay=False, path_type=Path)
+
 
 class CountOrAuto(click.ParamType[int | None]):
     """A positive whole number, or `auto` (None)."""

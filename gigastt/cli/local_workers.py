@@ -14,12 +14,12 @@ from gigastt.cli.hearing import Backend, HeardFile, OnProgress, warn_of_demo_mod
 from gigastt.config import Settings
 from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.decoding import DecodedChannels, Decoding
-from gigastt.gateway.files.shares import Patience
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import ChannelEvent, ProgressEvent
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.pool.session import transcribe_files
 from gigastt.gateway.pool.sources import FileSource
+from gigastt.gateway.pool.turnstile import Patience
 from gigastt.model_loading import plan_workers
 from gigastt.models.store import resolve
 from gigastt.transcribe import MAX_SECONDS

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from gigastt.cli.kinds import FOLDER_PATH
 from gigastt.cli.options import NonEmptyOption, model_dir_option, model_option
 
 
@@ -19,7 +20,7 @@ from gigastt.cli.options import NonEmptyOption, model_dir_option, model_option
 @click.option(
     "--output",
     cls=NonEmptyOption,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER_PATH,
     help="Write a complete set of files there (to be used as --model-dir) instead of beside the fp32 encoder.",
 )
 def optimize(model: str, model_dir: Path, output: Path | None) -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from gigastt.cli.environment import PREFIX, is_service_link
-from gigastt.cli.kinds import ListItem
+from gigastt.cli.kinds import FILE_PATH, FOLDER_PATH, ListItem
 from gigastt.cli.mistakes import collects_mistakes, mistakes_of
 from gigastt.config import DEFAULT_MODEL, Settings
 
@@ -75,9 +74,7 @@ def variables_of(command: click.Command) -> set[str]:
 
 host_option = setting("--host", default=Settings().host, help="Address to listen on.")
 tls_cert_option = setting(
-    "--tls-cert",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Serve over TLS with this certificate and its chain (PEM).",
+    "--tls-cert", type=FILE_PATH, help="Serve over TLS with this certificate and its chain (PEM)."
 )
 tls_option = setting(
     "--tls",
@@ -91,11 +88,11 @@ allowed_host_option = setting(
 model_option = setting(
     "--model",
     default=DEFAULT_MODEL,
-    help="Which model; 'demo' needs no download and is no use on people.",
+    help="Which model; 'demo' needs no download, and understands no real people.",
 )
 model_dir_option = setting(
     "--model-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER_PATH,
     default=lambda: Settings().model_dir,
     show_default="~/.gigastt/models",
     help="Where the model files are.",
@@ -108,12 +105,12 @@ min_confidence_option = setting(
     "--min-confidence",
     type=click.FloatRange(0, 1),
     default=Settings().min_confidence,
-    help="Leave out utterances without a word so sure, 0 to 1.",
+    help="Leave out utterances in which no word is this sure, 0 to 1.",
 )
 
 tls_dir_option = setting(
     "--tls-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER_PATH,
     default=lambda: Settings().tls_dir,
     show_default="~/.gigastt/tls",
     help="Where `gigastt tls init` and --tls auto keep authority and certificate.",

@@ -1,4 +1,4 @@
-"""What `gigastt transcribe --ray` does before and after Ray: which files, whither, and the list of what was done."""
+"""Before and after Ray, in `gigastt transcribe --ray`: the files, their targets, and the list of what is done."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RayPlan:
-    """What actors need to know; the model's folder and the output are the same on all machines."""
+    """The settings of all actors; the model's folder and the output are the same on all machines."""
 
     output_dir: Path
     form: TranscriptForm

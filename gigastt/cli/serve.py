@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 from gigastt import __version__
 from gigastt.cli.config_file import config_file_of, config_option
-from gigastt.cli.kinds import Cidr, CountOrAuto, HttpAddress, ListItem, Origin
+from gigastt.cli.kinds import FILE_PATH, FOLDER_PATH, Cidr, CountOrAuto, HttpAddress, ListItem, Origin
 from gigastt.cli.mistakes import SettingsCommand
 from gigastt.cli.options import (
     Function,
@@ -90,7 +90,7 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
     "--worker-memory-mib",
     type=click.IntRange(0),
     default=0,
-    help="Replace a worker that has grown to this; sessions go on. 0 is never.",
+    help="Replace a worker whose memory reaches this; sessions go on. 0 is never.",
 )
 @setting(
     "--worker-passes", type=click.IntRange(0), default=0, help="Replace a worker after so many passes; 0 is never."
@@ -122,52 +122,44 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
 @setting(
     "--vosk-plain/--no-vosk-plain",
     default=_DEFAULTS.vosk_plain,
-    help="Tell them words in lower case without punctuation.",
+    help="Give clients of --vosk words in lower case, without punctuation.",
 )
 @setting(
     "--audiosocket-allow",
     type=Cidr(),
     multiple=True,
-    help="Network that may connect to it; repeatable; without it only this machine may.",
+    help="Network that may use --audiosocket, instead of this machine only; repeatable.",
 )
 @setting("--webhook", type=HttpAddress(), help="Send the text of calls to this URL.")
-@setting(
-    "--webhook-secret-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File with the secret that signs what is sent there.",
-)
-@setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use it, if not any; repeatable.")
-@setting("--wyoming-announce", is_flag=True, help="Announce it to Home Assistant (needs gigastt[zeroconf]).")
-@setting(
-    "--jobs-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Take jobs, and keep their recordings and transcripts in this folder.",
-)
+@setting("--webhook-secret-file", type=FILE_PATH, help="File with the secret that signs what is sent there.")
+@setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use --wyoming (else all); repeatable.")
+@setting("--wyoming-announce", is_flag=True, help="Announce --wyoming to Home Assistant (needs gigastt[zeroconf]).")
+@setting("--jobs-dir", type=FOLDER_PATH, help="Take jobs, and keep their recordings and transcripts in this folder.")
 @setting(
     "--jobs-quota-bytes",
     type=click.IntRange(1),
     default=_DEFAULTS.jobs_quota_bytes,
-    help="What recordings of jobs may take of its disk.",
+    help="Disk space for the recordings of jobs.",
 )
 @setting("--jobs-keep", type=_SECONDS, default=_DEFAULTS.jobs_keep, help="How long ended jobs are kept, in seconds.")
 @setting(
     "--jobs-url-host",
     type=ListItem(),
     multiple=True,
-    help="Host from which jobs may fetch audio and which they may tell of their end; repeatable.",
+    help="Host from which jobs may fetch audio, and to which they may send webhooks; repeatable.",
 )
 @setting(
     "--api-keys-file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE_PATH,
     help="File of API keys, made by `gigastt keys add`; without it no key is asked for.",
 )
 @setting(
     "--secret-file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE_PATH,
     help="File with a secret that signs tokens; servers that share it accept each other's.",
 )
 @tls_cert_option
-@setting("--tls-key", type=click.Path(dir_okay=False, path_type=Path), help="Its private key (PEM).")
+@setting("--tls-key", type=FILE_PATH, help="Its private key (PEM).")
 @tls_option
 @tls_dir_option
 @setting("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least to log.")

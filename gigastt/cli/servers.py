@@ -31,7 +31,7 @@ _TRANSIENT = (429, 502, 503, 504)
 
 
 class ServerRefused(RequestError):
-    """What a server says of a file."""
+    """A server refuses a file, or its client."""
 
 
 @dataclass(slots=True)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gigastt.cli.archive import find_files, mirror_targets, open_manifest
+from gigastt.cli.archive import find_files, mirror_targets, open_manifest, watch_files
 from gigastt.cli.batch import Batch, Writing, each_of
 from gigastt.cli.diarization import Diarization, find_speaker_model
 from gigastt.cli.hearing import OpenBackend, open_here
-from gigastt.cli.kinds import CountOrAuto, HttpAddress, NamedFile
+from gigastt.cli.kinds import FOLDER_PATH, CountOrAuto, HttpAddress, NamedFile
 from gigastt.cli.options import (
     NonEmptyOption,
     min_confidence_option,
@@ -29,7 +29,6 @@ from gigastt.cli.options import (
 )
 from gigastt.cli.ray_plan import RayPlan, transcribe_through_ray
 from gigastt.cli.targets import STANDARD_INPUT, plan_targets, prepare_targets
-from gigastt.cli.watching import watch_files
 from gigastt.config import MOST_TOLD_APART, Precision, Settings, default_pool_size
 from gigastt.errors import InvalidParameter
 
@@ -64,7 +63,7 @@ def _check_track(context: click.Context, parameter: click.Parameter, track: str)
 @click.option(
     "--output-dir",
     cls=NonEmptyOption,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER_PATH,
     help="Write a file for each input into this folder (talk.wav becomes talk.srt) instead of to standard output; "
     "inputs of the same name keep their folders.",
 )

@@ -10,7 +10,6 @@ create_plain_app(context)    plain HTTP on the ports that speak TLS
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
@@ -33,7 +32,6 @@ from gigastt.gateway.api.calls import CallEvents
 from gigastt.gateway.api.deepgram import deepgram_of
 from gigastt.gateway.api.deepgram_files import DeepgramFiles
 from gigastt.gateway.api.description import serve_docs, serve_openapi
-from gigastt.gateway.api.enrolment import Enrolment
 from gigastt.gateway.api.jambonz import JambonzDialect
 from gigastt.gateway.api.jitsi import answer_jitsi
 from gigastt.gateway.api.native import native_of
@@ -42,16 +40,15 @@ from gigastt.gateway.api.native_jobs import JobRoutes
 from gigastt.gateway.api.native_sse import TranscriptStream
 from gigastt.gateway.api.openai_files import Models, Transcriptions, refuse_translation
 from gigastt.gateway.api.realtime import realtime_of
-from gigastt.gateway.api.realtime_secrets import RealtimeSecrets
 from gigastt.gateway.api.tcp import listen_for
-from gigastt.gateway.api.token_requests import TokenRequests
+from gigastt.gateway.api.token_requests import RealtimeSecrets, TokenRequests
 from gigastt.gateway.api.vosk import VoskDialect
 from gigastt.gateway.api.websocket import Endpoint, speak
-from gigastt.gateway.assembly import access_policies, build_app, refuse_plain_request
+from gigastt.gateway.assembly import build_app, refuse_plain_request
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.ops import Operations, landing_response, metrics_response
 from gigastt.gateway.pages import FILES, PAGES, Pages
-from gigastt.gateway.requests import Routes, exchange_of, find_route
+from gigastt.gateway.requests import exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
 from gigastt.gateway.server.listener import ConnectionFactory
 from gigastt.gateway.status import Status
@@ -69,54 +66,7 @@ _DEEPGRAM_PATH: Final = "/v1/listen"
 _ASTERISK_PATH: Final = "/v1/asterisk/ws"
 _JAMBONZ_PATH: Final = "/v1/jambonz"
 _JITSI_PATH: Final = "/v1/jitsi/ws/{meeting}"
-_WEBSOCKET_PATHS: Final = (
-    _WEBSOCKET_PATH,
-    _DEPRECATED_WEBSOCKET_PATH,
-    _REALTIME_PATH,
-    _DEEPGRAM_PATH,
-    _ASTERISK_PATH,
-    _JAMBONZ_PATH,
-    _JITSI_PATH,
-)
 _LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
-_METRICS_ROUTES: Final[Routes] = {"/metrics": ("GET", "HEAD")}
-_METRICS_LISTENER_ROUTES: Final[Routes] = {"/": ("GET", "HEAD"), **_METRICS_ROUTES}
-_VOSK_ROUTES: Final[Routes] = {"/": ("GET",)}
-ROUTES: Final[Routes] = {
-    **dict.fromkeys(PAGES, ("GET", "HEAD")),
-    FILES: ("GET", "HEAD"),
-    "/health": ("GET", "HEAD"),
-    "/ready": ("GET", "HEAD"),
-    "/v1/models": ("GET", "HEAD"),
-    "/v1/models/{id}": ("GET", "HEAD"),
-    "/v1/page": ("GET", "HEAD"),
-    "/v1/status": ("GET", "HEAD"),
-    FOLLOWING: ("GET",),
-    "/v1/capacity": ("GET", "HEAD"),
-    "/v1/transcribe": ("POST",),
-    "/v1/transcribe/stream": ("POST",),
-    "/v1/jobs": ("POST",),
-    "/v1/jobs/{id}": ("GET", "HEAD", "DELETE"),
-    "/v1/jobs/{id}/events": ("GET",),
-    "/v1/jobs/{id}/result": ("GET", "HEAD"),
-    "/v1/audio/transcriptions": ("POST",),
-    "/v1/audio/translations": ("POST",),
-    "/openapi.json": ("GET", "HEAD"),
-    "/docs": ("GET", "HEAD"),
-    CA_PATH: ("GET", "HEAD"),
-    **_METRICS_ROUTES,
-    "/v1/tokens": ("POST",),
-    "/v1/realtime/client_secrets": ("POST",),
-    "/v1/realtime/transcription_sessions": ("POST",),
-    _REALTIME_PATH: ("GET",),
-    _DEEPGRAM_PATH: ("GET", "POST"),
-    _ASTERISK_PATH: ("GET",),
-    _JAMBONZ_PATH: ("GET",),
-    _JITSI_PATH: ("GET",),
-    _WEBSOCKET_PATH: ("GET",),
-    _DEPRECATED_WEBSOCKET_PATH: ("GET",),
-}
-
 _OPENAI_PATHS: Final = ("/v1/audio/", "/v1/models/", _REALTIME_PATH)  # errors there have OpenAI's shape
 
 _PROTOCOLS: Final = {  # by the beginning of a path
@@ -138,84 +88,57 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     Raises:
         ValueError: a trusted proxy is not a network.
     """
-    settings = context.settings
-    pages = Pages()
+    pages, ops, status = Pages(), Operations(context), Status(context)
     client_tokens = ClientTokens(context.tokens, context.api_keys)
-    policies = access_policies(context, ROUTES, settings.host)
-    metrics = context.metrics if settings.metrics and settings.metrics_listen is None else None
-    ops = Operations(
-        lambda: context.model,
-        lambda: context.installed,
-        lambda: context.listeners,
-        context.pool,
-        metrics,
-        lambda: context.preparing() if context.preparing else None,
-    )
-    status = Status(context)
     realtime_secrets = RealtimeSecrets(client_tokens)
-    uploads = Uploads(
-        lambda: context.limits,
-        context.pool,
-        context.decoding,
-        context.transcribe,
-        context.metrics,
-        Enrolment.of(context),
-    )
-    jobs = JobRoutes(context.jobs, uploads, settings.jobs_url_host)
+    uploads = Uploads(context)
+    jobs = JobRoutes(context, uploads)
 
-    async def run(endpoint: Endpoint, websocket: WebSocket) -> None:
-        with context.metrics.ws_active_connections.track_inprogress():
-            await endpoint(websocket, context)
-
-    async def run_deprecated_session(websocket: WebSocket) -> None:
+    async def run_deprecated(websocket: WebSocket, context: AppContext) -> None:
         link = f'<{_WEBSOCKET_PATH}>; rel="successor-version"'
         exchange_of(websocket.scope).headers.extend([(b"deprecation", b"true"), (b"link", link.encode("ascii"))])
         log.warning("deprecated_route", path=_DEPRECATED_WEBSOCKET_PATH, successor=_WEBSOCKET_PATH)
-        await run(native, websocket)
+        await native(websocket, context)
 
-    return build_app(
-        context,
-        ROUTES,
-        [
-            *(Route(path, pages.answer) for path in (*PAGES, FILES)),
-            Route("/health", ops.health),
-            Route("/ready", ops.ready),
-            Route("/v1/models", ops.models),
-            Route("/v1/page", status.page),
-            Route("/v1/status", status.status),
-            Route("/v1/capacity", ops.capacity),
-            Route("/metrics", ops.metrics),
-            Route("/openapi.json", serve_openapi),
-            Route("/docs", serve_docs),
-            Route(CA_PATH, Trust(context.authority).certificate),
-            Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
-            Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
-            Route(FOLLOWING, CallEvents(context), methods=["GET"]),
-            Route("/v1/jobs", jobs.create, methods=["POST"]),
-            Route("/v1/jobs/{id}", jobs.show),
-            Route("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),
-            Route("/v1/jobs/{id}/events", jobs.events),
-            Route("/v1/jobs/{id}/result", jobs.result),
-            Route("/v1/models/{id}", Models(context.model.name).retrieve),
-            Route("/v1/audio/transcriptions", Transcriptions(uploads), methods=["POST"]),
-            Route("/v1/audio/translations", refuse_translation, methods=["POST"]),
-            Route(_DEEPGRAM_PATH, DeepgramFiles(uploads, context.model.name).transcribe, methods=["POST"]),
-            *(Route(path, refuse_plain_request) for path in _WEBSOCKET_PATHS),
-            WebSocketRoute(_WEBSOCKET_PATH, partial(run, native)),
-            WebSocketRoute(_REALTIME_PATH, partial(run, speak(realtime_of))),
-            WebSocketRoute(_DEEPGRAM_PATH, partial(run, speak(deepgram_of))),
-            WebSocketRoute(_ASTERISK_PATH, partial(run, answer_asterisk)),
-            Route("/v1/tokens", TokenRequests(client_tokens).create, methods=["POST"]),
-            WebSocketRoute(_JAMBONZ_PATH, partial(run, speak(lambda _: JambonzDialect()))),
-            WebSocketRoute(_JITSI_PATH, partial(run, answer_jitsi)),
-            Route("/v1/realtime/client_secrets", realtime_secrets.create, methods=["POST"]),
-            Route("/v1/realtime/transcription_sessions", realtime_secrets.create_as_in_beta, methods=["POST"]),
-            WebSocketRoute(_DEPRECATED_WEBSOCKET_PATH, run_deprecated_session),
-        ],
-        [policies],
-        _protocol_of,
-        _error_form,
-    )
+    sockets: dict[str, Endpoint] = {
+        _REALTIME_PATH: speak(realtime_of),
+        _DEEPGRAM_PATH: speak(deepgram_of),
+        _ASTERISK_PATH: answer_asterisk,
+        _JAMBONZ_PATH: speak(lambda _: JambonzDialect()),
+        _JITSI_PATH: answer_jitsi,
+        _WEBSOCKET_PATH: native,
+        _DEPRECATED_WEBSOCKET_PATH: run_deprecated,
+    }
+    routes = [
+        *(Route(path, pages.answer) for path in (*PAGES, FILES)),
+        Route("/health", ops.health),
+        Route("/ready", ops.ready),
+        Route("/v1/models", ops.models),
+        Route("/v1/models/{id}", Models(context.model.name).retrieve),
+        Route("/v1/page", status.page),
+        Route("/v1/status", status.status),
+        Route(FOLLOWING, CallEvents(context).answer),
+        Route("/v1/capacity", ops.capacity),
+        Route("/v1/transcribe", uploads.transcribe, methods=["POST"]),
+        Route("/v1/transcribe/stream", TranscriptStream(uploads), methods=["POST"]),
+        Route("/v1/jobs", jobs.create, methods=["POST"]),
+        Route("/v1/jobs/{id}", jobs.show),
+        Route("/v1/jobs/{id}", jobs.delete, methods=["DELETE"]),
+        Route("/v1/jobs/{id}/events", jobs.events),
+        Route("/v1/jobs/{id}/result", jobs.result),
+        Route("/v1/audio/transcriptions", Transcriptions(uploads), methods=["POST"]),
+        Route("/v1/audio/translations", refuse_translation, methods=["POST"]),
+        Route("/openapi.json", serve_openapi),
+        Route("/docs", serve_docs),
+        Route(CA_PATH, Trust(context.authority).certificate),
+        Route("/metrics", ops.metrics),
+        Route("/v1/tokens", TokenRequests(client_tokens).create, methods=["POST"]),
+        Route("/v1/realtime/client_secrets", realtime_secrets.create, methods=["POST"]),
+        Route("/v1/realtime/transcription_sessions", realtime_secrets.create_as_in_beta, methods=["POST"]),
+        Route(_DEEPGRAM_PATH, DeepgramFiles(uploads, context.model.name).transcribe, methods=["POST"]),
+        *(route for path, endpoint in sockets.items() for route in _socket_routes(path, endpoint, context)),
+    ]
+    return build_app(context, routes, context.settings.host, protocol_of=_protocol_of, error_form=_error_form)
 
 
 def create_metrics_app(context: AppContext) -> Starlette:
@@ -232,27 +155,15 @@ def create_metrics_app(context: AppContext) -> Starlette:
         check_host(hosts, request.scope)
         return landing_response()
 
-    routes: list[BaseRoute] = [Route("/", landing), Route("/metrics", metrics)]
-    return build_app(context, _METRICS_LISTENER_ROUTES, routes, [])
+    return build_app(context, [Route("/", landing), Route("/metrics", metrics)], None)
 
 
 def create_vosk_app(context: AppContext) -> Starlette:
     """Build the application of the listener for clients of Vosk, with the policies of the server's own."""
     settings = context.settings
     host = split_address(settings.vosk, "--vosk")[0] if settings.vosk else settings.host
-    endpoint = speak(lambda _: VoskDialect(plain=settings.vosk_plain))
-
-    async def run(websocket: WebSocket) -> None:
-        with context.metrics.ws_active_connections.track_inprogress():
-            await endpoint(websocket, context)
-
-    return build_app(
-        context,
-        _VOSK_ROUTES,
-        [Route("/", refuse_plain_request), WebSocketRoute("/", run)],
-        [access_policies(context, _VOSK_ROUTES, host)],
-        lambda path: VoskDialect.name,
-    )
+    routes = _socket_routes("/", speak(lambda _: VoskDialect(plain=settings.vosk_plain)), context)
+    return build_app(context, routes, host, protocol_of=lambda path: VoskDialect.name)
 
 
 def create_audiosocket(context: AppContext) -> ConnectionFactory:
@@ -273,7 +184,7 @@ def create_plain_app(context: AppContext) -> Starlette:
         response = await (pages.answer if loads else trust.answer_plain)(request)
         await response(scope, receive, send)
 
-    app = build_app(context, {}, [], [access_policies(context, {}, context.settings.host, asks_keys=False)])
+    app = build_app(context, [], context.settings.host, asks_keys=False)
     app.router.default = answer
     return app
 
@@ -287,6 +198,16 @@ def split_by_port(app: ASGIApp, others: Mapping[int, ASGIApp]) -> ASGIApp:
         await chosen(scope, receive, send)
 
     return hand_on
+
+
+def _socket_routes(path: str, endpoint: Endpoint, context: AppContext) -> list[BaseRoute]:
+    """Return the routes of a WebSocket: its own, and that of a plain request, which is told to ask for an upgrade."""
+
+    async def run(websocket: WebSocket) -> None:
+        with context.metrics.ws_active_connections.track_inprogress():
+            await endpoint(websocket, context)
+
+    return [Route(path, refuse_plain_request), WebSocketRoute(path, run)]
 
 
 def _protocol_of(path: str) -> str | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from gigastt.config import is_loopback
@@ -24,43 +23,28 @@ from gigastt.gateway.context import AppContext
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import ErrorFields, error_fields
 
-ErrorForm: TypeAlias = Callable[[str], ErrorFields]
-
-
-def access_policies(context: AppContext, routes: Routes, host: str, *, asks_keys: bool = True) -> Middleware:
-    """Return the policies of a listener on `host`."""
-    settings = context.settings
-    return Middleware(
-        PolicyMiddleware,
-        routes=routes,
-        connections=context.connections,
-        rate_limiter=context.rate_limiter,
-        clock=context.clock,
-        hosts=HostPolicy(settings.allowed_host, loopback_bind=is_loopback(host), names=own_names()),
-        origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any),
-        keys=context.api_keys if asks_keys else None,
-        client_tokens=ClientTokens(context.tokens, context.api_keys),
-        trusted=parse_networks(settings.trusted_proxy),
-    )
+_METHODS = ("GET", "HEAD", "POST", "DELETE")
 
 
 def build_app(
     context: AppContext,
-    routes: Routes,
-    endpoints: list[BaseRoute],
-    inner: list[Middleware],
+    endpoints: Sequence[BaseRoute],
+    host: str | None,
+    *,
+    asks_keys: bool = True,
     protocol_of: Callable[[str], str | None] = lambda path: None,
-    error_form: ErrorForm = lambda path: error_fields,
+    error_form: Callable[[str], ErrorFields] = lambda path: error_fields,
 ) -> Starlette:
     """Build an application.
 
     Args:
-        routes: what it serves, for metrics and refusals.
-        endpoints: who answers.
-        inner: between a request's line in the log and its endpoint.
+        endpoints: what it serves.
+        host: on which it listens, with the access policies of the server; None for a listener without any.
+        asks_keys: whether those ask for an API key, where the server has some.
         protocol_of: the protocol that a path speaks.
         error_form: how a path tells errors.
     """
+    routes = routes_of(endpoints)
 
     async def raise_http_error(request: Request, exc: Exception) -> Response:
         assert isinstance(exc, HTTPException)
@@ -73,17 +57,40 @@ def build_app(
             raise MethodNotAllowed(f"This address takes {allowed}, not {request.method}.")
         raise InternalError("The request cannot be answered.")
 
-    outer = Middleware(
-        RequestMiddleware, metrics=context.metrics, routes=routes, error_forms=error_form, protocol_of=protocol_of
-    )
-    app = Starlette(
-        routes=endpoints,
-        middleware=[outer, *inner],
-        exception_handlers={HTTPException: raise_http_error},
-    )
+    middleware = [
+        Middleware(
+            RequestMiddleware, metrics=context.metrics, routes=routes, error_forms=error_form, protocol_of=protocol_of
+        )
+    ]
+    if host is not None:
+        settings, own = context.settings, ClientTokens(context.tokens, context.api_keys)
+        policies = Middleware(
+            PolicyMiddleware,
+            routes=routes,
+            connections=context.connections,
+            rate_limiter=context.rate_limiter,
+            clock=context.clock,
+            hosts=HostPolicy(settings.allowed_host, loopback_bind=is_loopback(host), names=own_names()),
+            origins=OriginPolicy(settings.allow_origin, allow_any=settings.cors_allow_any),
+            keys=context.api_keys if asks_keys else None,
+            client_tokens=own,
+            trusted=parse_networks(settings.trusted_proxy),
+        )
+        middleware.append(policies)
+    app = Starlette(routes=endpoints, middleware=middleware, exception_handlers={HTTPException: raise_http_error})
     app.router.redirect_slashes = False
     app.router.default = refuse_unknown_address
     return app
+
+
+def routes_of(endpoints: Sequence[BaseRoute]) -> Routes:
+    """Return the methods of each path."""
+    found: dict[str, set[str]] = {}
+    for one in endpoints:
+        assert isinstance(one, Route | WebSocketRoute)
+        methods = one.methods if isinstance(one, Route) else {"GET"}
+        found.setdefault(one.path, set()).update(methods or ())
+    return {path: tuple(sorted(methods, key=_METHODS.index)) for path, methods in found.items()}
 
 
 async def refuse_plain_request(request: Request) -> Response:

@@ -1,7 +1,7 @@
 """The webhook of calls: what feeds tell, sent to one address that the operator has named.
 
 Each final, digit and error of a call is sent in order, as `call.final` and so on, and at the end `call.end` with the
-whole text. What is not taken is tried again a few times; then it is left out, and the next one follows.
+whole text. A message that is not taken is sent again a few times; then the next one follows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from gigastt.errors import ConfigError
 from gigastt.gateway.feeds import Feed, Feeds
-from gigastt.gateway.responses import encode_json
+from gigastt.gateway.responses import json_text
 from gigastt.gateway.webhook import call_webhook
 
 PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before another try
@@ -81,7 +81,7 @@ class CallWebhook:
             elif kind == "end":
                 fields["text"] = " ".join(texts)
             told = {"session": feed.session_id, "number": message.number, **fields}
-            await self._send(f"call.{kind}", encode_json(told))
+            await self._send(f"call.{kind}", json_text(told).encode())
 
     async def _send(self, event: str, body: bytes) -> None:
         """Send one message, again where it is not taken."""

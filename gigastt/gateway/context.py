@@ -51,7 +51,7 @@ class FileTranscriber(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What clients are told about the model, also before any worker has loaded it.
+    """Facts about the model for clients, known also before any worker has loaded it.
 
     likeness: of voices that are one person's, as `SpeakerBook` takes it; None where speakers are not told apart.
     """
@@ -112,6 +112,11 @@ class AppContext:
         if self.api_keys is not None:
             keys = self.api_keys
             self.metrics.keys.read = lambda: keys.usages
+
+    @property
+    def preparation(self) -> str | None:
+        """How far the download of the model is, in words; None when none is running."""
+        return self.preparing() if self.preparing is not None else None
 
     def change_limits(self, limits: Limits) -> None:
         """Apply other limits to new requests and new sessions."""

@@ -44,7 +44,18 @@ class FeedMessage:
 class Feed:
     """The messages of one session."""
 
-    __slots__ = ("_messages", "_news", "began", "ended", "followers", "number", "owner", "session_id", "sessions")
+    __slots__ = (
+        "_messages",
+        "_most",
+        "_news",
+        "began",
+        "ended",
+        "followers",
+        "number",
+        "owner",
+        "session_id",
+        "sessions",
+    )
 
     def __init__(self, session_id: str, number: int = 0) -> None:
         self.session_id = session_id
@@ -53,8 +64,9 @@ class Feed:
         self.owner: Hashable = None
         self.sessions = 0  # more than one while a client's old connection is not known to be dead
         self.number = number  # of the last message
-        self._messages: deque[FeedMessage] = deque(maxlen=MOST_MESSAGES)
-        self._news = asyncio.Event()
+        self._messages: list[FeedMessage] = []
+        self._most = MOST_MESSAGES
+        self._news: asyncio.Event | None = None  # while anybody follows
 
     def add(self, text: str, *, passing: bool = False) -> None:
         """Add a message."""
@@ -62,21 +74,24 @@ class Feed:
         if self._messages and self._messages[-1].passing:
             self._messages.pop()
         self._messages.append(FeedMessage(self.number, text, passing))
+        del self._messages[: -self._most]
         self.wake()
 
     def keep_last(self) -> None:
         """Keep only the last messages from now on."""
-        self._messages = deque(self._messages, maxlen=LAST_MESSAGES)
+        self._most = LAST_MESSAGES
+        del self._messages[: -self._most]
 
     def wake(self) -> None:
         """Let followers look up."""
-        self._news.set()
-        self._news = asyncio.Event()
+        if self._news is not None:
+            self._news.set()
+            self._news = None
 
     async def read(self, after: int = 0, given_up: Callable[[], bool] = lambda: False) -> AsyncGenerator[FeedMessage]:
         """Yield the messages behind a number, those to come among them, until the end or, when awake, `given_up`."""
         while True:
-            news = self._news
+            news = self._news = self._news or asyncio.Event()
             for message in [each for each in self._messages if each.number > after]:
                 yield message
                 after = message.number

@@ -61,9 +61,9 @@ class History:
         pool, metrics = self._pool, self._metrics
         return Sample(
             at=self._clock(),
-            taken=pool.total - pool.available,
-            total=pool.total,
-            waiting=pool.waiters,
+            taken=pool.places.capacity - pool.places.available,
+            total=pool.places.capacity,
+            waiting=pool.places.waiters,
             finals=_buckets(metrics.final_latency_seconds),
             first_partials=_buckets(metrics.first_partial_seconds),
             loop_lags=_buckets(metrics.event_loop_lag_seconds),
@@ -73,7 +73,7 @@ class History:
 def quantile(earlier: Buckets, later: Buckets, share: float) -> float | None:
     """Return the quantile of what came between two samples, in a straight line within its bucket; None: nothing came.
 
-    What lies above the last bound counts as that bound.
+    A value above the last bound counts as that bound.
     """
     bounds = sorted(later)
     counts = [later[bound] - earlier[bound] for bound in bounds]

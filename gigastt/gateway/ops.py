@@ -6,7 +6,6 @@ busy server stays ready and says how busy it is, or every copy would leave the l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -14,15 +13,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gigastt import __version__
-from gigastt.audio.formats import SUPPORTED_FORMATS
 from gigastt.audio.resample import SUPPORTED_RATES
 from gigastt.errors import MetricsDisabled
-from gigastt.gateway.context import Listening, ServedModel
+from gigastt.gateway.context import AppContext
 from gigastt.gateway.metrics import CONTENT_TYPE, Metrics
 from gigastt.gateway.pool.ports import ServingPool
 from gigastt.gateway.responses import JSONResponse
 
 _CLIENT_SAMPLE_RATE: Final = 48_000  # of a session that does not configure one
+# Of files that can be transcribed, as clients are told them; `audio.containers` has their demuxers and decoders.
+SUPPORTED_FORMATS: Final = (
+    *("wav", "flac", "mp3", "ogg", "opus", "m4a", "aac", "webm"),
+    *("mp4", "mkv", "3gp", "amr", "wma", "avi", "ts", "aiff", "caf", "au", "w64", "ac3", "eac3", "dts", "mp2"),
+)
 DEMO_WARNING: Final = (
     "This is the demonstration model, trained on synthetic speech: it is for trying and testing, "
     "and does not understand real people."
@@ -37,40 +40,24 @@ _RETRY_AFTER_MS: Final = 1_000
 
 
 class Operations:
-    """The routes that say how the server is.
+    """The routes that say how the server is."""
 
-    Args:
-        model: the model that is served, which may change.
-        installed: names of the models whose files are here.
-        listeners: those for one protocol each.
-        metrics: None if they are not shown here.
-        preparing: how far the download of the model is, in words; None when none is running.
-    """
-
-    def __init__(
-        self,
-        model: Callable[[], ServedModel],
-        installed: Callable[[], Sequence[str]],
-        listeners: Callable[[], Sequence[Listening]],
-        pool: ServingPool,
-        metrics: Metrics | None,
-        preparing: Callable[[], str | None],
-    ) -> None:
-        self._model = model
-        self._installed = installed
-        self._listeners = listeners
-        self._pool = pool
-        self._metrics = metrics
-        self._preparing = preparing
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self._pool = context.pool
 
     async def health(self, request: Request) -> Response:
         """`GET /health`."""
-        return JSONResponse({"status": "ok", "model": self._model().name, "version": __version__})
+        return JSONResponse({"status": "ok", "model": self._context.model.name, "version": __version__})
 
     async def ready(self, request: Request) -> Response:
         """`GET /ready`."""
-        pool, preparing = self._pool, self._preparing()
-        counts = {"pool_available": pool.available, "pool_total": pool.total, "saturation": round(pool.saturation, 3)}
+        pool, preparing = self._pool, self._context.preparation
+        counts = {
+            "pool_available": pool.places.available,
+            "pool_total": pool.places.capacity,
+            "saturation": round(pool.places.saturation, 3),
+        }
         reason, sentence = describe_state(pool, preparing)
         if sentence is None:
             coming = {} if preparing is None else {"preparing": preparing}
@@ -83,7 +70,7 @@ class Operations:
         """`GET /v1/models`: the model that serves, and a list of all that are installed, it first."""
         model = self._describe_model()
         kind = {"object": "model", "created": 0, "owned_by": "gigastt"}
-        others = [{"id": name, **kind, "served": False} for name in self._installed() if name != model["id"]]
+        others = [{"id": name, **kind, "served": False} for name in self._context.installed if name != model["id"]]
         return JSONResponse({**model, "object": "list", "data": [{**model, **kind, "served": True}, *others]})
 
     async def capacity(self, request: Request) -> Response:
@@ -91,10 +78,10 @@ class Operations:
         pool, cost = self._pool, self._pool.capacity
         return JSONResponse(
             {
-                "places": pool.total,
-                "sessions": pool.sessions,
-                "waiting": pool.waiters,
-                "saturation": round(pool.saturation, 3),
+                "places": pool.places.capacity,
+                "sessions": pool.places.active,
+                "waiting": pool.places.waiters,
+                "saturation": round(pool.places.saturation, 3),
                 "fitting": pool.fitting,
                 "workers": pool.workers_ready,
                 "workers_configured": pool.size,
@@ -102,19 +89,20 @@ class Operations:
                 "final_latency_ms": cost.final_latency_ms,
                 "final_cost": round(cost.final_cost, 4),
                 "speech_share": round(cost.speech_share, 3),
-                "upload_places": pool.upload_places,
+                "upload_places": pool.uploads.capacity,
             }
         )
 
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`."""
-        if self._metrics is None:
+        settings = self._context.settings
+        if not settings.metrics or settings.metrics_listen is not None:
             raise MetricsDisabled("There are no metrics at this address: see --metrics and --metrics-listen.")
-        return metrics_response(self._metrics)
+        return metrics_response(self._context.metrics)
 
     def _describe_model(self) -> dict[str, Any]:
         """Return the model as clients see it; the fields that only a worker knows are null until one is ready."""
-        pool, card, served = self._pool, self._pool.model, self._model()
+        pool, card, served = self._pool, self._pool.model, self._context.model
         model: dict[str, Any] = {
             "id": served.name,
             "name": served.title,
@@ -123,12 +111,12 @@ class Operations:
             "vocab_size": card.vocab_size if card else None,
             "sample_rate": _CLIENT_SAMPLE_RATE,
             "pool_size": pool.size,
-            "pool_available": pool.available,
-            "max_sessions": pool.total,
+            "pool_available": pool.places.available,
+            "max_sessions": pool.places.capacity,
             "supported_formats": list(SUPPORTED_FORMATS),
             "supported_rates": list(SUPPORTED_RATES),
             "diarization": served.likeness is not None,
-            "listeners": [asdict(listening) for listening in self._listeners()],
+            "listeners": [asdict(listening) for listening in self._context.listeners],
         }
         if served.demo:
             model |= {"demo": True, "warning": DEMO_WARNING}

@@ -15,6 +15,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -72,14 +73,7 @@ class Pages:
     """Every file of the page by its address."""
 
     def __init__(self) -> None:
-        plain = [path for path in WEB_FOLDER.iterdir() if path.suffix in _TYPES and path.suffix != ".js"]
-        contents = {path.name: path.read_bytes() for path in plain}
-        contents |= {name: _joined(name.removesuffix(".js"), set()).encode() for name in _SCRIPTS}
-        addresses = {name: address for address, name in PAGES.items()}
-        self._files = {
-            addresses.get(name) or FILES.format(name=name): _file(content, Path(name).suffix)
-            for name, content in contents.items()
-        }
+        self._files = _read_files()
 
     async def answer(self, request: Request) -> Response:
         """Answer the page, or a file that it loads.
@@ -96,6 +90,18 @@ class Pages:
         if "gzip" in request.headers.get("accept-encoding", ""):
             return Response(file.compressed, headers={**file.headers, "content-encoding": "gzip"})
         return Response(file.plain, headers=file.headers)
+
+
+@cache
+def _read_files() -> Mapping[str, _File]:
+    plain = [path for path in WEB_FOLDER.iterdir() if path.suffix in _TYPES and path.suffix != ".js"]
+    contents = {path.name: path.read_bytes() for path in plain}
+    contents |= {name: _joined(name.removesuffix(".js"), set()).encode() for name in _SCRIPTS}
+    addresses = {name: address for address, name in PAGES.items()}
+    return {
+        addresses.get(name) or FILES.format(name=name): _file(content, Path(name).suffix)
+        for name, content in contents.items()
+    }
 
 
 def _joined(module: str, known: set[str]) -> str:

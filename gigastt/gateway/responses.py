@@ -18,12 +18,7 @@ from starlette import responses
 from starlette.responses import Response
 from starlette.types import Message, Scope, Send
 
-from gigastt.errors import (
-    InternalError,
-    RequestError,
-    Unauthorized,
-    UpgradeRequired,
-)
+from gigastt.errors import InternalError, RequestError, Unauthorized, UpgradeRequired
 
 ErrorFields: TypeAlias = Callable[[RequestError], Mapping[str, Any]]  # renders an error as the body of an answer
 
@@ -41,9 +36,9 @@ class JSONResponse(responses.JSONResponse):
         super().__init__(content, status, {"cache-control": "no-store", **(headers or {})})
 
 
-def encode_json(content: Any) -> bytes:
-    """Encode as compact JSON; a number that JSON lacks (NaN) is an error."""
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+def json_text(content: Any) -> str:
+    """Return compact JSON; a number that JSON lacks (NaN) is an error."""
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def public_error(exc: Exception) -> RequestError:

@@ -30,7 +30,8 @@ class Status:
 
     async def page(self, request: Request) -> Response:
         """`GET /v1/page`, which asks for no key."""
-        return JSONResponse({**self._describe(), "keys": self._context.api_keys is not None})
+        told = {"keys": self._context.api_keys is not None, "diarization": self._context.model.likeness is not None}
+        return JSONResponse({**self._describe(), **told})
 
     async def status(self, request: Request) -> Response:
         """`GET /v1/status`."""
@@ -79,7 +80,7 @@ class Status:
     def _describe(self) -> dict[str, Any]:
         """Return the model and the state; `reason` is a sentence, null where the server is ready."""
         model = self._context.model
-        preparing = self._context.preparing() if self._context.preparing else None
+        preparing = self._context.preparation
         state, reason = describe_state(self._context.pool, preparing)
         about = {"model": model.name, "title": model.title, "demo": model.demo}
         return {**about, "state": state, "reason": reason, "preparing": preparing}

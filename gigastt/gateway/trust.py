@@ -24,7 +24,7 @@ _HEADERS: Final[Mapping[str, str]] = {**SECURITY, "cache-control": "no-store", "
 
 
 class Trust:
-    """What a server says of its certificate.
+    """The routes about a server's certificate.
 
     Args:
         authority: the server's own; None where the certificate is of another one, or there is none.

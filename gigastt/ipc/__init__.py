@@ -1,1 +1,1 @@
-"""What crosses the pipe between the gateway and a worker."""
+"""Messages and packets on the pipe between the gateway and a worker."""

@@ -156,7 +156,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class PartialMessage:
-    """What is heard of the open utterance, or the answer to a `Preview`."""
+    """The words of the open utterance so far, or the answer to a `Preview`."""
 
     stream: StreamId
     partial: transcript.Partial

@@ -4,8 +4,8 @@
     │ u32 little-endian: n │ n bytes of msgpack   │
     └──────────────────────┴──────────────────────┘
 
-A core without I/O: bytes go in, bodies come out, whatever the pieces. Owned by whoever reads the pipe;
-knows nothing of what a body means (that is `messages`).
+A core without I/O: bytes go in, bodies come out, whatever the pieces. Each reader of a pipe
+has a decoder; `messages` says what a body means.
 """
 
 from __future__ import annotations

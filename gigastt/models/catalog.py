@@ -30,7 +30,7 @@ VOCABULARY = "v3_e2e_rnnt_vocab.txt"
 
 @dataclass(frozen=True, slots=True)
 class FileNames:
-    """What the files of a model are called.
+    """The names of a model's files.
 
     decoder, joint: of a transducer; None for a CTC model, whose encoder has its head in it.
     """
@@ -93,7 +93,7 @@ class CatalogEntry:
 
     @property
     def names(self) -> FileNames:
-        """What its files are called."""
+        """The names of its files."""
         decoder, joint = (file.name if file else None for file in (self.decoder, self.joint))
         return FileNames(self.encoder.name, self.vocabulary.name, decoder, joint)
 

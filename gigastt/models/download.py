@@ -13,12 +13,11 @@ from pathlib import Path
 from gigastt.config import Precision
 from gigastt.errors import DownloadFailed
 from gigastt.models.catalog import CatalogEntry, RemoteFile
-from gigastt.models.disk import exclusive
+from gigastt.models.disk import Seals, digest_of, exclusive, sha256_of
 from gigastt.models.hub import Hub, LineBroken, RemoteState
 from gigastt.models.install import PREPARATION, Preparation, make_encoder
 from gigastt.models.prepacked import plan_load
 from gigastt.models.room import THIS_MACHINE, FreeRoom, Needs, needs_of
-from gigastt.models.seals import Seals, digest_of, sha256_of
 from gigastt.models.stages import DownloadProgress
 from gigastt.models.store import PARTIAL_FOLDER, ModelFiles, choose_encoder, is_present, is_refused, resolve
 from gigastt.models.transfer import Retries, Transfer, Wanted

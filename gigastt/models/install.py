@@ -15,9 +15,8 @@ from typing import TypeAlias
 
 from gigastt.models import prepacked
 from gigastt.models.catalog import FileNames, names_of
-from gigastt.models.disk import exclusive, replacing
+from gigastt.models.disk import Seals, exclusive, replacing, sha256_of
 from gigastt.models.room import THIS_MACHINE, FreeRoom, needs_of
-from gigastt.models.seals import Seals, sha256_of
 from gigastt.models.stages import DownloadProgress
 from gigastt.models.store import ModelFiles
 

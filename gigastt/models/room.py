@@ -93,7 +93,7 @@ def _find_number(pattern: str, path: Path) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FreeRoom:
-    """What is free on this machine."""
+    """The free disk and memory of this machine."""
 
     disk: Callable[[Path], int] = free_disk
     memory: Callable[[], int | None] = free_memory

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from gigastt.errors import ConfigError, DownloadFailed, ModelInvalid, ModelMissing
 from gigastt.models.catalog import RemoteFile
-from gigastt.models.disk import exclusive
-from gigastt.models.seals import Seals, sha256_of
+from gigastt.models.disk import Seals, exclusive, sha256_of
 from gigastt.models.stages import DownloadProgress
 from gigastt.models.store import PARTIAL_FOLDER, is_present
 

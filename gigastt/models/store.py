@@ -3,7 +3,7 @@
 Two layouts are accepted below `--model-dir`: a folder named after the model (`gigastt download` makes it), and the
 files lying there directly (as the original server left them, or a stick). A directory need not be writable.
 
-Files that we fetched or made carry a seal (`seals`), and a start only compares size and time with it; a file that no
+Files that we fetched or made carry a seal (`disk`), and a start only compares size and time with it; a file that no
 longer matches its seal is read again, refused if its content has changed, and else sealed anew if the directory can be
 written. Files brought by hand have no seal and are taken as they are, like any program on this machine; `gigastt
 doctor` reads them whole and compares them with the published digests.
@@ -20,7 +20,7 @@ from pathlib import Path
 from gigastt.config import AUTO_MODEL, DEFAULT_MODEL, DEMO_MODEL, Precision
 from gigastt.errors import ModelInvalid, ModelMissing
 from gigastt.models.catalog import CATALOG, DEMO_TITLE, FileNames, Form, find, names_of
-from gigastt.models.seals import SEALS_FILE, Seals, sha256_of
+from gigastt.models.disk import SEALS_FILE, Seals, sha256_of
 
 PARTIAL_FOLDER = ".partial"
 _DEMO_FOLDER = Path(__file__).parent / "demo"

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gigastt.errors import DownloadFailed, NotEnoughRoom
-from gigastt.models.disk import rename_durably
+from gigastt.models.disk import Seals, digest_of, rename_durably, sha256_of
 from gigastt.models.hub import Hub, LineBroken, PartTooLong, RemoteState
 from gigastt.models.room import FreeRoom, in_bytes, in_mib
-from gigastt.models.seals import Seals, digest_of, sha256_of
 from gigastt.models.stages import DownloadProgress
 from gigastt.models.store import PARTIAL_FOLDER
 

@@ -14,9 +14,8 @@ import onnxruntime
 
 from gigastt.errors import ModelInvalid
 from gigastt.models.catalog import FileNames
-from gigastt.models.disk import rename_durably, write_atomically
+from gigastt.models.disk import rename_durably, sha256_of, write_atomically
 from gigastt.models.prepacked import cpu_name
-from gigastt.models.seals import sha256_of
 from gigastt.optimize.graph import Graph
 from gigastt.optimize.pipeline import PassResult, run_passes
 from gigastt.optimize.report import Report, measure

@@ -19,8 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from gigastt.models.disk import replacing
-from gigastt.models.seals import sha256_of
+from gigastt.models.disk import replacing, sha256_of
 from gigastt.optimize.graph import Graph, Links, attribute, tidy
 from gigastt.speech.mapped_search import SEARCH_BLOCK_FRAMES, SearchWeights, WeightNetwork, agree
 from gigastt.speech.model import Decoder, Floats, Joint, TripletFiles

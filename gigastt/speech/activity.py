@@ -1,20 +1,21 @@
 """Speech activity: how likely each block of 40 ms holds speech, from the log-mel the encoder needs anyway.
 
 Owns the detector's network (one onnxruntime session for all streams of a process) and the recurrent state
-of one stream. Runs on the worker's main thread; knows nothing of thresholds, utterances or words.
+of one stream. Runs on the worker's main thread.
 
 Bit stability. The network always sees exactly `UNIT_BLOCKS` blocks, counted from where the stream began, so
 how the audio arrived cannot change a single bit of a probability; only the end of a stream gives a shorter
 unit, and the end is the same however it was reached. A state taken between units and set again continues exactly.
-Where a recording is at hand, twelve units may share one run, which takes a fifth of their time: only on a machine
-that gives each block the bits it has in a unit of its own, which a trial shows, and only where nobody compares
-states, which come less often then.
+Twelve units of a recording may share one run, which takes a fifth of their time: only on a machine that gives each
+block the bits it has in a unit of its own, which a trial shows, and only if nobody compares states, which come less
+often then.
 
 The recipe and the network's figures are in tools/activity.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from functools import cache, cached_property
 from importlib.resources import files
@@ -24,10 +25,17 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from gigastt.speech.features import MELS
-from gigastt.speech.gate import GATE_STATE_BYTES, Gate
 from gigastt.speech.network import session_options
-from gigastt.speech.segmenter import FULL_LEVEL
+from gigastt.speech.segmenter import FULL_LEVEL, ON_LEVEL
 from gigastt.speech.tokens import SUBSAMPLING, Features
+
+DEPTH = 360  # tenths of a decibel below the loudest speech; the syllables of one speaker lie within 300
+RELEASE = 4  # tenths of a decibel per block of 40 ms: 10 dB a second
+_TENTHS = 43.42945  # of a decibel in a unit of log-mel, the natural logarithm of power
+_UNHEARD = -10_000  # below everything
+_GATE_STATE = struct.Struct("<h")
+
+GATE_STATE_BYTES = _GATE_STATE.size
 
 HIDDEN = 24
 BLOCK_FRAMES = SUBSAMPLING  # feature frames of 10 ms in a block; blocks are encoder frames
@@ -151,3 +159,34 @@ class ActivityDetector:
         self._last = values[MELS : 2 * MELS].reshape(1, 1, -1)
         self._hidden = values[2 * MELS :].reshape(1, 1, -1)
         self._gate.set_state(state[_NETWORK_BYTES:])
+
+
+class Gate:
+    """The loudest speech of one stream, fading: audio more than 36 dB below it counts as silence.
+
+    The network's memory takes up to half a second to tell a room's even noise from the speech before it; its loudness
+    tells at once. A peak follower with a release, as gates in audio have it: the threshold falls with time, so a quiet
+    speaker after a loud one is heard a second later at the latest.
+    """
+
+    def __init__(self) -> None:
+        self._peak = _UNHEARD
+
+    def push(self, block: Features, level: int) -> int:
+        """Take the next block and its level, 0 to 255; return the level, or 0 for what is too quiet.
+
+        Args:
+            block: log-mel [4, 64].
+            level: what the network made of it.
+        """
+        loudness = round(_TENTHS * float(block.max()))
+        self._peak = max(self._peak - RELEASE, loudness if level >= ON_LEVEL else _UNHEARD)
+        return level if loudness >= self._peak - DEPTH else 0
+
+    def get_state(self) -> bytes:
+        """Return everything this gate remembers: its peak, an int16."""
+        return _GATE_STATE.pack(self._peak)
+
+    def set_state(self, state: bytes) -> None:
+        """Continue from a state of `get_state`; the caller has checked its length."""
+        (self._peak,) = _GATE_STATE.unpack(state)

@@ -1,6 +1,6 @@
 """Analysis: samples of one stream in, features kept and activity levels out, unit by unit.
 
-Owned by one stream. Knows nothing of utterances. Positions are absolute: samples, frames of 10 ms, blocks of
+Owned by one stream. Positions are absolute: samples, frames of 10 ms, blocks of
 40 ms from the client's first sample.
 """
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from gigastt.audio.pcm import Samples
 from gigastt.speech.activity import BLOCK_FRAMES, UNIT_BLOCKS, UNIT_FRAMES, ActivityDetector
-from gigastt.speech.feature_buffer import FeatureBuffer
 from gigastt.speech.features import MELS, FeatureExtractor
-from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES
+from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES, Features
 
 BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES  # 640: 40 ms
 _UNIT_SAMPLES = UNIT_FRAMES * FRAME_SAMPLES
 _OVERLAP_SAMPLES = WINDOW_SAMPLES - FRAME_SAMPLES  # a frame reads so far into the next one's samples
+_SMALLEST = 64  # frames of a buffer
 
 
 class Analysis:
@@ -103,3 +103,51 @@ class Analysis:
         self.extracted += self._pending_samples
         self._pending.clear()
         self._pending_samples = 0
+
+
+class FeatureBuffer:
+    """A window of the stream's log-mel, from `first` to before `end`: appended at the end, dropped at the front.
+
+    Holds a few kilobytes while nothing is open and at most about a megabyte in a long utterance.
+    """
+
+    def __init__(self, first: int, bands: int) -> None:
+        self.first = first
+        self._rows: Features = np.empty((_SMALLEST, bands), np.float32)
+        self._used = 0
+
+    @property
+    def end(self) -> int:
+        """The frame after the last one."""
+        return self.first + self._used
+
+    def append(self, features: Features) -> None:
+        """Take the next frames [frames, bands]."""
+        used = self._used + len(features)
+        if used > len(self._rows):
+            self._resize(max(used, 2 * len(self._rows)))
+        self._rows[self._used : used] = features
+        self._used = used
+
+    def drop_before(self, frame: int) -> None:
+        """Forget the frames before `frame`."""
+        count = min(max(0, frame - self.first), self._used)
+        if not count:
+            return
+        kept = self._used - count
+        self._rows[:kept] = self._rows[count : self._used]
+        self.first += count
+        self._used = kept
+        if len(self._rows) > max(_SMALLEST, 4 * kept):
+            self._resize(max(_SMALLEST, 2 * kept))
+
+    def read(self, first: int, end: int) -> Features:
+        """Return a copy of frames `first` to before `end`."""
+        if not self.first <= first <= end <= self.end:
+            raise IndexError(f"Expected frames within {self.first}..{self.end}, but got {first}..{end}.")
+        return self._rows[first - self.first : end - self.first].copy()
+
+    def _resize(self, capacity: int) -> None:
+        rows = np.empty((capacity, self._rows.shape[1]), np.float32)
+        rows[: self._used] = self._rows[: self._used]
+        self._rows = rows

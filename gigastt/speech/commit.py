@@ -2,7 +2,7 @@
 
 A commit is an offset in the client's audio (a multiple of 640 samples: a block of 40 ms) and a few hundred
 bytes. A fresh stream given both, and the samples from `offset` on, makes the utterances that the old one
-would have made. Pure values; knows nothing of who stores or sends them.
+would have made. Pure values.
 
     ┌─────────┬──────────┬────────────────┬─────────┬────────────┬───────────────┐
     │ "gs" u8 │ i64      │ u8: n          │ n bytes │ 610 bytes  │ the rest      │
@@ -35,7 +35,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class ResumeState:
-    """What `Commit.resume` holds, taken apart."""
+    """The contents of `Commit.resume`."""
 
     analysed: int
     levels: bytes

@@ -1,7 +1,7 @@
 """The draft of a growing utterance: which of its words will not change any more.
 
-Owned by one stream while an utterance is open. Pure: token sequences and frames in, words out; knows nothing
-of audio or passes. Frames are absolute feature frames of 10 ms.
+Owned by one stream while an utterance is open. Pure: token sequences and frames in, words out.
+Frames are absolute feature frames of 10 ms.
 
 Words that passes agree on over 0.6 s of new audio, and that end well before the audio does, become stable, doubtful
 ones later; in the silence of an utterance's tail all words do: if it goes on, that pass is the final.
@@ -68,7 +68,7 @@ class _Heard:
 
 
 class Draft:
-    """What is known of the open utterance.
+    """The words of the open utterance so far.
 
     Args:
         start: its first frame.

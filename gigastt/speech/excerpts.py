@@ -11,10 +11,9 @@ import numpy as np
 
 from gigastt.audio.pcm import Samples
 from gigastt.speech.draft import judge
-from gigastt.speech.feature_buffer import put_in_room
 from gigastt.speech.features import log_mel
-from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES, Hypothesis, Window, words_within
-from gigastt.transcript import Final
+from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES, Features, Hypothesis, Window, words_within
+from gigastt.transcript import Final, mean_confidence
 
 
 def read_window(samples: Samples, first_frame: int, last_frame: int, lead: int = 0, padding: int = 0) -> Window:
@@ -48,7 +47,20 @@ def add_words(
     drop = final.drop or judge(words, is_clear=is_clear, min_confidence=min_confidence)
     if hypothesis is None or drop:
         return replace(final, drop=drop, dropped=words)
-    confidence = round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0
+    confidence = mean_confidence(words)
     tokens = tuple(token.id for token in hypothesis.tokens) if words else ()
     text = " ".join(word.text for word in words)
     return replace(final, text=text, words=words, confidence=confidence, tokens=tokens)
+
+
+def put_in_room(features: Features, before: int, after: int) -> Features:
+    """Return an utterance with so many frames of its room before and after it that were not recorded.
+
+    A first and a last word need sound around them; digital silence beside a live room is worse than none. The level of
+    the room in a band is that below which a fifth of its frames are.
+    """
+    if not (before or after):
+        return features
+    rank = len(features) // 5
+    room = np.partition(features, rank, axis=0)[rank : rank + 1]
+    return np.concatenate((np.repeat(room, before, axis=0), features, np.repeat(room, after, axis=0)))

@@ -10,7 +10,7 @@ Frame i covers samples [160 i, 160 i + 320), whatever the pieces the samples cam
 the same bits however many are computed with it: all steps are elementwise or go row by row (a matrix product
 over many rows would pick its summation order by their number, and perhaps by the number of threads).
 
-An extractor belongs to one stream and is called by the thread that owns it; it knows nothing of speech.
+An extractor belongs to one stream and is called by the thread that owns it.
 """
 
 from __future__ import annotations

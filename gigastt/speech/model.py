@@ -6,7 +6,7 @@
     CTC      features f32 [B, 64, T], feature_lengths i64 [B]   → log_probs f32 [B, T', V]
 
 Tensors are taken by name, and by position where an exporter chose other names (`h`/`c`, `hi`/`ci`). D, P
-and V are read off the loaded files. Owned by one thread; it knows nothing of search, windows or words.
+and V are read off the loaded files. Owned by one thread.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One ONNX graph on one thread, with its tensors known by their place in a contract.
 
-Owned by whoever opened it, one thread at a time; it knows nothing of what the tensors mean.
+Used by one thread at a time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _REFUSALS: tuple[type[Exception], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """What a contract says of one input or output; None in the shape stands for any size."""
+    """The contract of one input or output; None in the shape stands for any size."""
 
     name: str
     dtype: str
@@ -57,7 +57,7 @@ class TensorSpec:
 
 
 class _Node(Protocol):
-    """What onnxruntime tells of an input or output."""
+    """An input or output as onnxruntime describes it."""
 
     name: str
     type: str

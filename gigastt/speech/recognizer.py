@@ -25,7 +25,7 @@ MAX_WINDOW_FRAMES = 2050  # 20.5 s; beyond about 30 s a full-context encoder deg
 
 
 class Transcriber(Protocol):
-    """What the worker engine needs of a recogniser; tests put a fake in its place."""
+    """The port through which the worker engine uses a recogniser; tests put a fake in its place."""
 
     @property
     def vocabulary(self) -> Vocabulary: ...

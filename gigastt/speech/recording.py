@@ -1,6 +1,6 @@
 """The pump: a whole recording through one stream, in this process and in bounded memory.
 
-Runs on the caller's thread (`gigastt transcribe`). Knows nothing of files, sessions or workers.
+Runs on the caller's thread (`gigastt transcribe`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PIECE_SAMPLES = 160_000  # 10 s: what is taken in before the utterances it compl
 
 
 class Recognizes(Protocol):
-    """What the pump needs of a recogniser."""
+    """The port through which the pump uses a recogniser."""
 
     def transcribe(self, window: Window) -> Hypothesis: ...
 

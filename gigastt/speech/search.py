@@ -5,7 +5,7 @@ frames is needed, so the network behind the search is asked one question: where,
 next frame whose best token is not blank? `RunNetwork` answers with onnxruntime runs, one per frame;
 `gigastt.speech.mapped_search` answers with matrix products over blocks of frames.
 
-Called by the thread that owns the recogniser; it knows no windows, words or clocks.
+Called by the thread that owns the recogniser.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The segmenter: activity levels in, cuts out.
 
 Owns the rule by which a stream becomes utterances. Pure: one level of 0 to 255 per block of 40 ms, in order,
-decides everything, so the same audio is cut at the same places however it arrived. Knows nothing of audio,
-features or the detector that made the levels. Positions are blocks, counted from the client's first sample.
+decides everything, so the same audio is cut at the same places however it arrived. Positions are blocks, counted
+from the client's first sample.
 
     levels   ▁▁▁▁▁▁▁▁▁▁▁▁▁▆▇▇▇▅▇▇▇▇▆▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁
                      │◄pre─►│◄──speech─►│◄tail►│      │
@@ -136,12 +136,12 @@ class Segmenter:
 
     @property
     def activity(self) -> Activity:
-        """What the detector made of the open utterance so far."""
+        """The detector's view of the open utterance so far."""
         return self._measure(self._speech_end) if self.is_open else measure_activity(b"")
 
     @property
     def check_from(self) -> int | None:
-        """Where the window begins that the recogniser is asked about now; None when it is not.
+        """The first block of the window that the recogniser is asked about now; None when it is not asked.
 
         In babble and music the detector never hears a pause. Answer with `accept_check` before the next block.
         """

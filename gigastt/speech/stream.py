@@ -1,7 +1,7 @@
 """The streaming state of one session: samples in, windows to transcribe out, and their results back in.
 
-Owned by the worker's main thread (or by `gigastt transcribe`). No model, no clock, no I/O: whoever owns a
-stream decides when a pass runs, and nothing about when or whether partial passes ran can change a final.
+Owned by the worker's main thread (or by `gigastt transcribe`). No model, no clock, no I/O: its owner
+decides when a pass runs, and nothing about when or whether partial passes ran can change a final.
 
     push ─► features ─► activity levels ─► segmenter ─► utterances ────────► next_final   ─► accept_final
                                              └───────── the open utterance ─► next_partial ─► accept_partial
@@ -18,8 +18,7 @@ from gigastt.speech.activity import BLOCK_FRAMES, ActivityDetector
 from gigastt.speech.analysis import BLOCK_SAMPLES, Analysis
 from gigastt.speech.commit import Commit, ResumeState
 from gigastt.speech.draft import Draft
-from gigastt.speech.excerpts import add_words
-from gigastt.speech.feature_buffer import put_in_room
+from gigastt.speech.excerpts import add_words, put_in_room
 from gigastt.speech.segmenter import Cut, Reason, Segmenter
 from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window, begin_at
 from gigastt.transcript import ENDPOINT_SILENCE_MS, Drop, Final, Options, Partial
@@ -34,7 +33,7 @@ _NOTHING = Hypothesis((), ())
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What waits for a pass: a cut utterance, or a checkpoint within a long one.
+    """A cut utterance that waits for its pass, or a checkpoint within a long one.
 
     A checkpoint's pass decides whether anyone still speaks; its audio will be in an utterance's window too.
 
@@ -129,7 +128,7 @@ class Stream:
 
     @property
     def commit_offset(self) -> int:
-        """Where that commit is; costs nothing, while its state has to be packed."""
+        """The offset of that commit, which costs nothing; its state has to be packed."""
         return self._commit.offset if self._waiting else self._segmenter.needed_from * BLOCK_SAMPLES
 
     def seconds(self, frame: int) -> float:
@@ -153,7 +152,7 @@ class Stream:
 
     @property
     def open_frames(self) -> tuple[int, int] | None:
-        """Where the open utterance begins, and how far it is known: to its end, if silence goes on, once `in_tail`."""
+        """The open utterance's first frame, and how far it is known: to its end, if silence goes on, once `in_tail`."""
         segmenter = self._segmenter
         if self._finished or not segmenter.activity.is_clear:
             return None

@@ -31,7 +31,7 @@ _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 @dataclass(frozen=True, slots=True)
 class SearchState:
-    """Where a greedy search stands: the predictor's state after the last emitted token.
+    """The state of a greedy search: the predictor's state after the last emitted token.
 
     `dec`, `h` and `c` are float32 and never written to after construction.
     """
@@ -58,7 +58,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What one encoder pass sees.
+    """The input of one encoder pass.
 
     first_frame: absolute feature frame of `features[0]`; a multiple of 4, negative in a room before the recording.
     skip: leading encoder frames (40 ms) that give context only and are not searched.

@@ -1,4 +1,4 @@
-"""What a worker is told on its command line: one JSON object.
+"""The settings of a worker, one JSON object on its command line.
 
 Built by `serve` from the model files it found, read by the worker's `main`. Imports nothing heavy, so that
 building a command costs nothing.

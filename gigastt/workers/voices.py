@@ -22,7 +22,7 @@ log = get_logger(__name__)
 
 
 class FindsVoices(Protocol):
-    """What a worker needs of a voice model; tests put a fake in its place."""
+    """The port through which a worker uses a voice model; tests put a fake in its place."""
 
     def find(self, samples: Samples, window: VoiceWindow) -> tuple[Voice, ...]: ...
 

@@ -6,6 +6,8 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from gigastt.audio.decode import decode
@@ -14,8 +16,11 @@ from gigastt.cli.main import run_command
 from gigastt.speech.recognizer import Recognizer
 from gigastt.transcribe import TranscribedFile, load_recognizer
 from gigastt.transcript import Word
-from tests.clips import normalise
+from tests.clips import CLIPS, Clip, normalise
+from tests.positions import TOLERANCE_MS, measure_deviations
 from tests.shared import require_shared
+
+pytestmark = pytest.mark.slow
 
 _A = "расскажи рецепт каши включи фильм фиксики"
 _B = "она закрыла? чашку на берегу"  # the model loses a letter where something was said just before
@@ -63,6 +68,33 @@ def test_the_words_of_a_file_come_at_their_times(
     starts = {normalise(word.text): word.start for word in heard}
     # The model tells times in steps of 40 ms, to either side.
     assert {word: starts[word] for word in times} == pytest.approx(times, abs=0.045)
+
+
+# Where a case's voices begin, where that is not 0 and the end of the one before.
+_BEGINS = {
+    "audio_starts_at_4.9s.mkv": 4.9,
+    "dub_eng_then_rus_default.mkv": 1_024 / 48_000,
+}  # AAC's lead, which MKV does not tell
+
+
+def _voice(name: str) -> npt.NDArray[np.int16]:
+    if name == _B:  # as plain PCM, behind the other voice
+        pcm = require_shared("cases/two_recordings.wav").read_bytes()[-2 * 45_454 :]
+    else:
+        pcm = Clip(CLIPS / {_A: "espeak_01.wav", _C: "espeak_03.wav"}[name], "").pcm
+    return np.frombuffer(pcm, dtype=np.int16)
+
+
+@pytest.mark.parametrize(("name", "words"), [row[:2] for row in _CASES], ids=[name for name, _, _ in _CASES])
+def test_every_part_of_a_voice_lies_within_20_ms_of_its_place(name: str, words: str) -> None:
+    heard = np.concatenate(list(decode(require_shared(f"cases/{name}"), 60.0)))
+
+    begin = _BEGINS.get(name, 0.0)
+    for voice in (_voice(each) for each in (_A, _C, _B) if each in words):
+        deviations = measure_deviations(heard, voice, begin)
+        assert len(deviations) >= 3
+        assert deviations == pytest.approx([0] * len(deviations), abs=TOLERANCE_MS)
+        begin += len(voice) / 16_000
 
 
 @pytest.mark.parametrize(

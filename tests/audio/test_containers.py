@@ -15,11 +15,11 @@ import pytest
 
 from gigastt.audio.containers import DECODERS, DEMUXERS, choose_track, open_container
 from gigastt.audio.decode import decode
-from gigastt.audio.formats import SUPPORTED_FORMATS
 from gigastt.audio.pcm import Samples
 from gigastt.audio.recordings import find_recordings
 from gigastt.cli.main import run_command
 from gigastt.errors import InvalidAudio
+from gigastt.gateway.ops import SUPPORTED_FORMATS
 from tests.fakes.audio_files import encode_audio, make_tone
 from tests.shared import do_without
 
@@ -122,6 +122,7 @@ def test_every_listed_decoder_that_can_be_encoded_for_decodes(
     assert is_tone(decoded(raw))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "encoder", "file_name", "rate"), _BY_FFMPEG)
 def test_listed_decoders_that_only_ffmpeg_encodes_for_decode(
     name: str, encoder: str, file_name: str, rate: int, tmp_path: Path

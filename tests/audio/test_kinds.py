@@ -12,12 +12,16 @@ import numpy.typing as npt
 import pytest
 import soxr
 
+from gigastt.audio.decode import decode
 from gigastt.speech.recognizer import Recognizer
 from gigastt.transcribe import TranscribedFile, load_recognizer
 from tests.audio.test_mixdown import film
 from tests.clips import CLIPS, Clip, normalise
 from tests.fakes.audio_files import encode_audio, make_tone, remux
+from tests.positions import TOLERANCE_MS, measure_deviations
 from tests.wave_files import wave_file
+
+pytestmark = pytest.mark.slow
 
 _PCM = Clip(CLIPS / "espeak_03.wav", "").pcm
 _VOICE = np.frombuffer(_PCM, dtype=np.int16)
@@ -132,3 +136,22 @@ def test_the_words_are_those_of_the_plain_clip(
     words = [word for final in file.segments() for word in final.words]
     assert normalise(" ".join(word.text for word in words)) == " ".join([_WORDS] * times)
     assert words[1].start == pytest.approx(before + _SECOND_WORD, abs=0.06)  # the model tells steps of 40 ms
+
+
+_SEAM_MS = {
+    "joined mp3": 50.0,
+    "joined mp4": 20.5,
+}  # the padding of encoders between two recordings, which no clock tells
+
+
+@pytest.mark.parametrize(("name", "make", "times", "before"), _KINDS, ids=[row[0] for row in _KINDS])
+def test_every_part_of_the_voice_lies_within_20_ms_of_its_place(
+    name: str, make: Callable[[], bytes], times: int, before: float
+) -> None:
+    heard = np.concatenate(list(decode(io.BytesIO(make()), 60.0)))
+
+    for number in range(times):
+        deviations = measure_deviations(heard, _VOICE, before + number * _SECONDS)
+        most = _SEAM_MS.get(name, TOLERANCE_MS) if number else TOLERANCE_MS
+        assert len(deviations) >= 3
+        assert deviations == pytest.approx([0] * len(deviations), abs=most)

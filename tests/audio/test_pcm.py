@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.audio.pcm import ALAW_TABLE, ENCODINGS, MULAW_TABLE, Encoding, PcmDecoder, to_bytes, to_int16
@@ -22,7 +22,6 @@ def test_int16_mono_comes_back_bit_for_bit() -> None:
 
 
 @given(raw=st.binary(max_size=200), cut=cuts, encoding=st.sampled_from(ENCODINGS), channels=st.sampled_from([1, 2]))
-@settings(deadline=None)
 def test_result_does_not_depend_on_where_frames_are_cut(
     raw: bytes, cut: list[int], encoding: Encoding, channels: int
 ) -> None:
@@ -36,7 +35,6 @@ def test_result_does_not_depend_on_where_frames_are_cut(
 
 
 @given(raw=st.binary(max_size=200), cut=cuts, channels=st.sampled_from([1, 2]))
-@settings(deadline=None)
 def test_int16_without_a_detour_is_the_same(raw: bytes, cut: list[int], channels: int) -> None:
     direct, rounded = PcmDecoder("pcm_s16le", channels), PcmDecoder("pcm_s16le", channels)
 

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 
-from gigastt.audio.decode import decode, refuse_if_too_long
+from gigastt.audio.decode import decode
 from gigastt.audio.pcm import Samples
 from gigastt.audio.recordings import find_recordings
 from gigastt.errors import AudioTooLong
@@ -113,9 +113,12 @@ def test_a_damaged_recording_behind_a_good_one_takes_nothing_from_it() -> None:
 def test_the_lengths_of_all_recordings_count_against_the_limit() -> None:
     raw = wave_file(bytes(32_000 * 10), 16_000) * 3
 
-    refuse_if_too_long(io.BytesIO(raw), max_seconds=30.0)
+    pieces: list[Samples] = []
     with pytest.raises(AudioTooLong):
-        refuse_if_too_long(io.BytesIO(raw), max_seconds=15.0)
+        pieces.extend(decode(io.BytesIO(raw), max_seconds=15.0))
+
+    assert sum(map(len, pieces)) <= 15 * 16_000
+    assert len(decoded(raw)) == 30 * 16_000
 
 
 @pytest.mark.parametrize(

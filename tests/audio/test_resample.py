@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.audio.pcm import PcmDecoder, Samples
 from gigastt.audio.resample import SUPPORTED_RATES, Resampler
 from tests.fakes.cuts import cut_at
+from tests.properties import tries
 
 _RATES = [8_000, 24_000, 44_100, 48_000, 8_001, 11_025, 12_000, 22_050, 32_000, 96_000, 192_000]
 _RAW = np.random.default_rng(7).integers(-32768, 32768, 12_000).astype("<i2").tobytes()
@@ -21,7 +22,7 @@ def resample(pieces: list[bytes], rate: int) -> Samples:
 
 
 @given(rate=st.sampled_from(_RATES), cut=st.lists(st.integers(0, len(_RAW)), max_size=60))
-@settings(deadline=None, max_examples=60)
+@tries(60)
 def test_any_cut_gives_the_same_bits(rate: int, cut: list[int]) -> None:
     assert np.array_equal(resample(cut_at(_RAW, cut), rate), resample([_RAW], rate))
 

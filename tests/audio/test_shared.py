@@ -61,6 +61,7 @@ def test_attaching_to_what_is_no_segment_fails(tmp_path: Path, name: str) -> Non
         SharedSegment.attach(name, directory=tmp_path)
 
 
+@pytest.mark.slow
 def test_full_memory_is_a_capacity_error_that_may_be_tried_again(tmp_path: Path) -> None:
     # A file-size limit stands in for a full /dev/shm: both refuse the reservation, not the write.
     script = (
@@ -79,6 +80,7 @@ def test_full_memory_is_a_capacity_error_that_may_be_tried_again(tmp_path: Path)
     assert done.stdout == "timeout 5000\n"
 
 
+@pytest.mark.slow
 def test_segments_of_dead_processes_are_removed_and_those_of_living_ones_stay(tmp_path: Path) -> None:
     (tmp_path / "gigastt-notes.txt").touch()
     mine = SharedSegment.create(directory=tmp_path)

@@ -106,6 +106,7 @@ def test_resume_needs_an_output_folder(archive: Path) -> None:
     assert transcribe(archive, "--resume") == 2
 
 
+@pytest.mark.slow
 def test_an_archive_stopped_at_random_is_done_once_and_whole() -> None:
     result = check(files=12, rounds=3, seconds=(0.5, 2.0))
     assert result["as_wanted"]

@@ -119,6 +119,7 @@ def test_a_misspelt_variable_is_an_error(
     assert capsys.readouterr().err == f"gigastt: {name} is no setting. Did you mean {meant}? If not, unset it.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["GIGASTT_VERSION", "GIGASTT_IMAGE", "GIGASTT_HOME", "GIGASTT_REPLICAS"])
 def test_a_variable_of_somebody_else_is_mentioned(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

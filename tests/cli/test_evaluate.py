@@ -12,6 +12,8 @@ from gigastt.cli.main import run_command
 from gigastt.errors import ConfigError
 from gigastt.references import read_references
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).resolve().parent.parent / "data"
 TEXT = "Закрой шторы в спальне."
 

@@ -43,12 +43,14 @@ def answering(statuses: dict[str, int]) -> Iterator[int]:
             thread.join()
 
 
+@pytest.mark.slow
 def test_a_well_server_is_exit_code_0(capsys: pytest.CaptureFixture[str]) -> None:
     with answering({"/health": 200}) as port:
         assert run_command(["health", "--port", str(port)]) == 0
     assert "told" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_ready_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     with answering({"/health": 200, "/ready": 503}) as port:
         assert run_command(["health", "--ready", "--url", f"http://127.0.0.1:{port}/"]) == 1
@@ -57,6 +59,7 @@ def test_a_server_that_is_not_ready_is_exit_code_1(capsys: pytest.CaptureFixture
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_no_server_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     with answering({}) as port:
         pass
@@ -64,6 +67,7 @@ def test_no_server_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert "does not answer" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_it_asks_the_server_of_the_same_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +86,7 @@ def test_it_asks_the_server_of_the_same_settings(
     assert f"https://[::1]:{port}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_it_asks_a_server_by_its_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     with answering({"/health": 200}) as port:
         wait = "import sys; sys.stdin.read()"

@@ -48,6 +48,7 @@ def test_an_unknown_command_is_one_line_and_exit_code_2(capsys: pytest.CaptureFi
     assert "listen" in error
 
 
+@pytest.mark.slow
 def test_help_loads_neither_numpy_nor_onnxruntime() -> None:
     code = (
         "import sys\nfrom gigastt.cli.main import run_command\nrun_command(['--help'])\n"
@@ -56,6 +57,7 @@ def test_help_loads_neither_numpy_nor_onnxruntime() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_module_is_the_program() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gigastt", "--version"], capture_output=True, text=True, check=True, timeout=60
@@ -63,6 +65,7 @@ def test_the_module_is_the_program() -> None:
     assert __version__ in done.stdout
 
 
+@pytest.mark.slow
 def test_the_module_loads_nothing_from_the_current_directory(tmp_path: Path) -> None:
     (tmp_path / "numpy.py").write_text("raise SystemExit('the stray module ran')", encoding="utf-8")
     done = subprocess.run(

@@ -12,6 +12,8 @@ import pytest
 from gigastt.cli.main import run_command
 from tests.fakes.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 CLIPS = Path(__file__).resolve().parent.parent / "data"
 SHUTTERS = CLIPS / "espeak_03.wav"
 TWO_SENTENCES = CLIPS / "espeak_01.wav"

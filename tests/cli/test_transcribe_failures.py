@@ -15,6 +15,8 @@ from gigastt.cli.main import run_command
 from tests.clips import CLIPS
 from tests.recordings import DEMO_MODEL
 
+pytestmark = pytest.mark.slow
+
 SHORT, SHORT_AND_LONG = CLIPS / "espeak_03.wav", CLIPS / "festival_11.wav"
 LONGEST_FRAMES = 400  # 4 s
 

@@ -23,6 +23,8 @@ from tests.live_client import live_client
 from tests.server import ServerProcess, run_program
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 KUSTOMIZE = DEPLOY / "kubernetes"
 CHART = DEPLOY / "helm" / "gigastt"
 VERSIONS = ("1.29", "1.37")

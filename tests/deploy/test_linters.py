@@ -18,6 +18,8 @@ from tests.server import ServerProcess
 from tests.shared import do_without
 from tests.tracing import require_strace
 
+pytestmark = pytest.mark.slow
+
 UNIT = DEPLOY / "systemd" / "gigastt.service"
 MOST_EXPOSURE = 1.3
 

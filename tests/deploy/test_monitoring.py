@@ -12,6 +12,8 @@ import yaml
 from gigastt.gateway.metrics import Metrics
 from tests.deploy.toolbox import DEPLOY, ROOT, passes, run
 
+pytestmark = pytest.mark.slow
+
 ALERTS = DEPLOY / "prometheus" / "alerts.yml"
 UNIT_TESTS = DEPLOY / "prometheus" / "alerts.test.yml"
 DASHBOARD = DEPLOY / "grafana" / "dashboards" / "gigastt.json"

@@ -23,7 +23,7 @@ from tests.examples.test_examples import require_node
 from tests.examples.test_python_client import STALLS, WORDS, expected
 from tests.fakes.gateway import Running
 from tests.fakes.memory_pool import MemoryPool
-from tests.fakes.scripted import speech
+from tests.fakes.scripted import both_channels, speech
 from tests.gateway.api.test_native_ws import server
 from tests.gateway.api.test_resumption import sharing
 from tests.waiting import wait_until
@@ -123,6 +123,14 @@ async def test_a_session_without_faults(tmp_path: Path) -> None:
     assert client.texts == expected(WORDS)
     assert end == {"type": "finished", "state": "done", "reconnects": 0, "kept": 0}
     assert [message["state"] for message in client.of("state")] == ["connecting", "open", "done"]
+
+
+async def test_both_channels_are_told_to_their_end(tmp_path: Path) -> None:
+    pool = MemoryPool(automatic=True)
+    async with server(pool) as running, node_client(tmp_path, running.port, configure={"channels": 2}) as client:
+        client.tell(pcm=base64.b64encode(both_channels([1, 2], [3, 4]).tobytes()).decode())
+        assert (await client.finished())["state"] == "done"
+    assert [(final["channel"], final["text"]) for final in client.of("final")] == [(0, "w1 w2"), (1, "w3 w4")]
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -16,7 +16,7 @@ from benchmarks.faults.cable import laid
 from examples.python.gigastt_client import ConnectionFailed, KeptAudio, Session
 from gigastt.config import Limits
 from tests.fakes.memory_pool import MemoryPool
-from tests.fakes.scripted import speech, transcript
+from tests.fakes.scripted import both_channels, speech, transcript
 from tests.gateway.api.test_native_ws import server
 from tests.gateway.api.test_resumption import sharing
 from tests.waiting import wait_until
@@ -53,6 +53,15 @@ async def test_a_session_without_faults_is_one_connection() -> None:
     assert session.reconnects == 0
 
 
+async def test_both_channels_are_told_to_their_end() -> None:
+    pool = MemoryPool(automatic=True)
+    async with server(pool) as running, Session(running.ws + "/v1/ws", partials=False, channels=2) as session:
+        await session.send(both_channels([1, 2], [3, 4]).tobytes())
+        await session.stop()
+        told = [(final["channel"], final["text"]) for final in await finals_of(session)]
+    assert told == [(0, "w1 w2"), (1, "w3 w4")]
+
+
 @pytest.mark.parametrize("seed", range(4))
 async def test_nothing_is_lost_over_a_cable_that_is_cut(seed: int) -> None:
     chance = random.Random(seed)
@@ -75,7 +84,7 @@ async def test_nothing_is_lost_over_a_cable_that_is_cut(seed: int) -> None:
                 starts = [round(0.28 * index, 2) for index in range(len(finals))]
                 assert [final["start"] for final in finals] == starts
     assert one.reconnects + two.reconnects > 0
-    await wait_until(lambda: not pool.sessions)
+    await wait_until(lambda: not pool.places.active)
 
 
 async def test_a_session_goes_on_at_another_server(secret: Path) -> None:

@@ -14,11 +14,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gigastt.gateway.api.websocket import Endpoint
 from gigastt.gateway.app import create_app, create_plain_app
+from gigastt.gateway.assembly import routes_of
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.server.listener import ConnectionFactory, Server, bind
+from tests.fakes.pool import Fakes
 from tests.waiting import wait_until
 
 LOCAL = "http://127.0.0.1:9876"
+ROUTES = routes_of(create_app(Fakes().context()).routes)  # each path that a server answers, and its methods
 
 
 async def echo(websocket: WebSocket, context: AppContext) -> None:

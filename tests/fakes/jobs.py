@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gigastt.gateway.api.enrolment import Enrolment
+from gigastt.gateway.api.enrolment import open_file_book
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.jobs.running import OnSettled
@@ -99,7 +100,7 @@ class FakeJobs:
             lambda: self.body_limit,
             context.decoding,
             self.open_session,
-            Enrolment.of(context).open_book,
+            partial(open_file_book, context),
             charge=context.api_keys.charge if context.api_keys is not None else lambda owner, seconds: None,
             seconds_between_tries=self.fetch_pause,
             webhook_pauses=self.webhook_pauses,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from gigastt.config import Limits, Settings
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.files.decoder_report import DecodedFile
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.admission import Admission, Guest
+from gigastt.gateway.pool.admission import Admission
 from gigastt.gateway.pool.capacity import CapacityEstimate
 from gigastt.gateway.pool.crew import ModelCard, WorkerCommand
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.ports import PoolState
 from gigastt.gateway.pool.routing import Router
+from gigastt.gateway.pool.turnstile import Patience, Slots
 from gigastt.speakers import Book
 from gigastt.transcript import Final, Gap, HeardTrack, Options, Word
 
@@ -38,22 +39,14 @@ class FakePool:
         self.router = Router()
         self.state: PoolState = "ready"
         self.model: ModelCard | None = ModelCard("fake.onnx", 257, "cpu")
-        self._admission = Admission(self.metrics)
-        self._admission.resize(places)
+        self.places = Admission(self.metrics)
+        self.places.resize(places)
         self.draining = False
         self.drain_listeners: set[Callable[[], None]] = set()
-        self.uploads = Admission(None)
-        self.uploads.resize(4)
+        self.uploads = Slots(4)
         self.capacity = CapacityEstimate(500.0)
         self.replacements = 0
         self.replacement_error: Exception | None = None
-
-    @property
-    def upload_places(self) -> int:
-        return self.uploads.capacity
-
-    def admit_upload(self, timeout: float) -> AbstractAsyncContextManager[None]:
-        return self.uploads.admit(timeout)
 
     def keep_promise(self, final_latency_ms: float) -> None:
         self.capacity.final_latency_ms = final_latency_ms
@@ -63,48 +56,25 @@ class FakePool:
             raise self.replacement_error
         self.replacements += 1
 
-    @property
-    def total(self) -> int:
-        return self._admission.capacity
-
-    @property
-    def sessions(self) -> int:
-        return self._admission.active
-
-    @property
-    def waiters(self) -> int:
-        return self._admission.waiters
-
-    @property
-    def available(self) -> int:
-        return self._admission.available
-
-    @property
-    def saturation(self) -> float:
-        return self._admission.saturation
-
-    def admit(self, timeout: float, guest: Guest | None = None) -> AbstractAsyncContextManager[None]:
-        return self._admission.admit(timeout, guest)
-
     @asynccontextmanager
     async def full(self) -> AsyncIterator[None]:
         """Hold every place of live sessions."""
         async with AsyncExitStack() as places:
-            for _ in range(self.total):
-                await places.enter_async_context(self.admit(0))
+            for _ in range(self.places.capacity):
+                await places.enter_async_context(self.places.admit(0))
             yield
 
     @asynccontextmanager
     async def full_of_uploads(self) -> AsyncIterator[None]:
         """Hold every place of uploads."""
         async with AsyncExitStack() as places:
-            for _ in range(self.upload_places):
-                await places.enter_async_context(self.admit_upload(0))
+            for number in range(self.uploads.capacity):
+                await places.enter_async_context(self.uploads.hold(number, Patience(0)))
             yield
 
     def begin_drain(self) -> None:
         self.state, self.draining = "shutting_down", True
-        self._admission.close()
+        self.places.close()
         self.uploads.close()
         for listener in list(self.drain_listeners):
             listener()

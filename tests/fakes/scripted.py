@@ -53,6 +53,11 @@ def speech(values: Iterable[int]) -> Samples:
     return np.repeat(np.array(list(values), dtype=np.int16), BLOCK)
 
 
+def both_channels(left: Iterable[int], right: Iterable[int]) -> Samples:
+    """Return the samples of two scripts of one length, as the channels of one recording."""
+    return np.stack([speech(left), speech(right)], axis=1).ravel()
+
+
 def _word(value: int) -> str:
     return f"W{value}!" if value == LOUD else f"w{value}"
 

@@ -12,9 +12,9 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
-from gigastt.gateway.app import ROUTES
 from gigastt.gateway.requests import find_route
 from tests.fakes.asgi import WEBSOCKET, Answer, ask
+from tests.fakes.gateway import ROUTES
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW", WEBSOCKET)
 NAMES = {"{name}": "style.css", "{id}": "gigaam-v3-e2e-rnnt"}

@@ -15,13 +15,12 @@ from gigastt import __version__
 from gigastt.config import Limits
 from gigastt.gateway.access.policy import FOLLOWING
 from gigastt.gateway.api.description import openapi_text
-from gigastt.gateway.app import ROUTES
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.metrics import KNOWN_METHODS
 from gigastt.gateway.pool.ports import PoolState
 from gigastt.ipc.messages import PassRecord
 from gigastt.log import fields_of
-from tests.fakes.gateway import http_client
+from tests.fakes.gateway import ROUTES, http_client
 from tests.fakes.pool import Fakes
 
 
@@ -230,6 +229,7 @@ async def test_unknown_paths_and_methods_add_no_series() -> None:
     assert 'path="other"' in context.metrics.render().decode()
 
 
+@pytest.mark.slow
 async def test_hostile_requests_stay_below_500_series() -> None:
     fakes = Fakes()
     context = fakes.context(Limits(body_limit_bytes=64, pool_checkout_timeout_secs=0.0), metrics=True)

@@ -18,6 +18,8 @@ from gigastt.gateway.feeds import Feeds
 from gigastt.gateway.webhook import signature_of
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 SECRET = "0123456789abcdef"
 
 

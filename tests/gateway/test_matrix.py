@@ -16,13 +16,13 @@ from gigastt.authority import Authority, own_authority
 from gigastt.gateway.access.client_tokens import ClientTokens, Grant
 from gigastt.gateway.access.key_file import add_key, revoke_key
 from gigastt.gateway.access.tokens import Tokens
-from gigastt.gateway.app import ROUTES, create_app, create_metrics_app, create_plain_app, create_vosk_app
+from gigastt.gateway.app import create_app, create_metrics_app, create_plain_app, create_vosk_app
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.pages import FILES
 from gigastt.gateway.requests import find_route
 from gigastt.reloading import reload_keys
 from tests.fakes.asgi import WEBSOCKET, ask
-from tests.fakes.gateway import echo
+from tests.fakes.gateway import ROUTES, echo
 from tests.fakes.pool import Fakes
 from tests.gateway.door import (
     FOLLOWING,
@@ -42,6 +42,8 @@ from tests.gateway.door import (
     judge,
     sockets_of,
 )
+
+pytestmark = pytest.mark.slow
 
 ORIGINS: Mapping[str | None, bool] = {
     None: True,

@@ -17,6 +17,8 @@ from tests.fakes.gateway import echo
 from tests.fakes.pool import Fakes
 from tests.gateway.door import INSIDE, LOCAL, MISDIRECTED, PATHS, PROBES, Expected, expect, faults, judge
 
+pytestmark = pytest.mark.slow
+
 LOOPBACK, NETWORK, STAR = {}, {"host": "0.0.0.0", "bind_all": True}, {"allowed_host": ("*",)}  # type: ignore[var-annotated]
 LISTED = {"allowed_host": ("asr.example",)}
 HOSTS: Sequence[tuple[Sequence[str], tuple[bool, bool, bool, bool]]] = (

@@ -24,6 +24,7 @@ async def test_the_page_learns_without_a_key_what_it_needs(tmp_path: Path) -> No
             "reason": None,
             "preparing": None,
             "keys": True,
+            "diarization": False,
         }
         fakes.pool.state = "initializing"
         context.preparing = lambda: "downloading 37 %"
@@ -38,7 +39,7 @@ async def test_the_status_is_behind_the_keys_and_tells_places_latency_and_errors
     context = fakes.context(api_keys_file=tmp_path / "keys")
     key = {"authorization": "Bearer secret-key-1"}
     context.history.take()
-    async with http_client(context) as client, context.pool.admit(0):
+    async with http_client(context) as client, context.pool.places.admit(0):
         assert (await client.get("/v1/status")).status_code == 401
         assert (await client.get("/v1/nothing", headers=key)).status_code == 404
         context.metrics.worker_memory_bytes.labels(worker="0").set(5e8)

@@ -31,5 +31,5 @@ async def test_mutated_requests_leave_nothing_behind() -> None:
             assert (await client.get("/health")).status_code == 200
         await wait_until(lambda: not bench.server.server_state.tasks, timeout=30)
         await wait_until(lambda: not bench.server.server_state.connections, timeout=30)
-        assert fakes.pool.sessions == 0
+        assert fakes.pool.places.active == 0
         assert all(file.freed for file in fakes.decoder.segments)

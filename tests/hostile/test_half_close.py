@@ -80,7 +80,7 @@ async def test_one_that_has_gone_is_noticed_though_it_looks_the_same(path: str) 
         await wait_until(lambda: slow.fakes.transcriber.request_ids)
         writer.close()
         await wait_until(lambda: not running.server.server_state.tasks)
-        assert slow.fakes.pool.sessions == 0
+        assert slow.fakes.pool.places.active == 0
 
 
 @on_uvloop

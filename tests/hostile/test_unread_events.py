@@ -8,8 +8,9 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-from gigastt.gateway.api.native_sse import NativeEvents
+from gigastt.gateway.api.event_stream import encode_block
 from gigastt.gateway.server.deadlines import Deadlines
+from gigastt.transcript import final_fields
 from tests.fakes.gateway import serving
 from tests.fakes.pool import Fakes, FakeTranscriber, final
 from tests.waiting import wait_until
@@ -17,7 +18,7 @@ from tests.waiting import wait_until
 RECEIVE_BYTES = 4_096
 REQUEST = b"POST /v1/transcribe/stream HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nabcd"
 EVENT = final("слово " * 5)
-EVENT_BYTES = len(NativeEvents(1.0).event(EVENT))
+EVENT_BYTES = len(encode_block({**final_fields(EVENT), "last": False}))
 
 
 def small_socket(port: int) -> socket.socket:

@@ -106,7 +106,7 @@ async def test_a_half_closed_client_gets_its_final(stop: str | None) -> None:
 async def test_a_client_that_sends_all_and_half_closes_while_it_waits_gets_its_final() -> None:
     pool = MemoryPool(automatic=True, sessions=1)
     async with live_server(pool) as running, upgraded(running) as first, upgraded(running) as second:
-        await wait_until(lambda: pool.sessions == 1)
+        await wait_until(lambda: pool.places.active == 1)
         second.write(frame(CONFIGURE) + frame(speech([3]).tobytes()) + frame(STOP))
         second.writer.write_eof()
         first.write(frame(STOP))
@@ -141,7 +141,7 @@ async def test_a_client_that_vanishes_frees_its_place_though_its_session_has_not
             if reset:
                 client.writer.transport.abort()
         await session_is_over(running)
-        assert pool.sessions == 0
+        assert pool.places.active == 0
 
 
 @pytest.mark.parametrize(

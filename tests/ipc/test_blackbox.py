@@ -81,6 +81,7 @@ def test_any_bytes_can_be_read(content: bytes) -> None:
         os.close(descriptor)
 
 
+@pytest.mark.slow
 def test_what_is_said_outlives_its_writer(descriptor: int) -> None:
     code = (
         "import sys, threading; from gigastt.ipc.blackbox import BlackBox, Touch;"

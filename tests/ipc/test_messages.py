@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt import transcript
@@ -29,6 +29,7 @@ from gigastt.ipc.messages import (
     encode_message,
 )
 from gigastt.transcript import Options, Word
+from tests.properties import tries
 
 _SIZES = st.integers(0, 2**63 - 1)
 _FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -64,19 +65,16 @@ to_gateway = st.one_of(*map(any_of, get_args(ToGateway)))
 
 
 @given(message=to_worker)
-@settings(deadline=None)
 def test_messages_to_the_worker_survive(message: ToWorker) -> None:
     assert decode_to_worker(encode_message(message)) == message
 
 
 @given(message=to_gateway)
-@settings(deadline=None)
 def test_messages_to_the_gateway_survive(message: ToGateway) -> None:
     assert decode_to_gateway(encode_message(message)) == message
 
 
 @given(message=to_gateway)
-@settings(deadline=None)
 def test_a_message_that_goes_the_wrong_way_is_a_violation(message: ToGateway) -> None:
     with pytest.raises(ProtocolViolation, match="wrong side"):
         decode_to_worker(encode_message(message))
@@ -88,7 +86,6 @@ def test_a_message_to_the_worker_is_not_taken_by_the_gateway() -> None:
 
 
 @given(body=st.binary(max_size=200))
-@settings(deadline=None)
 def test_bytes_are_a_message_or_a_violation(body: bytes) -> None:
     for decode in (decode_to_worker, decode_to_gateway):
         try:
@@ -103,7 +100,7 @@ _values = st.one_of(_scalars, _rows)
 
 
 @given(kind=st.integers(-1, 13), values=st.lists(_values, max_size=10))
-@settings(deadline=None, max_examples=300)
+@tries(300)
 def test_arrays_of_anything_are_a_message_or_a_violation(kind: int, values: list[Any]) -> None:
     body = msgpack.packb([kind, *values])
     for decode in (decode_to_worker, decode_to_gateway):

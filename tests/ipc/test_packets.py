@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.errors import ProtocolViolation
@@ -14,7 +14,6 @@ from tests.fakes.cuts import cut_at, cuts
 
 
 @given(bodies=st.lists(st.binary(max_size=300), max_size=10), cut=cuts)
-@settings(deadline=None)
 def test_bodies_come_out_as_they_went_in_for_every_cut(bodies: list[bytes], cut: list[int]) -> None:
     decoder = PacketDecoder()
     stream = b"".join(map(encode_packet, bodies))
@@ -23,7 +22,6 @@ def test_bodies_come_out_as_they_went_in_for_every_cut(bodies: list[bytes], cut:
 
 
 @given(body=st.binary(min_size=1, max_size=300), missing=st.integers(1, 300))
-@settings(deadline=None)
 def test_an_incomplete_packet_waits(body: bytes, missing: int) -> None:
     decoder = PacketDecoder()
     packet = encode_packet(body)
@@ -34,7 +32,6 @@ def test_an_incomplete_packet_waits(body: bytes, missing: int) -> None:
 
 
 @given(junk=st.binary(max_size=2_000), cut=cuts)
-@settings(deadline=None)
 def test_junk_gives_bodies_or_a_violation_and_nothing_else(junk: bytes, cut: list[int]) -> None:
     decoder = PacketDecoder()
     try:

@@ -16,16 +16,18 @@ import pytest
 from gigastt.config import DEFAULT_MODEL, Precision
 from gigastt.errors import DownloadFailed, ModelInvalid, NotEnoughRoom
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_INT8, ENCODER_OPTIMIZED, JOINT, VOCABULARY, FileNames
+from gigastt.models.disk import Seals
 from gigastt.models.download import Downloaded, DownloadOptions, download_model
 from gigastt.models.install import Preparation
 from gigastt.models.room import FreeRoom
-from gigastt.models.seals import Seals
 from gigastt.models.stages import DownloadProgress, Snapshot
 from gigastt.models.store import resolve
 from gigastt.models.transfer import Retries
 from tests.fakes.hub import FakeHub, Fault, serve_hub
 from tests.fakes.models import REPOSITORY, REVISION, SIZES, make_contents, make_entry
 from tests.shared import do_without
+
+pytestmark = pytest.mark.slow
 
 CONTENTS = make_contents()
 ENTRY = make_entry(CONTENTS)

@@ -23,6 +23,8 @@ from tests.fakes.models import REPOSITORY, REVISION, SIZES, make_contents
 from tests.system import core_limit, is_running
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 CONTENTS = make_contents()
 NAMES = (ENCODER_FP32, DECODER, JOINT, VOCABULARY)
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,9 +10,9 @@ import pytest
 from gigastt.config import DEFAULT_MODEL
 from gigastt.errors import ModelInvalid, NotEnoughRoom
 from gigastt.models.catalog import DECODER, ENCODER_FP32, ENCODER_OPTIMIZED, JOINT, VOCABULARY, FileNames
+from gigastt.models.disk import Seals
 from gigastt.models.install import Preparation, optimize_files
 from gigastt.models.room import FreeRoom
-from gigastt.models.seals import Seals
 from gigastt.models.stages import DownloadProgress, Snapshot
 from gigastt.models.store import resolve
 

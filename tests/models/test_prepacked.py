@@ -123,6 +123,7 @@ def test_without_room_for_it_no_prepacked_form_is_begun(encoder: Path, room: Fre
     assert list((encoder.parent / FOLDER).iterdir()) == []
 
 
+@pytest.mark.slow
 async def test_cancelled_preparation_ends_its_child(encoder: Path) -> None:
     hold_up(encoder)
     with FileLock(encoder.parent / f".{FOLDER}.lock"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gigastt.errors import ConfigError, DownloadFailed, ModelInvalid, ModelMissing
-from gigastt.models.seals import Seals
+from gigastt.models.disk import Seals
 from gigastt.models.speaker_models import SPEAKER_CATALOG, SPEAKERS, SpeakerModel, download_speakers, resolve_speakers
 from tests.fakes.hub import FakeHub, Fault, serve_hub
 
@@ -53,6 +53,7 @@ def test_a_name_that_is_none_and_a_model_that_is_not_here_are_told(tmp_path: Pat
         resolve_speakers("resnet34-lm", tmp_path)
 
 
+@pytest.mark.slow
 def test_a_speaker_model_is_fetched_checked_and_sealed_once(tmp_path: Path) -> None:
     hub = FakeHub(ENTRY.repository, ENTRY.revision, {ENTRY.file.name: CONTENT}, faults=deque([Fault("die", 5_000)]))
     with serve_hub(hub) as running:
@@ -69,6 +70,7 @@ def test_a_speaker_model_is_fetched_checked_and_sealed_once(tmp_path: Path) -> N
     assert not (path.parent / ".partial").exists()
 
 
+@pytest.mark.slow
 def test_what_is_not_the_file_is_not_taken(tmp_path: Path) -> None:
     hub = FakeHub(ENTRY.repository, ENTRY.revision, {ENTRY.file.name: CONTENT}, standing=Fault("flip", 5_000))
     with serve_hub(hub) as running, pytest.raises(DownloadFailed, match="thrown away"):

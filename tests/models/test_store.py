@@ -19,7 +19,7 @@ from gigastt.models.catalog import (
     JOINT,
     VOCABULARY,
 )
-from gigastt.models.seals import Seals, sha256_of
+from gigastt.models.disk import Seals, sha256_of
 from gigastt.models.store import installed, resolve
 
 SEARCH_WEIGHTS = "v3_e2e_rnnt_search.npy"

@@ -15,6 +15,7 @@ from tests.shared import require_program
 from tests.waiting import DEADLINE_SECONDS
 
 CLIP = load_clips()[0]
+KEY = "secret-key-1"
 MICROPHONE = (
     "--no-sandbox",
     "--use-fake-ui-for-media-stream",
@@ -27,9 +28,19 @@ expect.set_options(timeout=_DEADLINE_MS)
 OpenPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[ServerProcess]:
-    with ServerProcess("--pool-size", "1", "--allowed-host", "page.test") as running:
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    jobs = str(tmp_path_factory.mktemp("jobs"))
+    with ServerProcess("--pool-size", "1", "--allowed-host", "page.test", "--jobs-dir", jobs) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def keyed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that asks for `KEY`."""
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text(f"{KEY}\n")
+    with ServerProcess("--pool-size", "1", "--api-keys-file", str(keys)) as running:
         yield running
 
 

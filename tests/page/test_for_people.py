@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from playwright.sync_api import expect
 
-from tests.page.conftest import CLIP, OpenPage
+from tests.page.conftest import CLIP, KEY, OpenPage
 from tests.server import ServerProcess
-
-KEY = "secret-key-1"
 
 
 def test_it_speaks_the_browsers_language_and_warns_of_the_demo(server: ServerProcess, open_page: OpenPage) -> None:
@@ -39,6 +35,7 @@ def test_everything_to_press_has_a_name_and_takes_the_keyboard(server: ServerPro
 def test_a_phone_shows_it_without_scrolling_sideways(server: ServerProcess, open_page: OpenPage) -> None:
     page = open_page(server.url)
     page.set_viewport_size({"width": 360, "height": 740})
+    expect(page.locator("#microphone")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
@@ -49,20 +46,18 @@ def test_opening_it_is_a_handful_of_requests(server: ServerProcess, open_page: O
     assert len(asked) <= 6  # of the ten that --rate-limit-burst allows at once, unless it says otherwise
 
 
-def test_with_keys_it_asks_for_one_and_keeps_it_in_the_tab(open_page: OpenPage, tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text(f"{KEY}\n")
-    with ServerProcess("--pool-size", "1", "--api-keys-file", str(tmp_path / "keys")) as server:
-        page = open_page(server.url)
-        page.get_by_label("Ключ доступа").fill("wrong-key-22")
-        page.get_by_role("button", name="Войти").click()
-        expect(page.locator("#keyError")).to_contain_text("Ключ не подошёл")
-        page.get_by_label("Ключ доступа").fill(KEY)
-        page.get_by_role("button", name="Войти").click()
-        expect(page.locator("#server")).to_contain_text("готов")
-        page.locator("#choose").set_input_files(CLIP.path)
-        page.locator("[data-form=txt]").wait_for()
-        page.get_by_role("button", name="Начать запись").click()
-        expect(page.locator("#spoken p")).not_to_have_count(0)
-        assert KEY not in page.url
-        assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
-        assert not [line for line in server.events if KEY in str(line)]
+def test_with_keys_it_asks_for_one_and_keeps_it_in_the_tab(keyed_server: ServerProcess, open_page: OpenPage) -> None:
+    page = open_page(keyed_server.url)
+    page.get_by_label("Ключ доступа").fill("wrong-key-22")
+    page.get_by_role("button", name="Войти").click()
+    expect(page.locator("#keyError")).to_contain_text("Ключ не подошёл")
+    page.get_by_label("Ключ доступа").fill(KEY)
+    page.get_by_role("button", name="Войти").click()
+    expect(page.locator("#server")).to_contain_text("готов")
+    page.locator("#choose").set_input_files(CLIP.path)
+    page.locator("[data-form=txt]").wait_for()
+    page.get_by_role("button", name="Начать запись").click()
+    expect(page.locator("#spoken p")).not_to_have_count(0)
+    assert KEY not in page.url
+    assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
+    assert not [line for line in keyed_server.events if KEY in str(line)]

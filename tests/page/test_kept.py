@@ -63,19 +63,6 @@ def test_a_reload_while_the_server_is_away_loses_no_word(server: ServerProcess, 
     expect(page.locator("#spoken p")).to_have_count(len(segments))
 
 
-def test_a_reload_in_mid_sentence_goes_on_with_the_microphone(server: ServerProcess, open_page: OpenPage) -> None:
-    page = open_page(server.url)
-    segments = server.post("/v1/transcribe", CLIP.path.read_bytes()).json()["segments"]
-    page.get_by_role("button", name="Начать запись").click()
-    expect(page.locator("#spoken p")).to_have_count(1)
-    expect(page.locator("#live .stable")).not_to_have_text("")  # the second sentence has begun
-    said = page.locator("#live .stable").text_content() or ""
-    page.reload()
-    expect(page.get_by_role("button", name="Остановить")).to_be_visible()
-    expect(page.locator("#spoken p span").nth(0)).to_have_text(segments[0]["text"])
-    expect(page.locator("#spoken p span").nth(1)).to_contain_text(said.rstrip(".,!?"))
-
-
 def test_a_talk_and_a_file_are_kept_until_they_are_deleted(server: ServerProcess, open_page: OpenPage) -> None:
     page = open_page(server.url)
     page.on("dialog", lambda dialog: dialog.accept())

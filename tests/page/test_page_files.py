@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,15 @@ def test_a_file_can_be_cancelled(server: ServerProcess, open_page: OpenPage) -> 
     expect(page.locator(".file")).to_have_count(1)
     page.get_by_role("button", name="Отменить").click()
     expect(page.locator(".file")).to_contain_text("Отменено")
+
+
+def test_on_a_slow_line_it_says_how_much_has_been_sent(server: ServerProcess, open_page: OpenPage) -> None:
+    page = open_page(server.url)
+    line = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 200_000}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", line)
+    choose(page, CLIP.path)
+    expect(page.locator(".file [role=status]")).to_have_text(re.compile(r"Отправлено [1-9]\d? %"))
+    page.locator("[data-form=txt]").wait_for()
 
 
 def test_hostile_text_is_shown_as_text(server: ServerProcess, open_page: OpenPage) -> None:

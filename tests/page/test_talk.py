@@ -8,6 +8,7 @@ from itertools import pairwise
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.page.conftest import CLIP, OpenPage
+from tests.page.microphone import microphone
 from tests.server import ServerProcess
 
 # What was shown, as it came: the stable words, and how many paragraphs there were.
@@ -79,19 +80,19 @@ def test_a_lost_connection_loses_no_word_and_repeats_none(server: ServerProcess,
     assert len(connections) == 2
 
 
-def test_a_restart_of_the_server_in_mid_sentence_loses_no_word(open_page: OpenPage) -> None:
-    with ServerProcess("--pool-size", "1") as server:
-        port = server.port
-        segments = server.post("/v1/transcribe", CLIP.path.read_bytes()).json()["segments"]
-        page = open_page(server.url)
-        page.get_by_role("button", name="Начать запись").click()
-        expect(page.locator("#spoken p")).to_have_count(1)
-        expect(page.locator("#live")).not_to_have_text("")  # the second sentence has begun
-    with ServerProcess("--pool-size", "1", "--port", str(port)):
-        expect(page.locator("#spoken p")).to_have_count(len(segments))
-        assert spoken(page) == [segment["text"] for segment in segments]
-        page.get_by_role("button", name="Остановить").click()
-        expect(page.get_by_role("button", name="Начать запись")).to_be_enabled()
+def test_a_telephone_call_is_told_and_the_talk_goes_on(server: ServerProcess, open_page: OpenPage) -> None:
+    script = microphone(CLIP.path.read_bytes())
+    page = open_page(server.url, prepare=lambda page: page.add_init_script(f"({script})()"))
+    page.get_by_role("button", name="Начать запись").click()
+    expect(page.get_by_role("button", name="Остановить")).to_be_visible()
+    page.evaluate("heard.dispatchEvent(new Event('mute'))")
+    page.evaluate("hearing.suspend()")
+    expect(page.locator("#talkError")).to_contain_text("Микрофон молчит")
+    page.evaluate("heard.dispatchEvent(new Event('unmute'))")
+    expect(page.locator("#talkError")).to_be_empty()
+    expect(page.locator("#spoken p")).not_to_have_count(0)
+    page.get_by_role("button", name="Остановить").click()
+    expect(page.get_by_role("button", name="Начать запись")).to_be_enabled()
 
 
 def test_over_plain_http_from_elsewhere_it_says_why_and_what_to_do(server: ServerProcess, open_page: OpenPage) -> None:

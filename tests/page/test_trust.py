@@ -20,10 +20,10 @@ from tests.waiting import DEADLINE_SECONDS
 NAME = "asr.test"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an authority that `gigastt tls init` has made."""
-    folder = tmp_path / "tls"
+    folder = tmp_path_factory.mktemp("authority") / "tls"
     made = run_program(["tls", "init", "--tls-dir", str(folder), "--allowed-host", NAME])
     assert made.returncode == 0, made.stderr
     for word in (NAME, "127.0.0.1", "SHA-256", "Android", "iPhone", "Windows", "macOS", "Linux"):
@@ -31,8 +31,8 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def server(folder: Path) -> Iterator[ServerProcess]:
+@pytest.fixture(scope="module")
+def own_server(folder: Path) -> Iterator[ServerProcess]:
     trust = ssl.create_default_context(cafile=str(folder / "ca.crt"))
     flags = ("--host", "0.0.0.0", "--bind-all", "--tls", "auto", "--tls-dir", str(folder), "--allowed-host", NAME)
     with ServerProcess("--pool-size", "1", *flags, trust=trust) as running:
@@ -58,24 +58,24 @@ def launched(playwright: Playwright, home: Path, authority: Path | None) -> Iter
 
 
 def test_a_browser_that_trusts_the_authority_opens_the_page_by_name_and_gives_it_the_microphone(
-    playwright: Playwright, server: ServerProcess, folder: Path, tmp_path: Path
+    playwright: Playwright, own_server: ServerProcess, folder: Path, tmp_path: Path
 ) -> None:
     with launched(playwright, tmp_path / "home", folder / "ca.crt") as browser:
         page = browser.new_page(locale="ru-RU")
         page.set_default_timeout(DEADLINE_SECONDS * 1000)
-        page.goto(f"http://{NAME}:{server.port}/")
+        page.goto(f"http://{NAME}:{own_server.port}/")
         page.get_by_role("img", name="QR-код этой страницы").wait_for()
-        page.get_by_role("link", name=f"https://{NAME}:{server.port}/").click()
-        page.wait_for_url(f"https://{NAME}:{server.port}/")
+        page.get_by_role("link", name=f"https://{NAME}:{own_server.port}/").click()
+        page.wait_for_url(f"https://{NAME}:{own_server.port}/")
         assert page.evaluate("isSecureContext")
         page.get_by_role("button", name="Начать запись").click()
         page.locator("#spoken p").first.wait_for()
 
 
 def test_a_browser_that_does_not_trust_it_refuses(
-    playwright: Playwright, server: ServerProcess, tmp_path: Path
+    playwright: Playwright, own_server: ServerProcess, tmp_path: Path
 ) -> None:
     with launched(playwright, tmp_path / "home", None) as browser:
         page = browser.new_page()
         with pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"):
-            page.goto(f"https://{NAME}:{server.port}/")
+            page.goto(f"https://{NAME}:{own_server.port}/")

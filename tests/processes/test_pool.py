@@ -67,7 +67,9 @@ def open_descriptors() -> int:
 async def test_the_pool_is_ready_when_every_worker_is_and_says_what_fits() -> None:
     async with pool_of(2) as pool:
         assert (pool.state, pool.workers_ready) == ("ready", 2)
-        await wait_until(lambda: pool.available == pool.total == pool.capacity.places(2) > 2)  # costs are still told
+        await wait_until(
+            lambda: pool.places.available == pool.places.capacity == pool.capacity.places(2) > 2
+        )  # costs are still told
         assert pool.model is not None
         assert pool.model.encoder == "fake.onnx"
         pids = pool.pids
@@ -77,9 +79,9 @@ async def test_the_pool_is_ready_when_every_worker_is_and_says_what_fits() -> No
 
 
 async def test_the_number_of_sessions_can_be_fixed() -> None:
-    async with pool_of(1, max_sessions=1) as pool, pool.admit(1):
+    async with pool_of(1, max_sessions=1) as pool, pool.places.admit(1):
         with pytest.raises(CapacityTimeout):
-            await pool.admit(0.01).__aenter__()
+            await pool.places.admit(0.01).__aenter__()
 
 
 async def test_workers_that_never_get_ready_end_the_boot() -> None:

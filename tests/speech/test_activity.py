@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.audio.pcm import Samples
@@ -56,7 +56,6 @@ def straight_through() -> tuple[list[bytes], bytes]:
 
 
 @given(st.lists(st.integers(0, 30), max_size=10))
-@settings(deadline=None)
 def test_a_state_set_again_continues_with_the_same_bits(restores: list[int]) -> None:
     levels, last_state = straight_through()
     restored = ActivityDetector(MODEL)
@@ -103,7 +102,6 @@ class CountingModel(ActivityModel):
 
 
 @given(st.lists(st.booleans(), max_size=33))
-@settings(deadline=None)
 def test_long_units_in_any_place_give_the_same_bits(longs: list[bool]) -> None:
     levels, last_state = straight_through()
     detector, heard, at = ActivityDetector(MODEL, is_recorded=True), b"", 0

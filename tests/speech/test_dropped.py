@@ -16,6 +16,8 @@ from tools.activity.channels import to_samples
 from tools.activity.dropped import CONDITIONS
 from tools.activity.music import music
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx_asr.preprocessors.numpy_preprocessor import GigaamPreprocessorNumpy
 
@@ -65,7 +65,6 @@ def test_all_golos_clips_match_onnx_asr() -> None:
 
 
 @given(st.lists(st.integers(0, len(_NOISE)), max_size=12))
-@settings(deadline=None)
 def test_any_cutting_gives_the_same_bits(cuts: list[int]) -> None:
     assert np.array_equal(_stream(_NOISE, cuts), log_mel(_NOISE))
 
@@ -77,7 +76,6 @@ def test_any_chunk_size_gives_the_same_bits(size: int) -> None:
 
 
 @given(st.integers(0, 90), st.integers(1, 90))
-@settings(deadline=None)
 def test_an_extractor_that_starts_later_gives_the_same_bits(first: int, frames: int) -> None:
     begin = first * 160
     piece = _NOISE[begin : begin + frames * 160 + 160]
@@ -85,6 +83,7 @@ def test_an_extractor_that_starts_later_gives_the_same_bits(first: int, frames: 
     assert np.array_equal(features, log_mel(_NOISE)[first : first + len(features)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_number_of_numerical_threads_changes_no_bit(threads: int) -> None:
     env = {**os.environ, "OPENBLAS_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}

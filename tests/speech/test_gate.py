@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigastt.speech.gate import DEPTH, RELEASE, Gate
+from gigastt.speech.activity import DEPTH, RELEASE, Gate
 from gigastt.speech.tokens import Features
 
 SPEECH, UNSURE, NOTHING = 250, 80, 10

@@ -22,6 +22,8 @@ from tests.clips import load_clips
 from tests.fakes.heads import write_ctc, write_model
 from tests.recordings import samples_of
 
+pytestmark = pytest.mark.slow
+
 _VOCABULARY = Vocabulary(("▁", "а", "б", "<blk>"))
 
 

@@ -21,6 +21,8 @@ from tools.activity.channels import to_samples
 from tools.activity.music import music
 from tools.activity.noises import brown, fan, hum, pink, white
 
+pytestmark = pytest.mark.slow
+
 MINUTES = 10
 CHUNK_SAMPLES = SAMPLE_RATE // 10
 CADENCE_CHUNKS = 3  # partial passes as often as on an idle machine

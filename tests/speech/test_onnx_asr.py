@@ -22,6 +22,8 @@ from gigastt.speech.tokens import FRAME_SAMPLES, Window, join_pieces
 from tests.clips import Clip
 from tests.recordings import DEMO_MODEL, bundled_clips, demo_clips, files_in, golos_clips, lecture, samples_of
 
+pytestmark = pytest.mark.slow
+
 _PIECE_SAMPLES = 20 * SAMPLE_RATE
 
 

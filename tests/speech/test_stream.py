@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from gigastt.audio.pcm import Samples
@@ -22,6 +22,7 @@ from gigastt.speech.segmenter import ROOM_BLOCKS
 from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, SearchState, Token, Window
 from gigastt.transcript import Final, Options, Word
+from tests.properties import tries
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 MUMBLED = range(1_000, 1_700)  # feature frames of the client's audio in which the fake recogniser hears no word
@@ -192,7 +193,7 @@ turns = st.lists(
 
 @KINDS
 @given(turns)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@tries(30, HealthCheck.filter_too_much)
 def test_finals_do_not_depend_on_chunks_passes_or_restarts(kind: str, drawn: list[Turn]) -> None:
     samples = audio(kind)
     stream = open_stream()
@@ -220,7 +221,7 @@ def test_finals_do_not_depend_on_chunks_passes_or_restarts(kind: str, drawn: lis
 
 
 @given(st.integers(0, 2_000), st.sampled_from([200, 600, 1_000, 5_000]))
-@settings(max_examples=25, deadline=None)
+@tries(25)
 def test_a_fresh_stream_goes_on_from_every_commit_of_a_final(seed: int, endpoint_silence_ms: int) -> None:
     finals = expected("conversation", endpoint_silence_ms)
     number = seed % len(finals)
@@ -370,7 +371,7 @@ def early_commit() -> Commit:
 
 
 @given(st.binary(max_size=1_200), st.integers(0, 1_200))
-@settings(max_examples=200, deadline=None)
+@tries(200)
 def test_a_damaged_resume_state_is_refused_or_harmless(noise: bytes, place: int) -> None:
     commit = early_commit()
     damaged = (commit.resume[:place] + noise)[: len(commit.resume)] + commit.resume[place + len(noise) :]

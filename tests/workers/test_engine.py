@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.audio.pcm import Samples
@@ -16,6 +16,7 @@ from gigastt.transcript import Gap
 from tests.fakes.cuts import cut_at
 from tests.fakes.engine_bench import PITCHES, Bench, endpoint, speech
 from tests.fakes.recognizer import POISON_HZ, same_word, silence, tone
+from tests.properties import tries
 
 _TALK = np.concatenate([speech(PITCHES[:3]), endpoint(), speech(PITCHES[3:5]), endpoint(), speech(PITCHES[5:])])
 
@@ -56,7 +57,7 @@ def test_a_live_stream_gives_partials_then_its_final_then_its_end() -> None:
 
 
 @given(cut=st.lists(st.integers(0, len(_TALK)), max_size=30), pause=st.sampled_from([0.0, 0.1, 1.0]))
-@settings(deadline=None, max_examples=25)
+@tries(25)
 def test_finals_do_not_depend_on_packets_or_on_the_passes_between_them(cut: list[int], pause: float) -> None:
     bench = Bench()
     stream = bench.open(1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.ipc.messages import Audio, FinalMessage, PartialMessage, Preview, StreamId
 from tests.fakes.cuts import cut_at
 from tests.fakes.engine_bench import PITCHES, Bench, endpoint, speech
 from tests.fakes.recognizer import POISON_HZ, silence, tone
+from tests.properties import tries
 
 _TALK = np.concatenate([speech(PITCHES[:3]), endpoint(), speech(PITCHES[3:5]), endpoint(), speech(PITCHES[5:])])
 
@@ -94,7 +95,7 @@ def test_streams_that_are_not_known_have_no_preview() -> None:
 
 
 @given(cut=st.lists(st.integers(0, len(_TALK)), max_size=12), partials=st.booleans(), pause=st.sampled_from([0.0, 1.0]))
-@settings(deadline=None, max_examples=25)
+@tries(25)
 def test_previews_change_no_final_and_say_what_a_file_that_ends_there_says(
     cut: list[int], partials: bool, pause: float
 ) -> None:

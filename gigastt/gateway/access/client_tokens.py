@@ -23,7 +23,7 @@ _KEY_PURPOSE: Final = "key"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a request may do, by the key or the token that came with it.
+    """The rights of a request, by the key or the token that came with it.
 
     key: the key, or the one that the token was made with; None where no key is asked.
     session: the captions of this live session may be read, and nothing else done.

@@ -1,6 +1,6 @@
 """Tokens: bytes that the server gives away and recognises when they come back.
 
-Signed with HMAC-SHA256, not encrypted: whoever holds one can read it, and nobody can make or change one. Each has a
+Signed with HMAC-SHA256, not encrypted: their holders can read them, and nobody can make or change one. Each has a
 purpose, so that a token of one kind is never taken for another. Servers with the same secret recognise each other's.
 """
 

@@ -40,7 +40,7 @@ _FORMATS: Final[Mapping[str, tuple[Encoding, int]]] = {
 
 
 class AsteriskDialect(NativeDialect):
-    """What comes of Asterisk; what is told goes to the feed, as over `/v1/ws`."""
+    """Asterisk's messages in, messages of `/v1/ws` out; the latter go to the feed."""
 
     name: ClassVar[str] = "asterisk"
     can_resume: ClassVar[bool] = False  # those who follow a call are not to go on with it

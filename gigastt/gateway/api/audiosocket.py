@@ -100,7 +100,7 @@ class AudioSocketFraming:
 
 
 class AudioSocketDialect(NativeDialect):
-    """What comes of Asterisk; what is told goes to the feed, as over `/v1/ws`."""
+    """Asterisk's packets in, messages of `/v1/ws` out; the latter go to the feed."""
 
     name: ClassVar[str] = "audiosocket"
     can_resume: ClassVar[bool] = False  # those who follow a call are not to go on with it
@@ -121,7 +121,7 @@ class AudioSocketDialect(NativeDialect):
             problem = Problem("invalid_sample_rate", "The rate cannot change once audio has come.")
             return [Refuse(problem, CLOSE_UNSUPPORTED_DATA)]
         if kind == _ERROR:
-            return [Complain([Problem("peer_error", "The telephone server tells an error of its own.", once=True)])]
+            return [Complain([Problem("peer_error", "The telephone server has reported an error.", once=True)])]
         return [Complain([], characters=len(message))]
 
 

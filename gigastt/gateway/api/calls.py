@@ -14,28 +14,25 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
 
-from starlette.datastructures import Headers
-from starlette.types import Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import Response
 
 from gigastt.errors import InvalidParameter, RequestError, RequestTimeout
 from gigastt.gateway.api.conversation import CLOSE_GOING_AWAY, CLOSE_NORMAL
 from gigastt.gateway.api.dialect import Dialect, Message
 from gigastt.gateway.api.event_stream import (
-    EVENT_HEADERS,
     QUIET_COMMENT,
     QUIET_SECONDS,
-    encode_block,
+    EventAnswer,
+    failure_block,
     last_event,
-    send_blocks,
     with_pauses,
 )
-from gigastt.gateway.api.native_files import until_hung_up
 from gigastt.gateway.api.shell import converse
 from gigastt.gateway.api.transport import InputEnded, Transport
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.feeds import Feed, FeedMessage
 from gigastt.gateway.requests import ClientGone, Exchange
-from gigastt.gateway.responses import error_fields
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -61,7 +58,7 @@ async def first_message(transport: Transport) -> Message:
         async with asyncio.timeout(INTRODUCTION_SECONDS):
             message = await transport.receive()
     except TimeoutError as exc:
-        raise RequestTimeout("The call did not say which one it is.") from exc
+        raise RequestTimeout("The call did not tell its id.") from exc
     if isinstance(message, InputEnded):
         raise ClientGone
     return message
@@ -123,20 +120,15 @@ class _Call:
 
 
 class CallEvents:
-    """The route of the events, an ASGI application."""
+    """The route of the events."""
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        session_id = call_id(scope["path_params"]["id"])
-        after = last_event(Headers(scope=scope))
-        await until_hung_up(receive, self._answer(session_id, after, send))
-
-    async def _answer(self, session_id: str, after: int, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
-        await send_blocks(send, _blocks(self._context.feeds.follow(session_id, after, CALL_WAIT_SECONDS)))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def answer(self, request: Request) -> Response:
+        session_id = call_id(request.path_params["id"])
+        followed = self._context.feeds.follow(session_id, last_event(request.headers), CALL_WAIT_SECONDS)
+        return EventAnswer(_blocks(followed))
 
 
 async def _blocks(messages: AsyncGenerator[FeedMessage]) -> AsyncGenerator[bytes]:
@@ -145,8 +137,7 @@ async def _blocks(messages: AsyncGenerator[FeedMessage]) -> AsyncGenerator[bytes
             async for message in told:
                 yield QUIET_COMMENT if message is None else _block(message)
     except RequestError as exc:
-        fields = error_fields(exc)
-        yield encode_block({"type": "error", "message": fields.pop("error"), **fields, "last": True})
+        yield failure_block(exc)
 
 
 def _block(message: FeedMessage) -> bytes:

@@ -1,8 +1,8 @@
 """Configure: what a client may choose before its first audio, checked field by field.
 
 Pure. A field that is absent or null leaves things as they were; a field that is wrong is reported under its code
-and changes nothing, while the others take effect. What is plainly meant is taken: `16000.0`, `"16000"`, `"true"`. A
-field that is not in the protocol is reported, with the one that may have been meant.
+and changes nothing, while the others take effect. Values are understood as people write them (`16000.0`, `"16000"`,
+`"true"`). A field that is not in the protocol is reported, with the one that may have been meant.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ seconds of any monotonic clock), no socket, no audio but its first bytes.
        └─ no capacity ─────┴─ refused by the dialect ─────────────────────────────────────────────────────────────┘
 
 Everything a client can do wrong either is answered and the session goes on, or ends it with a last final and a close
-code; the table is in `docs/protocol.md`. What is said to no end but information is said once.
+code; the table is in `docs/protocol.md`. A notice that changes nothing is sent once.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from gigastt.gateway.api.dialect import (
     Speech,
     Stop,
 )
-from gigastt.gateway.api.patience import Tolerance
 from gigastt.gateway.pool.events import EndReason
+from gigastt.gateway.rate import Tolerance
 
 MOST_EMPTY_FRAMES = 1_000  # at once; forgiven at the rate of a client that sends one for every 20 ms of silence
 EMPTY_FRAMES_PER_SECOND = 50.0
@@ -254,7 +254,7 @@ class Conversation:
         return [error, *self._finish("error", CLOSE_POLICY)]
 
     def drain(self) -> list[Effect]:
-        """The server is shutting down. Who still waits for a place is refused by whoever gives places."""
+        """The server is shutting down. A client that still waits for a place is refused by the pool."""
         if self.state in ("open", "streaming"):
             return self._finish("shutdown", CLOSE_GOING_AWAY)
         return []

@@ -6,7 +6,6 @@ audio, {"type": "KeepAlive" | "Finalize" | "CloseStream"}
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -29,8 +28,9 @@ from gigastt.gateway.api.dialect import (
     Stop,
 )
 from gigastt.gateway.api.wire import gap_error_fields
+from gigastt.gateway.responses import json_text
 from gigastt.spelling import PLAIN
-from gigastt.transcript import Final, Gap, Partial, Word
+from gigastt.transcript import Final, Gap, Partial, Word, mean_confidence
 
 
 def deepgram_of(websocket: WebSocket) -> Dialect:
@@ -39,7 +39,7 @@ def deepgram_of(websocket: WebSocket) -> Dialect:
 
 
 class DeepgramDialect(Dialect):
-    """What clients of Deepgram's live API speak."""
+    """Deepgram's live protocol."""
 
     name: ClassVar[str] = "deepgram"
     frames_are_audio: ClassVar[bool] = True
@@ -82,13 +82,13 @@ class DeepgramDialect(Dialect):
                 if event.words and self._wishes.interim:
                     start, end = event.words[0].start, event.words[-1].end
                     told.append(self._results(event, moment, (start, end), {"is_final": False, "speech_final": False}))
-                return list(map(_encode, told))
+                return list(map(json_text, told))
             case Final():
-                return list(map(_encode, self._final(event, moment)))
+                return list(map(json_text, self._final(event, moment)))
 
     def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
         """Return `Error`."""
-        return [_encode({"type": "Error", "variant": code, "description": message, "message": message})]
+        return [json_text({"type": "Error", "variant": code, "description": message, "message": message})]
 
     def end(self) -> Sequence[Message]:
         """Return `Metadata`, of which the duration is that of what was told."""
@@ -102,7 +102,7 @@ class DeepgramDialect(Dialect):
             "channels": self.configuration.channels,
             "models": [self._metadata["model_uuid"]],
         }
-        return [_encode(metadata)]
+        return [json_text(metadata)]
 
     def _final(self, event: Final, moment: Moment) -> list[dict[str, Any]]:
         from_finalize = event.reason == "flush"
@@ -130,7 +130,7 @@ class DeepgramDialect(Dialect):
     def _results(
         self, event: Partial | Final, moment: Moment, span: tuple[float, float], flags: dict[str, bool]
     ) -> dict[str, Any]:
-        confidence = event.confidence if isinstance(event, Final) else _mean_confidence(event.words)
+        confidence = event.confidence if isinstance(event, Final) else mean_confidence(event.words)
         return {
             "type": "Results",
             "channel_index": [event.channel, moment.channels],
@@ -168,11 +168,3 @@ def alternative(text: str, words: Sequence[Word], confidence: float, *, punctuat
 
 def _speaker(word: Word) -> dict[str, Any]:
     return {"speaker": word.speaker, "speaker_confidence": word.speaker_confidence}
-
-
-def _mean_confidence(words: Sequence[Word]) -> float:
-    return round(sum(word.confidence for word in words) / max(1, len(words)), 4)
-
-
-def _encode(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,9 +15,8 @@ from gigastt.gateway.api.deepgram_query import Wishes, read_wishes
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.requests import exchange_of
 from gigastt.gateway.responses import JSONResponse
-from gigastt.speakers import SpeakerFields
-from gigastt.transcript import Final, Options, Transcript, gap_fields, speaker_of, text_of
-from gigastt.turns import turns_of
+from gigastt.speakers import SpeakerFields, turns_of
+from gigastt.transcript import Final, Options, Transcript, failed_fields, mean_confidence, speaker_of, text_of
 
 
 class DeepgramFiles:
@@ -48,7 +46,6 @@ class DeepgramFiles:
             [final for final in heard.finals if final.channel == (channel if copy is None else copy)]
             for channel, copy in enumerate(heard.copies or (None,))
         ]
-        failed = {"failed": [gap_fields(gap) for gap in heard.gaps]} if heard.gaps else {}
         return {
             "metadata": {
                 "transaction_key": "deprecated",
@@ -64,7 +61,7 @@ class DeepgramFiles:
                 "channels": [{"alternatives": [_alternative(finals, wishes)]} for finals in channels],
                 **({"utterances": _utterances(heard, wishes)} if wishes.utterances else {}),
             },
-            **failed,
+            **failed_fields(heard.gaps),
         }
 
 
@@ -82,5 +79,4 @@ def _utterances(heard: Transcript, wishes: Wishes) -> list[dict[str, Any]]:
 
 def _alternative(finals: Sequence[Final], wishes: Wishes) -> dict[str, Any]:
     words = [word for final in finals for word in final.words]
-    confidence = round(math.fsum(word.confidence for word in words) / max(1, len(words)), 4)
-    return alternative(text_of(finals), words, confidence, punctuated=wishes.punctuated)
+    return alternative(text_of(finals), words, mean_confidence(words), punctuated=wishes.punctuated)

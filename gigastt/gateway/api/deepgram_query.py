@@ -1,4 +1,4 @@
-"""What a client of Deepgram's API asks for, read from its query. No I/O.
+"""The query of a request to Deepgram's API, read into wishes. No I/O.
 
 A parameter that is not known here, or steers other models, changes nothing.
 """
@@ -27,7 +27,7 @@ _ANY_LANGUAGE = ("", "multi")
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a query asks for.
+    """The wishes of one query.
 
     punctuated: words as they are written; else in lower case and bare.
     interim: tell utterances before they end.

@@ -24,7 +24,7 @@ Message: TypeAlias = str | bytes  # of a WebSocket, text or binary; of a TCP lis
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What the client sends and what it wants to see.
+    """The format of a client's audio, and how it wants results.
 
     resumable: the client can come back when its connection is lost, and wants to be told what it may forget.
     """
@@ -134,7 +134,7 @@ Request: TypeAlias = Speech | Configure | EndUtterance | Stop | Resume | Reply |
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a client may be told when its conversation begins.
+    """Facts of a session that begins, some of which each protocol tells its client.
 
     max_session_secs, idle_timeout_secs: 0 for no limit.
     diarization: whether speakers can be told apart by their voices.
@@ -151,7 +151,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """What a client that can resume need not keep any more; samples of each channel, at its own rate.
+    """How much of its audio a client that can resume may forget; samples of each channel, at its own rate.
 
     received: accepted; where the client goes on sending after a `Resume`.
     committed: never needed again.

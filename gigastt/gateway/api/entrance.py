@@ -47,7 +47,7 @@ async def take_place(
         RequestError: there is none in time, or the server drains.
         ClientGone: the client has lost its patience.
     """
-    admission = asyncio.ensure_future(stack.enter_async_context(pool.admit(timeout, guest)))
+    admission = asyncio.ensure_future(stack.enter_async_context(pool.places.admit(timeout, guest)))
     first = asyncio.ensure_future(transport.receive())
     try:
         await asyncio.wait({admission, first}, return_when=asyncio.FIRST_COMPLETED)

@@ -13,7 +13,8 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from starlette.datastructures import Headers
-from starlette.types import Receive, Send
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from gigastt.audio.selection import ALL_MIXED, FileChoice
 from gigastt.errors import RequestError, ShuttingDown
@@ -21,7 +22,7 @@ from gigastt.gateway.api.native_files import Recognition, Uploads, until_hung_up
 from gigastt.gateway.files.bodies import Upload
 from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event
-from gigastt.gateway.responses import encode_json, public_error
+from gigastt.gateway.responses import error_fields, json_text, public_error
 from gigastt.log import get_logger
 from gigastt.speakers import SpeakerFields
 from gigastt.transcript import Options
@@ -73,13 +74,11 @@ async def _answer(
 ) -> None:
     async with recognising as recognition:
         write = writer(recognition.file)
-        await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
         try:
             await send_blocks(send, _blocks(recognition, write, note_failure))
         except asyncio.CancelledError:  # the server stops; or the client has gone, and this goes nowhere
             await send({"type": "http.response.body", "body": write.failure(ShuttingDown()), "more_body": True})
             raise
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _blocks(
@@ -101,12 +100,25 @@ async def _blocks(
 
 
 async def send_blocks(send: Send, blocks: AsyncGenerator[bytes, None]) -> None:
-    """Send a comment, so that the client has its answer, and blocks of events up to their end, without empty ones."""
+    """Answer with blocks of events up to their end, without empty ones, behind a comment that comes at once."""
+    await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
     await send({"type": "http.response.body", "body": QUIET_COMMENT, "more_body": True})
     async with aclosing(blocks):
         async for block in blocks:
             if block:
                 await send({"type": "http.response.body", "body": block, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class EventAnswer(Response):
+    """An answer of blocks of events, which ends with them or when the client hangs up."""
+
+    def __init__(self, blocks: AsyncGenerator[bytes, None]) -> None:
+        super().__init__()
+        self._blocks = blocks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await until_hung_up(receive, send_blocks(send, self._blocks))
 
 
 def last_event(headers: Headers) -> int:
@@ -117,7 +129,13 @@ def last_event(headers: Headers) -> int:
 
 def encode_block(fields: object) -> bytes:
     """Return one event as it crosses the wire; JSON has no line breaks."""
-    return b"data: " + encode_json(fields) + b"\n\n"
+    return b"data: " + json_text(fields).encode() + b"\n\n"
+
+
+def failure_block(exc: RequestError) -> bytes:
+    """Return the last event of a stream that has failed, in the native protocol's words."""
+    fields = error_fields(exc)
+    return encode_block({"type": "error", "message": fields.pop("error"), **fields, "last": True})
 
 
 async def with_pauses(events: AsyncGenerator[Item, None], seconds: float) -> AsyncGenerator[Item | None, None]:

@@ -1,4 +1,4 @@
-"""Following: what those are told who read along with a session, in whichever dialect its client speaks.
+"""Following: captions for readers of a session, in whichever dialect its client speaks.
 
 The messages are those of `/v1/ws`, between `{"type":"ready"}` and `{"type":"end"}`. Runs in the task of the session.
 """
@@ -15,7 +15,7 @@ from gigastt.transcript import Final, Gap, Partial
 
 
 class Captions:
-    """What is told of one session.
+    """The captions of one session.
 
     Args:
         name: the one that its client has chosen; None for none.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
-from gigastt.transcript import EndpointReason, Final, Partial
+from gigastt.transcript import EndpointReason, Final, Partial, mean_confidence
 
 EndpointMode: TypeAlias = Literal["auto", "assistant", "manual"]
 
@@ -22,7 +22,7 @@ _HELD: dict[EndpointMode, tuple[EndpointReason, ...]] = {
 
 
 class Gatherer:
-    """What is held back of one session.
+    """The finals of one session that are held back.
 
     Attributes:
         mode: `auto` tells every utterance, `assistant` when the speaker ended it, `manual` when the client did.
@@ -64,7 +64,7 @@ def _merge(finals: Sequence[Final]) -> Final:
         text=_join(finals),
         words=words,
         start=finals[0].start,
-        confidence=round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0,
+        confidence=mean_confidence(words),
         tokens=tuple(token for final in finals for token in final.tokens),
         speech=round(sum(final.speech for final in spoken) / len(spoken), 4),
     )

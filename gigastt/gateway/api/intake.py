@@ -39,7 +39,7 @@ class Intake:
         session: gets the samples.
         configuration: what the client sends.
         clock: seconds, of the loop's kind.
-        begin: where the audio begins that comes first. What the session does not need of it is left out.
+        begin: the position of the first audio; its part that the session has already is left out.
     """
 
     def __init__(

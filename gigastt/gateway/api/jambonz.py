@@ -9,8 +9,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final
@@ -33,15 +31,16 @@ from gigastt.gateway.api.dialect import (
 )
 from gigastt.gateway.api.openai_form import is_russian
 from gigastt.gateway.api.wire import gap_error_fields
+from gigastt.gateway.responses import json_text
 from gigastt.transcript import Final as FinalEvent
-from gigastt.transcript import Gap, Partial
+from gigastt.transcript import Gap, Partial, mean_confidence
 
 _LANGUAGE: Final = "ru-RU"
 _RATE: Final = 8_000
 
 
 class JambonzDialect(Dialect):
-    """What jambonz speaks to a vendor of its users' own."""
+    """jambonz' protocol for speech services of its users' own."""
 
     name: ClassVar[str] = "jambonz"
     frames_are_audio: ClassVar[bool] = True
@@ -72,22 +71,19 @@ class JambonzDialect(Dialect):
         is_final = isinstance(event, FinalEvent)
         if not event.text or not (is_final or self._interim):
             return ()
-        confidences = [word.confidence for word in event.words] or [0.0]
-        mean = round(math.fsum(confidences) / len(confidences), 4)
+        confidence = event.confidence if isinstance(event, FinalEvent) else mean_confidence(event.words)
         told = {
             "type": "transcription",
             "is_final": is_final,
-            "alternatives": [
-                {"confidence": event.confidence if isinstance(event, FinalEvent) else mean, "transcript": event.text}
-            ],
+            "alternatives": [{"confidence": confidence, "transcript": event.text}],
             "language": self._language,
             "channel": event.channel + 1,
         }
-        return [_encode(told)]
+        return [json_text(told)]
 
     def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
         """Return `error`."""
-        return [_encode({"type": "error", "error": message, "code": code})]
+        return [json_text({"type": "error", "error": message, "code": code})]
 
     def _start(self, fields: Mapping[str, Any], before: Configuration | None) -> Sequence[Request]:
         if before is None:
@@ -109,7 +105,3 @@ class JambonzDialect(Dialect):
 
 def _refuse(code: str, message: str) -> Sequence[Request]:
     return [Refuse(Problem(code, message), CLOSE_UNSUPPORTED_DATA, with_final=False)]
-
-
-def _encode(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))

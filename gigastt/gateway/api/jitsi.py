@@ -12,8 +12,6 @@ One dialect for each speaker (`participants` has the rest). The protocol has no 
 
 from __future__ import annotations
 
-import json
-import math
 import time
 import uuid
 from collections.abc import Sequence
@@ -34,9 +32,10 @@ from gigastt.gateway.api.participants import Participants
 from gigastt.gateway.api.websocket import WebSocketTransport
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.requests import exchange_of
+from gigastt.gateway.responses import json_text
 from gigastt.log import get_logger
 from gigastt.transcript import Final as FinalEvent
-from gigastt.transcript import Gap, Partial
+from gigastt.transcript import Gap, Partial, mean_confidence
 
 log = get_logger(__name__)
 
@@ -45,7 +44,7 @@ _END: Final = b"\0"
 
 
 class JitsiDialect(Dialect):
-    """What is heard of one speaker of a meeting, and told of it."""
+    """The audio of one speaker of a meeting, and the text of it."""
 
     name: ClassVar[str] = "jitsi"
     frames_are_audio: ClassVar[bool] = True
@@ -71,11 +70,11 @@ class JitsiDialect(Dialect):
             "text": event.text,
             "audio": "",
             "type": "final" if is_final else "interim",
-            "variance": round(math.fsum(word.confidence for word in event.words) / max(1, len(event.words)), 4),
+            "variance": mean_confidence(event.words),
         }
         if is_final:
             self._utterance = uuid.uuid4()
-        return [json.dumps(told, ensure_ascii=False, separators=(",", ":"))] if event.text else ()
+        return [json_text(told)] if event.text else ()
 
     def fail(self, code: str, message: str, retry_after_ms: int | None) -> Sequence[Message]:
         """Log it: a client would show any text as words."""

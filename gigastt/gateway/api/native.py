@@ -92,7 +92,7 @@ def native_of(websocket: WebSocket) -> Dialect:
 
 
 class NativeDialect(Dialect):
-    """What the clients of `/v1/ws` speak.
+    """The protocol of `/v1/ws`.
 
     Args:
         tolerant: tell nothing of messages that mean nothing.

@@ -11,7 +11,7 @@ recognised; each client leaves some of them to the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -22,19 +22,16 @@ from starlette.types import Receive, Scope
 
 from gigastt import transcript
 from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
-from gigastt.config import Limits
 from gigastt.errors import CapacityTimeout, RequestError
 from gigastt.gateway.api.configure import read_spelling
-from gigastt.gateway.api.enrolment import Enrolment
+from gigastt.gateway.api.enrolment import open_file_book
 from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.api.speaker_fields import read_speaker_query
-from gigastt.gateway.context import FileTranscriber
+from gigastt.gateway.context import AppContext
 from gigastt.gateway.files.bodies import Bodies, Upload
-from gigastt.gateway.files.decoding import DecodedChannels, Decoding
-from gigastt.gateway.files.shares import Patience, Slots
-from gigastt.gateway.metrics import Metrics
+from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import ChannelEvent, Event
-from gigastt.gateway.pool.ports import ServingPool
+from gigastt.gateway.pool.turnstile import Patience
 from gigastt.gateway.requests import ClientGone
 from gigastt.gateway.responses import JSONResponse
 from gigastt.log import get_logger
@@ -58,30 +55,12 @@ class Recognition:
 
 
 class Uploads:
-    """`POST /v1/transcribe`, and what all routes that take a file share.
+    """`POST /v1/transcribe`, and what all routes that take a file share."""
 
-    Args:
-        enrolment: opens the books of speakers.
-    """
-
-    def __init__(
-        self,
-        limits: Callable[[], Limits],
-        pool: ServingPool,
-        decoding: Decoding,
-        transcribe: FileTranscriber,
-        metrics: Metrics,
-        enrolment: Enrolment,
-    ) -> None:
-        self.enrolment = enrolment
-        self._limits = limits
-        self._pool = pool
-        self._recognise = transcribe
-        self._metrics = metrics
-        self._bodies = Bodies(lambda: limits().body_limit_bytes)
-        self._decoding = decoding
-        self._recognising = Slots(lambda: pool.upload_places, lambda: -(-pool.upload_places // 2))
-        pool.drain_listeners.add(self._begin_drain)
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self._bodies = Bodies(lambda: context.limits.body_limit_bytes)
+        context.pool.drain_listeners.add(context.decoding.slots.close)
 
     async def transcribe(self, request: Request) -> Response:
         """`POST /v1/transcribe`: the whole transcript, in the form that the client asks for."""
@@ -129,25 +108,23 @@ class Uploads:
             InvalidAudio, AudioTooLong, InvalidParameter: not a file to recognise.
             QuotaExceeded: the client's key may not send so much today.
         """
-        patience = Patience(self._limits().pool_checkout_timeout_secs)
+        patience = Patience(self._context.limits.pool_checkout_timeout_secs)
         async with AsyncExitStack() as stack:
             segments = self._bodies.files.hold(upload.client)
             stack.callback(segments.release)
-            decoding = self._decoding.decode(upload, choice, patience, lambda: segments.change_to(1))
+            decoding = self._context.decoding.decode(upload, choice, patience, lambda: segments.change_to(1))
             file = await stack.enter_async_context(self._counted(decoding))
             segments.change_to(len(file.channels))
             upload.close()
             if upload.usage is not None:
                 upload.usage.expect_audio(file.seconds)
                 upload.usage.hear(file.seconds)
-            await stack.enter_async_context(self._counted(self._recognising.hold(upload.client, patience)))
-            async with patience.waiting() as left:
-                await stack.enter_async_context(self._counted(self._pool.admit_upload(left)))
+            await stack.enter_async_context(self._counted(self._context.pool.uploads.hold(upload.client, patience)))
             book = None
             if speakers is not None:
-                book = await self.enrolment.open_book(speakers, len(file.channels), upload.request_id)
+                book = await open_file_book(self._context, speakers, len(file.channels), upload.request_id)
             heard = replace(options, diarization=isinstance(book, SpeakerBook))
-            transcribed = self._recognise(list(file.channels.values()), upload.request_id, heard, book)
+            transcribed = self._context.transcribe(list(file.channels.values()), upload.request_id, heard, book)
             recognised = await stack.enter_async_context(aclosing(transcribed))
             upload.facts |= {"audio_seconds": round(file.seconds, 2), "words": 0}
             events = await stack.enter_async_context(aclosing(_tell_of(file, recognised, upload.facts)))
@@ -155,7 +132,7 @@ class Uploads:
 
     def note_failure(self, upload: Upload, error: RequestError) -> None:
         """Count an error that is told amid an answer, and put it into the request's line of the log."""
-        self._metrics.count_error(error.code)
+        self._context.metrics.count_error(error.code)
         upload.facts |= {"code": error.code, "reason": str(error)}
 
     @asynccontextmanager
@@ -165,13 +142,9 @@ class Uploads:
             try:
                 held = await stack.enter_async_context(place)
             except CapacityTimeout:
-                self._metrics.pool_timeouts.inc()
+                self._context.metrics.pool_timeouts.inc()
                 raise
             yield held
-
-    def _begin_drain(self) -> None:
-        self._decoding.slots.close()
-        self._recognising.close()
 
     async def _transcribe(
         self, upload: Upload, options: Options, choice: FileChoice, speakers: SpeakerFields | None

@@ -9,30 +9,38 @@ DELETE /v1/jobs/{id}          ends it, and forgets all of it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 from typing import Final as Constant
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from gigastt.audio.selection import read_choice
 from gigastt.errors import InvalidParameter, JobFailed, JobNotDone, JobsDisabled, RequestError
 from gigastt.gateway.api.configure import read_spelling
-from gigastt.gateway.api.event_stream import EVENT_HEADERS, QUIET_COMMENT, QUIET_SECONDS, encode_block, last_event
-from gigastt.gateway.api.native_files import Uploads, render_answer, until_hung_up
+from gigastt.gateway.api.enrolment import require_model
+from gigastt.gateway.api.event_stream import (
+    QUIET_COMMENT,
+    QUIET_SECONDS,
+    EventAnswer,
+    encode_block,
+    failure_block,
+    last_event,
+)
+from gigastt.gateway.api.native_files import Uploads, render_answer
 from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.api.speaker_fields import SPEAKER_FIELDS, read_speaker_query
 from gigastt.gateway.api.wire import gap_error_fields, session_speakers
+from gigastt.gateway.context import AppContext
 from gigastt.gateway.files.forms import MOST_FIELD_BYTES
 from gigastt.gateway.jobs.bell import wait_for_ring
 from gigastt.gateway.jobs.job import Job, JobOrder, transcript_of
 from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.jobs.spool import pieces_of
 from gigastt.gateway.requests import exchange_of, read_json
-from gigastt.gateway.responses import JSONResponse, error_fields, public_error
+from gigastt.gateway.responses import JSONResponse
 from gigastt.gateway.webhook import check_url
 from gigastt.spelling import Spelling
 from gigastt.transcript import Final, channel_fields, final_fields
@@ -44,17 +52,11 @@ _MOST_SECRET_CHARACTERS: Constant = 256
 
 
 class JobRoutes:
-    """The routes.
+    """The routes."""
 
-    Args:
-        jobs: None where there are none.
-        hosts: those that jobs may name.
-    """
-
-    def __init__(self, jobs: Jobs | None, uploads: Uploads, hosts: tuple[str, ...]) -> None:
-        self._jobs = jobs
+    def __init__(self, context: AppContext, uploads: Uploads) -> None:
+        self._context = context
         self._uploads = uploads
-        self._hosts = hosts
 
     async def create(self, request: Request) -> Response:
         """`POST /v1/jobs`."""
@@ -104,12 +106,12 @@ class JobRoutes:
         """`GET /v1/jobs/{id}/events`: from the beginning, or behind the event that `Last-Event-ID` names."""
         spelling = read_spelling(request.query_params)
         jobs, job = await self._find(request)
-        return JobEvents(jobs, job, last_event(request.headers), spelling)
+        return EventAnswer(_event_blocks(jobs, job, last_event(request.headers), spelling))
 
     def _enabled(self) -> Jobs:
-        if self._jobs is None:
+        if self._context.jobs is None:
             raise JobsDisabled("This server takes no jobs; its operator can change that: --jobs-dir.")
-        return self._jobs
+        return self._context.jobs
 
     async def _find(self, request: Request) -> tuple[Jobs, Job]:
         jobs = self._enabled()
@@ -120,68 +122,49 @@ class JobRoutes:
         url, webhook, secret = (values.get(name, "").strip() for name in ("url", "webhook", "webhook_secret"))
         if len(secret) > _MOST_SECRET_CHARACTERS:
             raise InvalidParameter("webhook_secret is too long.", param="webhook_secret")
+        hosts = self._context.settings.jobs_url_host
         choice, speakers = read_choice(values), read_speaker_query(values)
         if speakers is not None and not choice.splits_channels:
-            self._uploads.enrolment.require_model()
+            require_model(self._context)
         return JobOrder(
             owner,
             choice,
-            check_url(url, self._hosts, "url") if url else "",
-            check_url(webhook, self._hosts, "webhook") if webhook else "",
+            check_url(url, hosts, "url") if url else "",
+            check_url(webhook, hosts, "webhook") if webhook else "",
             secret,
             speakers,
         )
 
 
-class JobEvents(Response):
-    """The events of one job, until it ends."""
-
-    def __init__(self, jobs: Jobs, job: Job, after: int, spelling: Spelling) -> None:
-        super().__init__()
-        self._jobs = jobs
-        self._job = job
-        self._after = after
-        self._spelling = spelling
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS})
-        await until_hung_up(receive, self._tell(send))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _tell(self, send: Send) -> None:
-        before: dict[str, Any] = {}
-
-        async def write(block: bytes) -> None:
-            await send({"type": "http.response.body", "body": block, "more_body": True})
-
-        try:
-            while True:
-                ring = self._jobs.next_ring
-                job = await self._jobs.find(self._job.id, self._job.order.owner)
-                for number, told in await self._jobs.told(job, self._after):
-                    self._after = number
-                    told = self._spelling.of(told)
-                    apart = bool(job.facts and job.facts.copies)
-                    if not isinstance(told, Final):
-                        fields = gap_error_fields(told)
-                    elif told.text:
-                        fields = final_fields(told)
-                    else:
-                        continue
-                    fields = {**fields, **channel_fields(told, is_told=apart), "last": False}
-                    await write(b"id: %d\n" % number + encode_block(fields))
-                state = {"type": "job", **await self._jobs.describe(job), "last": job.state != "queued"}
-                if state["last"]:
-                    if (heard := await self._jobs.speakers(job)) is not None:
-                        await write(encode_block({**session_speakers(self._spelling.of(heard)), "last": False}))
-                    await write(encode_block(state))
-                    return
-                await write(encode_block(state) if state != before else QUIET_COMMENT)
-                before = state
-                await wait_for_ring(ring, QUIET_SECONDS)
-        except RequestError as exc:
-            fields = error_fields(public_error(exc))
-            await write(encode_block({"type": "error", "message": fields.pop("error"), **fields, "last": True}))
+async def _event_blocks(jobs: Jobs, job: Job, after: int, spelling: Spelling) -> AsyncGenerator[bytes, None]:
+    """Yield the events of a job behind number `after`, until it ends."""
+    before: dict[str, Any] = {}
+    try:
+        while True:
+            ring = jobs.next_ring
+            job = await jobs.find(job.id, job.order.owner)
+            for number, told in await jobs.told(job, after):
+                after = number
+                told = spelling.of(told)
+                apart = bool(job.facts and job.facts.copies)
+                if not isinstance(told, Final):
+                    fields = gap_error_fields(told)
+                elif told.text:
+                    fields = final_fields(told)
+                else:
+                    continue
+                fields = {**fields, **channel_fields(told, is_told=apart), "last": False}
+                yield b"id: %d\n" % number + encode_block(fields)
+            state = {"type": "job", **await jobs.describe(job), "last": job.state != "queued"}
+            if state["last"] and (heard := await jobs.speakers(job)) is not None:
+                yield encode_block({**session_speakers(spelling.of(heard)), "last": False})
+            yield encode_block(state) if state != before else QUIET_COMMENT
+            if state["last"]:
+                return
+            before = state
+            await wait_for_ring(ring, QUIET_SECONDS)
+    except RequestError as exc:
+        yield failure_block(exc)
 
 
 def _checked(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,13 +21,12 @@ from starlette.types import Receive, Scope, Send
 
 from gigastt.audio.selection import read_choice
 from gigastt.errors import RequestError
-from gigastt.gateway.api.event_stream import answer_with_events, encode_block
+from gigastt.gateway.api.event_stream import answer_with_events, encode_block, failure_block
 from gigastt.gateway.api.native_files import Uploads, speaker_fields_of, spelling_of
 from gigastt.gateway.api.wire import gap_error_fields, session_speakers
 from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event, ProgressEvent
-from gigastt.gateway.responses import error_fields
-from gigastt.spelling import AS_RECOGNISED, Spelling
+from gigastt.spelling import Spelling
 from gigastt.transcript import Final, Gap, HeardSpeakers, Options, Partial, channel_fields, final_fields, partial_fields
 
 
@@ -41,7 +40,7 @@ class TranscriptStream:
         choice = read_choice(Request(scope).query_params)
         with await self._uploads.receive_body(scope, receive) as upload:
             speakers, spelling = speaker_fields_of(Request(scope), upload), spelling_of(Request(scope), upload)
-            writer = partial(_writer, spelling)
+            writer = partial(NativeEvents, spelling=spelling)
             options = Options(diarization=speakers is not None)
             await answer_with_events(self._uploads, upload, receive, send, options, writer, choice, speakers)
 
@@ -50,16 +49,15 @@ class NativeEvents:
     """Events in the words of the WebSocket's messages.
 
     Args:
-        duration: of the audio, in seconds.
-        tells_channels: whether channels are told apart.
+        file: whose they are.
         spelling: how words are written.
     """
 
-    def __init__(self, duration: float, *, tells_channels: bool = False, spelling: Spelling = AS_RECOGNISED) -> None:
-        self._duration = duration
-        self._tells_channels = tells_channels
+    def __init__(self, file: DecodedChannels, spelling: Spelling) -> None:
+        self._duration = file.seconds
+        self._tells_channels = bool(file.copies)
         self._spelling = spelling
-        end = round(duration, 2)
+        end = round(file.seconds, 2)
         self._stop = Final("", (), end, end, 0.0, "stop")
 
     def event(self, event: Event) -> bytes:
@@ -87,9 +85,4 @@ class NativeEvents:
         return channel_fields(event, is_told=self._tells_channels)
 
     def failure(self, exc: RequestError) -> bytes:
-        fields = error_fields(exc)
-        return encode_block({"type": "error", "message": fields.pop("error"), **fields, "last": True})
-
-
-def _writer(spelling: Spelling, file: DecodedChannels) -> NativeEvents:
-    return NativeEvents(file.seconds, tells_channels=bool(file.copies), spelling=spelling)
+        return failure_block(exc)

@@ -26,7 +26,7 @@ from gigastt.gateway.api.openai_form import Wish, read_wish
 from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.responses import JSONResponse
-from gigastt.transcript import Final, Gap, Transcript, gap_fields, text_of
+from gigastt.transcript import Final, Gap, Transcript, failed_fields, text_of
 
 _NOT_A_FORM = "Expected a form (multipart/form-data) with the audio in its field `file`."
 _DONE = b"data: [DONE]\n\n"
@@ -95,8 +95,7 @@ class Deltas:
 
     def end(self) -> bytes:
         fields = {"type": "transcript.text.done", "text": text_of(self._finals)}
-        failed = {"failed": [gap_fields(gap) for gap in self._gaps]} if self._gaps else {}
-        return encode_block(fields | self._probabilities(self._finals, first=True) | failed) + _DONE
+        return encode_block(fields | self._probabilities(self._finals, first=True) | failed_fields(self._gaps)) + _DONE
 
     def failure(self, exc: RequestError) -> bytes:
         return encode_block(openai_wire.openai_error_fields(exc))

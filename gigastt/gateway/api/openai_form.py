@@ -1,4 +1,4 @@
-"""What a client of OpenAI's transcriptions asks for, read from the fields of its form. No I/O.
+"""The form of OpenAI's transcriptions, read into a wish. No I/O.
 
 Lists come as `name[]`, `name`, `name[0]`, one value with commas, or a JSON array. FormFields that steer other models
 (`prompt`, `temperature`, `keywords`, `chunking_strategy`) are checked where they could be a slip, and change nothing
@@ -32,7 +32,7 @@ _YES, _NO = ("true", "1"), ("false", "0", "", "null", "none")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to answer with.
+    """The answer that a client wants.
 
     options: how the audio is cut into utterances.
     choice: what of the file is heard: fields beyond the API.

@@ -1,4 +1,4 @@
-"""What clients of OpenAI's API are told, as JSON. No I/O.
+"""Transcripts and errors as JSON, in the shape of OpenAI's API. No I/O.
 
 Words stand for tokens: a word's log-probability is the logarithm of its confidence, and the space before a word
 belongs to it, so that tokens joined are the text.
@@ -12,18 +12,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gigastt.errors import RequestError
+from gigastt.speakers import turns_of
 from gigastt.transcript import (
     Final,
-    Gap,
     Transcript,
     Word,
     channel_fields,
-    gap_fields,
+    failed_fields,
     speaker_of,
     text_of,
     track_fields,
 )
-from gigastt.turns import turns_of
 
 _LANGUAGE = "russian"  # OpenAI tells a language by its English name
 _LEAST_CONFIDENCE = 0.000_05  # confidences are rounded to four places
@@ -55,7 +54,7 @@ def transcription(heard: Transcript, *, logprobs: bool) -> dict[str, Any]:
     fields: dict[str, Any] = {"text": text_of(heard.finals)}
     if logprobs:
         fields["logprobs"] = logprobs_of(heard.finals)
-    return fields | {"usage": _usage(heard)} | _failed(heard.gaps)
+    return fields | {"usage": _usage(heard)} | failed_fields(heard.gaps)
 
 
 def verbose_transcription(heard: Transcript, *, words: bool, segments: bool) -> dict[str, Any]:
@@ -79,7 +78,7 @@ def verbose_transcription(heard: Transcript, *, words: bool, segments: bool) -> 
         ]
     if heard.track:
         fields["track"] = track_fields(heard.track)
-    return fields | {"usage": _usage(heard)} | _failed(heard.gaps)
+    return fields | {"usage": _usage(heard)} | failed_fields(heard.gaps)
 
 
 def diarized_transcription(heard: Transcript) -> dict[str, Any]:
@@ -90,7 +89,7 @@ def diarized_transcription(heard: Transcript) -> dict[str, Any]:
         "text": text_of(heard.finals),
         "segments": diarized_segments(heard.finals),
         "usage": _usage(heard),
-        **_failed(heard.gaps),
+        **failed_fields(heard.gaps),
     }
 
 
@@ -157,8 +156,3 @@ def _log_probability(word: Word) -> float:
 
 def _usage(heard: Transcript) -> dict[str, Any]:
     return {"type": "duration", "seconds": round(heard.duration, 2)}
-
-
-def _failed(gaps: Sequence[Gap]) -> dict[str, Any]:
-    """Render the spans without words, as the native answer does; most transcripts have none."""
-    return {"failed": [gap_fields(gap) for gap in gaps]} if gaps else {}

@@ -24,10 +24,10 @@ from gigastt.gateway.api.conversation import (
     MOST_GARBAGE_FRAMES,
 )
 from gigastt.gateway.api.dialect import Dialect, Message
-from gigastt.gateway.api.patience import Tolerance
 from gigastt.gateway.api.shell import converse
 from gigastt.gateway.api.transport import InputEnded, Transport
 from gigastt.gateway.context import AppContext
+from gigastt.gateway.rate import Tolerance
 from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.log import get_logger
 

@@ -6,7 +6,6 @@ Texts for people never repeat what the client sent. `error` is for faults only: 
 from __future__ import annotations
 
 import binascii
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -32,6 +31,7 @@ from gigastt.gateway.api.realtime_items import Items
 from gigastt.gateway.api.realtime_settings import Fields, RealtimeSettings
 from gigastt.gateway.api.wire import gap_error_fields
 from gigastt.gateway.requests import exchange_of
+from gigastt.gateway.responses import json_text
 from gigastt.transcript import Final, Gap, Partial
 
 _BETA_HEADER, _BETA_SUBPROTOCOL = "realtime=v1", "openai-beta.realtime-v1"
@@ -52,7 +52,7 @@ def realtime_of(websocket: WebSocket) -> Dialect:
 
 
 class RealtimeDialect(Dialect):
-    """What clients of the Realtime API speak.
+    """The protocol of the Realtime API.
 
     Args:
         settings: what the session begins with.
@@ -160,7 +160,7 @@ class RealtimeDialect(Dialect):
         for fields in events:
             self._events += 1
             event = {"event_id": f"event_{self._session_id[5:15]}{self._events:06}", **fields}
-            messages.append(json.dumps(event, ensure_ascii=False, separators=(",", ":")))
+            messages.append(json_text(event))
         return messages
 
 

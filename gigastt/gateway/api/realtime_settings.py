@@ -31,7 +31,7 @@ _MOST_ECHOED = 1000  # characters of what changes nothing
 
 @dataclass(frozen=True, slots=True)
 class RealtimeSettings:
-    """What a client has asked for.
+    """The settings of one session.
 
     finds_turns: whether the server ends turns, at silence; else the client commits.
     echoed: settings of the transcription that change nothing, as they came.
@@ -46,7 +46,7 @@ class RealtimeSettings:
 
     @property
     def configuration(self) -> Configuration:
-        """What the session is opened with."""
+        """The configuration of a session that has these settings."""
         return Configuration(
             sample_rate=self.rate,
             encoding=_ENCODINGS[self.kind],

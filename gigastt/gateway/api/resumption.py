@@ -31,7 +31,7 @@ Say: TypeAlias = Callable[[Sequence[Message]], Awaitable[None]]
 
 
 class Resumption:
-    """What a session needs to be resumed, or to resume another.
+    """One session's side of being resumed, or of resuming another.
 
     Args:
         transport: the client's first connection.

@@ -42,7 +42,7 @@ async def converse(
 ) -> Resumption:
     """Serve one client from its admission, or as a guest that has its place, to its close.
 
-    Raises ClientGone if it hung up before. What is returned can `lend` the connection to a session it comes back to.
+    Raises ClientGone if it hung up before. The resumption can `lend` the connection to a session it comes back to.
     """
     shell = Shell(transport, dialect, context, exchange, guest)
     context.pool.drain_listeners.add(shell.wake)

@@ -1,4 +1,4 @@
-"""What a client says of the speakers: the fields of `configure`, of a query and of a form, checked one by one. Pure.
+"""The fields about speakers, of `configure`, of a query and of a form, checked one by one. Pure.
 
 The same names and meanings everywhere; in a query or a form `known_speakers` is JSON.
 """

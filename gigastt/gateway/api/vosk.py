@@ -37,13 +37,13 @@ from gigastt.gateway.api.dialect import (
     Stop,
 )
 from gigastt.spelling import AS_RECOGNISED, PLAIN
-from gigastt.transcript import Final, Gap, Partial, Word, gap_fields, text_of
+from gigastt.transcript import Final, Gap, Partial, Word, failed_fields, text_of
 
 _RATE = 8_000
 
 
 class VoskDialect(Dialect):
-    """What clients of vosk-server speak.
+    """The protocol of vosk-server.
 
     Args:
         plain: tell words in lower case and without punctuation, as Vosk does.
@@ -157,9 +157,8 @@ class VoskDialect(Dialect):
             confidences = [final.confidence for final in finals]
             mean = round(math.fsum(confidences) / len(confidences), 4) if confidences else 1.0
             told = {"alternatives": [{"confidence": mean, **told}]}
-        if self._gaps:
-            told["failed"] = [gap_fields(gap) for gap in self._gaps]
-            self._gaps.clear()
+        told |= failed_fields(self._gaps)
+        self._gaps.clear()
         return _encode(told)
 
 

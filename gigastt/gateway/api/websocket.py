@@ -38,7 +38,7 @@ def speak(dialect_of: Callable[[WebSocket], Dialect]) -> Endpoint:
         admission: AbstractAsyncContextManager[None] = nullcontext()
         if (wait := seconds_to_wait(websocket.headers.getlist("prefer"))) is not None:
             guest = Guest(exchange.client)
-            admission = context.pool.admit(min(wait, context.limits.pool_checkout_timeout_secs), guest)
+            admission = context.pool.places.admit(min(wait, context.limits.pool_checkout_timeout_secs), guest)
         async with admission:
             await websocket.accept(subprotocol=exchange.subprotocol)
             transport = WebSocketTransport(websocket)

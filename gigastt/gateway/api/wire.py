@@ -6,14 +6,13 @@ are the protocol's.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from gigastt.audio.pcm import ENCODINGS
 from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
 from gigastt.gateway.api.configure import CHANNELS, PROTOCOL_VERSION, VERSIONS
 from gigastt.gateway.api.dialect import DEFAULT_RATE, Ack, Moment, Opening
+from gigastt.gateway.responses import json_text
 from gigastt.transcript import (
     Final,
     Gap,
@@ -49,7 +48,7 @@ def session_speakers(heard: HeardSpeakers) -> dict[str, Any]:
 
 def ready(opening: Opening) -> str:
     """Return the first message of a session."""
-    return _encode(
+    return json_text(
         {
             "type": "ready",
             "model": opening.model,
@@ -72,17 +71,17 @@ def ready(opening: Opening) -> str:
 def acknowledgement(ack: Ack) -> str:
     """Return what a client that can resume may forget."""
     fields = {"received": ack.received, "committed": ack.committed, "final_seq": ack.final_seq, "flushes": ack.flushes}
-    return _encode({"type": "ack", **fields, **({} if ack.token is None else {"resume_token": ack.token})})
+    return json_text({"type": "ack", **fields, **({} if ack.token is None else {"resume_token": ack.token})})
 
 
 def goaway(seconds: float) -> str:
     """Return the request to resume at another server."""
-    return _encode({"type": "goaway", "seconds": round(seconds, 1)})
+    return json_text({"type": "goaway", "seconds": round(seconds, 1)})
 
 
 def pong() -> str:
     """Return the answer to a client's `ping`."""
-    return _encode({"type": "pong"})
+    return json_text({"type": "pong"})
 
 
 def error(code: str, message: str, retry_after_ms: int | None = None) -> str:
@@ -90,7 +89,7 @@ def error(code: str, message: str, retry_after_ms: int | None = None) -> str:
     fields: dict[str, Any] = {"type": "error", "message": message, "code": code}
     if retry_after_ms is not None:
         fields["retry_after_ms"] = retry_after_ms
-    return _encode(fields)
+    return json_text(fields)
 
 
 def partial(event: Partial, moment: Moment) -> str:
@@ -98,28 +97,24 @@ def partial(event: Partial, moment: Moment) -> str:
     fields = {**partial_fields(event), "seq": moment.seq}
     if moment.lag_seconds > LAG_WORTH_TELLING_SECONDS:
         fields["lag_ms"] = round(moment.lag_seconds * 1000)
-    return _encode(fields | channel_fields(event, is_told=moment.channels > 1))
+    return json_text(fields | channel_fields(event, is_told=moment.channels > 1))
 
 
 def final(event: Final, *, channels: int) -> str:
     """Return a final."""
-    return _encode(final_fields(event) | channel_fields(event, is_told=channels > 1))
+    return json_text(final_fields(event) | channel_fields(event, is_told=channels > 1))
 
 
 def speakers(heard: HeardSpeakers) -> str:
     """Return who speaks in the whole session, word by word."""
-    return _encode(session_speakers(heard))
+    return json_text(session_speakers(heard))
 
 
 def failure(gap: Gap, *, channels: int) -> str:
     """Return the error message of a span of audio without words."""
-    return _encode(gap_error_fields(gap) | channel_fields(gap, is_told=channels > 1))
+    return json_text(gap_error_fields(gap) | channel_fields(gap, is_told=channels > 1))
 
 
 def _whole(seconds: float) -> float | int:
     """Return whole seconds as an integer, as clients of the original server expect them."""
     return int(seconds) if seconds == int(seconds) else seconds
-
-
-def _encode(fields: Mapping[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))

@@ -43,7 +43,7 @@ _RATE = 16_000
 
 
 class WyomingDialect(Dialect):
-    """What clients of the Wyoming protocol speak.
+    """The Wyoming protocol.
 
     Args:
         model: the model that is served, which may change.

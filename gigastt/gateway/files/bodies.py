@@ -189,7 +189,7 @@ class Bodies:
 
 
 class _Contents:
-    """What a body holds: unpacked, taken out of a form, and appended to its upload.
+    """The contents of a body: unpacked, taken out of a form, and appended to its upload.
 
     A body is a form if its headers say so and its first byte agrees; else it is the file, whatever its type.
     """

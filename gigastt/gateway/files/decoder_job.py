@@ -68,14 +68,6 @@ class DecoderJob:
         return cls(fields["max_seconds"], fields["base_cpu_seconds"], Selection(**fields["selection"]))
 
 
-def decode_whole(source: BinaryIO, max_seconds: float, findings: Findings, selection: Selection) -> Iterator[Samples]:
-    """Decode an upload, after a look at what it says of its length."""
-    from gigastt.audio.decode import decode, refuse_if_too_long
-
-    refuse_if_too_long(source, max_seconds, selection.track)
-    yield from decode(source, max_seconds, findings, selection)
-
-
 def run_job(job: DecoderJob, *, body: int, segment: int, report: int, decode: Decode) -> None:
     """Give up everything but three descriptors, decode the file behind `body` into `segment`, write the report."""
     file = open(body, "rb", buffering=0)  # noqa: SIM115 - a descriptor; it ends with the process

@@ -30,8 +30,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from gigastt import sandbox
+from gigastt.audio.decode import decode as decode_file
 from gigastt.audio.selection import Findings, Selection
-from gigastt.gateway.files.decoder_job import Decode, DecoderJob, decode_whole, run_job
+from gigastt.gateway.files.decoder_job import Decode, DecoderJob, run_job
 from gigastt.processes import end_with_parent
 
 MAX_JOB_BYTES = 4096
@@ -42,7 +43,7 @@ _NOT_FOR_DECODING = ("av.__main__", "av.datasets")
 _STATM = Path("/proc/self/statm")
 
 
-def main(arguments: list[str], decode: Decode = decode_whole) -> int:
+def main(arguments: list[str], decode: Decode = decode_file) -> int:
     """Fork a child for each job until the gateway is gone; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gigastt.gateway.files.decoder_main")
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket to the gateway")
@@ -152,7 +153,7 @@ def _preload() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if module.name not in _NOT_FOR_DECODING:
                 importlib.import_module(module.name)
-    for _ in decode_whole(_silence(), 60.0, Findings(), Selection(channel=0)):
+    for _ in decode_file(_silence(), 60.0, Findings(), Selection(channel=0)):
         pass
     gc.collect()
     gc.freeze()  # or the children's collections would copy every page
@@ -172,6 +173,7 @@ def _silence() -> io.BytesIO:
 
 def _limit() -> None:
     """Limit this process and its children; what depends on a job, the child limits itself."""
+    sandbox.prepare()
     sandbox.forbid_new_privileges()
     os.nice(_NICENESS)
     pages = int(_STATM.read_text(encoding="ascii").split()[0])

@@ -2,7 +2,7 @@
 
     a turn to be decoded → shared segment, counted; one for each channel where channels are told apart
 
-Runs in the task of the request, or of the job. Whoever leaves the body of `decode` has given everything back.
+Runs in the task of the request, or of the job. When the body of `decode` ends, everything has been given back.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.audio.selection import FileChoice, Selection
 from gigastt.errors import AudioTooLong, InvalidAudio
 from gigastt.gateway.files.decoder_report import DecodedFile
-from gigastt.gateway.files.shares import Holding, Patience, Room, Slots
+from gigastt.gateway.files.shares import Holding, Room
+from gigastt.gateway.pool.turnstile import Patience, Slots
 from gigastt.transcript import Gap, HeardTrack
 
 MOST_DECODERS: Final = 4  # at once; more than cores, so that a short file need not wait for long ones
 MOST_CHANNELS: Final = 8  # that are told apart
-_DECODERS_OF_CLIENT = 2
 _RESERVED_BYTES = 16 * 1024 * 1024  # of shared memory, by files that are being decoded, ahead of their samples
 
 
@@ -86,7 +86,7 @@ class Decoding:
     """
 
     def __init__(self, decoder: Decodes, max_seconds: Callable[[], float]) -> None:
-        self.slots = Slots(lambda: MOST_DECODERS, lambda: _DECODERS_OF_CLIENT)
+        self.slots = Slots(MOST_DECODERS)
         self.decoder = decoder
         self._max_seconds = max_seconds
         self._segments = Room(lambda: _longest_segment(max_seconds()), "shared memory")

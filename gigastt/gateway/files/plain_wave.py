@@ -19,7 +19,7 @@ _PCM = (1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16)  # tag, channels, rate, bytes
 
 
 class PlainSamples(NamedTuple):
-    """Where the samples of a file are: their first byte, and how many there are."""
+    """The samples of a file: the offset of their first byte, and their number."""
 
     offset: int
     samples: int

@@ -60,7 +60,7 @@ class Unpacker:
             if made:
                 self._made += len(made)
                 if self._made > FREE_BYTES + MOST_TIMES * self._received:
-                    raise PayloadTooLarge("Far more comes out of the packed body than audio can hold.")
+                    raise PayloadTooLarge("The packed body is far larger unpacked than audio can be.")
                 yield made
             if self._member.eof and not piece:
                 return

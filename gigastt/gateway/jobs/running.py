@@ -15,7 +15,6 @@ from typing import Protocol
 
 from gigastt.errors import FetchFailed, InvalidAudio, PayloadTooLarge
 from gigastt.gateway.files.decoding import DecodedChannels, Decoding
-from gigastt.gateway.files.shares import Patience
 from gigastt.gateway.jobs.fetching import Fetcher
 from gigastt.gateway.jobs.job import Job, JobCommit, JobFacts, Settled
 from gigastt.gateway.jobs.spool import Oversized, Spool
@@ -23,6 +22,7 @@ from gigastt.gateway.jobs.store import JobStore
 from gigastt.gateway.jobs.turns import JobPace
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.pool.sources import FileSource
+from gigastt.gateway.pool.turnstile import Patience
 from gigastt.ipc.messages import FinalMessage
 from gigastt.speakers import Book, SpeakerBook, SpeakerFields
 from gigastt.transcript import Final, Gap, Options

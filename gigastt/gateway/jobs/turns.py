@@ -1,4 +1,4 @@
-"""Whose turn it is among jobs, and how long that may take. No I/O.
+"""The order of jobs, and how long they may take. No I/O.
 
 Jobs run in the order in which they came, except that owners take turns: the second job of one comes behind the first
 of all others.

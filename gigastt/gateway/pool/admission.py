@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
 
-from gigastt.errors import CapacityTimeout, ShuttingDown
+from gigastt.errors import CapacityTimeout
 from gigastt.gateway.metrics import Metrics
+from gigastt.gateway.pool.turnstile import Queued, Turnstile
 
 LEAST_RETRY_MS = 1_000
 MOST_RETRY_MS = 30_000
@@ -74,83 +74,46 @@ class Guest:
         self._silent_since = min(now, since)
 
 
-@dataclass(eq=False, slots=True)
-class _Waiter:
-    """A guest without a place. The place is counted by whoever grants it."""
-
-    guest: Guest
-    granted: asyncio.Future[None]
-    timeout: float
-
-
-class Admission:
+class Admission(Turnstile[Guest]):
     """The places for sessions.
 
     Args:
-        metrics: show these places; None for those that are not shown.
+        metrics: show these places.
         clock: in seconds.
     """
 
-    def __init__(
-        self,
-        metrics: Metrics | None,
-        clock: Callable[[], float] = time.monotonic,
-        count_waiters: Callable[[float], None] = lambda count: None,
-    ) -> None:
+    def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
         self._metrics = metrics
-        self._count_waiters = count_waiters
         self._clock = clock
-        self._capacity = 0
-        self._active = 0
-        self._waiters: dict[Hashable, deque[_Waiter]] = {}  # by client, in the order of their turns
+        self.capacity = 0
+        self.active = 0
         self._staying: set[Guest] = set()  # who hold places and were not asked to leave
         self._held: Counter[Hashable] = Counter()  # places of those, by client
         self._looking: asyncio.TimerHandle | None = None
         self._held_seconds = 5.0  # how long a place is held, smoothed
-        self._closed = False
         self._report()
-
-    @property
-    def capacity(self) -> int:
-        return self._capacity
-
-    @property
-    def active(self) -> int:
-        return self._active
 
     @property
     def available(self) -> int:
         """Sessions that could begin now."""
-        return 0 if self._closed else max(0, self._capacity - self._active)
-
-    @property
-    def waiters(self) -> int:
-        return sum(map(len, self._waiters.values()))
+        return 0 if self._closed else max(0, self.capacity - self.active)
 
     @property
     def saturation(self) -> float:
         """The share of the capacity in use, 0 to 1; a pool without capacity is full."""
-        return min(1.0, self._active / self._capacity) if self._capacity else 1.0
+        return min(1.0, self.active / self.capacity) if self.capacity else 1.0
 
     @property
     def retry_after_ms(self) -> int:
         """When a place is likely: after one turn of everybody who waits, within reason."""
-        turns = (self.waiters + 1) / max(1, self._capacity)
+        turns = (self.waiters + 1) / max(1, self.capacity)
         return int(min(MOST_RETRY_MS, max(LEAST_RETRY_MS, 1000 * self._held_seconds * turns)))
 
     def resize(self, capacity: int) -> None:
         """Change how many fit. Sessions that run go on, even where they are too many now."""
-        self._capacity = capacity
+        self.capacity = capacity
         self._grant()
-
-    def close(self) -> None:
-        """Admit nobody any more, and send away those who wait."""
-        self._closed = True
-        for waiters in self._waiters.values():
-            for waiter in waiters:
-                waiter.granted.set_exception(ShuttingDown())
-        self._waiters.clear()
-        self._report()
 
     @asynccontextmanager
     async def admit(self, timeout: float, guest: Guest | None = None) -> AsyncIterator[None]:
@@ -163,10 +126,14 @@ class Admission:
         guest = guest or Guest(clock=self._clock)
         began = self._clock()
         try:
-            await self._acquire(timeout, guest)
+            try:
+                await self._acquire(guest.client, guest, timeout)
+            except CapacityTimeout:
+                if timeout > 0:
+                    self._metrics.pool_timeouts.inc()
+                raise
             admitted = self._clock()
-            if self._metrics is not None:
-                self._metrics.pool_checkout_duration_seconds.observe(admitted - began)
+            self._metrics.pool_checkout_duration_seconds.observe(admitted - began)
             guest.entered()
             try:
                 yield
@@ -176,64 +143,23 @@ class Admission:
         finally:
             guest.left()
 
-    async def _acquire(self, timeout: float, guest: Guest) -> None:
-        """Take a place: count it as active."""
-        if self._closed:
-            raise ShuttingDown()
-        if self.available and not self._waiters:
-            self._enter(guest)
-            self._report()
-            return
-        waiter = _Waiter(guest, asyncio.get_running_loop().create_future(), timeout)
-        self._waiters.setdefault(guest.client, deque()).append(waiter)
-        self._report()
-        self._look()
-        try:
-            # The place is counted by whoever grants it, so a granted waiter that is cancelled must give it back.
-            await asyncio.wait({waiter.granted}, timeout=timeout)
-        except asyncio.CancelledError:
-            self._withdraw(waiter)
-            raise
-        if waiter.granted.done():
-            waiter.granted.result()
-            return
-        retry_after_ms = self.retry_after_ms
-        self._withdraw(waiter)
-        if self._metrics is not None and timeout > 0:
-            self._metrics.pool_timeouts.inc()
-        raise CapacityTimeout("The server is busy: no capacity became free in time.", retry_after_ms=retry_after_ms)
+    def _next(self) -> Queued[Guest] | None:
+        if not self._queues or not self.available:
+            return None
+        return self._queues[min(self._queues, key=self._held.__getitem__)][0]
 
-    def _withdraw(self, waiter: _Waiter) -> None:
-        if waiter.granted.done():
-            if waiter.granted.exception() is None:
-                self._leave(waiter.guest)
-            return
-        waiter.granted.cancel()
-        client = waiter.guest.client
-        self._waiters[client].remove(waiter)
-        if not self._waiters[client]:
-            del self._waiters[client]
-        self._report()
+    def _refusal(self) -> CapacityTimeout:
+        message = "The server is busy: no capacity became free in time."
+        return CapacityTimeout(message, retry_after_ms=self.retry_after_ms)
 
-    def _grant(self) -> None:
-        while self._waiters and self.available:
-            client = min(self._waiters, key=self._held.__getitem__)
-            waiters = self._waiters.pop(client)
-            waiter = waiters.popleft()
-            if waiters:
-                self._waiters[client] = waiters  # behind those who hold as few
-            self._enter(waiter.guest)
-            waiter.granted.set_result(None)
-        self._report()
+    def _enter(self, visitor: Guest) -> None:
+        self.active += 1
+        self._staying.add(visitor)
+        self._held[visitor.client] += 1
 
-    def _enter(self, guest: Guest) -> None:
-        self._active += 1
-        self._staying.add(guest)
-        self._held[guest.client] += 1
-
-    def _leave(self, guest: Guest) -> None:
-        self._active -= 1
-        self._count_out(guest)
+    def _leave(self, visitor: Guest) -> None:
+        self.active -= 1
+        self._count_out(visitor)
         self._grant()
 
     def _count_out(self, guest: Guest) -> None:
@@ -247,16 +173,16 @@ class Admission:
 
     def _look(self) -> None:
         """While somebody waits, ask silent sessions to leave: one for each waiting client at a time."""
-        if self._looking is None and self._waiters:
+        if self._looking is None and self._queues:
             self._looking = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look_again)
 
     def _look_again(self) -> None:
         self._looking = None
-        for client, waiters in list(self._waiters.items()):
-            leaving = self._active - len(self._staying)
-            if self._active > self._capacity or leaving >= self.waiters:
+        for client, queue in list(self._queues.items()):
+            leaving = self.active - len(self._staying)
+            if self.active > self.capacity or leaving >= self.waiters:
                 break
-            self._ask_one_to_leave(self._held[client], min(SILENT_SECONDS, waiters[0].timeout / 2))
+            self._ask_one_to_leave(self._held[client], min(SILENT_SECONDS, queue[0].timeout / 2))
         self._look()
 
     def _ask_one_to_leave(self, fewer: int, seconds: float) -> None:
@@ -273,9 +199,7 @@ class Admission:
                 return
 
     def _report(self) -> None:
-        self._count_waiters(self.waiters)
-        if self._metrics is None:
-            return
+        self._look()
         self._metrics.pool_available.set(self.available)
         self._metrics.pool_waiters.set(self.waiters)
         self._metrics.pool_saturation_ratio.set(self.saturation)

@@ -8,8 +8,8 @@ Deaths. A worker that crashes has named the samples it was looking at. Two crash
 without a commit between them, convict that audio: it is skipped, and declared. Between them the track shares no pass
 with others, so that only the guilty is named twice. A kill from outside is no evidence.
 
-Flushes. Where the client wants its utterance to end at once, the worker's stream ends, and another begins: what comes
-before and what comes after are two recordings, with the times of one.
+Flushes. When the client ends its utterance, the worker's stream ends and another begins: two recordings, with the times
+of one.
 """
 
 from __future__ import annotations
@@ -104,13 +104,13 @@ class Track:
 
     @property
     def room(self) -> int:
-        """Samples that may be accepted now. What was analysed once is accepted at once, as it is sent at once."""
+        """Samples that may be accepted now; those that were analysed once need no room, as they are sent at once."""
         consumed = max(self.consumed, self._analysed)
         return credit(end=self.source.end, consumed=consumed, committed=self.committed)
 
     @property
     def checkpoint(self) -> TrackCheckpoint:
-        """Where another track can go on."""
+        """The state from which another track can go on."""
         return TrackCheckpoint(self.committed, self._analysed, self._silent_until, self._resume)
 
     @property
@@ -193,7 +193,7 @@ class Track:
 
     @property
     def _stream_end(self) -> int:
-        """Where the worker's stream ends: at a flush, or with the samples so far."""
+        """The end of the worker's stream: a flush, or the samples so far."""
         return self._flushes[0] if self._flushes else self.source.end
 
     def receive(self, message: TrackMessage) -> Sequence[TrackMessage | Span]:
@@ -250,7 +250,7 @@ class Track:
         """Give up audio that kills workers; the next binding begins behind it and knows nothing of it.
 
         Returns:
-            What is news for the session.
+            The news for the session.
         """
         assert self._stream is None
         self.committed = self.consumed = self.source.skip(guilty.end)

@@ -39,7 +39,7 @@ BOOT_SECONDS = 120.0  # loading 844 MB from a cold, slow disk
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What the workers say about the model they loaded."""
+    """The workers' description of the model that they loaded."""
 
     encoder: str
     vocab_size: int
@@ -134,7 +134,7 @@ class Crew:
 
     @property
     def wear(self) -> dict[int, Wear]:
-        """What each worker that is ready has come to, by its number."""
+        """The wear of each worker that is ready, by its number."""
         return {slot.index: slot.wear for slot in self._slots if slot.vitals}
 
     # -- replacement

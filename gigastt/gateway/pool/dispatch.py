@@ -35,7 +35,7 @@ Worker = TypeVar("Worker", bound=Hand)
 
 @dataclass(frozen=True, slots=True)
 class FileNews:
-    """What may be told of a file now."""
+    """News of a file that may be told now."""
 
     reading: FileReading
     news: list[TrackMessage | Span]

@@ -1,7 +1,7 @@
-"""Events: what a session tells whoever shows it to a client.
+"""Events of a session: plain values on their way to the client.
 
-Plain values between `session` and the shells (`live`, uploads, server-sent events), which turn them into
-JSON. Times are seconds from the first sample of the client's audio. Know nothing of pipes or sockets.
+Live conversations, uploads and streams of events turn them into JSON. Times are seconds from the first sample of the
+client's audio.
 """
 
 from __future__ import annotations

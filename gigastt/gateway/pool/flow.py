@@ -87,18 +87,12 @@ class Pace:
     """A client's speed limit: sixteen times real time after a burst of ten seconds."""
 
     def __init__(self, now: float) -> None:
-        self._began = now
-        self._seconds = 0.0
+        self._due = now  # when all audio so far would have come at this speed
 
     def delay(self, seconds: float, now: float) -> float:
         """Count `seconds` of audio; return how long to wait before reading more."""
-        # What was not sent in time is not saved up beyond the burst.
-        allowed = self._seconds / PACE_RATIO
-        if now - self._began > allowed:
-            self._began = now - allowed
-        self._seconds += seconds
-        earliest = self._began + (self._seconds - PACE_BURST_SECONDS) / PACE_RATIO
-        return max(0.0, earliest - now)
+        self._due = max(self._due, now) + seconds / PACE_RATIO  # time without audio is not saved up
+        return max(0.0, self._due - now - PACE_BURST_SECONDS / PACE_RATIO)
 
 
 class Arrivals:

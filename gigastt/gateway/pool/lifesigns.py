@@ -40,7 +40,7 @@ Verdict: TypeAlias = Literal["alive", "stopped", "stalled"]
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """What the kernel says: the state's letter as in /proc/PID/stat, and CPU seconds used in all threads."""
+    """The kernel's view of a process: its state's letter as in /proc/PID/stat, and CPU seconds used in all threads."""
 
     letter: str
     cpu_seconds: float

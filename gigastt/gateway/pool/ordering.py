@@ -7,7 +7,7 @@ A core without I/O or clock, owned by a session. One lane for each channel.
   last one a session tells is always the last of its channel, whatever is in it: it says why the session ended.
 - The finals of two channels come in the order in which they end, as far as that is decided: a final waits while
   the other channel has undecided audio from before its end, but at most `HOLD_SECONDS`, and not when the other
-  channel's current partial already reaches beyond it. What follows a waiting final in its channel waits too.
+  channel's current partial already reaches beyond it. Results behind a waiting final in its channel wait too.
 - Those of a file, for which nobody waits, come in the order in which they begin, however long that takes to decide.
 """
 

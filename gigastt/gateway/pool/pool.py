@@ -7,24 +7,36 @@ how many sessions there are at once (`admission`).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from gigastt.config import Settings
+from gigastt.errors import WorkerBootFailed
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.admission import Admission, Guest
+from gigastt.gateway.pool.admission import Admission
 from gigastt.gateway.pool.capacity import CapacityEstimate
 from gigastt.gateway.pool.crew import Crew, ModelCard, WorkerCommand
 from gigastt.gateway.pool.ports import PoolState
-from gigastt.gateway.pool.recycling import recycle
 from gigastt.gateway.pool.routing import Router
+from gigastt.gateway.pool.turnstile import Slots
 from gigastt.gateway.pool.wear import Endurance
+from gigastt.log import get_logger
 
+log = get_logger(__name__)
+
+RECYCLING_SECONDS = 1.0  # between two looks at the workers
+RECYCLING_FAILED_SECONDS = 60.0  # after a new worker did not get ready
 UPLOADS_PER_WORKER = 4  # more would not be done sooner
 
 
 class Pool:
-    """N workers that recognise speech."""
+    """N workers that recognise speech.
+
+    Attributes:
+        places: of live sessions, any of which may be asked to make room for others while it is silent.
+        uploads: places of uploads, which are recognised beside live sessions; these go first in every worker.
+    """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.metrics = metrics
@@ -32,8 +44,8 @@ class Pool:
         self.drain_listeners: set[Callable[[], None]] = set()  # called once, when the drain begins
         self._max_sessions = settings.max_sessions
         self.router = Router()
-        self._admission = Admission(metrics)
-        self._uploads = Admission(None, count_waiters=metrics.upload_waiters.set)
+        self.places = Admission(metrics)
+        self.uploads = Slots(0, metrics.upload_waiters.set)
         self.capacity = CapacityEstimate(settings.limits.final_latency_ms)
         self._endurance = Endurance(settings.worker_memory_mib * 2**20, settings.worker_passes)
         self._crew = Crew(settings.pool_size, self.router, self.capacity, metrics, self._resize)
@@ -59,7 +71,23 @@ class Pool:
     async def _run(self, worker_command: WorkerCommand) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._crew.run(worker_command), name="crew")
-            tasks.create_task(recycle(self._crew, self._endurance), name="recycling")
+            tasks.create_task(self._recycle(), name="recycling")
+
+    async def _recycle(self) -> None:
+        """Replace workers beyond their endurance, one at a time, for ever; their sessions go on in others."""
+        while True:
+            await asyncio.sleep(RECYCLING_SECONDS)
+            now = time.monotonic()
+            for number, wear in self._crew.wear.items():
+                if (reason := wear.exceeds(self._endurance, now)) is None:
+                    continue
+                try:
+                    await self._crew.replace(only=number)
+                except WorkerBootFailed as exc:
+                    log.error("recycling_failed", worker=number, cause=str(exc), message="The old worker goes on.")
+                    await asyncio.sleep(RECYCLING_FAILED_SECONDS)
+                else:
+                    log.info("worker_recycled", worker=number, reason=reason)
 
     async def watch(self) -> None:
         """Return never, while the pool does what it should.
@@ -97,8 +125,8 @@ class Pool:
         if self.draining:
             return
         self.draining = True
-        self._admission.close()
-        self._uploads.close()
+        self.places.close()
+        self.uploads.close()
         for listener in list(self.drain_listeners):
             listener()
 
@@ -134,56 +162,14 @@ class Pool:
         return len(self._crew.pids)
 
     @property
-    def total(self) -> int:
-        """Live sessions that fit."""
-        return self._admission.capacity
-
-    @property
-    def upload_places(self) -> int:
-        """Uploads that are recognised at once: beside live sessions, which go first in every worker."""
-        return self._uploads.capacity
-
-    @property
-    def available(self) -> int:
-        return self._admission.available
-
-    @property
-    def sessions(self) -> int:
-        """Live sessions that hold a place."""
-        return self._admission.active
-
-    @property
     def fitting(self) -> int:
         """Live sessions that these workers are thought to carry; places grow up to it."""
         return self.capacity.fitting(self.workers_ready)
 
     @property
-    def waiters(self) -> int:
-        return self._admission.waiters
-
-    @property
-    def saturation(self) -> float:
-        return self._admission.saturation
-
-    @property
     def pids(self) -> list[int]:
         """Process ids of the workers that are ready."""
         return self._crew.pids
-
-    # -- sessions
-
-    def admit(self, timeout: float, guest: Guest | None = None) -> AbstractAsyncContextManager[None]:
-        """Hold a place for one live session, which may be asked to make room for others while it is silent.
-
-        Raises:
-            CapacityTimeout: there was none in time.
-            ShuttingDown: the server is draining.
-        """
-        return self._admission.admit(timeout, guest)
-
-    def admit_upload(self, timeout: float) -> AbstractAsyncContextManager[None]:
-        """Hold a place for one upload; raises as `admit` does."""
-        return self._uploads.admit(timeout)
 
     # -- capacity
 
@@ -195,10 +181,10 @@ class Pool:
     def _resize(self) -> None:
         """Tell admission what fits: the places asked for, or what the workers carry by what their passes cost."""
         ready = self.workers_ready
-        fits = self.capacity.places(ready, self._admission.active, self.router.live_tracks)
+        fits = self.capacity.places(ready, self.places.active, self.router.live_tracks)
         if self._max_sessions is not None:
             fits = self._max_sessions * any(self._crew.was_ready)
-        self._admission.resize(fits)
-        self._uploads.resize(UPLOADS_PER_WORKER * ready)
+        self.places.resize(fits)
+        self.uploads.resize(UPLOADS_PER_WORKER * ready)
         self.metrics.workers_ready.set(ready)
         self.metrics.pool_places.set(fits)

@@ -1,22 +1,22 @@
-"""What sessions and the server need of the pool: of the real one, or of one in memory."""
+"""The ports of the pool, for sessions and for the server; the real pool and one in memory have them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol, TypeAlias
 
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.pool.admission import Guest
+from gigastt.gateway.pool.admission import Admission
 from gigastt.gateway.pool.capacity import CapacityEstimate
 from gigastt.gateway.pool.crew import ModelCard, WorkerCommand
 from gigastt.gateway.pool.routing import Router
+from gigastt.gateway.pool.turnstile import Slots
 
 PoolState: TypeAlias = Literal["initializing", "ready", "crash_loop", "shutting_down"]
 
 
 class TrackCarrier(Protocol):
-    """What a session needs of the pool.
+    """The part of the pool that sessions use.
 
     router: has its tracks recognised.
     capacity: is told how late finals are.
@@ -31,8 +31,12 @@ class TrackCarrier(Protocol):
 
 
 class ServingPool(TrackCarrier, Protocol):
-    """What the server needs of the pool; `pool.Pool` says what each member means."""
+    """The part of the pool that the server uses; `pool.Pool` describes each member."""
 
+    @property
+    def places(self) -> Admission: ...
+    @property
+    def uploads(self) -> Slots: ...
     @property
     def drain_listeners(self) -> set[Callable[[], None]]: ...
     @property
@@ -46,22 +50,8 @@ class ServingPool(TrackCarrier, Protocol):
     @property
     def workers_ready(self) -> int: ...
     @property
-    def total(self) -> int: ...
-    @property
-    def upload_places(self) -> int: ...
-    @property
-    def available(self) -> int: ...
-    @property
-    def sessions(self) -> int: ...
-    @property
     def fitting(self) -> int: ...
-    @property
-    def waiters(self) -> int: ...
-    @property
-    def saturation(self) -> float: ...
 
-    def admit(self, timeout: float, guest: Guest | None = None) -> AbstractAsyncContextManager[None]: ...
-    def admit_upload(self, timeout: float) -> AbstractAsyncContextManager[None]: ...
     def begin_drain(self) -> None: ...
     def keep_promise(self, final_latency_ms: float) -> None: ...
     async def replace_workers(self, worker_command: WorkerCommand) -> None: ...

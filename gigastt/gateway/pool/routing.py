@@ -45,7 +45,7 @@ class Carrier(Protocol):
 
 
 class Sink(Protocol):
-    """Whoever wants a track's results."""
+    """A receiver of a track's results."""
 
     def receive(self, track: Track, news: TrackMessage | Span) -> None:
         """Take a message of the track, or the span that was skipped; there may be room for more audio now."""

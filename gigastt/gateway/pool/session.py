@@ -1,7 +1,7 @@
 """Session: one client's recognition, of one channel or more, live or of one uploaded file.
 
 On the event loop; owned by whoever shows it to a client. Between the tracks, which the pool carries through its
-workers, and the events, which a shell turns into JSON. Knows no protocol and no socket.
+workers, and the events, which a shell turns into JSON.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
 """Sources: where a track's samples are, and how a worker gets them.
 
-Two kinds: samples that arrive from a client and go through the pipe, and those of a whole file in a shared
+There are two kinds: samples that arrive from a client and go through the pipe, and those of a whole file in a shared
 segment, which the worker maps. Cores without I/O, each owned by one track.
 """
 
 from __future__ import annotations
-
-from typing import Protocol
 
 from gigastt.gateway.pool.flow import ReplayBuffer
 from gigastt.ipc.messages import AttachAudio, OpenStream, StreamId, ToWorker
@@ -15,37 +13,19 @@ from gigastt.transcript import Options
 START_STEP = 640  # a stream may begin at any multiple of one encoder frame (40 ms)
 
 
-class Source(Protocol):
-    """The samples of one track."""
-
-    @property
-    def end(self) -> int:
-        """Samples there are so far."""
-
-    def open(self, stream: StreamId, start: int, resume: bytes, options: Options, request_id: str) -> ToWorker:
-        """Return the message that begins a binding."""
-
-    def trim(self, committed: int) -> None:
-        """Forget what lies before `committed`."""
-
-    def lost_until(self, until: int) -> int:
-        """Return the end of what is lost when everything before `until` is skipped: `until`, or a little behind."""
-
-    def skip(self, until: int) -> int:
-        """Make sure no worker sees a sample before `until` again; return where to go on."""
-
-
 class LiveSource(ReplayBuffer):
     """Samples that arrive, and go through the pipe."""
 
     def open(self, stream: StreamId, start: int, resume: bytes, options: Options, request_id: str) -> ToWorker:
+        """Return the message that begins a binding."""
         return OpenStream(stream, start, resume, options, request_id)
 
     def lost_until(self, until: int) -> int:
+        """Return the end of what is lost when everything before `until` is skipped."""
         return until
 
     def skip(self, until: int) -> int:
-        """Begin at the step before `until`; the few samples between are silence."""
+        """Let no worker see a sample before `until` again; return the step before it, with silence up to `until`."""
         start = until - until % START_STEP
         self.trim(start)
         self.silence(until)
@@ -72,17 +52,18 @@ class FileSource:
         self.is_background = is_background
 
     def open(self, stream: StreamId, start: int, resume: bytes, options: Options, request_id: str) -> ToWorker:
+        """Return the message that begins a binding."""
         return AttachAudio(stream, self.segment, self.end, start, resume, options, request_id)
 
     def trim(self, committed: int) -> None:
         """Nothing to do: the segment lives as long as the upload."""
 
     def lost_until(self, until: int) -> int:
-        """The next step, or the end where there is none."""
+        """Return the end of what is lost when everything before `until` is skipped: the next step, or the end."""
         return min(until + -until % START_STEP, self.end)
 
     def skip(self, until: int) -> int:
-        """Begin at the step behind `until`; if the file has none, it ends at the step before."""
+        """Return the step behind `until`, from which to go on; if the file has none, it ends at the step before."""
         start = until + -until % START_STEP
         if start > self.end:
             start -= START_STEP

@@ -14,7 +14,7 @@ LEAST_SECONDS = 60.0  # one whose memory is over the limit so soon would be so a
 
 @dataclass(frozen=True, slots=True)
 class Endurance:
-    """What a worker may come to; 0 for anything.
+    """The limits after which a worker is replaced; 0 for none.
 
     memory_bytes: resident, as `Stats` has it.
     passes: of the encoder.
@@ -26,7 +26,7 @@ class Endurance:
 
 @dataclass(slots=True)
 class Wear:
-    """What one has come to.
+    """The work and growth of one worker so far.
 
     since: when it began, in seconds of any clock.
     """

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from uvicorn.config import Config
 
 from gigastt.errors import RequestError
-from gigastt.gateway.responses import encode_json, error_fields
+from gigastt.gateway.responses import error_fields, json_text
 from gigastt.gateway.server.turns import Rota
 
 MOST_UNSENT_BYTES = 1024  # beyond what the system takes at once; then the application waits
@@ -115,7 +115,7 @@ def answer_headers(length: int) -> dict[str, str]:
 
 def raw_answer(exc: RequestError) -> bytes:
     """Return a whole HTTP answer, for connections that never became a request."""
-    body = encode_json(error_fields(exc))
+    body = json_text(error_fields(exc)).encode()
     lines = [f"HTTP/1.1 {exc.status} {HTTPStatus(exc.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in answer_headers(len(body)).items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

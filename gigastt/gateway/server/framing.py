@@ -1,4 +1,4 @@
-"""Framing: where a request ends, and how far its parser may be fed.
+"""Framing: what a request is about, where it ends, and how far its parser may be fed. Proxies must see it so, too.
 
     head … CRLF CRLF │ body of so many bytes │ head … CRLF CRLF │ chunks … 0 CRLF CRLF │ head …
     ────── pieces ──→│←─────── piece ───────→│
@@ -9,7 +9,11 @@ reach into the next request. A core without I/O.
 
 from __future__ import annotations
 
+import urllib.parse
+from dataclasses import dataclass
 from typing import Final
+
+import httptools
 
 from gigastt.errors import BadRequest
 
@@ -83,7 +87,7 @@ class Framing:
         self._room = min(MAX_FRAMING_BYTES, self._room + FRAMING_PER_BODY_BYTE * body) - framing
         self._piece = min(MAX_PIECE_BYTES, 2 * self._piece) if 64 * framing < count else PIECE_BYTES
         if self._room < 0:
-            raise BadRequest("The chunks of the body have more around them than in them.")
+            raise BadRequest("The chunks of the body are too small for what is around them.")
 
 
 def body_length(headers: list[tuple[bytes, bytes]], version: str) -> int | None:
@@ -103,3 +107,36 @@ def body_length(headers: list[tuple[bytes, bytes]], version: str) -> int | None:
                 raise BadRequest("The only transfer coding of a request is: chunked.")
             return None
     return length
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The address of a request."""
+
+    path: str
+    raw_path: bytes
+    query: bytes
+
+
+def request_target(url: bytes, headers: list[tuple[bytes, bytes]]) -> Target:
+    """Read the target of a request line: an absolute path, a whole URL of the host that `Host` names, or `*`.
+
+    Raises:
+        BadRequest: it is something else.
+    """
+    if url == b"*":
+        return Target("*", url, b"")
+    try:
+        parts = httptools.parse_url(url)
+        raw_path = parts.path or b"/"
+        path = raw_path.decode("ascii")
+    except (httptools.HttpParserError, UnicodeDecodeError) as exc:
+        raise BadRequest("The target of the request is not an address.") from exc
+    if not url.startswith(b"/"):
+        authority = url.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0].lower()
+        hosts = [value.lower() for name, value in headers if name == b"host"]
+        if not url.lower().startswith((b"http://", b"https://")) or hosts != [authority]:
+            raise BadRequest("The target of the request and its Host header differ.")
+    if b"#" in url:
+        raise BadRequest("The target of a request has no fragment.")
+    return Target(urllib.parse.unquote(path) if "%" in path else path, raw_path, parts.query or b"")

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gigastt.gateway.server.turns import Turns
+from gigastt.gateway.server.waits import WriteRoom
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -77,6 +78,7 @@ class Flow(FlowControl):
 
     def __init__(self, transport: asyncio.Transport, turns: Turns) -> None:
         super().__init__(transport)
+        self._is_writable_event = WriteRoom()  # type: ignore[assignment]
         self._turns = turns
 
     def pause_reading(self) -> None:

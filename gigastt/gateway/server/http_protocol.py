@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from typing import Any, Final, Literal, TypeAlias
 
 import httptools
@@ -24,9 +25,8 @@ from uvicorn.server import ServerState
 from gigastt.errors import BadRequest, HeadersTooLarge, RequestError, RequestTimeout
 from gigastt.gateway.server.caps import PLACE, Place, Refusal
 from gigastt.gateway.server.deadlines import ConnectionConfig, ReadersDeadline, raw_answer
-from gigastt.gateway.server.framing import Framing, body_length
+from gigastt.gateway.server.framing import Framing, body_length, request_target
 from gigastt.gateway.server.http_exchange import CONTINUE, Cycle, Flow, Line, peer_of
-from gigastt.gateway.server.http_target import request_target
 from gigastt.gateway.server.turns import Turns
 
 MAX_HEAD_BYTES: Final = 64 * 1024
@@ -35,6 +35,7 @@ BODY_BUFFER_BYTES: Final = 256 * 1024  # of a body that the application has not 
 LEAST_BODY_BYTES: Final = 16 * 1024  # in every `body` seconds: a phone on a bad line does, a dripping client does not
 
 _SHUTDOWN_LINGER_SECONDS: Final = 0.5
+_NO_PIPELINE: Final = deque[Any]()  # of all connections: requests wait in their bytes
 
 Phase: TypeAlias = Literal["idle", "head", "body", "answer", "linger", "closing"]
 
@@ -65,13 +66,13 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         self._phase: Phase = "idle"
         self._deadline: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
-        self._line: Line
         self._task: asyncio.Task[None] | None = None  # runs the application for `cycle`
         self._stopping = False
         self._received = 0  # in this phase: of a head all bytes, of a body those that are body
         self._framing = Framing()
         self._ended = False  # the client has said that it will send no more
         super().__init__(config, server_state, app_state, _loop)
+        self.pipeline = _NO_PIPELINE
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -11,7 +11,7 @@ from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
 from gigastt.errors import BadRequest, HeadersTooLarge, InternalError, MethodNotAllowed, RequestError, UpgradeRequired
-from gigastt.gateway.responses import encode_json, error_fields
+from gigastt.gateway.responses import error_fields, json_text
 from gigastt.gateway.server.deadlines import answer_headers
 
 try:
@@ -93,7 +93,7 @@ class FrameProtocol(ServerProtocol):
         }
         refusal = refusals.get(int(status), BadRequest("This is not a valid WebSocket handshake."))
         response.status_code, response.reason_phrase = refusal.status, HTTPStatus(refusal.status).phrase
-        response.body = encode_json(error_fields(refusal))
+        response.body = json_text(error_fields(refusal)).encode()
         response.headers = Headers(
             {**answer_headers(len(response.body)), **({"allow": "GET"} if refusal.status == 405 else {})}
         )

@@ -33,6 +33,7 @@ from gigastt.errors import BadRequest
 from gigastt.gateway.server.caps import PLACE, Place
 from gigastt.gateway.server.deadlines import ConnectionConfig, ReadersDeadline, raw_answer
 from gigastt.gateway.server.turns import Turns
+from gigastt.gateway.server.waits import MessageQueue, WriteRoom
 from gigastt.gateway.server.ws_frames import FrameEdges, FrameProtocol, apply_mask
 from gigastt.gateway.server.ws_keepalive import Keepalive
 from gigastt.gateway.server.ws_patience import (
@@ -64,11 +65,12 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         self.deadlines = config.deadlines
         self.reading = Reading(config.deadlines)
         super().__init__(config, server_state, app_state, _loop)
+        self.queue: MessageQueue[ASGIReceiveEvent] = MessageQueue()  # type: ignore[assignment]
+        self.writable: WriteRoom = WriteRoom()  # type: ignore[assignment]
         self.conn: FrameProtocol = FrameProtocol(max_size=config.ws_max_size, logger=self.logger)
         self.close_timeout = self.deadlines.linger
         self._most_bytes = config.ws_max_size
         self._rota = config.rota
-        self._turns: Turns
         self._taker: Taker | None = None
         self._state: dict[str, Any] = {}  # of the scope, once there is one
         self._place: Place | None = app_state.get(PLACE)  # taken by the HTTP connection this one was
@@ -76,7 +78,6 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         self._queued_bytes = 0
         self._allowance = Allowance()
         self._waking: asyncio.TimerHandle | None = None
-        self.input_ended = False
         self._failure: Close | None = None  # what to close with, where the peer broke a rule
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -105,9 +106,8 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         """Offer `data` to the taker if it is one whole binary frame, and no earlier bytes wait."""
         if self._taker is None or not self.conn.between_frames or self.frames or not self.queue.empty():
             return False
-        # final and binary, masked, with a length of 16 bits
         if data[:2] != b"\x82\xfe" or not len(data) - 8 == int.from_bytes(data[2:4]) <= self._most_bytes:
-            return False
+            return False  # not final and binary, masked, with a length of 16 bits
         return self._taker(apply_mask(data[8:], data[4:8]))
 
     def _step(self, data: bytes, offset: int) -> int:
@@ -157,6 +157,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
+        event.headers.clear()  # the scope has them; websockets' parser keeps the request as long as the connection
         if not self.close_sent:
             self._state = self.scope["state"]
             self._state[TAKER] = self._set_taker
@@ -242,6 +243,8 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         if self.close_sent or self.disconnected or self.transport.is_closing():
             raise ClientDisconnected
         await super().send(message)
+        if message["type"] == "websocket.accept":
+            del self.response  # nobody looks at it again
         self._sent()
 
     def _sent(self) -> None:

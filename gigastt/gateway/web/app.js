@@ -12,6 +12,7 @@ import { say, translatePage } from "./text.js";
 const AGAIN_MS = 3_000;
 const COMING_AGAIN_MS = 1_000; // while the model is on its way
 const DEMO_AGAIN_MS = 30_000; // the real model may take its place
+/** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
 let wasReady = false;
 
@@ -26,6 +27,7 @@ async function look() {
     byId("demo").textContent = about.demo ? say("demo") : "";
     byId("server").textContent = about.reason ? say("notReady", about.reason) : say("ready", about.demo ? about.model : about.title);
     showPreparing(about);
+    for (const id of ["apartSource", "filesApartSource"]) byId(id).hidden = !about.diarization;
     if (about.keys) await ask("/v1/models"); // does it let us in?
     showSignIn(false);
     if (!about.reason) again = about.demo ? DEMO_AGAIN_MS : 0;
@@ -40,7 +42,10 @@ async function look() {
   if (again) timer = setTimeout(look, again);
 }
 
-/** Before the server has ever been ready there is nothing to do but to wait for its model. */
+/**
+ * Before the server has ever been ready there is nothing to do but to wait for its model.
+ * @param {{reason: string | null, preparing: string | null}} about
+ */
 function showPreparing({ reason, preparing }) {
   byId("preparing").hidden = wasReady;
   byId("page").hidden = !wasReady;

@@ -1,14 +1,16 @@
 /** Captions: a live session of somebody else, in large text, followed by a link. */
 
-import { byId, make, speakerClass } from "./dom.js";
+import { byId, make } from "./dom.js";
 import { qrCode } from "./qr.js";
 import { ask, events } from "./server.js";
+import { speakerClass, turnsOf } from "./speakers.js";
 import { say, sayError, translatePage } from "./text.js";
 
 const MOST_LINES = 60; // on the page; what is above is gone
 const LONGEST_WAIT_MS = 10_000;
 const SIZES = [1, 1.4, 2, 2.8, 4, 5.6]; // rem
 const session = new URLSearchParams(location.search).get("session") ?? "";
+/** @type {Map<number | undefined, HTMLElement>} */
 const partials = new Map(); // lines that are still being spoken, by channel
 let size = 3;
 let last = "0";
@@ -21,15 +23,16 @@ async function follow() {
       byId("state").textContent = say("notLive");
       for (const line of partials.values()) line.remove();
       partials.clear();
-      for await (const event of events(response)) {
+      const body = /** @type {ReadableStream} */ (response.body);
+      for await (const event of events(body.pipeThrough(new TextDecoderStream()))) {
         byId("state").textContent = say(event.type === "end" ? "over" : "following");
         if (event.code === "not_found") byId("state").textContent = say("notLive");
         show(event);
         wait = 500;
       }
     } catch (error) {
-      const known = { unauthorized: "linkExpired", network: "away" };
-      byId("state").textContent = known[error.code] ? say(known[error.code]) : sayError(error.code, error.message);
+      if (error.code === "network") byId("state").textContent = say("away");
+      else byId("state").textContent = error.code === "unauthorized" ? say("linkExpired") : sayError(error.code, error.message);
       if (error.code === "unauthorized") return;
     }
     await new Promise((resolve) => setTimeout(resolve, wait));
@@ -37,29 +40,33 @@ async function follow() {
   }
 }
 
-function show({ id, type, text, words, stable = 0, channel, speaker }) {
+/** @param {any} event */
+function show(event) {
+  const { id, type, text, words, stable = 0, channel } = event;
   if (type !== "partial" && type !== "final") return;
   const box = byId("lines");
   let line = partials.get(channel);
-  if (!text) {
-    line?.remove();
-    partials.delete(channel);
-    return;
-  }
   if (!line) {
-    line = make("p", { class: speakerClass({ channel, speaker }) }, make("span"), make("span", { class: "faint" }));
+    line = make("p", { class: speakerClass({ channel }) }, make("span"), make("span", { class: "faint" }));
     partials.set(channel, line);
     box.append(line);
   }
-  const joined = (some) => some.map(({ word }) => word).join(" ");
-  line.firstChild.textContent = type === "final" ? text : joined(words.slice(0, stable));
-  line.lastChild.textContent = type === "final" ? "" : ` ${joined(words.slice(stable))}`;
-  if (type === "final") partials.delete(channel);
+  if (type === "partial" && text) {
+    const joined = (/** @type {{word: string}[]} */ some) => some.map(({ word }) => word).join(" ");
+    const [settled, rest] = line.children;
+    settled.textContent = joined(words.slice(0, stable));
+    rest.textContent = ` ${joined(words.slice(stable))}`;
+  } else {
+    const turns = text ? turnsOf(event) : [];
+    line.replaceWith(...turns.map((turn) => make("p", { class: speakerClass(turn) }, turn.text)));
+    partials.delete(channel);
+  }
   last = id ?? last;
   while (box.childElementCount > MOST_LINES) box.firstChild.remove();
   scrollTo({ top: document.documentElement.scrollHeight });
 }
 
+/** @param {number} by */
 function resize(by) {
   size = Math.max(0, Math.min(SIZES.length - 1, size + by));
   for (const [index] of SIZES.entries()) byId("lines").classList.toggle(`size${index}`, index === size);

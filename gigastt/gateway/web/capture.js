@@ -15,8 +15,11 @@ const START_MS = 10_000;
 /** Whether this page may ask for a microphone at all. */
 export const canCapture = () => window.isSecureContext && Boolean(navigator.mediaDevices?.getUserMedia);
 
-/** Whether this browser can give the sound of a tab. */
-export const canCaptureTab = () => canCapture() && Boolean(navigator.mediaDevices.getDisplayMedia);
+/** Whether this browser can give the sound of a tab: those can that could also keep it from the loudspeaker. */
+export const canCaptureTab = () =>
+  canCapture() &&
+  "getDisplayMedia" in navigator.mediaDevices &&
+  "suppressLocalAudioPlayback" in navigator.mediaDevices.getSupportedConstraints();
 
 /**
  * Ask for a microphone. The browser's own clean-up is off: the recogniser hears better without it. Only where a tab is
@@ -37,14 +40,14 @@ export function openMicrophone(deviceId, besideTab = false) {
 }
 
 /**
- * Ask for a tab of a meeting, with its sound; null if the person gave one without.
- * @returns {Promise<MediaStream | null>}
+ * Ask for a tab of a meeting, with its sound.
+ * @throws {DOMException} `NoTabSound`: the person gave one without
  */
 export async function openTab() {
-  const shared = await navigator.mediaDevices.getDisplayMedia({ video: true, audio: true });
+  const shared = await navigator.mediaDevices.getDisplayMedia({ video: { displaySurface: "browser", frameRate: 1 }, audio: true });
   if (shared.getAudioTracks().length) return shared;
   for (const track of shared.getTracks()) track.stop();
-  return null;
+  throw new DOMException("The tab has no sound.", "NoTabSound");
 }
 
 /**
@@ -78,33 +81,45 @@ export class Capture {
   /**
    * @param {MediaStream[]} streams one for each channel; stopped with the capture
    * @param {(pcm: Int16Array) => void} onPiece
-   * @param {() => void} onEnd a device was taken away, or the person ended the sharing
+   * @param {(channel: number) => void} onEnd a device was taken away, or the person ended the sharing: it is silent now
+   * @param {(isMuted: boolean) => void} [onMute] a device gives nothing for a while, as during a telephone call, or again
    */
-  constructor(streams, onPiece, onEnd) {
+  constructor(streams, onPiece, onEnd, onMute = () => {}) {
     this._streams = streams;
     this._onPiece = onPiece;
     this._stopped = () => {};
-    for (const stream of streams) {
-      for (const track of stream.getAudioTracks()) track.addEventListener("ended", onEnd);
+    /** @type {AudioContext | undefined} */
+    this._context = undefined;
+    /** @type {AudioWorkletNode | undefined} */
+    this._node = undefined;
+    for (const [channel, stream] of streams.entries()) {
+      for (const track of stream.getAudioTracks()) {
+        track.addEventListener("ended", () => onEnd(channel));
+        track.addEventListener("mute", () => onMute(true));
+        track.addEventListener("unmute", () => onMute(false));
+      }
     }
   }
 
   async start() {
-    this._context = new AudioContext({ latencyHint: "interactive" });
-    await this._context.audioWorklet.addModule(new URL("capture-worklet.js", import.meta.url).href);
-    const node = new AudioWorkletNode(this._context, "capture", { numberOfInputs: this._streams.length });
+    const context = new AudioContext({ latencyHint: "interactive" });
+    this._context = context;
+    await context.audioWorklet.addModule(new URL("capture-worklet.js", import.meta.url).href);
+    const node = new AudioWorkletNode(context, "capture", { numberOfInputs: this._streams.length });
+    this._node = node;
     node.port.onmessage = ({ data }) => (data ? this._onPiece(data) : this._stopped());
     for (const [channel, stream] of this._streams.entries()) {
-      this._context.createMediaStreamSource(stream).connect(node, 0, channel);
+      context.createMediaStreamSource(stream).connect(node, 0, channel);
     }
-    node.connect(this._context.destination); // silent: a node that nobody hears may be left out
-    this._node = node;
-    await Promise.race([this._context.resume(), notRunning()]);
+    node.connect(context.destination); // silent: a node that nobody hears may be left out
+    await Promise.race([context.resume(), notRunning()]);
+    context.addEventListener("statechange", () => this._node && context.resume().catch(() => {})); // behind a telephone call
   }
 
   /** Give the last piece, then let go of the devices. */
   async stop() {
     const node = this._node;
+    this._node = undefined;
     if (node) {
       const last = new Promise((resolve) => (this._stopped = () => resolve(undefined)));
       node.port.postMessage(null);
@@ -112,6 +127,5 @@ export class Capture {
     }
     for (const stream of this._streams) for (const track of stream.getTracks()) track.stop();
     await this._context?.close();
-    this._node = undefined;
   }
 }

@@ -14,6 +14,7 @@
  * there: no final is told twice, and none is left out.
  */
 
+/** @type {Record<string, number>} */
 const WIDTHS = { pcm_s16le: 2, pcm_f32le: 4, mulaw: 1, alaw: 1 };
 const SILENCE_MS = 5_000; // a server with a session says something every second
 const ANSWER_MS = 40_000; // a place may take a while
@@ -28,9 +29,9 @@ export class LiveSession {
   /**
    * @param {string | URL} url of the server's WebSocket
    * @param {object} options
-   * @param {object} [options.configure] fields of `configure`; without them 48 kHz, 16 bits, one channel
+   * @param {Record<string, any>} [options.configure] fields of `configure`; without them 48 kHz, 16 bits, one channel
    * @param {() => string[]} [options.protocols] subprotocols of the next connection: with a key, where one is asked for
-   * @param {(message: object) => void} [options.onMessage]
+   * @param {(message: any) => void} [options.onMessage]
    * @param {(state: "connecting" | "open" | "lost" | "done" | "failed") => void} [options.onState]
    * @param {number} [options.mostSeconds] of audio that is kept
    * @param {number} [options.patienceSeconds] to try to connect before giving up
@@ -46,23 +47,38 @@ export class LiveSession {
     this._Socket = Socket ?? WebSocket;
     this._rate = this._configure.sample_rate;
     this._channels = configure.channels ?? 1;
-    this._frameBytes = WIDTHS[configure.encoding ?? "pcm_s16le"] * this._channels;
+    this._frameBytes = (WIDTHS[configure.encoding] ?? 2) * this._channels;
+    /** @type {Map<number, number>} */
     this._ends = new Map(); // of each channel's last final, in seconds
     this._mostSamples = mostSeconds * this._rate;
+    /** @type {{at: number, bytes: Uint8Array<ArrayBuffer>}[]} */
     this._pieces = []; // {at, bytes}: `at` in samples of each channel, from the first
     this._rest = new Uint8Array(0); // of a sample that has not come whole
     this._start = this._end = 0; // samples that are kept
+    /** @type {number[]} */
     this._flushes = []; // samples before which an utterance was to end
     this._stopped = this._over = false;
+    this._tellsApart = configure.diarization === true;
+    this._stopTold = false;
     // of the session at the server, which is another one after it had to begin anew
+    /** @type {string | null} */
     this._token = null;
     this._origin = this._firstSeq = this._firstFlush = 0; // what is added to the server's counts
     this._finalSeq = -1; // the last final that was told, in our count
     this._asleep = false; // nothing was sent for long, and there is nothing to send
     this._attempts = 0;
+    // of the connection
+    /** @type {WebSocket | null} */
+    this._socket = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this._waiting = undefined; // to connect
+    this._position = this._nextFlush = 0; // what is to be sent next
+    this._goAt = Infinity; // when to leave a server that stops, in milliseconds since 1970
+    this._heardAt = Date.now();
     this._patienceMs = 1000 * patienceSeconds;
     this._aliveAt = Date.now();
     this.reconnects = 0;
+    /** @type {Promise<"done" | "failed">} */
     this.finished = new Promise((resolve) => (this._resolve = resolve)); // to "done" or "failed"
     this._timer = setInterval(() => this._tick(), 100);
     this._hurry = () => this._waiting && this._connect();
@@ -145,14 +161,14 @@ export class LiveSession {
     if (this._token === null) return;
     this.reconnects++;
     const have = { from: this._start - this._origin, have_final_seq: this._finalSeq - this._firstSeq };
-    this._socket.send(JSON.stringify({ type: "resume", token: this._token, ...have }));
+    this._socket?.send(JSON.stringify({ type: "resume", token: this._token, ...have }));
   }
 
   /** Give this connection up, and open another. */
   _leave() {
     const left = this._socket;
     this._socket = null;
-    left.close(COMING_BACK);
+    left?.close(COMING_BACK);
     this._comeBack();
   }
 
@@ -166,14 +182,16 @@ export class LiveSession {
     this._waiting = setTimeout(() => this._connect(), wait * (0.5 + Math.random() / 2));
   }
 
-  /** The connection was closed: by a server that wants no more, or by the network. */
+  /** The connection was closed: by a server that wants no more, or by the network. @param {number} code */
   _closed(code) {
     const ownLimit = this._error === "max_session_duration_exceeded";
     const cannotResume = this._token === null && this._maySend && this._position > this._origin;
-    if ((REFUSALS.includes(code) && !ownLimit) || cannotResume) this._finish("failed");
+    if (this._stopTold && code === 1000) this._finish("done");
+    else if ((REFUSALS.includes(code) && !ownLimit) || cannotResume) this._finish("failed");
     else this._comeBack();
   }
 
+  /** @param {"done" | "failed"} state */
   _finish(state) {
     if (this._over) return;
     this._over = true;
@@ -190,6 +208,7 @@ export class LiveSession {
 
   // -- messages
 
+  /** @param {any} message */
   _take(message) {
     this._heardAt = Date.now();
     if (message.type === "ack") {
@@ -220,10 +239,11 @@ export class LiveSession {
   /** Begin a session with the audio that is there. */
   _begin() {
     this._token = this._readyToken;
-    this._socket.send(JSON.stringify({ ...this._configure, ...(this._token === null ? {} : { resume: true }) }));
+    this._socket?.send(JSON.stringify({ ...this._configure, ...(this._token === null ? {} : { resume: true }) }));
     this._sendFrom(this._start, this._firstFlush);
   }
 
+  /** @param {number} position @param {number} flush */
   _sendFrom(position, flush) {
     [this._position, this._nextFlush, this._maySend, this._attempts] = [position, flush, true, 1];
     this._aliveAt = Date.now();
@@ -231,12 +251,13 @@ export class LiveSession {
     this._tick();
   }
 
-  /** What comes next is another session to the server: its audio begins at `until`. */
+  /** What comes next is another session to the server: its audio begins at `until`. @param {number} until */
   _forgetSession(until) {
     [this._token, this._origin, this._firstSeq] = [null, until, this._finalSeq + 1];
     this._firstFlush = until ? this._flushes.filter((flush) => flush <= until).length : 0;
   }
 
+  /** @param {any} ack */
   _acknowledged(ack) {
     this._acknowledges = true;
     this._aliveAt = Date.now();
@@ -246,6 +267,7 @@ export class LiveSession {
     this._trim(this._origin + ack.committed);
   }
 
+  /** @param {any} message */
   _takeFinal(message) {
     const final = this._shifted({ ...message, seq: message.seq + this._firstSeq });
     const reason = final.endpoint_reason;
@@ -255,7 +277,8 @@ export class LiveSession {
     this._ends.set(final.channel ?? 0, final.end);
     this._onMessage(final);
     if (reason === "stop") {
-      this._finish("done");
+      this._stopTold = true; // of a channel; others may follow, and who speaks: then the server closes
+      if (this._channels === 1 && !this._tellsApart) this._finish("done");
     } else if (reason === "timeout") {
       this._trim(this._position); // nothing was sent for long: what comes then is new
       this._forgetSession(this._position);
@@ -263,20 +286,21 @@ export class LiveSession {
     }
   }
 
-  /** Return a message with its times counted from the first sample of all. */
+  /** Return a message with its times counted from the first sample of all. @param {any} message */
   _shifted(message) {
     const seconds = this._origin / this._rate;
     if (!seconds || !("start" in message || "words" in message)) return message;
-    const later = (one) => ("start" in one ? { ...one, start: one.start + seconds, end: one.end + seconds } : one);
+    const later = (/** @type {any} */ one) => ("start" in one ? { ...one, start: one.start + seconds, end: one.end + seconds } : one);
     return { ...later(message), ...(message.words ? { words: message.words.map(later) } : {}) };
   }
 
   // -- audio
 
+  /** @param {number} committed */
   _trim(committed) {
     this._start = Math.max(this._start, committed);
-    const isNeeded = ({ at, bytes }) => at + bytes.length / this._frameBytes > this._start;
-    while (this._pieces.length && !isNeeded(this._pieces[0])) this._pieces.shift();
+    const ends = () => this._pieces[0].at + this._pieces[0].bytes.length / this._frameBytes;
+    while (this._pieces.length && ends() <= this._start) this._pieces.shift();
   }
 
   /** Send what there is, and look at the clock. */
@@ -308,7 +332,7 @@ export class LiveSession {
     }
   }
 
-  /** Return kept audio from the position on, up to the end of its piece and to `until` at most. */
+  /** Return kept audio from the position on, up to the end of its piece and to `until` at most. @param {number} until */
   _read(until) {
     const piece = this._pieces.findLast(({ at }) => at <= this._position);
     if (piece === undefined || this._position >= until) return null;

@@ -7,12 +7,14 @@ const HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n';
 
 /**
  * @param {string} title
- * @param {{time: string, text: string}[]} paragraphs
+ * @param {{time: string, who: string, text: string}[]} paragraphs
  */
 export function docx(title, paragraphs) {
   const run = (/** @type {string} */ text, properties = "") =>
-    `<w:r>${properties && `<w:rPr>${properties}</w:rPr>`}<w:t xml:space="preserve">${escape(text)}</w:t></w:r>`;
-  const body = paragraphs.map(({ time, text }) => `<w:p>${run(`${time}  `, '<w:color w:val="666666"/>')}${run(text)}</w:p>`);
+    `<w:r>${properties && `<w:rPr>${properties}</w:rPr>`}<w:t xml:space="preserve">${escaped(text)}</w:t></w:r>`;
+  const body = paragraphs.map(
+    ({ time, who, text }) => `<w:p>${run(`${time}  `, '<w:color w:val="666666"/>')}${who && run(`${who}: `, "<w:b/>")}${run(text)}</w:p>`,
+  );
   const heading = `<w:p>${run(title, '<w:b/><w:sz w:val="32"/>')}</w:p>`;
   return zip({
     "[Content_Types].xml":
@@ -28,8 +30,8 @@ export function docx(title, paragraphs) {
  * Text for XML, without the characters that XML cannot hold.
  * @param {string} text
  */
-function escape(text) {
-  // eslint-disable-next-line no-control-regex
+function escaped(text) {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is taken out
   const allowed = text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "");
   return allowed.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

@@ -1,30 +1,36 @@
 /** Elements made from values; text goes in as text only. */
 
-/** @param {string} id */
+/**
+ * An element of the page's own HTML, of whatever kind it is there.
+ * @param {string} id
+ * @returns {any}
+ */
 export const byId = (id) => document.getElementById(id);
 
 /**
  * Make an element: `on…` properties are listeners, `class`, `role` and names with a dash attributes, the rest is set.
- * @param {string} tag
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
  * @param {Record<string, any>} properties
  * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "class" || name === "role" || name.includes("-")) element.setAttribute(name, value);
-    else element[name] = value;
+    else Object.assign(element, { [name]: value });
   }
   element.append(...children);
   return element;
 }
 
-/** Seconds as 0:07, 12:34 or 1:02:03. */
+/** Seconds as 0:07, 12:34 or 1:02:03. @param {number} seconds */
 export function shortClock(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  const two = (number) => String(number).padStart(2, "0");
+  const two = (/** @type {number} */ number) => String(number).padStart(2, "0");
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
@@ -40,6 +46,3 @@ export function draw(tag, attributes, ...children) {
   element.append(...children);
   return element;
 }
-
-/** Who speaks, as a class with a colour; none where nobody is told apart. */
-export const speakerClass = ({ channel, speaker }) => (channel === undefined && speaker === undefined ? "" : `speaker${(speaker ?? channel) % 6}`);

@@ -51,24 +51,66 @@ export async function ask(path, options = {}) {
   try {
     response = await fetch(path, { ...options, headers });
   } catch (error) {
-    if (options.signal?.aborted) throw error;
     throw new Refusal("network", String(error));
   }
   if (response.ok) return response;
-  const body = await response.json().catch(() => ({}));
-  throw new Refusal(body.code ?? "internal", body.error ?? response.statusText);
+  throw refusal(await response.text(), response.statusText);
+}
+
+/** @param {string} text of an answer that is an error @param {string} otherwise */
+function refusal(text, otherwise) {
+  try {
+    const { code, error } = JSON.parse(text);
+    return new Refusal(code, error);
+  } catch {
+    return new Refusal("internal", otherwise);
+  }
 }
 
 /**
- * The events of a stream, as they come; `id` is the stream's, where it numbers them.
- * @param {Response} response
+ * Send a file, and yield the events of the answer. (Of `fetch`, nobody can tell how much has been sent.)
+ * @param {string} path
+ * @param {Blob} file
+ * @param {AbortSignal} signal
+ * @param {(share: number) => void} onSent
  */
-export async function* events(response) {
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+export async function* sendFile(path, file, signal, onSent) {
+  const request = new XMLHttpRequest();
+  request.open("POST", path);
+  if (token()) request.setRequestHeader("authorization", `Bearer ${token()}`);
+  request.upload.addEventListener("progress", ({ loaded, total }) => onSent(loaded / total));
+  signal.addEventListener("abort", () => request.abort());
+  const answer = new ReadableStream({
+    start(controller) {
+      let passed = 0;
+      const pass = () => {
+        if (request.status !== 200) return;
+        controller.enqueue(request.responseText.slice(passed));
+        passed = request.responseText.length;
+      };
+      request.addEventListener("progress", pass);
+      request.addEventListener("load", () => {
+        pass();
+        if (request.status === 200) controller.close();
+        else controller.error(refusal(request.responseText, request.statusText));
+      });
+      for (const lost of ["error", "abort"]) request.addEventListener(lost, () => controller.error(new Refusal("network", "")));
+    },
+  });
+  request.send(file);
+  yield* events(answer);
+}
+
+/**
+ * The events of a stream of text, as they come; `id` is the stream's, where it numbers them.
+ * @param {ReadableStream<string>} stream
+ */
+export async function* events(stream) {
+  const reader = stream.getReader();
   let kept = "";
   for (;;) {
     const { done, value } = await reader.read().catch((error) => {
-      throw error.name === "AbortError" ? error : new Refusal("network", String(error));
+      throw error instanceof Refusal ? error : new Refusal("network", String(error));
     });
     if (done) return;
     const blocks = (kept + value).split(/\r?\n\r?\n/);

@@ -6,7 +6,7 @@ import { say, sayError } from "./text.js";
 
 /** @param {() => void} onSignedIn */
 export function startSignIn(onSignedIn) {
-  byId("signIn").addEventListener("submit", async (event) => {
+  byId("signIn").addEventListener("submit", async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const key = byId("key").value.trim();
     byId("keyError").textContent = /^[\w!#$%&'*+.^`|~-]+$/.test(key) ? "" : say("bad_key");

@@ -7,6 +7,7 @@ import { say, sayError, translatePage } from "./text.js";
 
 const AGAIN_MS = 5_000;
 const [WIDTH, HEIGHT] = [360, 60]; // of a chart, in its own units
+/** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
 
 async function look() {
@@ -25,8 +26,11 @@ async function look() {
   timer = setTimeout(look, AGAIN_MS);
 }
 
+/** @param {any} status of `GET /v1/status` */
 function show(status) {
-  const { places, latency, workers, versions, hour } = status;
+  const { places, latency, workers, versions } = status;
+  /** @type {{at: number, taken: number, total: number, waiting: number, final_p95: number | null}[]} */
+  const hour = status.hour;
   byId("status").hidden = false;
   byId("server").textContent = status.reason ? say("notReady", status.reason) : say("ready", status.demo ? status.model : status.title);
   list(byId("facts"), {
@@ -53,28 +57,37 @@ function show(status) {
   );
   byId("noErrors").hidden = status.errors.length > 0;
   byId("errors").replaceChildren(
-    ...status.errors.map(({ at, code }) =>
+    ...status.errors.map((/** @type {{at: number, code: string}} */ { at, code }) =>
       make("li", {}, make("time", { class: "time" }, new Date(at * 1000).toLocaleTimeString()), " ", make("code", {}, code), ` ${say("inAll", status.errors_by_code[code])}`),
     ),
   );
 }
 
+/** @param {HTMLElement} box @param {Record<string, any>} facts by the names of their texts */
 function list(box, facts) {
   const shown = Object.entries(facts).filter(([, value]) => value !== null && value !== "");
-  box.replaceChildren(...shown.flatMap(([name, value]) => [make("dt", {}, say(name)), make("dd", {}, String(value))]));
+  box.replaceChildren(...shown.flatMap(([name, value]) => [make("dt", {}, say(/** @type {any} */ (name))), make("dd", {}, String(value))]));
 }
 
-const quantiles = ({ p50, p95 }) => (p50 === null ? "–" : say("quantiles", seconds(p50), seconds(p95)));
+/** @param {{p50: number | null, p95: number | null}} told */
+const quantiles = ({ p50, p95 }) => (p50 === null || p95 === null ? "–" : say("quantiles", seconds(p50), seconds(p95)));
 
-const seconds = (value) => (value < 1 ? say("ms", Math.round(value * 1000)) : say("s", value.toFixed(1)));
+const seconds = (/** @type {number} */ value) => (value < 1 ? say("ms", Math.round(value * 1000)) : say("s", value.toFixed(1)));
 
-/** A line over the last hour; gaps where nothing was measured. */
-function chart(title, hour, valueOf, most, now) {
+/**
+ * A line over the last hour; gaps where nothing was measured.
+ * @param {string} title
+ * @param {any[]} hour
+ * @param {(sample: any) => number | null} measure
+ * @param {number} most
+ * @param {string} now
+ */
+function chart(title, hour, measure, most, now) {
   const end = hour.at(-1).at;
   let path = "";
   let open = false;
   for (const sample of hour) {
-    const value = valueOf(sample);
+    const value = measure(sample);
     if (value !== null) path += `${open ? "L" : "M"}${(WIDTH * (1 - (end - sample.at) / 3600)).toFixed(1)} ${(HEIGHT * (1 - value / most)).toFixed(1)}`;
     open = value !== null;
   }

@@ -1,65 +1,35 @@
-/** Talk: the microphone and perhaps a tab, their live text, and the paragraphs that stay. */
+/** Talk: the microphone and perhaps a tab, on and off, and what becomes of what was said. */
 
 import { Capture, canCapture, canCaptureTab, levels, listMicrophones, openMicrophone, openTab } from "./capture.js";
-import { byId, make, shortClock, speakerClass } from "./dom.js";
+import { byId, make } from "./dom.js";
 import { save } from "./forms.js";
 import { startLink } from "./link.js";
 import { Recording } from "./recording.js";
+import { showPartial, Spoken } from "./spoken.js";
 import { say, sayError } from "./text.js";
+
+/** @typedef {import("./recording.js").State} State */
 
 const RECORDS = "gigastt.records"; // in sessionStorage while the microphone is on: a reload goes on with it
 const button = byId("microphone");
-const settled = []; // what is called with a talk that is over
+/** @type {Capture | null} */
 let capture = null;
-let recording = null;
+/** @type {{recording: Recording, spoken: Spoken} | null} */
+let talk = null;
+/** @type {State} */
 let state = "done";
+/** @type {WakeLockSentinel | null | undefined} */
 let lock = null;
+let onLost = () => {};
 
-/**
- * @param {() => void} onLost called when the server may be away, or ask for a key
- * @param {(id: string) => void} onSaved called with a talk that is over
- */
-export async function startTalk(onLost, onSaved) {
-  settled.push(onSaved);
-  button.addEventListener("click", () => (capture ? stop() : recording?.isRunning ? recording.abandon() : start()));
-  byId("copySpoken").addEventListener("click", async () => {
-    await navigator.clipboard.writeText(spokenText());
-    byId("copySpoken").textContent = say("copied");
-    setTimeout(() => (byId("copySpoken").textContent = say("copy")), 2000);
-  });
-  byId("copySpoken").hidden = !navigator.clipboard;
-  byId("saveSpoken").addEventListener("click", () => save("gigastt.txt", spokenText()));
-  byId("newTalk").addEventListener("click", endTalk);
-  startLink(() => recording.about.id);
-  document.addEventListener("visibilitychange", () => !document.hidden && capture && stayAwake());
-  show();
-  if (!canCapture()) {
-    button.disabled = true;
-    return;
-  }
-  byId("sources").hidden = false;
-  byId("tabSource").hidden = !canCaptureTab();
-  navigator.mediaDevices.addEventListener("devicechange", showDevices);
-  showDevices();
-  told.onLost = onLost;
-  recording = await Recording.restore(told);
-  for (const segment of recording?.segments ?? []) addParagraph(segment);
-  const waits = recording?.sendKept();
-  if (sessionStorage.getItem(RECORDS) && recording?.about.channels === 1) await start();
-  else if (waits) recording.stop();
-  show();
-}
-
-/** The talk that is not over, which is shown here and nowhere else. */
-export const talkId = () => recording?.about.id;
-
+/** @type {import("./recording.js").Told} */
 const told = {
   onState(now) {
     state = now;
-    if (now === "lost") told.onLost();
-    if (now === "open") byId("talkError").textContent = "";
+    if (now === "lost") onLost();
+    if (now === "open") showError("", "server");
     if (now === "failed") {
-      byId("talkError").textContent ||= say("talkFailed");
+      if (!byId("talkError").textContent) showError(say("talkFailed"));
       if (capture) stop();
     }
     if (now === "done" || now === "failed") byId("live").replaceChildren();
@@ -69,22 +39,72 @@ const told = {
   onPartial: showPartial,
   onFinal(segment) {
     showPartial({ words: [], stable: 0, channel: segment.channel });
-    addParagraph(segment);
+    talk?.spoken.add(segment);
   },
-  onError: (code, message) => (byId("talkError").textContent = sayError(code, message)),
+  onSpeakers: () => talk?.spoken.redraw(),
+  onError: (code, message) => showError(sayError(code, message), "server"),
 };
 
+/**
+ * @param {() => void} onGone called when the server may be away, or ask for a key
+ * @param {(id: string) => void} onSaved called with a talk that is over
+ */
+export async function startTalk(onGone, onSaved) {
+  onLost = onGone;
+  button.addEventListener("click", () => (capture ? stop() : talk?.recording.isRunning ? talk.recording.abandon() : start()));
+  byId("copySpoken").addEventListener("click", async () => {
+    await navigator.clipboard.writeText(talk?.spoken.text ?? "");
+    byId("copySpoken").textContent = say("copied");
+    setTimeout(() => (byId("copySpoken").textContent = say("copy")), 2000);
+  });
+  byId("copySpoken").hidden = !navigator.clipboard;
+  byId("saveSpoken").addEventListener("click", () => save("gigastt.txt", talk?.spoken.text ?? ""));
+  byId("newTalk").addEventListener("click", () => end(onSaved));
+  byId("withTab").addEventListener("change", show);
+  startLink(talkId);
+  document.addEventListener("visibilitychange", () => !document.hidden && capture && stayAwake());
+  show();
+  if (!canCapture()) {
+    button.disabled = true;
+    return;
+  }
+  byId("tabSource").hidden = !canCaptureTab();
+  navigator.mediaDevices.addEventListener("devicechange", showDevices);
+  showDevices();
+  button.disabled = true; // or a talk might begin that the one before takes the place of
+  const restored = await Recording.restore(told);
+  button.disabled = false;
+  if (restored) await goOn(restored);
+  show();
+}
+
+/** The talk that is not over, which is shown here and nowhere else; empty if there is none. */
+export const talkId = () => talk?.recording.about.id ?? "";
+
+/** Go on with a talk that a reload cut off, and with its microphone if that was on. @param {Recording} recording */
+async function goOn(recording) {
+  const { channels, apart = false } = recording.about;
+  [byId("withTab").checked, byId("apart").checked] = [channels === 2, apart];
+  talk = { recording, spoken: new Spoken(recording) };
+  const waits = recording.sendKept();
+  const wasOn = sessionStorage.getItem(RECORDS);
+  if (wasOn && channels === 1) return start();
+  if (waits) recording.stop();
+  if (wasOn) showError(say("tabAgain"));
+}
+
 async function start() {
-  byId("talkError").textContent = "";
+  showError("");
   button.disabled = true;
+  /** @type {MediaStream[]} */
   const streams = [];
   let opened = null;
   try {
     const withTab = byId("withTab").checked;
     if (withTab) streams.push(await openTab()); // first: browsers give it only right after a click
-    if (withTab && !streams[0]) throw new DOMException("", "NoTabSound");
     streams.unshift(await openMicrophone(byId("device").value, withTab));
-    opened = new Capture(streams, (pcm) => take(pcm, streams.length), onGone);
+    const mute = (/** @type {boolean} */ isMuted) => showError(isMuted ? say("muted") : "", "mute");
+    opened = new Capture(streams, (pcm) => take(pcm, streams.length), leave, mute);
     await opened.start();
     capture = opened;
     sessionStorage.setItem(RECORDS, "1");
@@ -92,27 +112,31 @@ async function start() {
     showDevices();
   } catch (error) {
     await opened?.stop();
-    for (const stream of streams) for (const track of stream?.getTracks() ?? []) track.stop();
-    byId("talkError").textContent = sayMicrophoneError(error);
-    recording?.stop();
+    for (const stream of streams) for (const track of stream.getTracks()) track.stop();
+    showError(sayMicrophoneError(/** @type {DOMException} */ (error)));
+    talk?.recording.stop();
   }
   button.disabled = false;
   show();
 }
 
+/** @param {Int16Array} pcm @param {number} channels */
 function take(pcm, channels) {
-  if (!recording) {
-    recording = new Recording(told);
+  if (!talk) {
+    const [names, apart] = channels === 2 ? [{ 0: say("ofMicrophone"), 1: say("ofTab") }, false] : [{}, byId("apart").checked];
+    const recording = new Recording(told, { channels, names, apart });
+    talk = { recording, spoken: new Spoken(recording) };
     show();
   }
-  recording.push(pcm, channels);
+  talk.recording.push(pcm);
   byId("level").value = Math.max(...levels(pcm, channels));
   showConnection();
 }
 
-function onGone() {
-  byId("talkError").textContent = say("microphoneGone");
-  stop();
+/** The tab is not shared any more, or the microphone was taken away. @param {number} channel */
+function leave(channel) {
+  showError(say(channel ? "tabGone" : "microphoneGone"));
+  if (!channel) stop();
 }
 
 async function stop() {
@@ -121,26 +145,35 @@ async function stop() {
   sessionStorage.removeItem(RECORDS);
   show();
   await stopped?.stop();
-  recording?.stop();
+  talk?.recording.stop();
   byId("level").value = 0;
   lock?.release().catch(() => {});
 }
 
-/** Put what was said among the transcripts that are kept, and begin anew. */
-async function endTalk() {
-  const ended = recording;
-  recording = null;
-  byId("spoken").replaceChildren();
+/** Put what was said among the transcripts that are kept, and begin anew. @param {(id: string) => void} onSaved */
+async function end(onSaved) {
+  const ended = talk;
+  talk = null;
+  ended?.spoken.clear();
   byId("link").hidden = true;
   show();
-  await ended.end();
-  for (const tell of settled) tell(ended.about.id);
+  await ended?.recording.end();
+  if (ended) onSaved(ended.recording.about.id);
+}
+
+/** Show an error, or none any more; none of a `kind` hides only one of that kind. @param {string} text */
+function showError(text, kind = "") {
+  const box = byId("talkError");
+  if (!text && kind && box.dataset.kind !== kind) return;
+  box.textContent = text;
+  box.dataset.kind = kind;
 }
 
 function showConnection() {
-  const behind = Math.round(recording?.behind ?? 0);
+  const behind = Math.round(talk?.recording.behind ?? 0);
   const text = state === "open" && behind > 1 ? say("behind", behind) : say(state, behind);
   if (byId("connection").textContent !== text) byId("connection").textContent = text;
+  byId("connection").classList.toggle("bad", state === "lost");
 }
 
 /** Keep the screen on while somebody talks, where the browser can. */
@@ -149,11 +182,13 @@ async function stayAwake() {
 }
 
 function show() {
-  const running = Boolean(capture || recording?.isRunning);
+  const running = Boolean(capture || talk?.recording.isRunning);
   button.textContent = say(capture ? "stop" : running ? "finishing" : "start");
   button.setAttribute("aria-pressed", String(Boolean(capture)));
-  byId("device").disabled = byId("withTab").disabled = running;
-  byId("spokenActions").hidden = !recording;
+  byId("sources").hidden = running || !canCapture(); // what is said needs the room, on a phone above all
+  byId("withTab").disabled = Boolean(talk); // a talk has the same channels from its begin to its end
+  byId("apart").disabled = Boolean(talk) || byId("withTab").checked; // two channels are two speakers
+  byId("spokenActions").hidden = !talk;
   byId("newTalk").disabled = running;
 }
 
@@ -166,31 +201,7 @@ async function showDevices() {
   byId("deviceSource").hidden = named.length < 2;
 }
 
-/** Stable words in ink, the rest grey; a line for each channel. */
-function showPartial({ words, stable, channel }) {
-  const text = (some) => some.map(({ word }) => word).join(" ");
-  const name = `live${channel ?? 0}`;
-  let line = document.getElementById(name);
-  if (!line) {
-    line = make("p", { id: name, class: speakerClass({ channel }) }, make("span", { class: "stable" }), make("span", { class: "unstable faint" }));
-    byId("live").append(line);
-  }
-  line.firstChild.textContent = text(words.slice(0, stable));
-  line.lastChild.textContent = (stable ? " " : "") + text(words.slice(stable));
-}
-
-function addParagraph(segment) {
-  const box = byId("spoken");
-  const follows = box.scrollTop + box.clientHeight > box.scrollHeight - 40; // a reader who scrolled up stays there
-  const time = make("time", { class: "time", title: shortClock(segment.start) }, dayTime(segment.at));
-  box.append(make("p", { class: speakerClass(segment) }, time, make("span", {}, segment.text)));
-  if (follows) box.scrollTop = box.scrollHeight;
-}
-
-const dayTime = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-
-const spokenText = () => (recording?.segments ?? []).map(({ at, text }) => `[${dayTime(at)}] ${text}\n`).join("");
-
+/** @param {DOMException} error */
 function sayMicrophoneError(error) {
   if (error.name === "NoTabSound") return say("noTabSound");
   if (error.name === "NotRunning") return say("noAudio");

@@ -19,7 +19,7 @@ const RU = {
   microphoneFailed: "Микрофон не запустился: {0}",
   demo: "Это демонстрационная модель: она обучена на синтезированных голосах и живых людей не понимает. Для работы запустите сервер с настоящей моделью.",
   ready: "{0} · готов", notReady: "Сервер ещё не готов: {0}", away: "Сервер не отвечает, пробуем снова…",
-  waiting: "В очереди", sending: "Отправляем и разбираем…", working: "{0} из {1}", cancel: "Отменить", delete: "Удалить", again: "Повторить",
+  waiting: "В очереди", sending: "Отправлено {0} %", reading: "Разбираем…", working: "{0} из {1}", cancel: "Отменить", delete: "Удалить", again: "Повторить",
   cancelled: "Отменено", ended: "Готово, {0}", nothing: "Речи в файле не нашлось.", missing: "Не распознано: {0}–{1}",
   cannotPlay: "Этот формат браузер проиграть не может; текст от этого не зависит.", playFrom: "Слушать с {0}", downloads: "Скачать",
   audio: "Звук файла", transcript: "Текст файла {0}",
@@ -32,6 +32,9 @@ const RU = {
   failed: "", talkFailed: "Сервер прервал запись; нераспознанное хранится здесь и уйдёт со следующей записью.", saved: "Сохранённые тексты", deleteAll: "Удалить все", sureAll: "Удалить все сохранённые тексты навсегда?", talkOf: "Запись {0}",
   notKept: "Браузер не даёт ничего сохранить (частное окно или нет места): заберите тексты, прежде чем закрыть страницу.",
   device: "Микрофон", anyDevice: "Как в системе", withTab: "и звук вкладки: второй собеседник", noAudio: "Браузер не запустил звук: ему нужно хоть какое-то устройство вывода.", noTabSound: "Вкладка дана без звука: отметьте «Поделиться звуком» и нажмите ещё раз.",
+  muted: "Микрофон молчит: его занял звонок или другая программа, или он выключен. Запись продолжится сама.",
+  tabGone: "Вкладка больше не слышна; микрофон записывается дальше.", tabAgain: "Звук вкладки браузер даёт только после нажатия: начните запись снова и выберите вкладку.", ofMicrophone: "Микрофон", ofTab: "Вкладка",
+  apart: "различать собеседников", people: "Имена собеседников (можно вписать)", speaker: "Собеседник {0}", nameOf: "Имя: {0}",
   captionsButton: "Титры для зала", captionsHint: "Кто откроет эту ссылку, читает вслед за вами: на экране в зале или на телефоне.",
   linkLocal: "Это адрес этого же компьютера: для телефонов откройте страницу по сетевому адресу сервера.", qrOf: "QR-код ссылки на титры",
   captions: "Титры", smaller: "Мельче", larger: "Крупнее", whole: "Во весь экран", qr: "QR-код", following: "В эфире", over: "Запись окончена",
@@ -67,7 +70,7 @@ const EN = {
   microphoneFailed: "The microphone did not start: {0}",
   demo: "This is the demonstration model: it was trained on synthetic voices and does not understand real people. For real work start the server with a real model.",
   ready: "{0} · ready", notReady: "The server is not ready yet: {0}", away: "The server does not answer, trying again…",
-  waiting: "Queued", sending: "Sending and reading…", working: "{0} of {1}", cancel: "Cancel", delete: "Delete", again: "Try again",
+  waiting: "Queued", sending: "Sent {0} %", reading: "Reading…", working: "{0} of {1}", cancel: "Cancel", delete: "Delete", again: "Try again",
   cancelled: "Cancelled", ended: "Done, {0}", nothing: "No speech was found in the file.", missing: "Not recognised: {0}–{1}",
   cannotPlay: "The browser cannot play this format; the text does not depend on it.", playFrom: "Play from {0}", downloads: "Download",
   audio: "Sound of the file", transcript: "Text of the file {0}",
@@ -80,6 +83,9 @@ const EN = {
   failed: "", talkFailed: "The server ended the talk; what it has not recognised is kept here and goes with the next recording.", saved: "Saved texts", deleteAll: "Delete all", sureAll: "Delete all saved texts for good?", talkOf: "Talk of {0}",
   notKept: "The browser keeps nothing (a private window, or no room): take the texts along before you close the page.",
   device: "Microphone", anyDevice: "As the system has it", withTab: "and the sound of a tab: the other speaker", noAudio: "The browser runs no audio: it needs some output device.", noTabSound: "The tab came without sound: tick “Share audio” and press again.",
+  muted: "The microphone is silent: a call or another program has it, or it is switched off. Recording goes on by itself.",
+  tabGone: "The tab is not heard any more; the microphone is still recorded.", tabAgain: "Browsers give the sound of a tab only after a click: start the recording again and choose the tab.", ofMicrophone: "Microphone", ofTab: "Tab",
+  apart: "tell speakers apart", people: "Names of the speakers (type them here)", speaker: "Speaker {0}", nameOf: "Name: {0}",
   captionsButton: "Captions for the hall", captionsHint: "People who open this link read along: on a screen in the hall or on their phones.",
   linkLocal: "This address is of this very computer: for phones, open the page by the server's network address.", qrOf: "QR code of the link to the captions",
   captions: "Captions", smaller: "Smaller", larger: "Larger", whole: "Full screen", qr: "QR code", following: "Live", over: "The talk is over",
@@ -108,15 +114,17 @@ const TEXTS = language === "ru" ? RU : EN;
  */
 export const say = (name, ...values) => TEXTS[name].replace(/\{(\d)\}/g, (_, index) => String(values[index]));
 
-/** Say what went wrong, in words for people; what the server said of it comes behind. */
+/** Say what went wrong, in words for people; what the server said of it comes behind. @param {string} code @param {string} message */
 export function sayError(code, message) {
-  const known = Object.hasOwn(TEXTS, code) ? TEXTS[code] : "";
+  const known = Object.hasOwn(TEXTS, code) ? TEXTS[/** @type {keyof typeof EN} */ (code)] : "";
   return known && message ? `${known} (${message})` : known || message;
 }
 
 /** Put the texts into the page. */
 export function translatePage() {
   document.documentElement.lang = language;
-  for (const element of document.querySelectorAll("[data-text]")) element.textContent = say(element.dataset.text);
-  for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", say(element.dataset.label));
+  /** @type {NodeListOf<any>[]} */
+  const [texts, labels] = [document.querySelectorAll("[data-text]"), document.querySelectorAll("[data-label]")];
+  for (const element of texts) element.textContent = say(element.dataset.text);
+  for (const element of labels) element.setAttribute("aria-label", say(element.dataset.label));
 }

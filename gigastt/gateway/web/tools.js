@@ -1,7 +1,7 @@
 /** What can be done with a transcript: search in it, correct it, copy it, take it along. */
 
 import { make } from "./dom.js";
-import { FORMS, save, textOf, wordText } from "./forms.js";
+import { FORMS, plainText, save, wordText } from "./forms.js";
 import { say } from "./text.js";
 
 /**
@@ -19,7 +19,7 @@ export function tools(view, transcript) {
     view.corrects = on;
   } }, say("correct"));
   const copy = make("button", { class: "small", hidden: !navigator.clipboard, onclick: async () => {
-    await navigator.clipboard.writeText(view.segments.map((segment) => `${textOf(segment)}\n`).join(""));
+    await navigator.clipboard.writeText(plainText(transcript()));
     copy.textContent = say("copied");
   } }, say("copy"));
   return make(
@@ -31,14 +31,15 @@ export function tools(view, transcript) {
 }
 
 /** Letters and digits that are compared: case, ё and punctuation make no difference. */
-const plain = (text) => text.toLowerCase().replaceAll("ё", "е").replace(/[^\p{L}\p{N}]+/gu, "");
+const plain = (/** @type {string} */ text) => text.toLowerCase().replaceAll("ё", "е").replace(/[^\p{L}\p{N}]+/gu, "");
 
-/** A field that marks what is found, and goes from one to the next on Enter. */
+/** A field that marks what is found, and goes from one to the next on Enter. @param {import("./transcript.js").TranscriptView} view */
 function search(view) {
   const count = make("span", { class: "faint", role: "status" });
+  /** @type {number[]} */
   let found = []; // of each occurrence its first word
   let at = 0;
-  const go = (index) => {
+  const go = (/** @type {number} */ index) => {
     view.words[found[at]]?.element.classList.remove("chosen");
     at = (index + found.length) % found.length;
     const { element } = view.words[found[at]];

@@ -1,10 +1,16 @@
 /** A transcript under its audio: a click on a word plays it, the word being spoken is marked, any word can be corrected. */
 
-import { make, shortClock, speakerClass } from "./dom.js";
+import { make, shortClock } from "./dom.js";
 import { wordText } from "./forms.js";
+import { rename, speakerClass, titleElement, turnsOf } from "./speakers.js";
 import { say } from "./text.js";
 
 const LATE_SECONDS = 0.3; // for how long after its end a word stays marked
+
+/**
+ * @typedef {import("./forms.js").Segment} Segment
+ * @typedef {{word: import("./forms.js").Word, element: HTMLElement, number: number}} ShownWord `number`: of its segment
+ */
 
 export class TranscriptView {
   /**
@@ -13,8 +19,17 @@ export class TranscriptView {
    * @param {(number: number) => void} [onCorrect] called with the number of a segment of which a word was corrected
    */
   constructor(title, audio, onCorrect = () => {}) {
+    /** @type {Segment[]} */
     this.segments = [];
-    this.words = []; // {word, element, number} in their order
+    /** @type {ShownWord[]} */
+    this.words = []; // in their order
+    /** @type {Record<number, string>} */
+    this.names = {}; // of speakers, by their numbers
+    /** @type {Element | null} */
+    this._now = null; // the word being spoken
+    /** @type {HTMLAudioElement | undefined} */
+    this.audio = undefined;
+    this._cursor = -1; // of the keyboard
     this._onCorrect = onCorrect;
     this._corrects = false;
     this._text = make("div", { class: "transcript", lang: "ru", tabIndex: 0, role: "group", "aria-label": say("transcript", title) });
@@ -24,20 +39,39 @@ export class TranscriptView {
     if (audio) this._openAudio(audio);
   }
 
-  /** @param {import("./forms.js").Segment} segment */
+  /** @param {Segment} segment */
   add(segment) {
-    const [time, number] = [shortClock(segment.start), this.segments.length];
-    const button = make("button", { class: "time", "data-start": segment.start, "aria-label": say("playFrom", time) }, time);
-    const paragraph = make("p", { class: speakerClass(segment) }, this.audio ? button : make("span", { class: "time" }, time));
-    if (!segment.words.length) paragraph.append(segment.text);
-    for (const [index, word] of segment.words.entries()) {
+    this.segments.push(segment);
+    for (const turn of turnsOf(segment)) this._text.append(this._paragraph(turn, this.segments.length - 1));
+  }
+
+  /** Show the segments anew, whose words may have other speakers now. */
+  redraw() {
+    this.words = [];
+    const notes = this._text.querySelectorAll("p.faint");
+    const turns = this.segments.flatMap((segment, number) => turnsOf(segment).map((turn) => this._paragraph(turn, number)));
+    this._text.replaceChildren(...turns, ...notes);
+  }
+
+  /** Call speakers by other names. @param {Record<number, string>} names */
+  rename(names) {
+    this.names = names;
+    rename(this._text, names);
+  }
+
+  /** @param {Segment} turn of a segment, or all of it @param {number} number of the segment */
+  _paragraph(turn, number) {
+    const time = shortClock(turn.start);
+    const button = make("button", { class: "time", "data-start": turn.start, "aria-label": say("playFrom", time) }, time);
+    const paragraph = make("p", { class: speakerClass(turn) }, this.audio ? button : make("span", { class: "time" }, time), ...titleElement(turn, this.names));
+    if (!turn.words.length) paragraph.append(turn.text);
+    for (const [index, word] of turn.words.entries()) {
       const element = make("span", { class: "word", "data-word": this.words.length, "data-start": word.start }, wordText(word));
       element.classList.toggle("corrected", word.corrected !== undefined);
       this.words.push({ word, element, number });
       paragraph.append(index ? " " : "", element);
     }
-    this.segments.push(segment);
-    this._text.append(paragraph);
+    return paragraph;
   }
 
   /** @param {string} text */
@@ -64,16 +98,18 @@ export class TranscriptView {
     if (this._url) URL.revokeObjectURL(this._url);
   }
 
+  /** @param {Blob} blob */
   _openAudio(blob) {
     this._url = URL.createObjectURL(blob);
     this.audio = make("audio", { controls: true, preload: "metadata", src: this._url, "aria-label": say("audio") });
     const note = make("p", { class: "faint", hidden: true }, say("cannotPlay"));
-    this.audio.addEventListener("error", () => ([this.audio.hidden, note.hidden] = [true, false]));
+    this.audio.addEventListener("error", ({ target }) => ([/** @type {HTMLElement} */ (target).hidden, note.hidden] = [true, false]));
     this.audio.addEventListener("play", () => this._follow());
     this.audio.addEventListener("seeked", () => this._mark());
     this.element.prepend(this.audio, note);
   }
 
+  /** @param {any} target */
   _press(target) {
     if (getSelection()?.toString()) return;
     const found = target.dataset?.word && this.words[Number(target.dataset.word)];
@@ -82,11 +118,11 @@ export class TranscriptView {
     else if (target.dataset?.start) this.play(Number(target.dataset.start));
   }
 
-  /** Arrows go from word to word, Enter plays or corrects the one that is shown, F2 corrects it. */
+  /** Arrows go from word to word, Enter plays or corrects the one that is shown, F2 corrects it. @param {KeyboardEvent} event */
   _key(event) {
     if (event.target !== this._text || !this.words.length) return;
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    const at = this._cursor ?? -1;
+    const at = this._cursor;
     if (step) this._point(Math.max(0, Math.min(this.words.length - 1, at + step)));
     else if (event.key === "F2" && at >= 0) this._correct(this.words[at]);
     else if (event.key === "Enter" && at >= 0) this._press(this.words[at].element);
@@ -94,6 +130,7 @@ export class TranscriptView {
     event.preventDefault();
   }
 
+  /** @param {number} index */
   _point(index) {
     this.words[this._cursor]?.element.classList.remove("cursor");
     this._cursor = index;
@@ -101,12 +138,13 @@ export class TranscriptView {
     this.words[index].element.scrollIntoView({ block: "nearest" });
   }
 
+  /** @param {ShownWord} shown */
   _correct({ word, element, number }) {
     const before = wordText(word);
     const field = make("input", { value: before, size: Math.max(4, before.length), "aria-label": say("correctWord", before) });
     element.replaceChildren(field);
     field.select();
-    const end = (keeps) => {
+    const end = (/** @type {boolean} */ keeps) => {
       if (!field.isConnected) return;
       const text = keeps ? field.value.trim() : before;
       element.replaceChildren(text);
@@ -127,11 +165,11 @@ export class TranscriptView {
 
   _follow() {
     this._mark();
-    if (!this.audio.paused) requestAnimationFrame(() => this._follow());
+    if (this.audio && !this.audio.paused) requestAnimationFrame(() => this._follow());
   }
 
   _mark() {
-    const now = this.audio.currentTime;
+    const now = this.audio?.currentTime ?? 0;
     let [low, high] = [0, this.words.length]; // the last word that has begun is before `low` in the end
     while (low < high) {
       const middle = (low + high) >> 1;

@@ -71,6 +71,7 @@ def test_wrong_limits_name_the_line(file: Path, words: str) -> None:
         read_keys(file)
 
 
+@pytest.mark.slow
 async def test_live_sessions_at_once(file: Path) -> None:
     key, other = add_key(file, "alice", KeyLimits(sessions=2)), add_key(file, "bob")
     context = context_of(file)
@@ -94,6 +95,7 @@ async def test_live_sessions_at_once(file: Path) -> None:
             pass
 
 
+@pytest.mark.slow
 async def test_requests_a_minute_with_a_key_and_its_tokens(file: Path) -> None:
     key, now = add_key(file, "alice", KeyLimits(requests_per_minute=3)), [1000.0]
     context = context_of(file, lambda: now[0])
@@ -136,6 +138,7 @@ async def read_to_the_end(socket: ClientConnection, told: list[dict[str, Any]]) 
         told.append(json.loads(await socket.recv()))
 
 
+@pytest.mark.slow
 async def test_hours_of_audio_a_day_live(file: Path) -> None:
     key = add_key(file, "alice", KeyLimits(audio_hours_per_day=0.0005))  # 1.8 s
     context = Fakes(pool=cast("FakePool", MemoryPool(automatic=True))).context(api_keys_file=file)

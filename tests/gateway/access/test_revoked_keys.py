@@ -93,6 +93,7 @@ async def test_a_wrong_file_keeps_the_keys_and_the_log_says_why(file: Path, capl
     assert await status(context, alice) == 200
 
 
+@pytest.mark.slow
 async def test_a_signal_has_the_keys_read_again(file: Path) -> None:
     alice = add_key(file, "alice")
     context = Fakes().context(api_keys_file=file)
@@ -103,6 +104,7 @@ async def test_a_signal_has_the_keys_read_again(file: Path) -> None:
     assert await status(context, alice) == 401
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("native", [echo, NATIVE], ids=["echo", "native"])
 async def test_sessions_of_a_revoked_key_are_closed_and_no_others(file: Path, native: Any) -> None:
     alice, bob = add_key(file, "alice"), add_key(file, "bob")

@@ -18,6 +18,8 @@ from tests.fakes.memory_pool import MemoryPool
 from tests.gateway.api.test_native_ws import client, memory_context
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def lines(caplog: pytest.LogCaptureFixture, *events: str) -> list[dict[str, Any]]:
     return [fields for fields in map(fields_of, caplog.records) if fields["event"] in events]
@@ -88,7 +90,7 @@ async def test_a_session_that_is_too_long_says_so(caplog: pytest.LogCaptureFixtu
 async def test_a_client_that_found_no_place_is_no_success(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     pool = MemoryPool(sessions=1, automatic=True)
-    async with metered(pool, Limits(pool_checkout_timeout_secs=0.05)) as (running, metrics), pool.admit(0):
+    async with metered(pool, Limits(pool_checkout_timeout_secs=0.05)) as (running, metrics), pool.places.admit(0):
         async with client(running) as connected:
             assert await connected.read_to_close() == 1013
         await wait_until(lambda: lines(caplog, "session_refused") != [])

@@ -22,6 +22,8 @@ from tests.gateway.api.calls import follow
 from tests.gateway.api.test_native_ws import memory_context
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 START = (
     "MEDIA_START connection_id:gigastt channel:WebSocket/gigastt/0x7f7f0c012480 channel_id:1795768294.3 "
     "format:slin16 optimal_frame_size:640 ptime:20"

@@ -29,6 +29,8 @@ from tests.gateway.api.test_native_ws import memory_context
 from tests.raw_client import RawClient
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 CALL = uuid.UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
 SLIN16 = 0x12
 HANG_UP = b"\0\0\0"

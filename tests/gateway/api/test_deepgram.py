@@ -23,6 +23,8 @@ from tests.fakes.scripted import POISON
 from tests.gateway.api.test_description import DOCUMENT
 from tests.gateway.api.test_native_ws import Client, memory_context, server
 
+pytestmark = pytest.mark.slow
+
 PATH = "/v1/listen"
 
 

@@ -12,8 +12,7 @@ import pytest
 
 from gigastt.gateway.api.configure import PROTOCOL_VERSION
 from gigastt.gateway.api.description import docs_page, openapi_text
-from gigastt.gateway.app import ROUTES
-from tests.fakes.gateway import http_client
+from tests.fakes.gateway import ROUTES, http_client
 from tests.fakes.pool import Fakes
 
 DOCUMENT: dict[str, Any] = json.loads(openapi_text())

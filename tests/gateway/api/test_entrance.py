@@ -16,6 +16,8 @@ from tests.fakes.memory_pool import MemoryPool
 from tests.gateway.api.test_native_ws import Client, server
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("headers", "seconds"),
@@ -37,7 +39,7 @@ def test_preferences(headers: list[str], seconds: float | None) -> None:
 
 async def test_a_full_server_refuses_the_upgrade_of_those_who_do_not_wait() -> None:
     pool = MemoryPool(sessions=1, automatic=True)
-    async with server(pool) as running, pool.admit(0):
+    async with server(pool) as running, pool.places.admit(0):
         with pytest.raises(InvalidStatus) as refused:
             await connect(f"{running.ws}/v1/ws", additional_headers={"prefer": "wait=0"})
         answer = refused.value.response
@@ -52,26 +54,26 @@ async def test_a_full_server_refuses_the_upgrade_of_those_who_do_not_wait() -> N
 async def test_who_waits_before_the_upgrade_gets_the_next_place_and_gives_it_back() -> None:
     pool = MemoryPool(sessions=1, automatic=True)
     async with AsyncExitStack() as taken, server(pool) as running:
-        await taken.enter_async_context(pool.admit(0))
+        await taken.enter_async_context(pool.places.admit(0))
         connecting = asyncio.ensure_future(
             connect(f"{running.ws}/v1/ws", additional_headers={"prefer": "wait=30"}).__aenter__()
         )
-        await wait_until(lambda: pool.waiters == 1)
+        await wait_until(lambda: pool.places.waiters == 1)
         assert not connecting.done()
         await taken.aclose()
         socket = await connecting
         client = Client(socket)
         await client.receive("ready")
-        assert pool.available == 0
+        assert pool.places.available == 0
         await client.configure(sample_rate=16_000)
         await client.speak(1, 2, 3)
         assert await client.stop() == 1000
-        await wait_until(lambda: pool.available == 1)
+        await wait_until(lambda: pool.places.available == 1)
 
 
 async def test_nobody_waits_before_the_upgrade_for_longer_than_for_any_place() -> None:
     pool = MemoryPool(sessions=1, automatic=True)
-    async with server(pool, Limits(pool_checkout_timeout_secs=0.05)) as running, pool.admit(0):
+    async with server(pool, Limits(pool_checkout_timeout_secs=0.05)) as running, pool.places.admit(0):
         with pytest.raises(InvalidStatus):
             await connect(f"{running.ws}/v1/ws", additional_headers={"prefer": "wait=600"})
 

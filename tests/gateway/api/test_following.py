@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from gigastt.gateway.api.dialect import Moment
 from gigastt.gateway.api.following import Captions
@@ -17,6 +18,8 @@ from gigastt.transcript import Gap, Partial, Word
 from tests.fakes.gateway import http_client, serving
 from tests.fakes.pool import Fakes, final
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 NAME = "0123456789abcdef"
 MOMENT = Moment(0, 0.0, 1)

@@ -6,7 +6,7 @@ import asyncio
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.audio.pcm import Encoding, sample_bytes
@@ -16,6 +16,7 @@ from gigastt.gateway.pool.events import Checkpoint, TrackCheckpoint
 from gigastt.gateway.pool.session import Session
 from gigastt.transcript import Options
 from tests.fakes.memory_pool import MemoryPool
+from tests.properties import tries
 
 RATES = [8_000, 8_001, 11_025, 16_000, 22_050, 44_100, 48_000]
 
@@ -41,7 +42,7 @@ async def take_whole(raw: bytes, configuration: Configuration) -> Session:
     return session
 
 
-@settings(max_examples=60, deadline=None)
+@tries(60)
 @given(
     rate=st.sampled_from(RATES), channels=st.sampled_from([1, 2]), share=st.floats(0, 1), behind=st.integers(0, 3_000)
 )

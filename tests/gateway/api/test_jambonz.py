@@ -17,6 +17,8 @@ from tests.fakes.scripted import POISON, speech
 from tests.gateway.api.calls import told
 from tests.gateway.api.test_native_ws import memory_context
 
+pytestmark = pytest.mark.slow
+
 START: dict[str, Any] = {
     "type": "start",
     "language": "ru-RU",

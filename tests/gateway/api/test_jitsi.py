@@ -23,6 +23,8 @@ from tests.gateway.api.calls import told
 from tests.gateway.api.test_native_ws import memory_context
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 END = b"\0"
 ANNA, BORIS = "anna-1f", "boris-2e"
 
@@ -105,7 +107,7 @@ async def test_a_speaker_without_a_place_disturbs_no_other() -> None:
     async with meeting(pool, limits) as (_, socket):
         for each in frames(ANNA, 1):
             await socket.send(each)
-        await wait_until(lambda: pool.sessions == 1)
+        await wait_until(lambda: pool.places.active == 1)
         for each in frames(BORIS, 4):
             await socket.send(each)
         await wait_until(lambda: b"gigastt_pool_timeouts_total 1.0" in pool.metrics.render())
@@ -123,10 +125,10 @@ async def test_a_silent_speaker_gives_the_place_back_and_may_come_again() -> Non
     async with meeting(pool, Limits(idle_timeout_secs=0.3)) as (_, socket):
         for each in frames(ANNA, 1):
             await socket.send(each)
-        await wait_until(lambda: pool.sessions == 1)
+        await wait_until(lambda: pool.places.active == 1)
 
         async def keep_meeting() -> None:
-            while pool.sessions:
+            while pool.places.active:
                 await socket.send(frame(BORIS, b""))
                 await asyncio.sleep(0.02)
 
@@ -161,9 +163,9 @@ async def test_a_bridge_that_vanishes_leaves_nothing_behind() -> None:
     async with meeting(pool) as (running, socket):
         for each in (*frames(ANNA, 1), *frames(BORIS, 4)):
             await socket.send(each)
-        await wait_until(lambda: pool.sessions == 2)
+        await wait_until(lambda: pool.places.active == 2)
         socket.transport.abort()
-        await wait_until(lambda: pool.sessions == 0 and not running.server.server_state.tasks)
+        await wait_until(lambda: pool.places.active == 0 and not running.server.server_state.tasks)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import speech
 from tests.gateway.api.test_native_ws import client, server
 
+pytestmark = pytest.mark.slow
+
 METADATA = '{"callSid":"4bd2","sampleRate":8000,"mixType":"stereo"}'
 
 

@@ -86,7 +86,7 @@ async def test_a_failure_in_the_middle_is_the_terminal_event(error: Exception, c
     assert "secret" not in text
     assert terminals(events) == [1]
     assert fakes.decoder.segments[0].freed
-    assert fakes.pool.sessions == 0
+    assert fakes.pool.places.active == 0
 
 
 async def test_silence_between_events_is_filled() -> None:

@@ -22,6 +22,8 @@ from tests.fakes.pool import Fakes
 from tests.fakes.scripted import POISON, speech
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def memory_context(pool: MemoryPool, limits: Limits | None = None) -> AppContext:
     return Fakes(pool=pool).context(limits)
@@ -309,7 +311,7 @@ async def test_a_client_that_waits_is_admitted_when_another_leaves_and_loses_no_
             await second.configure(sample_rate=16_000)
             await second.speak(1, 0)
             await second.speak(2)
-            await wait_until(lambda: pool.waiters)
+            await wait_until(lambda: pool.places.waiters)
             await second_running.stop()
             await second.receive("ready")
             assert await second.stop() == 1000
@@ -321,9 +323,9 @@ async def test_a_client_that_leaves_while_waiting_gives_up_its_turn() -> None:
     async with server(pool) as running, client(running) as first:
         await first.receive("ready")
         async with client(running):
-            await wait_until(lambda: pool.waiters)
-        await wait_until(lambda: not pool.waiters)
-    assert pool.sessions == 0
+            await wait_until(lambda: pool.places.waiters)
+        await wait_until(lambda: not pool.places.waiters)
+    assert pool.places.active == 0
 
 
 async def test_a_client_that_hangs_up_frees_its_place_and_its_worker() -> None:
@@ -334,7 +336,7 @@ async def test_a_client_that_hangs_up_frees_its_place_and_its_worker() -> None:
             await connected.socket.send(bytes(100_000))
             await wait_until(lambda: pool.router.tracks)
             connected.socket.transport.abort()
-        await wait_until(lambda: not pool.router.tracks and not pool.sessions)
+        await wait_until(lambda: not pool.router.tracks and not pool.places.active)
 
 
 async def test_an_idle_client_has_no_track() -> None:
@@ -344,7 +346,7 @@ async def test_an_idle_client_has_no_track() -> None:
         await connected.configure(sample_rate=8_000)
         await connected.socket.send(b"")
         await connected.socket.send("?")
-        await wait_until(lambda: pool.sessions)
+        await wait_until(lambda: pool.places.active)
         assert pool.router.tracks == 0
 
 

@@ -17,6 +17,8 @@ from tests.fakes.scripted import speech
 from tests.gateway.api.test_containers import wav_header
 from tests.gateway.api.test_native_ws import Client, client, server, session
 
+pytestmark = pytest.mark.slow
+
 
 async def test_flush_gives_a_final_and_keeps_the_session() -> None:
     async with session(partials=False) as connected:

@@ -18,6 +18,8 @@ from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import POISON, speech
 from tests.gateway.api.test_native_ws import Client, server
 
+pytestmark = pytest.mark.slow
+
 PATH = "/v1/realtime"
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 

@@ -14,6 +14,8 @@ from websockets.typing import Subprotocol
 from tests.fakes.gateway import http_client, serving
 from tests.fakes.pool import Fakes
 
+pytestmark = pytest.mark.slow
+
 PATH = "/v1/realtime/client_secrets"
 BETA = "/v1/realtime/transcription_sessions"
 KEY = {"authorization": "Bearer secret-key-1"}

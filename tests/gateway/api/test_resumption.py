@@ -22,6 +22,8 @@ from tests.fakes.scripted import speech
 from tests.gateway.api.test_native_ws import Client, client, server
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {"sample_rate": 16_000, "resume": True, "partials": False}
 
 
@@ -90,13 +92,13 @@ async def test_a_session_goes_on_where_its_connection_was_cut() -> None:
         first = await begin_and_lose(running)
         second = await come_back(running, newest_token(first))
         ack = await second.receive("ack")
-        assert pool.sessions == 1
+        assert pool.places.active == 1
         script = speech([1, 2, 0, 3, 4, 0, 5])
         await second.socket.send(script[ack["received"] :].tobytes())
         assert await second.stop() == 1000
     assert texts(first, second) == [(0, "w1 w2"), (1, "w3 w4"), (2, "w5")]
     assert ack["received"] == 4 * 640
-    assert pool.sessions == 0
+    assert pool.places.active == 0
 
 
 async def test_finals_that_were_told_to_nobody_are_told_again() -> None:
@@ -153,7 +155,7 @@ async def test_the_last_final_can_be_fetched_after_the_end() -> None:
         await first.socket.send('{"type":"stop"}')
         await wait_until(lambda: any(isinstance(m, Finish) for worker in pool.workers for m in worker.inbox))
         await cut(first)
-        await wait_until(lambda: run(pool) and not pool.sessions)
+        await wait_until(lambda: run(pool) and not pool.places.active)
         second = await come_back(running, newest_token(first))
         assert await second.read_to_close() == 1000
     assert texts(second) == [(0, "w1")]
@@ -166,7 +168,7 @@ async def test_a_session_is_given_up_when_nobody_comes_back() -> None:
         await first.speak(1)
         await first.receive("ack")
         await cut(first)
-        await wait_until(lambda: not pool.sessions)
+        await wait_until(lambda: not pool.places.active)
         second = await come_back(running, {"token": first.of("ready")[0]["resume_token"]})
         assert (await second.receive("error"))["code"] == "resume_failed"
 
@@ -192,7 +194,7 @@ async def test_a_client_that_did_not_ask_for_it_ends_with_its_connection() -> No
         await connected.speak(1, 0)
         await connected.receive("final")
         connected.socket.transport.abort()
-        await wait_until(lambda: not pool.sessions)
+        await wait_until(lambda: not pool.places.active)
         assert not connected.of("ack")
 
 
@@ -295,7 +297,7 @@ async def test_a_server_that_stops_asks_its_clients_to_go(secret: Path) -> None:
         assert (await first.receive("goaway"))["seconds"] == 0.5
         assert await first.read_to_close() == 1012
         assert not first.of("final")
-        await wait_until(lambda: not pool.sessions)
+        await wait_until(lambda: not pool.places.active)
 
 
 async def test_resume_goes_with_utterances_as_they_are() -> None:

@@ -42,6 +42,7 @@ async def hear(path: str, **fields: Any) -> Client:
     return speaker
 
 
+@pytest.mark.slow
 async def test_a_session_is_told_as_it_was_configured() -> None:
     usual, plain = await hear("/v1/ws", partials=True), await hear("/v1/ws", **PLAIN)
     assert {"w1", "W668!"} == set(told(usual))
@@ -51,11 +52,13 @@ async def test_a_session_is_told_as_it_was_configured() -> None:
     assert spans(plain) == spans(usual)
 
 
+@pytest.mark.slow
 async def test_the_url_says_it_too() -> None:
     assert set(told(await hear("/v1/ws?sample_rate=16000&punctuation=false"))) == {"w1", "W668"}
     assert set(told(await hear("/v1/ws?sample_rate=16000&casing=lower"))) == {"w1", "w668!"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ["casing=upper", "punctuation=no", "numbers=roman"])
 async def test_a_wrong_value_in_the_url_is_refused(query: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
@@ -64,6 +67,7 @@ async def test_a_wrong_value_in_the_url_is_refused(query: str) -> None:
     assert json.loads(refused.value.response.body)["code"] == "invalid_parameter"
 
 
+@pytest.mark.slow
 async def test_a_session_goes_on_so_on_another_server(secret: Path) -> None:
     async with sharing(secret) as here, sharing(secret) as there:
         first = await begin(here, **PLAIN)

@@ -36,6 +36,8 @@ from tests.gateway.api.test_native_ws import memory_context
 from tests.raw_client import RawClient, connect_raw
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 class Lines:
     """A message a line: audio in hexadecimal digits behind `#`."""

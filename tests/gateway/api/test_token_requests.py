@@ -17,6 +17,8 @@ from gigastt.reloading import reload_keys
 from tests.fakes.gateway import http_client, serving
 from tests.fakes.pool import Fakes
 
+pytestmark = pytest.mark.slow
+
 PATH = "/v1/tokens"
 
 

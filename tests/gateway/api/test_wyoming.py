@@ -32,6 +32,8 @@ from tests.fakes.scripted import POISON, speech
 from tests.gateway.api.test_native_ws import memory_context
 from tests.raw_client import connect_raw
 
+pytestmark = pytest.mark.slow
+
 AUDIO = {"rate": 16_000, "width": 2, "channels": 1}
 MOMENT = Moment(0, 0.0, 1)
 

@@ -21,6 +21,8 @@ from gigastt.gateway.files.decoder import FileDecoder
 from tests.fakes.audio_files import encode_audio, make_tone, remux
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 _ODD = Path(__file__).parents[2] / "fakes" / "odd_decoder.py"
 _TONE = make_tone(1.0)
 _FLAC = encode_audio(_TONE, "flac", "flac")

@@ -13,7 +13,7 @@ from gigastt.audio.selection import ALL_MIXED, FileChoice, Selection
 from gigastt.errors import AudioTooLong, CapacityTimeout, InvalidAudio
 from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.decoding import Decoding
-from gigastt.gateway.files.shares import Patience
+from gigastt.gateway.pool.turnstile import Patience
 from gigastt.transcript import Gap, HeardTrack
 from tests.fakes.pool import FakeDecoder
 

@@ -37,6 +37,7 @@ def with_size(raw: bytes) -> bytes:
     return raw[:4] + struct.pack("<I", len(raw) - 8) + raw[8:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raw", [_PLAIN, with_size(_PLAIN[:36] + b"LIST\4\0\0\0INFO" + _PLAIN[36:])])
 async def test_a_plain_file_has_the_samples_that_the_decoder_gives(raw: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(raw)

@@ -20,6 +20,8 @@ from tests.fakes.pool import Fakes
 from tests.gateway.jobs.test_jobs import events, files_in
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.gateway.pool.events import Checkpoint, TrackCheckpoint
@@ -16,6 +16,7 @@ from gigastt.gateway.pool.session import Session
 from gigastt.transcript import Final, Options
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import BLOCK, speech
+from tests.properties import tries
 
 Told = tuple[int, int, str, float, str]  # channel, number, text, end, reason
 
@@ -58,7 +59,7 @@ async def read_some(session: Session, count: int) -> list[Told]:
     return found
 
 
-@settings(max_examples=80, deadline=None)
+@tries(80)
 @given(scripts=st.lists(st.lists(st.integers(0, 3), max_size=60), min_size=1, max_size=2), data=st.data())
 def test_finals_go_on_from_any_checkpoint(scripts: list[list[int]], data: st.DataObject) -> None:
     async def play() -> None:

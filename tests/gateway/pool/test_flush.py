@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.gateway.pool.session import Session
@@ -13,6 +13,7 @@ from gigastt.ipc.messages import Finish, Preview
 from gigastt.transcript import Final, Options, Partial
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import BLOCK, speech, transcript
+from tests.properties import tries
 
 
 def push(session: Session, samples: np.ndarray, channel: int = 0) -> None:
@@ -71,7 +72,7 @@ async def test_a_flush_amid_a_block_loses_no_sample() -> None:
     assert last.words[0].start == 0.08
 
 
-@settings(max_examples=60, deadline=None)
+@tries(60)
 @given(
     parts=st.lists(st.lists(st.integers(0, 9), max_size=30), min_size=1, max_size=5),
     data=st.data(),

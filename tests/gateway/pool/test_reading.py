@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.audio.pcm import SAMPLE_RATE
@@ -19,6 +19,7 @@ from gigastt.ipc.messages import AttachAudio, Cancel, FinalMessage, Proceed, Rec
 from gigastt.transcript import Final, Gap, Options
 from tests.fakes.memory_pool import MemoryPool, MemoryWorker
 from tests.fakes.scripted import BLOCK, BLOCK_SECONDS, POISON, SOUR, speech, transcript
+from tests.properties import tries
 
 scripts = st.lists(st.integers(0, 9), max_size=80)
 TALK = [1, 2, 0, 3, 0, 4, 5, 0, 6, 0, 7]  # five utterances
@@ -58,7 +59,7 @@ def requests(worker: MemoryWorker) -> int:
     return sum(isinstance(message, Recognise) for message in worker.inbox)
 
 
-@settings(max_examples=80, deadline=None)
+@tries(80)
 @given(script=scripts, workers=st.integers(1, 4), data=st.data())
 async def test_all_is_told_once_and_in_order_however_workers_die(
     script: list[int], workers: int, data: st.DataObject

@@ -6,7 +6,7 @@ from collections import deque
 from itertools import count, pairwise
 from typing import Literal, TypeAlias
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gigastt.gateway.pool.binding import Span, Track, TrackMessage
@@ -18,6 +18,7 @@ from gigastt.ipc.messages import Audio, Cancel, OpenStream, StreamId
 from gigastt.transcript import Options
 from tests.fakes.memory_pool import MemoryPool, MemoryWorker
 from tests.fakes.scripted import POISON, speech
+from tests.properties import tries
 
 
 class Silent:
@@ -222,7 +223,7 @@ async def test_streams_that_lag_and_streams_that_do_not_are_weighed_alike() -> N
 Step: TypeAlias = tuple[Literal["hear", "add", "leave"], int, int]
 
 
-@settings(max_examples=40, deadline=None)
+@tries(40)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["hear", "hear", "add", "leave"]), st.integers(0, 5), st.integers(0, 125)),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.gateway.pool.events import Event
@@ -18,6 +18,7 @@ from gigastt.ipc.messages import Audio
 from gigastt.transcript import Final, Gap, Options, Partial
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import BLOCK, BLOCK_SECONDS, POISON, speech, transcript
+from tests.properties import tries
 
 scripts = st.lists(st.integers(0, 9), max_size=80)
 
@@ -48,7 +49,7 @@ def texts(finals: Sequence[Final]) -> list[list[str]]:
     return [final.text.split() for final in finals if final.text]
 
 
-@settings(max_examples=60, deadline=None)
+@tries(60)
 @given(script=scripts, data=st.data())
 def test_no_final_is_lost_or_doubled_however_workers_die(script: list[int], data: st.DataObject) -> None:
     async def play() -> None:
@@ -290,7 +291,7 @@ async def test_partials_that_nobody_has_read_give_way_to_newer_ones() -> None:
     assert len([event for event in player.events if isinstance(event, Partial)]) == 1
 
 
-@settings(max_examples=40, deadline=None)
+@tries(40)
 @given(left=scripts, right=scripts, data=st.data())
 def test_two_channels_are_each_whole_and_numbered_together(
     left: list[int], right: list[int], data: st.DataObject

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import httpx
 import pytest
 import websockets
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.websockets import WebSocket
 
@@ -19,8 +19,11 @@ from gigastt.gateway.server.caps import MOST_REFUSED
 from gigastt.gateway.server.deadlines import Deadlines
 from tests.fakes.gateway import serving
 from tests.fakes.pool import Fakes
+from tests.properties import tries
 from tests.raw_client import connect_raw
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 MODELS = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -182,7 +185,7 @@ OPENINGS = (
 )
 
 
-@settings(max_examples=15, deadline=None)
+@tries(15)
 @given(st.lists(st.tuples(st.sampled_from(OPENINGS), st.sampled_from(["wait", "close", "abort"])), max_size=15))
 def test_whatever_clients_do_nothing_stays_counted(clients: list[tuple[bytes, str]]) -> None:
     async def run() -> None:

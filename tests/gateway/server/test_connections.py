@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import websockets
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.websockets import WebSocket
 
@@ -22,8 +22,11 @@ from gigastt.gateway.server.deadlines import Deadlines
 from gigastt.gateway.server.ws_patience import MISSED_PINGS
 from tests.fakes.gateway import Running, serving
 from tests.fakes.pool import Fakes
+from tests.properties import tries
 from tests.raw_client import connect_raw
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 UPGRADE = (
     "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -251,10 +254,10 @@ async def test_a_client_that_does_not_read_events_is_dropped() -> None:
         await wait_until(lambda: fakes.transcriber.request_ids)
         await wait_until(lambda: not running.server.server_state.tasks)
         assert fakes.decoder.segments[0].freed
-        assert fakes.pool.sessions == 0
+        assert fakes.pool.places.active == 0
 
 
-@settings(max_examples=10, deadline=None)
+@tries(10)
 @given(st.lists(st.tuples(st.binary(max_size=300), st.booleans()), min_size=1, max_size=20))
 def test_no_bytes_bring_the_server_down(attacks: list[tuple[bytes, bool]]) -> None:
     async def attack_all() -> None:

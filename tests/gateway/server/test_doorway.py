@@ -23,12 +23,14 @@ from gigastt.gateway.server.deadlines import Deadlines
 from gigastt.gateway.server.doorway import Doorway, Tls
 from gigastt.gateway.server.tls import Certificate
 from gigastt.log import fields_of
-from gigastt.renewal import keep_certificate
+from gigastt.reloading import keep_certificate
 from tests.certificates import make_certificate
 from tests.fakes.gateway import Running, serving
 from tests.fakes.pool import Fakes
 from tests.hostile.raw_http import on_uvloop
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from tests.fakes.pool import Fakes
 from tests.shared import do_without
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_taken_port_is_named_in_one_line() -> None:
     [listener] = bind("127.0.0.1", 0)

@@ -22,6 +22,8 @@ from tests.fakes.pool import Fakes, FakeTranscriber, final
 from tests.raw_client import connect_raw
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 async def forever() -> AsyncGenerator[Event, None]:
     yield final("Раз.")
@@ -38,7 +40,7 @@ async def stopping(fakes: Fakes, caplog: pytest.LogCaptureFixture) -> AsyncItera
         yield running, client
         await asyncio.wait_for(asyncio.shield(running.task), 10)
     assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
-    assert fakes.pool.sessions == 0
+    assert fakes.pool.places.active == 0
     assert all(file.freed for file in fakes.decoder.segments)
 
 

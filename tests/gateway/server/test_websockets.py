@@ -16,6 +16,8 @@ from tests.fakes.gateway import serving
 from tests.fakes.pool import Fakes
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 KEY = "secret-key-123"
 
 

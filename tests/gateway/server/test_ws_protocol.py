@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
@@ -15,7 +15,10 @@ from websockets.frames import Frame, Opcode
 from gigastt.gateway.server.deadlines import ConnectionConfig, Deadlines
 from gigastt.gateway.server.ws_patience import MOST_QUEUED_MESSAGES
 from gigastt.gateway.server.ws_protocol import INPUT_ENDED, TAKER, WebSocketConnection
+from tests.properties import tries
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slow
 
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -126,7 +129,7 @@ sent = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@tries(150)
 @given(parts=st.lists(sent, max_size=8), data=st.data())
 def test_messages_keep_their_order_whatever_pieces_they_come_in(
     parts: list[tuple[str | bytes | None, bytes]], data: st.DataObject
