@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from websockets.asyncio.client import connect
 
+from benchmarks.conversations import SpokenTurn, Talk
+from benchmarks.speakers import judge
 from tests.clips import load_clips
 from tests.live_client import LiveClient, live_client, transcribe_live
 from tests.server import ServerProcess, run_program
@@ -82,6 +84,19 @@ def test_words_and_segments_of_a_file_have_their_speakers(answer: dict[str, Any]
     assert [one["speaker"] for one in answer["speakers"]] == [0, 1]
     assert all(0 < word["speaker_confidence"] <= 1 for word in answer["words"])
     assert {segment["speaker"] for segment in answer["segments"]} <= {0, 1}
+
+
+def test_the_diarisation_error_is_small(answer: dict[str, Any]) -> None:
+    """simpleder judges it, of the words' times; the pauses between words that a turn has are its own."""
+    begins = [0.0, *ENDS[:-1]]
+    turns = [SpokenTurn(str(n % 2), begin, end) for n, (begin, end) in enumerate(zip(begins, ENDS, strict=True))]
+    talk = Talk(np.frombuffer(TALK, "<i2"), turns)
+
+    judged = judge(talk, answer["words"], answer["segments"])
+
+    assert judged["counted"]
+    assert judged["wrong"] <= judged["words"] // 10
+    assert judged["der"] < 0.15
 
 
 def test_speakers_change_no_word(server: ServerProcess, answer: dict[str, Any]) -> None:
