@@ -52,13 +52,15 @@ class Run:
 
     seconds: by the clock.
     worker_seconds: of a processor, by each worker that lived to the end; gateway_seconds by this process.
+    idle_seconds: in which each of them had nothing to do, and did not wait for a processor either.
     digest: of all finals.
     kills: of workers.
-    others: processors that other programs used.
+    others: processors that other programs used, and workers that were killed.
     """
 
     seconds: float
     worker_seconds: list[float]
+    idle_seconds: list[float]
     gateway_seconds: float
     finals: int
     digest: str
@@ -91,7 +93,7 @@ async def measure(settings: Settings, segment: str, samples: int, kill_seconds: 
     killed: list[int] = []
     async with open_pool(settings) as pool:
         began = time.monotonic()
-        busy_before, before = _busy_seconds(), _worker_seconds(pool)
+        busy_before, before = _busy_seconds(), _look_at_workers(pool)
         gateway_before = time.process_time()
         killing = asyncio.create_task(kill_workers(pool, kill_seconds, killed)) if kill_seconds else None
         async for event in transcribe_files(pool, [FileSource(segment, samples)], Options(partials=False)):
@@ -100,16 +102,26 @@ async def measure(settings: Settings, segment: str, samples: int, kill_seconds: 
                 digest.update(json.dumps(fields, ensure_ascii=False).encode())
                 finals += 1
         seconds = time.monotonic() - began
-        worked = _worker_seconds(pool)
+        after = _look_at_workers(pool)
         gateway = time.process_time() - gateway_before
-        others = (_busy_seconds() - busy_before - gateway - sum(worked) + sum(before)) / seconds
+        busy = _busy_seconds() - busy_before
         if killing is not None:
             killing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await killing
-    spent = [round(now - then, 2) for now, then in zip(worked, before, strict=False)]
-    told = [] if killed else spent, round(gateway, 2), finals, digest.hexdigest()[:16], len(killed), round(others, 2)
-    return Run(round(seconds, 2), *told)
+    looks = [] if killed else [(after[pid], before[pid]) for pid in before]
+    worked = [now.worked - then.worked for now, then in looks]
+    idle = [seconds - (now.worked + now.waited - then.worked - then.waited) for now, then in looks]
+    return Run(
+        round(seconds, 2),
+        [round(each, 2) for each in worked],
+        [round(each, 2) for each in idle],
+        round(gateway, 2),
+        finals,
+        digest.hexdigest()[:16],
+        len(killed),
+        round((busy - gateway - sum(worked)) / seconds, 2),
+    )
 
 
 class BareRecognisers:
@@ -147,14 +159,22 @@ def _busy_seconds() -> float:
     return (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
 
-def _worker_seconds(pool: Pool) -> list[float]:
-    """Return what each worker that lives has worked."""
-    worked = []
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Seconds that a worker's main thread has worked, and that it could have and had no processor."""
+
+    worked: float
+    waited: float
+
+
+def _look_at_workers(pool: Pool) -> dict[int, Look]:
+    """Look at each worker that lives."""
+    looks = {}
     for pid in pool.pids:
         with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-            worked.append((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
-    return worked
+            worked, waited, _ = map(int, Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split())
+            looks[pid] = Look(worked / 1e9, waited / 1e9)
+    return looks
 
 
 async def compare(options: argparse.Namespace) -> dict[str, object]:

@@ -112,11 +112,13 @@ class Settings:
     wyoming: str | None = None  # HOST:PORT
     wyoming_allow: tuple[str, ...] = ()
     wyoming_announce: bool = False
+    hotwords_file: Path | None = None
     jobs_dir: Path | None = None
     jobs_quota_bytes: int = 20 * 1024**3
     jobs_keep: float = 7 * 24 * 3600.0  # seconds
     jobs_url_host: tuple[str, ...] = ()  # HOST or HOST:PORT
     api_keys_file: Path | None = None
+    usage_file: Path | None = None  # None = a restart forgets what keys have sent today
     secret_file: Path | None = None  # None = a secret of this process's own
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -208,9 +210,11 @@ def find_mistakes(settings: Settings) -> list[Mistake]:
             "wyoming_allow",
             "api_keys_file",
         )
-    for name, file in (("api_keys_file", settings.api_keys_file), ("secret_file", settings.secret_file)):
-        if file is not None and not file.is_file():
+    for name in ("api_keys_file", "secret_file", "hotwords_file"):
+        if (file := getattr(settings, name)) is not None and not file.is_file():
             add(f"--{name.replace('_', '-')} {file}: no such file.", name)
+    if settings.usage_file is not None and settings.api_keys_file is None:
+        add("--usage-file keeps what is sent with the keys of --api-keys-file.", "usage_file", "api_keys_file")
     if (settings.tls_cert is None) != (settings.tls_key is None):
         missing = "--tls-key" if settings.tls_key is None else "--tls-cert"
         add(f"{missing} is missing: --tls-cert and --tls-key belong together.", "tls_cert", "tls_key")

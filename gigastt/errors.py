@@ -18,7 +18,8 @@ into the log through `raise … from exc`.
     ├── DutyFailed                     a part of the server that must run to its end did not (exit 1)
     ├── PortUnavailable                the port is taken, or not ours to take (exit 7)
     └── RequestError                   what a client is answered
-        ├── EmptyBody, InvalidAudio, AudioTooLong, PayloadTooLarge, InvalidParameter
+        ├── EmptyBody, InvalidAudio, AudioTooLong, PayloadTooLarge
+        ├── InvalidParameter           of these: InvalidHotwords, UnsupportedByModel
         ├── Unauthorized, OriginDenied, HostDenied, RateLimited, QuotaExceeded
         ├── NotFound, ModelNotFound, MethodNotAllowed, MetricsDisabled, UpgradeRequired, TlsRequired
         ├── BadRequest, RequestTimeout, HeadersTooLarge, SessionTaken
@@ -106,6 +107,16 @@ class EmptyBody(RequestError, code="empty_body", status=400): ...
 
 
 class InvalidParameter(RequestError, code="invalid_parameter", status=400, close_code=1003): ...
+
+
+class InvalidHotwords(InvalidParameter, code="invalid_hotwords"): ...
+
+
+class UnsupportedByModel(InvalidParameter, code="unsupported_by_model"):
+    def __init__(
+        self, message: str = "The served model finds no hotwords and no alternatives.", *, param: str | None = None
+    ) -> None:
+        super().__init__(message, param=param)
 
 
 class Unauthorized(RequestError, code="unauthorized", status=401, close_code=1008): ...

@@ -15,6 +15,7 @@ from gigastt.config import AUTO_MODEL, DEFAULT_MODEL, DEMO_MODEL, Settings
 from gigastt.errors import GigasttError, ModelInvalid, ModelMissing
 from gigastt.gateway.context import AppContext, ServedModel
 from gigastt.gateway.pool.pool import Pool
+from gigastt.hotwords import read_hotwords_file, unusable
 from gigastt.log import get_logger
 from gigastt.models.catalog import find
 from gigastt.models.fetch import FetchRequest, fetch_in_child
@@ -22,6 +23,7 @@ from gigastt.models.prepacked import prepare_load
 from gigastt.models.speaker_models import SpeakerModel, resolve_speakers
 from gigastt.models.stages import DownloadProgress, Snapshot
 from gigastt.models.store import ModelFiles, installed, resolve
+from gigastt.transcript import Hotword
 from gigastt.workers.config import WorkerConfig
 
 log = get_logger(__name__)
@@ -64,6 +66,11 @@ def describe(settings: Settings, model: ModelFiles | None) -> ServedModel:
 def find_speakers(settings: Settings) -> SpeakerModel | None:
     """Return the speaker model's files. ConfigError, ModelMissing: as `resolve_speakers`."""
     return resolve_speakers(settings.speaker_model, settings.model_dir, settings.speaker_likeness)
+
+
+def find_hotwords(settings: Settings) -> tuple[Hotword, ...]:
+    """Return the server's own phrases. ConfigError: their file is wrong."""
+    return read_hotwords_file(settings.hotwords_file) if settings.hotwords_file is not None else ()
 
 
 async def fetch_model(context: AppContext, model: str, command: FetchCommand = FetchRequest.command) -> ModelFiles:
@@ -117,7 +124,7 @@ async def load(pool: Pool, context: AppContext, model: ModelFiles) -> None:
     """
     await pool.start(await plan_workers(context.settings, model))
     await pool.wait_ready()
-    announce(context, model)
+    announce(context, context.settings, model)
 
 
 async def change_model(context: AppContext, settings: Settings, model: ModelFiles) -> None:
@@ -130,7 +137,7 @@ async def change_model(context: AppContext, settings: Settings, model: ModelFile
     """
     await context.pool.replace_workers(await plan_workers(settings, model))
     context.model = describe(settings, model)
-    announce(context, model)
+    announce(context, settings, model)
 
 
 async def plan_workers(settings: Settings, model: ModelFiles) -> Callable[[int], list[str]]:
@@ -152,14 +159,18 @@ async def plan_workers(settings: Settings, model: ModelFiles) -> Callable[[int],
         min_confidence=settings.min_confidence,
         speaker_model=str(speakers.embedding) if speakers else None,
         segmentation_model=str(speakers.segmentation) if speakers else None,
+        hotwords=tuple((each.phrase, each.weight) for each in find_hotwords(settings)),
         log_level=settings.log_level,
         log_format=settings.log_format,
     ).command
 
 
-def announce(context: AppContext, model: ModelFiles) -> None:
+def announce(context: AppContext, settings: Settings, model: ModelFiles) -> None:
     """Show which model the workers have, and which others are here."""
     context.installed = installed(context.settings.model_dir)
     card = context.pool.model
+    if card is not None and (phrases := unusable(find_hotwords(settings), card.alphabet)):
+        message = "The served model cannot write these phrases, or takes no hotwords."
+        log.warning("hotwords_unusable", phrases=phrases, message=message)
     context.metrics.build_info.clear()
     context.metrics.build_info.labels(__version__, model.name, card.provider if card else "").set(1)

@@ -33,6 +33,7 @@ OF_WORKERS: Final = (
     "model_dir",
     "precision",
     "min_confidence",
+    "hotwords_file",
     "log_level",
     "log_format",
 )  # what an upgrade applies

@@ -11,8 +11,8 @@ import html
 import itertools
 import json
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final as Constant
 from typing import Literal, TypeAlias
 
@@ -37,60 +37,52 @@ MEDIA_TYPES: Constant[dict[TranscriptForm, str]] = {
 }
 
 
+@dataclass(slots=True)
 class Renderer:
     """Writes one file's transcript: captions, text and Markdown as each segment arrives, JSON as one line at the end.
 
     If speakers are told apart, each change begins a line, cue or paragraph with the speaker's name.
 
-    Args:
-        form: a line a segment, one object, numbered cues, or a paragraph a segment with its time before it.
-        file: a name to put into the object, where several files share a stream.
-        tells_channels: write each segment's channel before it, in brackets.
-        tells_dropped: put what was left out into the object.
+    form: a line a segment, one object, numbered cues, or a paragraph a segment with its time before it.
+    file: a name to put into the object, where several files share a stream.
+    tells_channels: write each segment's channel before it, in brackets.
+    tells_dropped: put what was left out into the object.
     """
 
-    def __init__(
-        self,
-        form: TranscriptForm,
-        file: str | None = None,
-        *,
-        tells_channels: bool = False,
-        tells_dropped: bool = False,
-    ) -> None:
-        self._form = form
-        self._file = file
-        self._tells_channels = tells_channels
-        self._tells_dropped = tells_dropped
-        self._numbers = itertools.count(1)
+    form: TranscriptForm
+    file: str | None = None
+    tells_channels: bool = field(default=False, kw_only=True)
+    tells_dropped: bool = field(default=False, kw_only=True)
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1), init=False)
 
     def begin(self) -> str:
         """Return what comes before all segments."""
-        return VTT_HEADER if self._form == "vtt" else ""
+        return VTT_HEADER if self.form == "vtt" else ""
 
     def segment(self, segment: Final) -> str:
         """Return the next segment."""
         return "".join(map(self._turn, turns_of(segment)))
 
     def _turn(self, segment: Final) -> str:
-        if self._form == "json":
+        if self.form == "json":
             return ""
         word = speaker_of(segment.words)
         who = speaker_title(word) if word is not None else ""
-        label = f"[{segment.channel}] " if self._tells_channels else ""
-        if self._form == "text":
+        label = f"[{segment.channel}] " if self.tells_channels else ""
+        if self.form == "text":
             return f"{label}{f'{who}: ' if who else ''}{segment.text}\n"
-        if self._form == "md":
+        if self.form == "md":
             return f"**[{_clock(segment.start)}{f' {who}' if who else ''}]** {label}{segment.text}\n\n"
         cues = make_cues(segment.words)
         told = (replace(cue, text=label + cue.text) for cue in cues)
-        return "".join(format_cue(cue, next(self._numbers), self._form, who) for cue in told)
+        return "".join(format_cue(cue, next(self._numbers), self.form, who) for cue in told)
 
     def end(self, heard: Transcript) -> str:
         """Return what comes behind all segments."""
-        if self._form != "json":
+        if self.form != "json":
             return ""
-        told = transcript_fields(heard, tells_dropped=self._tells_dropped)
-        named = told if self._file is None else {"file": self._file} | told
+        told = transcript_fields(heard, tells_dropped=self.tells_dropped)
+        named = told if self.file is None else {"file": self.file} | told
         return json.dumps(named, ensure_ascii=False) + "\n"
 
 

@@ -52,7 +52,16 @@ from gigastt.gateway.pool.session import Session, transcribe_files
 from gigastt.gateway.pool.sources import FileSource
 from gigastt.gateway.server.listener import ConnectionFactory, Server, bind, watch_loop_lag
 from gigastt.log import get_logger
-from gigastt.model_loading import FetchCommand, describe, fetch_model, find_model, find_speakers, keep_improving, load
+from gigastt.model_loading import (
+    FetchCommand,
+    describe,
+    fetch_model,
+    find_hotwords,
+    find_model,
+    find_speakers,
+    keep_improving,
+    load,
+)
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import ModelFiles
 from gigastt.processes import forbid_core_files
@@ -96,6 +105,7 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
         check_zeroconf()
     model = find_model(settings)
     find_speakers(settings)
+    find_hotwords(settings)
     listeners = bind(settings.host, settings.port)
     metrics_listeners = (
         bind(*split_address(settings.metrics_listen), "--metrics-listen") if settings.metrics_listen else []
@@ -178,6 +188,8 @@ async def serve_model(
             if context.jobs is not None:
                 stack.callback(context.jobs.close)
             await stack.enter_async_context(duties)
+            if context.usage_file is not None:
+                duties.start("usage", context.usage_file.keep())
             duties.start("workers", keep_workers(pool, context, model, ready))
             duties.start("upgrades", keep_upgrading(context, read_settings, upgrade_asked))
             duties.start("history", context.history.run())
@@ -191,7 +203,7 @@ async def serve_model(
                 duties.start("jobs", context.jobs.run())
             if metrics_listeners:
                 await stack.enter_async_context(serving_metrics(context, metrics_listeners, duties))
-            if (webhook := find_webhook(settings, context.feeds)) is not None:
+            if (webhook := find_webhook(settings, context.feeds, metrics)) is not None:
                 await stack.enter_async_context(webhook)
             await server.serve([*listeners, *itertools.chain(*others.values())])
             duties.release()
@@ -276,6 +288,7 @@ async def open_jobs(context: AppContext) -> Jobs | None:
         context.decoding,
         open_session,
         partial(open_file_book, context),
+        context.metrics,
         charge=context.api_keys.charge if context.api_keys is not None else lambda owner, seconds: None,
     )
     await jobs.take_up()
@@ -283,11 +296,11 @@ async def open_jobs(context: AppContext) -> Jobs | None:
     return jobs
 
 
-def find_webhook(settings: Settings, feeds: Feeds) -> CallWebhook | None:
+def find_webhook(settings: Settings, feeds: Feeds, metrics: Metrics) -> CallWebhook | None:
     """Return the webhook where there is to be one. ConfigError: its secret is wrong."""
     if settings.webhook is None or settings.webhook_secret_file is None:
         return None
-    return CallWebhook(settings.webhook, read_secret(settings.webhook_secret_file), feeds)
+    return CallWebhook(settings.webhook, read_secret(settings.webhook_secret_file), feeds, metrics)
 
 
 def warn(context: AppContext) -> None:
@@ -299,6 +312,9 @@ def warn(context: AppContext) -> None:
     if settings.pool_size > cores:
         message = "Workers share cores: each is slower, and no more streams fit than with one worker a core."
         log.warning("more_workers_than_cores", workers=settings.pool_size, cores=cores, message=message)
+    if context.api_keys is not None and context.usage_file is None and context.api_keys.has_days:
+        message = "A restart gives keys with hours of audio a day all of them again: --usage-file keeps what was used."
+        log.warning("usage_not_kept", message=message)
     if settings.cors_allow_any:
         log.warning("cors_allow_any", message="Every web page that a user of this network opens may use the server.")
     if ANY_NAME in settings.allowed_host and settings.api_keys_file is None:

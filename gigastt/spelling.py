@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar
 
 from gigastt.numerals import closed_words, write_figures
-from gigastt.transcript import Final, HeardSpeakers, Partial, Transcript, Word
+from gigastt.transcript import Alternative, Final, HeardSpeakers, Partial, Transcript, Word
 
 Casing: TypeAlias = Literal["original", "lower"]
 Numbers: TypeAlias = Literal["words", "digits"]
@@ -49,7 +49,8 @@ class Spelling:
         match told:
             case Final():
                 words, dropped = self._words(told.words), self._words(told.dropped)
-                spelled = replace(told, text=self._text(told, words), words=words, dropped=dropped)
+                text, alternatives = self._text(told, words), self._alternatives(told.alternatives)
+                spelled = replace(told, text=text, words=words, dropped=dropped, alternatives=alternatives)
             case Partial():
                 words, stable = self._words(told.words), len(self._words(self._closed(told)))
                 spelled = replace(told, text=self._text(told, words), words=words, stable=stable)
@@ -61,12 +62,21 @@ class Spelling:
         assert isinstance(spelled, type(told))
         return spelled
 
+    def _alternatives(self, told: Sequence[Alternative]) -> tuple[Alternative, ...]:
+        """Return them so, each wording once: two may be the same in figures."""
+        spelled: dict[str, Alternative] = {}
+        for one in told:
+            words = self._words(one.words)
+            text = self._text(one, words)
+            spelled.setdefault(text, replace(one, text=text, words=words))
+        return tuple(spelled.values())
+
     def _words(self, words: Sequence[Word]) -> tuple[Word, ...]:
         if self.numbers == "digits":
             words = write_figures(words)
         return tuple(replace(word, text=text) for word in words if (text := self.spell(word.text)))
 
-    def _text(self, told: Final | Partial, words: Sequence[Word]) -> str:
+    def _text(self, told: Final | Partial | Alternative, words: Sequence[Word]) -> str:
         return " ".join(word.text for word in words) if self.numbers == "digits" else self.spell(told.text)
 
     def _closed(self, partial: Partial) -> Sequence[Word]:

@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeAlias
 
 ENDPOINT_SILENCE_MS = (200, 5_000)  # the least and the most
 
+MOST_ALTERNATIVES = 5
+
 EndpointReason: TypeAlias = Literal["silence", "max_duration", "flush", "stop", "shutdown", "timeout", "error"]
 Drop: TypeAlias = Literal["", "no_speech", "doubtful", "min_confidence"]
 GapCode: TypeAlias = Literal["inference_error", "segment_failed", "audio_damaged", "audio_missing"]
@@ -69,6 +71,15 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """What may have been said in an utterance; its fields are as in `Final`."""
+
+    text: str
+    words: tuple[Word, ...]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class Final:
     """One whole utterance. Its text may be empty.
 
@@ -80,6 +91,7 @@ class Final:
         recogniser is sure of no word, or no word reaches the least confidence asked for. Empty if nothing was left out.
     dropped: the words left out.
     voices: that are heard in it, where its client wants speakers told apart.
+    alternatives: what may have been said, first what is told, where its client wants more than that.
     """
 
     text: str
@@ -95,6 +107,7 @@ class Final:
     drop: Drop = ""
     dropped: tuple[Word, ...] = ()
     voices: tuple[Voice, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +157,31 @@ class Transcript:
 
 
 @dataclass(frozen=True, slots=True)
+class Hotword:
+    """A phrase that is expected to be heard.
+
+    weight: how much it is preferred to what sounds like it.
+    """
+
+    phrase: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
-    """How a stream is cut into utterances, and whether it tells of them before they end.
+    """How a stream is cut into utterances, what is told of them, and whether before they end.
 
     endpoint_silence_ms: the silence that ends an utterance, within `ENDPOINT_SILENCE_MS`.
     diarization: whether finals tell which voices are heard in them.
+    hotwords: that finals prefer to what sounds like them.
+    most_alternatives: how many transcripts finals tell of, the best one included.
     """
 
     endpoint_silence_ms: int = 600
     partials: bool = True
     diarization: bool = False
+    hotwords: tuple[Hotword, ...] = ()
+    most_alternatives: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +261,29 @@ def final_fields(final: Final) -> dict[str, Any]:
         "endpoint_reason": final.reason,
         "speech_final": final.reason != "max_duration",
         **_segment_speaker(final),
+        **alternatives_fields(final.alternatives),
     }
+
+
+def alternatives_of(finals: Sequence[Final]) -> list[Alternative]:
+    """Return what may have been said in utterances that are told as one: all at their best, all at their second …"""
+    ranked = [final.alternatives for final in finals if final.alternatives]
+    joined: list[Alternative] = []
+    for rank in range(max(map(len, ranked), default=0)):
+        parts = [each[rank] if rank < len(each) else each[0] for each in ranked]
+        words = tuple(word for part in parts for word in part.words)
+        confidence = round(sum(word.confidence for word in words) / max(1, len(words)), 4)
+        joined.append(Alternative(" ".join(part.text for part in parts), words, confidence))
+    return joined
+
+
+def alternatives_fields(alternatives: Sequence[Alternative]) -> dict[str, Any]:
+    """Render what may have been said, where that was asked for."""
+    told = [
+        {"text": one.text, "confidence": one.confidence, "words": [word_fields(word) for word in one.words]}
+        for one in alternatives
+    ]
+    return {"alternatives": told} if told else {}
 
 
 def gap_fields(gap: Gap) -> dict[str, Any]:
@@ -275,6 +325,7 @@ def transcript_fields(heard: Transcript, *, tells_dropped: bool = False) -> dict
                 "confidence": final.confidence,
                 "words": [word_fields(word) for word in final.words],
                 **_segment_speaker(final),
+                **alternatives_fields(final.alternatives),
             }
             for final in heard.finals
         ],

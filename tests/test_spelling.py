@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gigastt.spelling import AS_RECOGNISED, PLAIN, Spelling
-from gigastt.transcript import Final, Gap, HeardSpeakers, Partial, Transcript, Word, text_of
+from gigastt.transcript import Alternative, Final, Gap, HeardSpeakers, Partial, Transcript, Word, text_of
 
 WORDS = tuple(
     Word(text, number / 2, number / 2 + 0.4, 0.9, number % 2)
@@ -47,6 +47,15 @@ def test_numbers_go_with_the_two() -> None:
     final = replace(PLAIN, numbers="digits").of(COUNTED)
     assert final.text == " ".join(word.text for word in final.words) == "их 25 а нас 102"
     assert [(word.start, word.end) for word in final.words] == [(0, 0.5), (1, 2.5), (3, 3.5), (4, 4.5), (5, 6.5)]
+
+
+def test_alternatives_that_are_the_same_in_figures_are_told_once() -> None:
+    others = [tuple(replace(word, text=text) for word, text in zip(WORDS, spoken.split(), strict=False))
+              for spoken in ("двадцать пять", "двадцати пяти", "двадцать шесть")]  # fmt: skip
+    alternatives = tuple(Alternative(" ".join(word.text for word in words), words, 0.9) for words in others)
+    told = FIGURES.of(replace(FINAL, text="двадцать пять", words=others[0], alternatives=alternatives))
+    assert [one.text for one in told.alternatives] == ["25", "26"]
+    assert told.alternatives[0].words == told.words
 
 
 def test_a_number_is_stable_when_it_cannot_grow() -> None:

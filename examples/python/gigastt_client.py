@@ -6,10 +6,9 @@
         async for event in session.events():
             print(event)                   # the messages of docs/protocol.md, as dictionaries
 
-Audio is kept until the server needs it no more. When the connection is lost, when the server says nothing for a while,
-or when it asks its clients to go, another one is opened, after pauses that grow, and the session goes on there: no
-final is told twice, and none is left out. `{"type": "connection", "state": "lost" | "resumed" | "begun anew"}` tells of
-that. Needs the package websockets.
+Audio is kept until the server needs it no more. When the connection is lost, the server says nothing for a while, or
+asks its clients to go, another one is opened, after pauses that grow, and the session goes on there: no final is told
+twice or left out. `{"type": "connection", "state": "lost" | "resumed" | "begun anew"}` tells of that. Needs websockets.
 """
 
 from __future__ import annotations
@@ -94,6 +93,7 @@ class Session:
         self.audio = KeptAudio(WIDTHS[encoding] * channels)
         self.reconnects = 0
         self._url = url
+        self._base = url + ("&" if "?" in url else "?")  # the session is named behind it, for a server that is full
         audio_format = {"sample_rate": sample_rate, "encoding": encoding, "channels": channels}
         self._configure = {"type": "configure", **audio_format, **options}
         self._rate = sample_rate
@@ -105,6 +105,7 @@ class Session:
         self._changed = asyncio.Condition()
         self._flushes: list[int] = []  # samples before which an utterance was to end
         self._stopped = self._stop_told = self._over = False
+        self._asleep = False  # nothing was sent for long, and there is nothing to send
         self._failure: ConnectionFailed | None = None
         # of the session at the server, which is another one after it had to begin anew
         self._token: str | None = None
@@ -117,7 +118,6 @@ class Session:
         self._position = self._next_flush = 0  # what is to be sent next
         self._may_send = self._acknowledges = self._final_told = False
         self._go_at: float | None = None
-        self._asleep = False  # nothing was sent for long, and there is nothing to send
 
     async def __aenter__(self) -> Session:
         self._running = asyncio.create_task(self._run())
@@ -248,6 +248,7 @@ class Session:
             case "ready":
                 self._ready_token = message.get("resume_token")
                 if self._token is None:
+                    self._url = f"{self._base}session={message.get('session_id', '')}"
                     await self._begin(socket)
                     self._events.put_nowait(message)
             case "ack" if not self._asleep:
@@ -272,8 +273,7 @@ class Session:
     async def _begin(self, socket: ClientConnection) -> None:
         """Begin a session with the audio that is there."""
         self._token = self._ready_token
-        resume = {"resume": True} if self._token is not None else {}
-        await socket.send(json.dumps({**self._configure, **resume}))
+        await socket.send(json.dumps({**self._configure, **({"resume": True} if self._token is not None else {})}))
         await self._send_from(self.audio.start, self._first_flush)
 
     async def _send_from(self, position: int, flush: int) -> None:
@@ -295,6 +295,7 @@ class Session:
         if "resume_token" in ack:
             async with self._changed:
                 self._token = ack["resume_token"]
+                self._url = f"{self._base}session={ack.get('session_id', '')}"
                 self.audio.trim(self._origin + ack["committed"])
                 self._changed.notify_all()
 

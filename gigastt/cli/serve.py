@@ -134,6 +134,9 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
 @setting("--webhook-secret-file", type=FILE_PATH, help="File with the secret that signs what is sent there.")
 @setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use --wyoming (else all); repeatable.")
 @setting("--wyoming-announce", is_flag=True, help="Announce --wyoming to Home Assistant (needs gigastt[zeroconf]).")
+@setting(
+    "--hotwords-file", type=FILE_PATH, help="File of phrases, one a line, that are preferred to what sounds alike."
+)
 @setting("--jobs-dir", type=FOLDER_PATH, help="Take jobs, and keep their recordings and transcripts in this folder.")
 @setting(
     "--jobs-quota-bytes",
@@ -152,6 +155,11 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
     "--api-keys-file",
     type=FILE_PATH,
     help="File of API keys, made by `gigastt keys add`; without it no key is asked for.",
+)
+@setting(
+    "--usage-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep in this file how much audio came with each key today, over a restart.",
 )
 @setting(
     "--secret-file",

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from gigastt.errors import ConfigError
 from gigastt.gateway.feeds import Feed, Feeds
+from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.responses import json_text
 from gigastt.gateway.webhook import call_webhook
 
@@ -38,13 +39,20 @@ class CallWebhook:
     """Sends the feeds that begin while it is entered."""
 
     def __init__(
-        self, url: str, secret: str, feeds: Feeds, pauses: tuple[float, ...] = PAUSES, end_seconds: float = END_SECONDS
+        self,
+        url: str,
+        secret: str,
+        feeds: Feeds,
+        metrics: Metrics,
+        pauses: tuple[float, ...] = PAUSES,
+        end_seconds: float = END_SECONDS,
     ) -> None:
         import httpx2
 
         self._url = url
         self._secret = secret
         self._feeds = feeds
+        self._metrics = metrics
         self._pauses = pauses
         self._end_seconds = end_seconds
         self._client = httpx2.AsyncClient(trust_env=False)
@@ -87,5 +95,5 @@ class CallWebhook:
         """Send one message, again where it is not taken."""
         for pause in (0.0, *self._pauses):
             await asyncio.sleep(pause)
-            if await call_webhook(self._client, self._url, event, body, self._secret):
+            if await call_webhook(self._client, self._url, event, body, self._secret, self._metrics):
                 return

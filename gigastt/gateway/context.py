@@ -19,6 +19,7 @@ from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
+from gigastt.gateway.access.usage_file import UsageFile
 from gigastt.gateway.feeds import Feeds
 from gigastt.gateway.files.decoder_report import DecodedFile
 from gigastt.gateway.files.decoding import Decodes, Decoding
@@ -73,7 +74,7 @@ class Listening:
 
 @dataclass(slots=True)
 class AppContext:
-    """The parts of one server. ConfigError: the file of API keys or of the secret is wrong."""
+    """The parts of one server. ConfigError: the file of API keys, of usage or of the secret is wrong."""
 
     settings: Settings
     model: ServedModel
@@ -96,6 +97,7 @@ class AppContext:
     tokens: Tokens = field(init=False)
     waiting_room: WaitingRoom[Any] = field(init=False)
     api_keys: ApiKeys | None = field(init=False)  # None: no key is asked for
+    usage_file: UsageFile | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.limits = self.settings.limits
@@ -112,6 +114,8 @@ class AppContext:
         if self.api_keys is not None:
             keys = self.api_keys
             self.metrics.keys.read = lambda: keys.usages
+            if (usage_file := self.settings.usage_file) is not None:
+                self.usage_file = UsageFile(usage_file, keys)
 
     @property
     def preparation(self) -> str | None:

@@ -37,6 +37,8 @@ _CODES_OF_SESSIONS = (
 )  # fmt: skip
 ERRORS = tuple(sorted({*_CODES_OF_SESSIONS, *codes_of_requests(), OTHER_CODE}))  # of clients, over HTTP and in sessions
 ENDINGS = ("stop", "client_gone", "interrupted", "broken_frames", "shutdown", "error", *_CODES_OF_SESSIONS, OTHER_CODE)
+JOB_ENDS = ("done", "failed")
+WEBHOOKS = ("call", "job")
 REFUSALS = ("address_full", "server_full", "flood")  # of connections
 
 _REQUEST_BUCKETS = (0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0)
@@ -124,6 +126,18 @@ class Metrics:
         self.session_lag_seconds = self._gauge(
             "session_lag_seconds", "Audio sent to a worker but not yet analysed, of the session furthest behind."
         )
+        # Jobs
+        self.jobs = self._gauge("jobs", "Jobs that have not ended.", "state")
+        for state in ("queued", "running"):
+            self.jobs.labels(state)
+        self.jobs_oldest_seconds = self._gauge("jobs_oldest_seconds", "Age of the oldest job that has not ended.")
+        self.jobs_spool_bytes = self._gauge("jobs_spool_bytes", "Recordings of jobs that have not ended.")
+        self.jobs_ended = self._counter("jobs_ended", "Jobs that have ended.", "state")
+        for state in JOB_ENDS:
+            self.jobs_ended.labels(state)
+        self.webhooks_failed = self._counter("webhooks_failed", "Tries of a webhook that were not taken.", "kind")
+        for kind in WEBHOOKS:
+            self.webhooks_failed.labels(kind)
         # Workers
         self.worker_restarts = self._counter("worker_restarts", "Workers started anew after a death.", "reason")
         for reason in DEATHS:  # from the start, so that the first one is seen to happen

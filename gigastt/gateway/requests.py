@@ -136,38 +136,33 @@ async def read_json(request: Request, most_bytes: int, seconds: float = 30.0) ->
     return fields
 
 
+@dataclass(slots=True)
 class RequestMiddleware:
-    """Give a request its id, count it, log it, and turn whatever it raises into an answer."""
+    """Give a request its id, count it, log it, and turn whatever it raises into an answer.
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        metrics: Metrics,
-        routes: Routes,
-        error_forms: ErrorForms = lambda path: error_fields,
-        protocol_of: Callable[[str], str | None] = lambda path: None,
-    ) -> None:
-        """Wrap `app`; `protocol_of` names the clients' protocol at a path, for the log."""
-        self._app = app
-        self._metrics = metrics
-        self._routes = routes
-        self._error_forms = error_forms
-        self._protocol_of = protocol_of
+    protocol_of: names the clients' protocol at a path, for the log.
+    """
+
+    app: ASGIApp
+    metrics: Metrics
+    routes: Routes
+    error_forms: ErrorForms = lambda path: error_fields
+    protocol_of: Callable[[str], str | None] = lambda path: None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         request_id = _request_id(Headers(scope=scope).getlist("x-request-id"))
         exchange = Exchange(request_id, [(b"x-request-id", request_id.encode("ascii")), (b"vary", b"Origin")])
-        exchange.error_fields = self._error_forms(scope["path"])
+        exchange.error_fields = self.error_forms(scope["path"])
         scope.setdefault("state", {})["exchange"] = exchange
-        path = find_route(self._routes, scope["path"]) or OTHER_PATH
-        answer = _Answer(send, exchange, self._metrics, scope.get("method", "GET"), path, self._routes.get(path, ()))
+        path = find_route(self.routes, scope["path"]) or OTHER_PATH
+        answer = _Answer(send, exchange, self.metrics, scope.get("method", "GET"), path, self.routes.get(path, ()))
         code: str | None = None
         with bound_fields(request_id=request_id):
             try:
-                await self._app(scope, receive, answer.send)
+                await self.app(scope, receive, answer.send)
             except (ClientGone, WebSocketDisconnect):
                 answer.status = answer.status or _CLIENT_GONE
             except asyncio.CancelledError:  # the server stops; its task ends here, as it was asked to
@@ -176,9 +171,9 @@ class RequestMiddleware:
                 error = public_error(exc)
                 code = error.code
                 exchange.facts["reason"] = str(error)[:_MOST_REASON]
-                self._metrics.count_error(code)
+                self.metrics.count_error(code)
                 if isinstance(exc, RateLimited | QuotaExceeded):
-                    self._metrics.rate_limit_rejections.inc()
+                    self.metrics.rate_limit_rejections.inc()
                 elif not isinstance(exc, RequestError):
                     log.exception("request_failed", path=path)
                 await answer.fail(scope, exc)
@@ -191,7 +186,7 @@ class RequestMiddleware:
         """Write the request's line into the log."""
         event = log.debug if path in _QUIET else log.info
         peer = scope["client"][0] if scope.get("client") else None
-        named = {"protocol": self._protocol_of(scope["path"]), "key": exchange.key_name}
+        named = {"protocol": self.protocol_of(scope["path"]), "key": exchange.key_name}
         told = {**named, **exchange.facts, "code": code or exchange.facts.get("code")}
         known = {name: value for name, value in told.items() if value is not None}
         event("request", method=answer.method, path=path, status=answer.status, seconds=round(answer.elapsed, 4),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from gigastt.errors import InvalidParameter
+from gigastt.gateway.metrics import Metrics
 from gigastt.log import get_logger
 
 if TYPE_CHECKING:
@@ -58,20 +59,24 @@ def signature_of(secret: str, timestamp: int, body: bytes) -> str:
     return "sha256=" + hmac.new(secret.encode(), b"%d." % timestamp + body, hashlib.sha256).hexdigest()
 
 
-async def call_webhook(client: httpx2.AsyncClient, url: str, event: str, body: bytes, secret: str) -> bool:
-    """Call once; return whether the call was taken (2xx)."""
+async def call_webhook(
+    client: httpx2.AsyncClient, url: str, event: str, body: bytes, secret: str, metrics: Metrics
+) -> bool:
+    """Call once, and count it if it fails; return whether the call was taken (2xx)."""
     import httpx2
 
     timestamp = int(time.time())
     headers = {"content-type": "application/json", "x-gigastt-event": event, "x-gigastt-timestamp": str(timestamp)}
     if secret:
         headers["x-gigastt-signature"] = signature_of(secret, timestamp, body)
+    failure: dict[str, object] = {}
     try:
         async with client.stream("POST", url, content=body, headers=headers, timeout=_TIMEOUT_SECONDS) as response:
-            status = response.status_code
+            if not 200 <= response.status_code < 300:
+                failure = {"status": response.status_code}
     except (httpx2.HTTPError, OSError) as exc:
-        log.warning("webhook_failed", event_name=event, cause=type(exc).__name__)
-        return False
-    if not 200 <= status < 300:
-        log.warning("webhook_failed", event_name=event, status=status)
-    return 200 <= status < 300
+        failure = {"cause": type(exc).__name__}
+    if failure:
+        log.warning("webhook_failed", event_name=event, **failure)
+        metrics.webhooks_failed.labels(event.partition(".")[0]).inc()
+    return not failure

@@ -102,7 +102,7 @@ class Recognise:
     segment: str
     samples: int
     excerpt: Excerpt
-    diarization: bool = False
+    options: transcript.Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,10 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded and a canary transcript came out; `passes` were timed then."""
+    """The model is loaded and a canary transcript came out; `passes` were timed then.
+
+    alphabet: the letters that the model can write, folded; empty for one that takes no hotwords.
+    """
 
     pid: int
     load_seconds: float
@@ -142,6 +145,7 @@ class Ready:
     vocab_size: int
     provider: str
     passes: list[PassRecord]
+    alphabet: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +254,7 @@ _CLASSES: dict[int, type] = dict(enumerate(_TO_WORKER + _TO_GATEWAY))
 _KINDS: dict[type, int] = {kind: number for number, kind in _CLASSES.items()}
 _NESTED: dict[str, type] = {
     "options": transcript.Options,
+    "hotwords": transcript.Hotword,
     "partial": transcript.Partial,
     "final": transcript.Final,
     "excerpt": Excerpt,
@@ -257,6 +262,7 @@ _NESTED: dict[str, type] = {
     "words": transcript.Word,
     "dropped": transcript.Word,
     "voices": transcript.Voice,
+    "alternatives": transcript.Alternative,
     "passes": PassRecord,
 }
 

@@ -13,6 +13,7 @@ import numpy as np
 from gigastt.speech.search import token_probability
 from gigastt.speech.tokens import SUBSAMPLING, EncoderOut, Hypothesis, SearchState, Token
 from gigastt.speech.vocabulary import Vocabulary
+from gigastt.transcript import Options
 
 _NOTHING = np.zeros(0, np.float32)
 
@@ -20,11 +21,18 @@ _NOTHING = np.zeros(0, np.float32)
 class CtcSearch:
     """The search over one vocabulary."""
 
+    takes_hotwords = False
+
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
 
     def search(
-        self, encoder_out: EncoderOut, first_frame: int = 0, skip: int = 0, state: SearchState | None = None
+        self,
+        encoder_out: EncoderOut,
+        first_frame: int = 0,
+        skip: int = 0,
+        state: SearchState | None = None,
+        options: Options | None = None,
     ) -> Hypothesis:
         """Search one window.
 
@@ -32,7 +40,7 @@ class CtcSearch:
             encoder_out: scores, float32 [vocabulary, time], 40 ms per frame.
             first_frame: absolute feature frame (10 ms) at which frame 0 begins.
             skip: leading frames that are not searched.
-            state: not needed.
+            state, options: not needed.
 
         Returns:
             The tokens that begin at frames from `skip` on; a token's probability is its highest in the frames it lasts.

@@ -5,6 +5,7 @@ The functions that streams use as well, so that an utterance has the same words 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,22 +14,25 @@ from gigastt.audio.pcm import Samples
 from gigastt.speech.draft import judge
 from gigastt.speech.features import log_mel
 from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES, Features, Hypothesis, Window, words_within
-from gigastt.transcript import Final, mean_confidence
+from gigastt.transcript import Alternative, Final, Options, Word, mean_confidence
 
 
-def read_window(samples: Samples, first_frame: int, last_frame: int, lead: int = 0, padding: int = 0) -> Window:
+def read_window(
+    samples: Samples, first_frame: int, last_frame: int, lead: int = 0, padding: int = 0, options: Options | None = None
+) -> Window:
     """Return the window of an utterance, bit for bit as a stream that was pushed the samples would.
 
     Args:
         samples: the whole file, int16 at 16 kHz; silence follows it.
         first_frame, last_frame: where the utterance lies, in feature frames.
         lead, padding: frames of its room to put before and behind it.
+        options: what its client wants.
     """
     count = (last_frame - first_frame - 1) * FRAME_SAMPLES + WINDOW_SAMPLES
     excerpt = samples[first_frame * FRAME_SAMPLES : first_frame * FRAME_SAMPLES + count]
     if len(excerpt) < count:
         excerpt = np.concatenate((excerpt, np.zeros(count - len(excerpt), np.int16)))
-    return Window(put_in_room(log_mel(excerpt), lead, padding), first_frame - lead)
+    return Window(put_in_room(log_mel(excerpt), lead, padding), first_frame - lead, options=options)
 
 
 def add_words(
@@ -44,13 +48,19 @@ def add_words(
         min_confidence: as `judge` takes it.
     """
     words = words_within(hypothesis, first_frame, final.end) if hypothesis else ()
-    drop = final.drop or judge(words, is_clear=is_clear, min_confidence=min_confidence)
+    judged = words_within(Hypothesis(hypothesis.greedy, ()), first_frame, final.end) if hypothesis else ()
+    drop = final.drop or judge(judged or words, is_clear=is_clear, min_confidence=min_confidence)
     if hypothesis is None or drop:
         return replace(final, drop=drop, dropped=words)
-    confidence = mean_confidence(words)
     tokens = tuple(token.id for token in hypothesis.tokens) if words else ()
-    text = " ".join(word.text for word in words)
-    return replace(final, text=text, words=words, confidence=confidence, tokens=tokens)
+    found = (words_within(one, first_frame, final.end) for one in hypothesis.alternatives)
+    alternatives = tuple(Alternative(_text(each), each, mean_confidence(each)) for each in found if each)
+    text, confidence = _text(words), mean_confidence(words)
+    return replace(final, text=text, words=words, confidence=confidence, tokens=tokens, alternatives=alternatives)
+
+
+def _text(words: Sequence[Word]) -> str:
+    return " ".join(word.text for word in words)
 
 
 def put_in_room(features: Features, before: int, after: int) -> Features:

@@ -23,6 +23,7 @@ Used by the thread that owns the recogniser. The mapped arrays are never written
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,8 @@ class WeightNetwork:
 
 
 class _WeightFrames:
+    block = _FIRST_BLOCK_FRAMES
+
     def __init__(self, weights: SearchWeights, blank_id: int, hidden: Floats) -> None:
         self._weights = weights
         self._blank_id = blank_id
@@ -141,6 +144,19 @@ class _WeightFrames:
                     return Emission(begin + row, token, token_probability(scores[row], token))
             begin, block = end, SEARCH_BLOCK_FRAMES
         return None
+
+    def __len__(self) -> int:
+        return len(self._hidden)
+
+    def score_all(self, begin: int, end: int, states: Sequence[SearchState]) -> Floats:
+        predicted = np.matmul(np.stack([state.dec for state in states]), self._weights.prediction)
+        hidden = self._hidden[None, begin:end] + predicted[:, None]
+        np.maximum(hidden, np.float32(0), out=hidden)
+        pieces, _, length = self._weights.scores.shape
+        scores = np.empty((len(states) * (end - begin), pieces, length), dtype=np.float32)
+        np.matmul(hidden.reshape(len(scores), -1), self._weights.scores, out=scores.transpose(1, 0, 2))
+        scores += self._weights.scores_bias
+        return scores.reshape(len(states), end - begin, -1)[:, :, : self._weights.vocabulary_size]
 
     def score(self, frame: int, state: SearchState) -> Floats:
         scores = self._score(frame, frame + 1, np.matmul(state.dec, self._weights.prediction))

@@ -17,9 +17,11 @@ from gigastt.errors import InferenceError, ModelInvalid
 from gigastt.speech.ctc import CtcSearch
 from gigastt.speech.mapped_search import choose_network
 from gigastt.speech.model import CtcEncoder, CtcFiles, Encoder, Triplet, TripletFiles
+from gigastt.speech.phrases import alphabet_of
 from gigastt.speech.search import MAX_SYMBOLS, RunNetwork, Transducer
 from gigastt.speech.tokens import EncoderOut, Hypothesis, SearchState, Window
 from gigastt.speech.vocabulary import Vocabulary
+from gigastt.transcript import Hotword, Options
 
 MAX_WINDOW_FRAMES = 2050  # 20.5 s; beyond about 30 s a full-context encoder degrades
 
@@ -39,10 +41,20 @@ class Transcriber(Protocol):
 
 
 class Search(Protocol):
-    """How encoder frames become tokens: one class for each kind of head."""
+    """How encoder frames become tokens: one class for each kind of head.
 
+    takes_hotwords: whether `options` make a difference.
+    """
+
+    @property
+    def takes_hotwords(self) -> bool: ...
     def search(
-        self, encoder_out: EncoderOut, first_frame: int = 0, skip: int = 0, state: SearchState | None = None
+        self,
+        encoder_out: EncoderOut,
+        first_frame: int = 0,
+        skip: int = 0,
+        state: SearchState | None = None,
+        options: Options | None = None,
     ) -> Hypothesis: ...
 
 
@@ -60,6 +72,7 @@ class Recognizer:
     ) -> None:
         """Take the parts; `runs_graphs` tells that the search runs decoder and joint graphs, its slower way."""
         self.runs_graphs = runs_graphs
+        self.alphabet = alphabet_of(vocabulary.pieces) if search.takes_hotwords else ""
         self.vocabulary = vocabulary
         self.encoder_name = encoder_name
         self._encoder = encoder
@@ -71,12 +84,14 @@ class Recognizer:
         files: TripletFiles | CtcFiles,
         *,
         session_config: Mapping[str, str] | None = None,
+        hotwords: tuple[Hotword, ...] = (),
     ) -> Recognizer:
         """Load the model files and check them against each other.
 
         Args:
             files: where they are; a `config.json` beside them may say how many tokens a frame may emit.
             session_config: further onnxruntime session config entries for the encoder (mapped weights).
+            hotwords: that every final prefers, besides those of its client.
 
         Raises:
             ModelInvalid: a file is not what its name says, or they do not belong together.
@@ -90,7 +105,8 @@ class Recognizer:
         _check_size(triplet.joint.vocabulary_size, files.joint, vocabulary, files.vocabulary)
         graphs = RunNetwork(triplet.decoder, triplet.joint)
         network = choose_network(files, graphs, triplet.encoder.dim)
-        transducer = Transducer(network, vocabulary, max_symbols=_read_max_symbols(files.vocabulary.parent))
+        most = _read_max_symbols(files.vocabulary.parent)
+        transducer = Transducer(network, vocabulary, max_symbols=most, hotwords=hotwords)
         return cls(triplet.encoder, transducer, vocabulary, files.encoder.stem, runs_graphs=network is graphs)
 
     def transcribe(self, window: Window) -> Hypothesis:
@@ -128,7 +144,7 @@ class Recognizer:
         lengths = np.full(len(windows), features.shape[2], dtype=np.int64)
         encoded, encoded_len = self._encoder.encode(features, lengths)
         return [
-            self._search.search(encoder_out[:, :length], window.first_frame, window.skip, window.state)
+            self._search.search(encoder_out[:, :length], window.first_frame, window.skip, window.state, window.options)
             for window, encoder_out, length in zip(windows, encoded, encoded_len.tolist(), strict=True)
         ]
 

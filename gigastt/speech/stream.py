@@ -97,8 +97,7 @@ class Stream:
             raise ValueError(f"Expected a start at a multiple of {BLOCK_SAMPLES} samples, but got {start}.")
         block = start // BLOCK_SAMPLES
         detector = detector_factory()
-        self._partials = options.partials
-        self._diarization = options.diarization
+        self._options = options
         self._min_confidence = min_confidence
         self._segmenter = Segmenter(options.endpoint_silence_ms, block)
         self._levels = bytearray()  # of blocks that the segmenter has not taken
@@ -207,7 +206,7 @@ class Stream:
     def next_partial(self) -> Window | None:
         """Return the growing utterance as far as it may be transcribed now; None when nothing is new."""
         segmenter = self._segmenter
-        if not self._partials or not segmenter.activity.is_clear or self._finished:
+        if not self._options.partials or not segmenter.activity.is_clear or self._finished:
             return None
         start = segmenter.needed_from * BLOCK_FRAMES
         tail = segmenter.tail_end
@@ -221,7 +220,7 @@ class Stream:
         if end - self._last_offered <= patience:
             return None
         self._last_offered = end
-        window = self._whole(start, end, segmenter.lead) if tail else self._growing(start, end)
+        window = self._growing(start, end) if tail is None else self._final(start, end, segmenter.lead)
         self._offer = _Offer(window, start, end, is_final=tail is not None)
         return window
 
@@ -290,9 +289,9 @@ class Stream:
         if not cut.activity.is_speech:
             hypothesis = _NOTHING
             drop = "no_speech" if first < last else ""
-        window, activity = self._whole(first, last, cut.lead, cut.padding), cut.activity
+        window, activity = self._final(first, last, cut.lead, cut.padding), cut.activity
         commit = self._snapshot()
-        samples = self.read_samples(first, last) if self._diarization else None
+        samples = self.read_samples(first, last) if self._options.diarization else None
         told = cut.reason, commit, hypothesis, activity.is_clear, drop
         self._waiting.append(Utterance(window, first, last, *told, speech=activity.mean, samples=samples))
         self._draft, self._offer, self._speculative = None, None, None
@@ -312,6 +311,9 @@ class Stream:
     def _whole(self, first: int, end: int, lead: int = 0, padding: int = 0) -> Window:
         features = self._analysis.features.read(first, end)
         return Window(put_in_room(features, lead * BLOCK_FRAMES, padding * BLOCK_FRAMES), first - lead * BLOCK_FRAMES)
+
+    def _final(self, first: int, end: int, lead: int, padding: int = 0) -> Window:
+        return replace(self._whole(first, end, lead, padding), options=self._options)
 
     def _growing(self, start: int, end: int) -> Window:
         """Return a window over the open utterance that costs at most `PARTIAL_FRAMES`, if passes are not too rare."""

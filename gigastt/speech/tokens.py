@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gigastt.audio.pcm import SAMPLE_RATE
-from gigastt.transcript import Word
+from gigastt.transcript import Options, Word
 
 Features = npt.NDArray[np.float32]  # log-mel [frames, mel=64], 10 ms per frame
 EncoderOut = npt.NDArray[np.float32]  # [dim, time], 40 ms per frame
@@ -63,20 +63,28 @@ class Window:
     first_frame: absolute feature frame of `features[0]`; a multiple of 4, negative in a room before the recording.
     skip: leading encoder frames (40 ms) that give context only and are not searched.
     state: where the search stood before the first searched frame; None at the start of an utterance.
+    options: what its client wants of a final; None where this is none.
     """
 
     features: Features
     first_frame: int
     skip: int = 0
     state: SearchState | None = None
+    options: Options | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """The result of one search: its tokens and, beside each, the search state after it."""
+    """The result of one search: its tokens and, beside each, the search state after it.
+
+    greedy: the tokens of the greedy search, where expected phrases have replaced some of them; else empty.
+    alternatives: what may have been said, first this, then the likeliest; empty where that was not asked for.
+    """
 
     tokens: tuple[Token, ...]
     states: tuple[SearchState, ...]
+    greedy: tuple[Token, ...] = ()
+    alternatives: tuple[Hypothesis, ...] = ()
 
 
 def join_pieces(pieces: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ class WorkerConfig:
     session_config: onnxruntime session config entries for the encoder (weights mapped by all workers).
     min_confidence: of the surest word, below which an utterance is left out.
     speaker_model, segmentation_model: that tell voices apart, loaded when a client wants that; None for neither.
+    hotwords: phrases that every final prefers, and their weights.
     """
 
     model: str
@@ -37,12 +38,13 @@ class WorkerConfig:
     min_confidence: float = 0.0
     speaker_model: str | None = None
     segmentation_model: str | None = None
+    hotwords: tuple[tuple[str, float], ...] = ()
     log_level: str = "info"
     log_format: str = "auto"
 
     def to_json(self) -> str:
         """Encode for the command line."""
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> WorkerConfig:
@@ -52,8 +54,9 @@ class WorkerConfig:
             ConfigError: it is not such an object.
         """
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError) as exc:
+            fields = json.loads(text)
+            return cls(**{**fields, "hotwords": tuple(map(tuple, fields.get("hotwords", ())))})
+        except (ValueError, TypeError, AttributeError) as exc:
             raise ConfigError(f"Expected the configuration of a worker as one JSON object: {exc}") from exc
 
     def command(self, descriptor: int) -> list[str]:

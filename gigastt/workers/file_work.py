@@ -209,7 +209,8 @@ class FileWork:
         except (OSError, ValueError) as exc:
             log.error("stream_refused", stream=stream, cause=repr(exc))
         else:
-            window = read_window(samples, excerpt.first_frame, excerpt.last_frame, excerpt.lead, excerpt.padding)
+            bounds = excerpt.first_frame, excerpt.last_frame, excerpt.lead, excerpt.padding
+            window = read_window(samples, *bounds, request.options)
             self._note_pass(window)
             hypothesis = self._transcribe(stream, window)
         if hypothesis is None:
@@ -221,7 +222,7 @@ class FileWork:
             is_clear=excerpt.is_clear,
             min_confidence=self._min_confidence,
         )
-        model = self._load_voices() if request.diarization and final.words else None
+        model = self._load_voices() if request.options.diarization and final.words else None
         if model is None:
             self._send(Recognised(stream, final))
             return

@@ -28,7 +28,7 @@ from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.stream import Stream
 from gigastt.speech.voices import VoiceModel
-from gigastt.transcript import Options
+from gigastt.transcript import Hotword, Options
 from gigastt.workers.allocator import return_free_memory
 from gigastt.workers.canary import run_canary, time_passes
 from gigastt.workers.config import WorkerConfig
@@ -93,7 +93,8 @@ def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
     begun = time.monotonic()
     decoder, joint = (Path(path) if path else None for path in (config.decoder, config.joint))
     files = recogniser_files(Path(config.encoder), decoder, joint, Path(config.vocabulary))
-    recognizer = Recognizer.load(files, session_config=config.session_config)
+    hotwords = tuple(Hotword(phrase, weight) for phrase, weight in config.hotwords)
+    recognizer = Recognizer.load(files, session_config=config.session_config, hotwords=hotwords)
     detector = partial(ActivityDetector, ActivityModel.load())
 
     def open_stream(options: Options, start: int, resume: bytes) -> Stream:
@@ -106,7 +107,7 @@ def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
     return_free_memory()
     seconds = time.monotonic() - begun
     pieces = len(recognizer.vocabulary.pieces)
-    ready = Ready(os.getpid(), seconds, recognizer.encoder_name, pieces, PROVIDER, timed)
+    ready = Ready(os.getpid(), seconds, recognizer.encoder_name, pieces, PROVIDER, timed, recognizer.alphabet)
     _send(sock, [ready])
     log.debug("worker_loaded", model=config.model, load_seconds=round(seconds, 3))
     return Engine(recognizer, open_stream, attach, box.write, config.min_confidence, voices_of(config))

@@ -140,8 +140,7 @@ class Bench:
                 request = StreamId(10_000 + len(self._asked))
                 self._asked[request] = message
                 self._queue.append(message)
-                wanted = file.options.diarization
-                self.engine.handle(Recognise(request, file.segment, file.samples, message.excerpt, wanted))
+                self.engine.handle(Recognise(request, file.segment, file.samples, message.excerpt, file.options))
             elif isinstance(message, Recognised):
                 found = self._asked[message.stream]
                 final = FinalMessage(found.stream, message.final, found.consumed, found.committed, found.resume)

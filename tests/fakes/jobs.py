@@ -101,6 +101,7 @@ class FakeJobs:
             context.decoding,
             self.open_session,
             partial(open_file_book, context),
+            context.metrics,
             charge=context.api_keys.charge if context.api_keys is not None else lambda owner, seconds: None,
             seconds_between_tries=self.fetch_pause,
             webhook_pauses=self.webhook_pauses,

@@ -26,6 +26,8 @@ from gigastt.gateway.pool.turnstile import Patience, Slots
 from gigastt.speakers import Book
 from gigastt.transcript import Final, Gap, HeardTrack, Options, Word
 
+ALPHABET = "".join(map(chr, range(ord("а"), ord("я") + 1)))
+
 
 class FakePool:
     """Four places that are handed out as the real ones are, and nothing behind them."""
@@ -38,7 +40,7 @@ class FakePool:
         self.metrics = Metrics()
         self.router = Router()
         self.state: PoolState = "ready"
-        self.model: ModelCard | None = ModelCard("fake.onnx", 257, "cpu")
+        self.model: ModelCard | None = ModelCard("fake.onnx", 257, "cpu", ALPHABET)
         self.places = Admission(self.metrics)
         self.places.resize(places)
         self.draining = False

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.mode == "slow":
             return len(sock.recv(1))
         timed = PassRecord("final", 1, 10.0 * options.rate, 10.0, 10.0 * options.rate)
-        _send(sock, [Ready(os.getpid(), 0.01, options.encoder, 257, "cpu", [timed])])
+        _send(sock, [Ready(os.getpid(), 0.01, options.encoder, 257, "cpu", [timed], "абв")])
         _work(sock, BlackBox(options.box))
     return 0
 

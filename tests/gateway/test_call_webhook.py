@@ -15,6 +15,7 @@ import pytest
 from gigastt.errors import ConfigError
 from gigastt.gateway.call_webhook import CallWebhook, read_secret
 from gigastt.gateway.feeds import Feeds
+from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.webhook import signature_of
 from tests.waiting import wait_until
 
@@ -71,7 +72,7 @@ def make_call(feeds: Feeds, *texts: str) -> None:
 
 async def test_finals_and_the_end_are_sent_in_order_and_signed() -> None:
     feeds = Feeds()
-    async with receiver() as kept, CallWebhook(kept.url, SECRET, feeds):
+    async with receiver() as kept, CallWebhook(kept.url, SECRET, feeds, Metrics()):
         make_call(feeds, "Раз.", "", "Два.")
         await wait_until(lambda: len(kept.bodies) == 3)
     assert [(body["type"], body["text"]) for body in kept.bodies] == [
@@ -88,7 +89,7 @@ async def test_finals_and_the_end_are_sent_in_order_and_signed() -> None:
 
 async def test_a_message_that_fails_is_sent_again() -> None:
     feeds = Feeds()
-    async with receiver(500, 429) as kept, CallWebhook(kept.url, SECRET, feeds, pauses=(0.0, 0.0)):
+    async with receiver(500, 429) as kept, CallWebhook(kept.url, SECRET, feeds, Metrics(), pauses=(0.0, 0.0)):
         make_call(feeds, "Раз.")
         await wait_until(lambda: len(kept.bodies) == 4)
     assert [body["type"] for body in kept.bodies] == ["final", "final", "final", "end"]
@@ -98,7 +99,7 @@ async def test_a_message_that_fails_is_sent_again() -> None:
 @pytest.mark.parametrize("statuses", [(400, 400), (500, 500)])
 async def test_a_message_that_cannot_be_sent_is_left_out(statuses: tuple[int, ...]) -> None:
     feeds = Feeds()
-    async with receiver(*statuses) as kept, CallWebhook(kept.url, SECRET, feeds, pauses=(0.0,)):
+    async with receiver(*statuses) as kept, CallWebhook(kept.url, SECRET, feeds, Metrics(), pauses=(0.0,)):
         make_call(feeds, "Раз.")
         await wait_until(lambda: bool(kept.bodies) and kept.bodies[-1]["type"] == "end")
     assert kept.bodies[-1]["text"] == "Раз."
@@ -106,21 +107,24 @@ async def test_a_message_that_cannot_be_sent_is_left_out(statuses: tuple[int, ..
 
 async def test_a_receiver_that_is_not_there_holds_nothing_up() -> None:
     feeds = Feeds()
-    async with CallWebhook("http://127.0.0.1:9/", SECRET, feeds, pauses=(), end_seconds=30):
+    async with CallWebhook("http://127.0.0.1:9/", SECRET, feeds, Metrics(), pauses=(), end_seconds=30):
         make_call(feeds, "Раз.")
 
 
 async def test_the_end_of_the_server_waits_for_what_is_under_way() -> None:
     feeds = Feeds()
     async with receiver() as kept:
-        async with CallWebhook(kept.url, SECRET, feeds, end_seconds=30):
+        async with CallWebhook(kept.url, SECRET, feeds, Metrics(), end_seconds=30):
             make_call(feeds, "Раз.")
         assert [body["type"] for body in kept.bodies] == ["final", "end"]
 
 
 async def test_the_end_of_the_server_does_not_wait_for_ever() -> None:
     feeds = Feeds()
-    async with receiver(503) as kept, CallWebhook(kept.url, SECRET, feeds, pauses=(3600.0,), end_seconds=0.05):
+    async with (
+        receiver(503) as kept,
+        CallWebhook(kept.url, SECRET, feeds, Metrics(), pauses=(3600.0,), end_seconds=0.05),
+    ):
         make_call(feeds, "Раз.")
         await wait_until(lambda: len(kept.bodies) == 1)
 

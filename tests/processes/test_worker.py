@@ -106,7 +106,8 @@ def test_what_is_found_in_a_file_gives_the_finals_of_this_process_in_another_wor
         with spawn_worker(demo_config()) as other:
             for number, message in enumerate(messages):
                 if isinstance(message, Found):
-                    other.send(Recognise(StreamId(100 + number), segment.name, length, message.excerpt))
+                    request = Recognise(StreamId(100 + number), segment.name, length, message.excerpt, Options())
+                    other.send(request)
                     final = other.receive_a(Recognised).final
                     messages[number] = FinalMessage(stream, final, message.consumed, message.committed, message.resume)
         assert finals_of(messages) == finals_in_this_process()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,6 +41,13 @@ class ScriptedNetwork:
 class ScriptedFrames:
     script: dict[int, list[int]]
     numbers: list[int]
+    block: int = 1
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def score_all(self, begin: int, end: int, states: Sequence[SearchState]) -> Floats:
+        raise AssertionError("the greedy search asks for emissions only")
 
     def find(self, first: int, state: SearchState) -> Emission | None:
         before = 0

@@ -1,6 +1,7 @@
 """Usage: what is done with one API key, and when that is as much as its limits allow.
 
-Counted since the start of this server; the audio of a day since midnight in UTC. On the event loop.
+Counted since the start of this server; the audio of a day since midnight in UTC, with what came before the start if
+there is a file of usage. On the event loop.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class KeyUsage:
         self._clock = clock
         self._full_at = 0.0  # the bucket of requests
         self._day = 0
-        self._heard_before = 0.0  # `audio_seconds` when the day began
+        self._day_began = 0.0  # `audio_seconds` when the day began; below 0 where some came before the start
 
     @property
     def name(self) -> str | None:
@@ -92,12 +93,19 @@ class KeyUsage:
         self.audio_seconds += seconds
         return left is None or left > seconds
 
+    @property
+    def heard_today(self) -> float:
+        """Seconds of audio since midnight."""
+        day = int(self._clock() // _DAY_SECONDS)
+        if day != self._day:
+            self._day, self._day_began = day, self.audio_seconds
+        return self.audio_seconds - self._day_began
+
+    def take_up(self, seconds: float) -> None:
+        """Count what an earlier server has heard today."""
+        self._day_began = self.audio_seconds - self.heard_today - seconds
+
     def _left(self) -> float | None:
         """Return the seconds of audio that may still come today; None for any number."""
         hours = self.key.limits.audio_hours_per_day
-        if hours is None:
-            return None
-        day = int(self._clock() // _DAY_SECONDS)
-        if day != self._day:
-            self._day, self._heard_before = day, self.audio_seconds
-        return hours * 3600 - (self.audio_seconds - self._heard_before)
+        return None if hours is None else hours * 3600 - self.heard_today

@@ -66,6 +66,11 @@ class ApiKeys:
         """What is done with each key, in the order of the file."""
         return [self._usages[key.digest] for key in self._keys]
 
+    @property
+    def has_days(self) -> bool:
+        """Whether a key has so many hours of audio a day."""
+        return any(key.limits.audio_hours_per_day is not None for key in self._keys)
+
     def usage(self, key: ApiKey) -> KeyUsage:
         """Return what is done with an accepted key."""
         return self._usages[key.digest]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -37,45 +38,32 @@ _SECRET_MAKERS = ("/v1/realtime/client_secrets", "/v1/realtime/transcription_ses
 _MOST_SHOWN = 100  # characters
 
 
+@dataclass(slots=True)
 class PolicyMiddleware:
     """Let a request pass, or refuse it.
 
     The rate is checked early, so that a client who is refused for another reason cannot ask for ever.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        routes: Routes,
-        *,
-        connections: Connections,
-        rate_limiter: RateLimiter,
-        clock: Callable[[], float],
-        hosts: HostPolicy,
-        origins: OriginPolicy,
-        keys: ApiKeys | None,
-        client_tokens: ClientTokens,
-        trusted: tuple[AddressRange, ...],
-    ) -> None:
-        self._app = app
-        self._routes = routes
-        self._connections = connections
-        self._rate_limiter = rate_limiter
-        self._clock = clock
-        self._hosts = hosts
-        self._origins = origins
-        self._keys = keys
-        self._client_tokens = client_tokens
-        self._trusted = trusted
+    app: ASGIApp
+    routes: Routes
+    connections: Connections
+    rate_limiter: RateLimiter
+    clock: Callable[[], float]
+    hosts: HostPolicy
+    origins: OriginPolicy
+    keys: ApiKeys | None
+    client_tokens: ClientTokens
+    trusted: tuple[AddressRange, ...]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         exchange = exchange_of(scope)
         headers = Headers(scope=scope)
         origins = headers.getlist("origin")
-        origin_allowed = self._origins.allows(origins)
+        origin_allowed = self.origins.allows(origins)
         if origins and origin_allowed:
             exchange.headers.extend(cors_headers(origins[0]))
         if scope["path"] in _PROBES:
@@ -86,14 +74,14 @@ class PolicyMiddleware:
             raise place.refusal()
         client = scope.get("client")
         peer = client[0] if client else None
-        address = client_address(peer, headers.getlist("x-forwarded-for"), self._trusted)
+        address = client_address(peer, headers.getlist("x-forwarded-for"), self.trusted)
         key = rate_key(address)
         exchange.client, exchange.address = key, str(address)
-        with self._connections.carrying(key) if place is not None and place.shared else nullcontext():
-            wait = self._rate_limiter.take(key, self._clock())
+        with self.connections.carrying(key) if place is not None and place.shared else nullcontext():
+            wait = self.rate_limiter.take(key, self.clock())
             if wait > 0:
                 raise RateLimited("Too many requests from this address.", retry_after_ms=max(1, round(wait * 1000)))
-            check_host(self._hosts, scope)
+            check_host(self.hosts, scope)
             if not origin_allowed and not is_own_page(origins, headers.getlist("host")):
                 log.info("origin_denied", origin=_shown(origins), allowed_by="--allow-origin")
                 raise OriginDenied(
@@ -105,12 +93,12 @@ class PolicyMiddleware:
     async def _pass(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         path: str = scope["path"]
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
-            route = find_route(self._routes, path)
+            route = find_route(self.routes, path)
             if route is not None:
-                await send_response(scope, send, self._options(self._routes[route], headers))
+                await send_response(scope, send, self._options(self.routes[route], headers))
                 return
         exchange = exchange_of(scope)
-        is_public = scope["type"] == "http" and find_route(self._routes, path) in _PROBES + _PUBLIC
+        is_public = scope["type"] == "http" and find_route(self.routes, path) in _PROBES + _PUBLIC
         grant = None if is_public else self._find_grant(scope, headers)
         key = grant.key if grant is not None else None
         exchange.grant = grant
@@ -118,18 +106,18 @@ class PolicyMiddleware:
             exchange.client = (exchange.client, key.digest)
             exchange.key_name = key.name
             exchange.owner = key.owner
-        if self._keys is not None and key is not None:
-            exchange.usage = self._keys.usage(key)
-            exchange.usage.begin_request(self._clock())
+        if self.keys is not None and key is not None:
+            exchange.usage = self.keys.usage(key)
+            exchange.usage.begin_request(self.clock())
         if scope["type"] == "websocket":
             exchange.subprotocol = choose_subprotocol(scope.get("subprotocols", []))
-            if self._keys is not None and grant is not None and key is not None:
+            if self.keys is not None and grant is not None and key is not None:
                 reads_only = grant.session is not None
-                async with self._keys.using(key):
-                    with nullcontext() if reads_only else self._keys.usage(key).session():
-                        await self._app(scope, receive, send)
+                async with self.keys.using(key):
+                    with nullcontext() if reads_only else self.keys.usage(key).session():
+                        await self.app(scope, receive, send)
                 return
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
     def _find_grant(self, scope: Scope, headers: Headers) -> Grant | None:
         """Return what a request may do by its key or token; None where it has none and needs none.
@@ -139,11 +127,11 @@ class PolicyMiddleware:
         """
         offered = scope.get("subprotocols", []) if scope["type"] == "websocket" else []
         presented = presented_token(headers.getlist("authorization"), offered)
-        key = self._keys.find(presented) if self._keys is not None else None
+        key = self.keys.find(presented) if self.keys is not None else None
         if key is not None:
             return Grant(key)
-        grant = self._client_tokens.read(presented)
-        if self._keys is None:
+        grant = self.client_tokens.read(presented)
+        if self.keys is None:
             return grant
         if grant is None:
             raise Unauthorized("The server asks for an API key: Authorization: Bearer KEY.")
@@ -155,7 +143,7 @@ class PolicyMiddleware:
         path: str = scope["path"]
         if grant.session is not None:
             reads = scope["type"] == "websocket" or scope["method"] in ("GET", "HEAD")
-            return reads and find_route(self._routes, path) == FOLLOWING and path.split("/")[3] == grant.session
+            return reads and find_route(self.routes, path) == FOLLOWING and path.split("/")[3] == grant.session
         if grant.realtime is not None:
             return scope["type"] == "websocket" and path == _REALTIME
         return path not in _SECRET_MAKERS  # or a token could be renewed for ever

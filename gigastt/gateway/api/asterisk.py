@@ -16,8 +16,8 @@ from typing import Any, ClassVar, Final
 from starlette.websockets import WebSocket
 
 from gigastt.audio.pcm import Encoding
-from gigastt.errors import BadRequest, InvalidParameter
-from gigastt.gateway.api.calls import call_id, first_message, transcribe_call
+from gigastt.errors import BadRequest, InvalidParameter, RequestError
+from gigastt.gateway.api.calls import call_id, first_message, refuse_call, transcribe_call
 from gigastt.gateway.api.client_messages import parse
 from gigastt.gateway.api.dialect import Configuration, Message, Reply, Request, Speech
 from gigastt.gateway.api.native import NativeDialect
@@ -72,16 +72,21 @@ async def answer_asterisk(websocket: WebSocket, context: AppContext) -> None:
         call_id(session)  # refuses before the upgrade
     await websocket.accept(subprotocol=exchange.subprotocol)
     transport = WebSocketTransport(websocket)
-    message = await first_message(transport)
-    text = message if isinstance(message, str) else ""
-    name, fields = read_event(text)
-    if name != _START:
-        raise BadRequest("A call of chan_websocket begins with MEDIA_START.")
-    if (media := _FORMATS.get(fields.get("format", ""))) is None:
-        raise InvalidParameter(f"The format of the media must be one of {', '.join(_FORMATS)}.", param="format")
+    named = session or ""
+    try:
+        message = await first_message(transport)
+        text = message if isinstance(message, str) else ""
+        name, fields = read_event(text)
+        named = session or next((fields[key] for key in _IDS if fields.get(key)), "")
+        if name != _START:
+            raise BadRequest("A call of chan_websocket begins with MEDIA_START.")
+        if (media := _FORMATS.get(fields.get("format", ""))) is None:
+            raise InvalidParameter(f"The format of the media must be one of {', '.join(_FORMATS)}.", param="format")
+    except RequestError as exc:
+        refuse_call(context, named, exc)
+        raise
     encoding, rate = media
     dialect = AsteriskDialect(Configuration(sample_rate=rate, encoding=encoding))
-    named = session or next((fields[key] for key in _IDS if fields.get(key)), "")
     goodbye = _HANG_UP_IN_JSON if text.startswith("{") else _HANG_UP
     await transcribe_call(transport, named, dialect, context, exchange, goodbye=goodbye)
 

@@ -8,16 +8,16 @@ id, so that a reader that was cut off goes on behind it (`Last-Event-ID`); the l
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gigastt.errors import InvalidParameter, RequestError, RequestTimeout
+from gigastt.gateway.api import wire
 from gigastt.gateway.api.conversation import CLOSE_GOING_AWAY, CLOSE_NORMAL
 from gigastt.gateway.api.dialect import Dialect, Message
 from gigastt.gateway.api.event_stream import (
@@ -29,10 +29,11 @@ from gigastt.gateway.api.event_stream import (
     with_pauses,
 )
 from gigastt.gateway.api.shell import converse
-from gigastt.gateway.api.transport import InputEnded, Transport
+from gigastt.gateway.api.transport import AudioTaker, InputEnded, Transport
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.feeds import Feed, FeedMessage
 from gigastt.gateway.requests import ClientGone, Exchange
+from gigastt.gateway.responses import json_text
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
@@ -83,8 +84,20 @@ async def transcribe_call(
     try:
         await converse(call, dialect, context, exchange)
     finally:
-        feed.add(json.dumps({"type": "end", "close_code": call.close_code}, separators=(",", ":")))
-        context.feeds.end(feed)
+        _end(context, feed, call.close_code)
+
+
+def refuse_call(context: AppContext, name: str, error: RequestError) -> None:
+    """Tell those who wait for a call that it does not begin, unless another call has its id, or none can have it."""
+    with suppress(RequestError):
+        feed = context.feeds.begin(call_id(name))
+        feed.add(wire.error(error.code, str(error), error.retry_after_ms))
+        _end(context, feed, CLOSE_GOING_AWAY)
+
+
+def _end(context: AppContext, feed: Feed, close_code: int) -> None:
+    feed.add(json_text({"type": "end", "close_code": close_code}))
+    context.feeds.end(feed)
 
 
 class _Call:
@@ -115,7 +128,7 @@ class _Call:
         await self._transport.send(self._goodbye)
         await self._transport.close(code, reason)
 
-    def hand_over(self, take: Callable[[bytes], bool]) -> None:
+    def hand_over(self, take: AudioTaker) -> None:
         self._transport.hand_over(take)
 
 

@@ -34,6 +34,7 @@ FIELDS = (
     "min_silence_ms",
     "endpoint_mode",
     "partials",
+    *("hotwords", "alternatives"),  # see search_fields
     "resume",
     *("diarization", "speakers", "max_speakers", "known_speakers", "speaker_embeddings"),  # see speaker_fields
     "protocol_version",

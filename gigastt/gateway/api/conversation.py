@@ -160,7 +160,7 @@ class Conversation:
         if message == b"":
             if not self._empty_frames.bear(now):
                 return self._end_of_patience()
-            return [Reply(answer)] if (answer := self._dialect.answer_empty()) else []
+            return [Reply(answer)] if (answer := self._dialect.answer_frame()) else []
         effects: list[Effect] = []
         for request in self._dialect.hear(message, self.configuration if self.state == "open" else None):
             if self.state in ("open", "streaming"):

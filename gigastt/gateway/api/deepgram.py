@@ -130,7 +130,9 @@ class DeepgramDialect(Dialect):
     def _results(
         self, event: Partial | Final, moment: Moment, span: tuple[float, float], flags: dict[str, bool]
     ) -> dict[str, Any]:
+        punctuated = self._wishes.punctuated
         confidence = event.confidence if isinstance(event, Final) else mean_confidence(event.words)
+        others = event.alternatives[1:] if isinstance(event, Final) else ()
         return {
             "type": "Results",
             "channel_index": [event.channel, moment.channels],
@@ -139,7 +141,8 @@ class DeepgramDialect(Dialect):
             **flags,
             "channel": {
                 "alternatives": [
-                    alternative(event.text, event.words, confidence, punctuated=self._wishes.punctuated),
+                    alternative(event.text, event.words, confidence, punctuated=punctuated),
+                    *(alternative(one.text, one.words, one.confidence, punctuated=punctuated) for one in others),
                 ]
             },
             "metadata": self._metadata,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,18 @@ from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.requests import exchange_of
 from gigastt.gateway.responses import JSONResponse
 from gigastt.speakers import SpeakerFields, turns_of
-from gigastt.transcript import Final, Options, Transcript, failed_fields, mean_confidence, speaker_of, text_of
+from gigastt.transcript import (
+    Final,
+    Options,
+    Transcript,
+    alternatives_of,
+    failed_fields,
+    mean_confidence,
+    speaker_of,
+    text_of,
+)
+
+_OF_FILES = ("diarization", "hotwords", "most_alternatives")  # of the options, that change what is told of a file
 
 
 class DeepgramFiles:
@@ -34,7 +46,8 @@ class DeepgramFiles:
         """Answer with the whole transcript. Raises InvalidParameter if the query is wrong."""
         wishes = read_wishes(request.query_params)
         with await self._uploads.receive_body(request.scope, request.receive) as upload:
-            options = Options(partials=False, diarization=wishes.configuration.options.diarization)
+            asked = wishes.configuration.options
+            options = replace(Options(partials=False), **{name: getattr(asked, name) for name in _OF_FILES})
             speakers = SpeakerFields() if options.diarization else None
             choice = FileChoice(splits_channels=wishes.multichannel)
             heard = await self._uploads.transcribe_whole(upload, request.receive, options, choice, speakers)
@@ -58,7 +71,7 @@ class DeepgramFiles:
                 "model_info": {self._model: {"name": self._model, "version": "", "arch": ""}},
             },
             "results": {
-                "channels": [{"alternatives": [_alternative(finals, wishes)]} for finals in channels],
+                "channels": [{"alternatives": _alternatives(finals, wishes)} for finals in channels],
                 **({"utterances": _utterances(heard, wishes)} if wishes.utterances else {}),
             },
             **failed_fields(heard.gaps),
@@ -77,6 +90,8 @@ def _utterances(heard: Transcript, wishes: Wishes) -> list[dict[str, Any]]:
     return told
 
 
-def _alternative(finals: Sequence[Final], wishes: Wishes) -> dict[str, Any]:
+def _alternatives(finals: Sequence[Final], wishes: Wishes) -> list[dict[str, Any]]:
     words = [word for final in finals for word in final.words]
-    return alternative(text_of(finals), words, mean_confidence(words), punctuated=wishes.punctuated)
+    others = ((one.text, one.words, one.confidence) for one in alternatives_of(finals)[1:])
+    told = [(text_of(finals), words, mean_confidence(words)), *others]
+    return [alternative(*each, punctuated=wishes.punctuated) for each in told]

@@ -9,14 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from starlette.datastructures import QueryParams
+
 from gigastt.audio.pcm import Encoding
 from gigastt.audio.resample import SAMPLE_RATE_RANGE
-from gigastt.errors import InvalidParameter
+from gigastt.errors import InvalidHotwords, InvalidParameter
 from gigastt.gateway.api.configure import CHANNELS
 from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.api.openai_form import is_russian
+from gigastt.hotwords import read_hotwords
 from gigastt.spelling import Spelling
-from gigastt.transcript import ENDPOINT_SILENCE_MS, Options
+from gigastt.transcript import ENDPOINT_SILENCE_MS, MOST_ALTERNATIVES, Hotword, Options
 
 QueryValue = TypeVar("QueryValue")
 
@@ -45,7 +48,7 @@ class Wishes:
     multichannel: bool
 
 
-def read_wishes(query: Mapping[str, str]) -> Wishes:
+def read_wishes(query: QueryParams) -> Wishes:
     """Read a query. Raises InvalidParameter: a value is wrong; `param` names it."""
 
     def one(name: str, read: Callable[[str], QueryValue], default: QueryValue) -> QueryValue:
@@ -61,7 +64,13 @@ def read_wishes(query: Mapping[str, str]) -> Wishes:
     diarize = one("diarize", _flag, False)
     smart = one("smart_format", _flag, False)
     figures = smart or one("numerals", _flag, False)
-    options = Options(endpoint_silence_ms=silence, partials=interim or speech_started, diarization=diarize)
+    options = Options(
+        silence,
+        partials=interim or speech_started,
+        diarization=diarize,
+        hotwords=_hotwords(query.getlist("keyterm")),
+        most_alternatives=one("alternatives", lambda text: _whole(text, 1, MOST_ALTERNATIVES), 1),
+    )
     return Wishes(
         Configuration(
             one("sample_rate", lambda text: _whole(text, *SAMPLE_RATE_RANGE), _RATE),
@@ -77,6 +86,13 @@ def read_wishes(query: Mapping[str, str]) -> Wishes:
         utterance_end=one("utterance_end_ms", _is_asked, False),
         multichannel=one("multichannel", _flag, False),
     )
+
+
+def _hotwords(keyterms: list[str]) -> tuple[Hotword, ...]:
+    try:
+        return read_hotwords(keyterms)
+    except InvalidHotwords as exc:
+        raise InvalidHotwords(str(exc).replace("hotwords", "keyterm", 1), param="keyterm") from exc
 
 
 def _flag(text: str) -> bool:

@@ -138,6 +138,7 @@ class Opening:
 
     max_session_secs, idle_timeout_secs: 0 for no limit.
     diarization: whether speakers can be told apart by their voices.
+    alphabet: the letters of the served model, as `ModelCard` has them; None where no model is loaded.
     resume_token: names the session; None where none can be resumed.
     """
 
@@ -147,6 +148,7 @@ class Opening:
     idle_timeout_secs: float
     resume_token: str | None = None
     diarization: bool = False
+    alphabet: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,7 @@ class Ack:
     final_seq: the last final that was told; -1 for none.
     flushes: of the client's, that were carried out.
     token: of this moment, if it is a new one.
+    session_id: of the session that it names.
     """
 
     received: int
@@ -165,6 +168,7 @@ class Ack:
     final_seq: int
     flushes: int
     token: str | None
+    session_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +188,8 @@ class Dialect(ABC):
     """A client protocol.
 
     name: in metrics and logs.
-    frames_are_audio: every binary message is audio as it is and is answered with nothing, so that it can go to the
-        session without passing through `hear`.
+    frames_are_audio: binary messages are audio as it is, so that they can go to the session without passing through
+        `hear`, unless `takes_at_once` says no.
     can_resume: the protocol has `Resume`, `acknowledge` and `ask_to_go`.
     configuration: of a client that configures nothing.
     captions: the name under which others read along, where the client has chosen one; empty where they do so elsewhere.
@@ -206,8 +210,16 @@ class Dialect(ABC):
             configuration: the one in force; None when audio has begun and `Configure` may not follow.
         """
 
-    def answer_empty(self) -> Sequence[Message]:
-        """Return what an empty binary message is answered with."""
+    def takes_at_once(self, data: bytes, *, is_sending: bool) -> bool:
+        """Tell whether a binary message is audio that can be answered now.
+
+        Args:
+            is_sending: what was told before it is still on its way.
+        """
+        return True
+
+    def answer_frame(self) -> Sequence[Message]:
+        """Return what a binary message is answered with that did not pass through `hear`: audio, or an empty one."""
         return ()
 
     def open(self, opening: Opening) -> Sequence[Message]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
-from gigastt.transcript import EndpointReason, Final, Partial, mean_confidence
+from gigastt.transcript import EndpointReason, Final, Partial, alternatives_of, mean_confidence
 
 EndpointMode: TypeAlias = Literal["auto", "assistant", "manual"]
 
@@ -66,6 +66,7 @@ def _merge(finals: Sequence[Final]) -> Final:
         start=finals[0].start,
         confidence=mean_confidence(words),
         tokens=tuple(token for final in finals for token in final.tokens),
+        alternatives=tuple(alternatives_of(finals)),
         speech=round(sum(final.speech for final in spoken) / len(spoken), 4),
     )
 

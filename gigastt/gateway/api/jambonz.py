@@ -30,6 +30,7 @@ from gigastt.gateway.api.dialect import (
     Stop,
 )
 from gigastt.gateway.api.openai_form import is_russian
+from gigastt.gateway.api.search_fields import read_search_fields
 from gigastt.gateway.api.wire import gap_error_fields
 from gigastt.gateway.responses import json_text
 from gigastt.transcript import Final as FinalEvent
@@ -72,10 +73,14 @@ class JambonzDialect(Dialect):
         if not event.text or not (is_final or self._interim):
             return ()
         confidence = event.confidence if isinstance(event, FinalEvent) else mean_confidence(event.words)
+        others = event.alternatives[1:] if isinstance(event, FinalEvent) else ()
         told = {
             "type": "transcription",
             "is_final": is_final,
-            "alternatives": [{"confidence": confidence, "transcript": event.text}],
+            "alternatives": [
+                {"confidence": confidence, "transcript": event.text},
+                *({"confidence": one.confidence, "transcript": one.text} for one in others),
+            ],
             "language": self._language,
             "channel": event.channel + 1,
         }
@@ -95,7 +100,9 @@ class JambonzDialect(Dialect):
         wished = {name: options[name] for name in FIELDS if name in options} if isinstance(options, dict) else {}
         format_fields = {"sample_rate": fields.get("sampleRateHz"), "encoding": fields.get("encoding")}
         configuration, complaints = apply(before, {**wished, **format_fields})
-        for complaint in complaints:
+        search, wrong = read_search_fields(wished, configuration.options, None)
+        configuration = replace(configuration, options=search)
+        for complaint in complaints + wrong:
             return _refuse(complaint.code, complaint.message)
         self._language = language
         self._interim = fields.get("interimResults") is True

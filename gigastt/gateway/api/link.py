@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from gigastt.gateway.api.conversation import CLOSE_NORMAL, CLOSE_SERVICE_RESTART
 from gigastt.gateway.api.dialect import Message
-from gigastt.gateway.api.transport import ConnectionLost, InputEnded, Transport
+from gigastt.gateway.api.transport import AudioTaker, ConnectionLost, InputEnded, Transport
 from gigastt.gateway.requests import ClientGone
 
 SEND_SECONDS = 5.0
@@ -76,7 +76,7 @@ class Link:
         self._wake = wake
         self._own_lock: asyncio.Lock | None = None
         self._lost_at: float | None = None
-        self._take: Callable[[bytes], bool] | None = None
+        self._take: AudioTaker | None = None
         self._sending: asyncio.Timeout | None = None
         self._successor: tuple[Transport, int] | None = None  # and the last final that its client has
         self._lent: dict[Transport, asyncio.Future[bool]] = {}
@@ -155,7 +155,7 @@ class Link:
         if not self.is_lost:
             await self._transport.close(code, reason)
 
-    def hand_over(self, take: Callable[[bytes], bool]) -> None:
+    def hand_over(self, take: AudioTaker) -> None:
         """Offer binary messages to `take` first, on this connection and all that follow."""
         self._take = take
         self._transport.hand_over(take)
@@ -265,6 +265,5 @@ class Link:
         return [each.message for each in self._remembered if each.seq > have_seq]
 
 
-def _refuse(data: bytes) -> bool:
+def _refuse(data: bytes) -> None:
     """Take no audio: of a connection whose place another has taken."""
-    return False

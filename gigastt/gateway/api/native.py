@@ -54,7 +54,9 @@ from gigastt.gateway.api.dialect import (
     Stop,
 )
 from gigastt.gateway.api.gathering import Gatherer
+from gigastt.gateway.api.search_fields import read_search_fields, read_search_query
 from gigastt.gateway.api.speaker_fields import read_speaker_fields
+from gigastt.hotwords import unusable
 from gigastt.transcript import Final, Gap, HeardSpeakers, Partial
 
 _MOST = (1 << 53) - 1  # of a count that JavaScript can say
@@ -81,7 +83,8 @@ def native_of(websocket: WebSocket) -> Dialect:
     if not supports_version(fields):
         raise InvalidParameter(f"This server speaks {', '.join(VERSIONS)}.", param="protocol_version")
     dialect = NativeDialect(tolerant=any(name in fields for name in FORMAT_FIELDS))
-    dialect.configuration = configuration
+    options = read_search_query(fields, configuration.options, None)
+    dialect.configuration = replace(configuration, options=options)
     dialect.choose_mode(fields)
     if configuration.resumable and endpoint_mode(fields) not in (None, "auto"):
         raise InvalidParameter(_RESUME_GOES_WITH, param="resume")
@@ -106,6 +109,7 @@ class NativeDialect(Dialect):
         self._tolerant = tolerant
         self._wrong_format: dict[str, Complaint] = {}  # fields without which audio would be noise
         self._gatherer = Gatherer()
+        self._alphabet: str | None = None
 
     def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:
         """Return what a message asks for; a message in a binary frame is no audio."""
@@ -150,7 +154,9 @@ class NativeDialect(Dialect):
             return [Refuse(problem, CLOSE_PROTOCOL_ERROR, with_final=False)]
         configuration, complaints = apply(before, fields)
         speakers, wrong_speakers = read_speaker_fields(fields, before.speakers)
-        configuration, complaints = replace(configuration, speakers=speakers), complaints + wrong_speakers
+        options, wrong_search = read_search_fields(fields, configuration.options, self._alphabet)
+        configuration = replace(configuration, speakers=speakers, options=options)
+        complaints += wrong_speakers + wrong_search
         self.choose_mode(fields)
         if configuration.resumable and self._gatherer.mode != "auto":
             configuration = replace(configuration, resumable=False)
@@ -162,7 +168,15 @@ class NativeDialect(Dialect):
             elif fields.get(field) is not None:
                 self._wrong_format.pop(field, None)
         problems = [Problem(each.code, each.message, once=not each.field) for each in complaints]
-        return [Configure(configuration), *([Complain(problems)] if problems else [])]
+        told: list[Request] = [Reply(answer)] if (answer := self._unusable(fields, configuration)) else []
+        return [Configure(configuration), *told, *([Complain(problems)] if problems else [])]
+
+    def _unusable(self, fields: Mapping[str, Any], configuration: Configuration) -> Sequence[Message]:
+        """Return the answer about phrases of these fields that the model cannot write."""
+        if fields.get("hotwords") is None or not self._alphabet:
+            return ()
+        phrases = unusable(configuration.options.hotwords, self._alphabet)
+        return [wire.unusable_hotwords(phrases)] if phrases else ()
 
     def choose_mode(self, fields: Mapping[str, Any]) -> None:
         """Tell utterances as `endpoint_mode` says, if it does."""
@@ -173,8 +187,11 @@ class NativeDialect(Dialect):
         return [Complain(problems, characters=len(text))]
 
     def open(self, opening: Opening) -> Sequence[Message]:
-        """Return `ready`."""
-        return [wire.ready(opening)]
+        """Return `ready`, and what cannot be done of that which the client's address asks for."""
+        self._alphabet = opening.alphabet
+        _, complaints = read_search_fields({}, self.configuration.options, opening.alphabet)
+        errors = [wire.error(each.code, each.message) for each in complaints]
+        return [wire.ready(opening), *errors, *self._unusable({"hotwords": True}, self.configuration)]
 
     def tell(self, event: Partial | Final | Gap, moment: Moment) -> Sequence[Message]:
         """Return the event as JSON."""

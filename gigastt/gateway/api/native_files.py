@@ -11,7 +11,7 @@ recognised; each client leaves some of them to the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from gigastt.errors import CapacityTimeout, RequestError
 from gigastt.gateway.api.configure import read_spelling
 from gigastt.gateway.api.enrolment import open_file_book
 from gigastt.gateway.api.negotiation import choose_form
+from gigastt.gateway.api.search_fields import read_search_query
 from gigastt.gateway.api.speaker_fields import read_speaker_query
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.files.bodies import Bodies, Upload
@@ -34,6 +35,7 @@ from gigastt.gateway.pool.events import ChannelEvent, Event
 from gigastt.gateway.pool.turnstile import Patience
 from gigastt.gateway.requests import ClientGone
 from gigastt.gateway.responses import JSONResponse
+from gigastt.hotwords import unusable
 from gigastt.log import get_logger
 from gigastt.rendering import MEDIA_TYPES, TranscriptForm, render_transcript
 from gigastt.speakers import SpeakerBook, SpeakerFields, with_speakers
@@ -68,9 +70,10 @@ class Uploads:
         choice = read_choice(request.query_params)
         with await self.receive_body(request.scope, request.receive) as upload:
             speakers, spelling = speaker_fields_of(request, upload), spelling_of(request, upload)
-            options = Options(partials=False, diarization=speakers is not None)
+            options = self.search_options_of(request, upload, Options(partials=False, diarization=speakers is not None))
             heard = await self.transcribe_whole(upload, request.receive, options, choice, speakers)
-        return render_answer(form, spelling.of(heard), tells_dropped=request.query_params.get("dropped") == "true")
+        told = {"tells_dropped": request.query_params.get("dropped") == "true"}
+        return render_answer(form, spelling.of(heard), **told, unusable_hotwords=self.unusable_of(options))
 
     async def transcribe_whole(
         self,
@@ -87,6 +90,20 @@ class Uploads:
             RequestError: as `recognise` does.
         """
         return await until_hung_up(receive, self._transcribe(upload, options, choice, speakers))
+
+    def search_options_of(self, request: Request, upload: Upload, options: Options) -> Options:
+        """Return options with what the query, or the form around a file, says; raises as `read_search_query`."""
+        fields = {**dict(upload.fields or ()), **request.query_params}
+        return read_search_query(fields, options, self._alphabet)
+
+    def unusable_of(self, options: Options) -> list[str]:
+        """Return the hotwords that the served model cannot write."""
+        return unusable(options.hotwords, self._alphabet) if self._alphabet else []
+
+    @property
+    def _alphabet(self) -> str | None:
+        card = self._context.pool.model
+        return card.alphabet if card is not None else None
 
     async def receive_body(self, scope: Scope, receive: Receive) -> Upload:
         """Read a body into memory; raises as `Bodies.receive` does."""
@@ -178,10 +195,13 @@ def spelling_of(request: Request, upload: Upload) -> Spelling:
     return read_spelling({**dict(upload.fields or ()), **request.query_params})
 
 
-def render_answer(form: TranscriptForm, heard: Transcript, *, tells_dropped: bool = False) -> Response:
-    """Return a transcript as a response; `tells_dropped`, with what was left out, if its form can say that."""
+def render_answer(
+    form: TranscriptForm, heard: Transcript, *, tells_dropped: bool = False, unusable_hotwords: Sequence[str] = ()
+) -> Response:
+    """Return a transcript as a response; with what was left out, and unusable phrases, if its form can say that."""
     if form == "json":
-        return JSONResponse(transcript.transcript_fields(heard, tells_dropped=tells_dropped))
+        fields = transcript.transcript_fields(heard, tells_dropped=tells_dropped)
+        return JSONResponse(fields | ({"unusable_hotwords": unusable_hotwords} if unusable_hotwords else {}))
     headers = {"content-type": f"{MEDIA_TYPES[form]}; charset=utf-8", "cache-control": "no-store"}
     return Response(render_transcript(form, heard), headers=headers)
 

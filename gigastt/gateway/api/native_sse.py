@@ -13,6 +13,7 @@ stream goes on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -40,8 +41,9 @@ class TranscriptStream:
         choice = read_choice(Request(scope).query_params)
         with await self._uploads.receive_body(scope, receive) as upload:
             speakers, spelling = speaker_fields_of(Request(scope), upload), spelling_of(Request(scope), upload)
-            writer = partial(NativeEvents, spelling=spelling)
-            options = Options(diarization=speakers is not None)
+            plain = Options(diarization=speakers is not None)
+            options = self._uploads.search_options_of(Request(scope), upload, plain)
+            writer = partial(NativeEvents, spelling=spelling, unusable_hotwords=self._uploads.unusable_of(options))
             await answer_with_events(self._uploads, upload, receive, send, options, writer, choice, speakers)
 
 
@@ -51,9 +53,12 @@ class NativeEvents:
     Args:
         file: whose they are.
         spelling: how words are written.
+        unusable_hotwords: phrases that the served model cannot write.
     """
 
-    def __init__(self, file: DecodedChannels, spelling: Spelling) -> None:
+    def __init__(self, file: DecodedChannels, spelling: Spelling, unusable_hotwords: Sequence[str] = ()) -> None:
+        told = {"type": "hotwords", "unusable": unusable_hotwords, "last": False}
+        self._first = encode_block(told) if unusable_hotwords else b""  # before all others
         self._duration = file.seconds
         self._tells_channels = bool(file.copies)
         self._spelling = spelling
@@ -61,7 +66,10 @@ class NativeEvents:
         self._stop = Final("", (), end, end, 0.0, "stop")
 
     def event(self, event: Event) -> bytes:
-        event = self._spelling.of(event)
+        first, self._first = self._first, b""
+        return first + self._event(self._spelling.of(event))
+
+    def _event(self, event: Event) -> bytes:
         match event:
             case ProgressEvent():
                 seconds, duration = round(event.seconds, 2), round(self._duration, 3)
@@ -79,7 +87,7 @@ class NativeEvents:
                 return encode_block({**gap_error_fields(event), **self._channel(event), "last": False})
 
     def end(self) -> bytes:
-        return encode_block({**final_fields(self._stop), **self._channel(self._stop), "last": True})
+        return self._first + encode_block({**final_fields(self._stop), **self._channel(self._stop), "last": True})
 
     def _channel(self, event: Final | Partial | Gap) -> dict[str, Any]:
         return channel_fields(event, is_told=self._tells_channels)

@@ -1,7 +1,7 @@
 """The form of OpenAI's transcriptions, read into a wish. No I/O.
 
 Lists come as `name[]`, `name`, `name[0]`, one value with commas, or a JSON array. FormFields that steer other models
-(`prompt`, `temperature`, `keywords`, `chunking_strategy`) are checked where they could be a slip, and change nothing
+(`prompt`, `temperature`, `chunking_strategy`) are checked where they could be a slip, and change nothing
 but the silence that ends an utterance. A field that is not known here is ignored: each such server has its own.
 """
 
@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar, cast
 
 from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
-from gigastt.errors import InvalidParameter
+from gigastt.errors import InvalidHotwords, InvalidParameter
 from gigastt.gateway.files.forms import FormFields
+from gigastt.hotwords import read_hotwords
 from gigastt.speakers import NamedAudio, SpeakerFields
-from gigastt.transcript import ENDPOINT_SILENCE_MS, Options
+from gigastt.transcript import ENDPOINT_SILENCE_MS, Hotword, Options
 
 ResponseFormat: TypeAlias = Literal["json", "text", "srt", "vtt", "verbose_json", "diarized_json"]
 Value = TypeVar("Value")
@@ -66,7 +67,7 @@ def read_wish(fields: FormFields) -> Wish:
         raise InvalidParameter(f"A stream cannot be {form}: ask for json.", param="response_format")
     granularities = asked.among("timestamp_granularities", ("word", "segment"))
     return Wish(
-        replace(_options(asked), diarization=form == "diarized_json"),
+        replace(_options(asked), diarization=form == "diarized_json", hotwords=_hotwords(asked)),
         read_choice({name: asked.one(name, str, "") for name in ("channels", "track")}),
         form=form,
         speakers=_speakers(asked) if form == "diarized_json" else None,
@@ -145,6 +146,14 @@ def _speakers(asked: _Asked) -> SpeakerFields:
             problem = "known_speaker_references: expected data URLs with base64."
             raise InvalidParameter(problem, param="known_speaker_references") from exc
     return SpeakerFields(recordings=tuple(recordings))
+
+
+def _hotwords(asked: _Asked) -> tuple[Hotword, ...]:
+    """Return the keywords, which guide a transcription."""
+    try:
+        return read_hotwords(asked.many("keywords"))
+    except InvalidHotwords as exc:
+        raise InvalidHotwords(str(exc).replace("hotwords", "keywords", 1), param="keywords") from exc
 
 
 def is_russian(language: str) -> bool:

@@ -25,7 +25,7 @@ from gigastt.gateway.api.conversation import (
 )
 from gigastt.gateway.api.dialect import Dialect, Message
 from gigastt.gateway.api.shell import converse
-from gigastt.gateway.api.transport import InputEnded, Transport
+from gigastt.gateway.api.transport import Answers, AudioTaker, InputEnded, Transport
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.rate import Tolerance
 from gigastt.gateway.requests import ClientGone, Exchange
@@ -50,20 +50,20 @@ class Participant:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[bytes] = deque()
         self._news = asyncio.Event()
-        self._taker: Callable[[bytes], bool] | None = None
+        self._taker: AudioTaker | None = None
         self._heard_at = self._loop.time()
         self._unsettled = False  # audio has come since the last pause
         self._end: InputEnded | None = None
         self._gone = False
         self.retry_at = 0.0  # when there may be another conversation
 
-    def take_at_once(self, audio: bytes) -> bool:
-        """Hand audio to the session if nothing waits before it; return whether that was possible."""
-        if self._queue or self._taker is None or not self._taker(audio):
-            return False
+    def take_at_once(self, audio: bytes) -> Answers:
+        """Hand audio to the session if nothing waits before it; return its answer, None if that was not possible."""
+        if self._queue or self._taker is None or (answer := self._taker(audio)) is None:
+            return None
         self._heard_at = self._loop.time()
         self._unsettled = True
-        return True
+        return answer
 
     def put(self, audio: bytes) -> None:
         """Queue audio."""
@@ -115,7 +115,7 @@ class Participant:
         if code not in (CLOSE_NORMAL, CLOSE_GOING_AWAY, CLOSE_POLICY):
             self.retry_at = self._loop.time() + REFUSED_SECONDS
 
-    def hand_over(self, take: Callable[[bytes], bool]) -> None:
+    def hand_over(self, take: AudioTaker) -> None:
         """Offer audio to `take` first."""
         self._taker = take
 
@@ -212,13 +212,14 @@ class Participants:
                 await self._give(name, audio)
         return CLOSE_GOING_AWAY
 
-    def _take(self, message: bytes) -> bool:
+    def _take(self, message: bytes) -> Answers:
         frame = self._read_frame(message)
         participant = self._participants.get(frame[0]) if frame is not None else None
-        if frame is None or participant is None or not frame[1] or not participant.take_at_once(frame[1]):
-            return False
-        self._heard_at = self._loop.time()
-        return True
+        if frame is None or participant is None or not frame[1]:
+            return None
+        if (answer := participant.take_at_once(frame[1])) is not None:
+            self._heard_at = self._loop.time()
+        return answer
 
     async def _give(self, name: str, audio: bytes) -> None:
         """Queue audio for its participant; wait while too much is queued."""

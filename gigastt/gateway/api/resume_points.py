@@ -10,7 +10,9 @@ send its audio again. It is signed and bound to the client's API key.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import zlib
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import msgpack
@@ -20,7 +22,7 @@ from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.api.intake import Position
 from gigastt.gateway.pool.events import Checkpoint, TrackCheckpoint
 from gigastt.spelling import Spelling
-from gigastt.transcript import Options
+from gigastt.transcript import Hotword, Options
 
 _PURPOSE = "resume"
 _VERSION = 1
@@ -52,7 +54,7 @@ class ResumePoint:
             _VERSION,
             self.session_id,
             self.owner,
-            {name: value for name, value in asdict(self.configuration).items() if name != "speakers"},
+            _pack_configuration(self.configuration),
             [self.position.client, self.position.session],
             None if checkpoint is None else [list(asdict(track).values()) for track in checkpoint.tracks],
             0 if checkpoint is None else checkpoint.next_seq,
@@ -73,10 +75,23 @@ class ResumePoint:
             session_id, owner, configuration, position, tracks, seq, flushes = fields
             checkpoint = None if tracks is None else Checkpoint(tuple(TrackCheckpoint(*each) for each in tracks), seq)
             return cls(session_id, owner, _read_configuration(configuration), Position(*position), checkpoint, flushes)
-        except (ValueError, TypeError, KeyError):  # signed by a server of another version
+        except (ValueError, TypeError, KeyError, zlib.error):  # signed by a server of another version
             return None
 
 
+def _pack_configuration(configuration: Configuration) -> dict[str, Any]:
+    fields = asdict(replace(configuration, options=replace(configuration.options, hotwords=())))
+    del fields["speakers"]
+    return {**fields, "hotwords": _pack_hotwords(configuration.options.hotwords)}
+
+
+@lru_cache(maxsize=64)  # the same with every token of a session
+def _pack_hotwords(hotwords: tuple[Hotword, ...]) -> bytes:
+    return zlib.compress(msgpack.packb([[each.phrase, each.weight] for each in hotwords])) if hotwords else b""
+
+
 def _read_configuration(fields: dict[str, Any]) -> Configuration:
-    options, spelling = Options(**fields["options"]), Spelling(**fields.get("spelling", {}))
-    return Configuration(**{**fields, "options": options, "spelling": spelling})
+    packed = fields.pop("hotwords", b"")
+    hotwords = [Hotword(*each) for each in msgpack.unpackb(zlib.decompress(packed))] if packed else ()
+    options = Options(**{**fields["options"], "hotwords": tuple(hotwords)})
+    return Configuration(**{**fields, "options": options, "spelling": Spelling(**fields.get("spelling", {}))})

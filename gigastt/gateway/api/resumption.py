@@ -187,7 +187,8 @@ class Resumption:
             return ()
         token = self._new_token(next_seq, again)
         received = self._intake.received if self._intake is not None else 0
-        return self._dialect.acknowledge(Ack(received, self._committed, next_seq - 1, self._flushes, token))
+        ack = Ack(received, self._committed, next_seq - 1, self._flushes, token, self.session_id)
+        return self._dialect.acknowledge(ack)
 
     def _new_token(self, next_seq: int, again: bool) -> str | None:
         checkpoint = self._session.checkpoint_before(next_seq) if self._session is not None else None

@@ -23,7 +23,7 @@ from gigastt.gateway.api.intake import Intake, Position
 from gigastt.gateway.api.resume_points import ResumePoint
 from gigastt.gateway.api.resumption import Resumption
 from gigastt.gateway.api.teller import SlowConsumer, Teller
-from gigastt.gateway.api.transport import InputEnded, Transport
+from gigastt.gateway.api.transport import Answers, InputEnded, Transport
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.pool.session import Session
@@ -33,7 +33,6 @@ from gigastt.speakers import SpeakerBook
 from gigastt.transcript import Gap
 
 log = get_logger(__name__)
-
 CLOSE_INTERNAL = 1011
 
 
@@ -208,14 +207,15 @@ class Shell:
         finally:
             self._listening = False
 
-    def _take_at_once(self, data: bytes) -> bool:
-        """Feed audio in the place of the reader, where nothing has to be waited for; return whether that was so."""
+    def _take_at_once(self, data: bytes) -> Answers:
+        """Feed audio in the place of the reader and return its answer; None: something has to be waited for."""
         if not data or not self._listening or self._intake is None or not self._conversation.takes_audio:
-            return False
-        if not self._intake.feed_at_once(data, self._loop.time()):
-            return False
+            return None
+        at_once = self._dialect.takes_at_once(data, is_sending=self._teller.is_sending)
+        if not at_once or not self._intake.feed_at_once(data, self._loop.time()):
+            return None
         self._audio_taken(len(data))
-        return True
+        return self._dialect.answer_frame()
 
     def _take(self, message: Message | InputEnded) -> list[conversation.Effect]:
         if isinstance(message, InputEnded):

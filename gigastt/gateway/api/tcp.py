@@ -22,7 +22,7 @@ from gigastt.errors import RateLimited, RequestError, Unauthorized
 from gigastt.gateway.access.addresses import AddressRange, client_address, is_among, rate_key
 from gigastt.gateway.api.conversation import CLOSE_NORMAL, CLOSE_PROTOCOL_ERROR
 from gigastt.gateway.api.dialect import Message
-from gigastt.gateway.api.transport import InputEnded
+from gigastt.gateway.api.transport import AudioTaker, InputEnded
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.gateway.server.caps import Place
@@ -122,7 +122,7 @@ class TcpConnection(asyncio.Protocol):
         self._news = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
-        self._taker: Callable[[bytes], bool] | None = None
+        self._taker: AudioTaker | None = None
         self._end: InputEnded | None = None
         self._end_told = False
         self._gone = False
@@ -156,7 +156,7 @@ class TcpConnection(asyncio.Protocol):
         """Hang up; TCP has no codes."""
         self.hang_up()
 
-    def hand_over(self, take: Callable[[bytes], bool]) -> None:
+    def hand_over(self, take: AudioTaker) -> None:
         """Let the connection offer audio to `take` first."""
         self._taker = take
 
@@ -222,7 +222,11 @@ class TcpConnection(asyncio.Protocol):
         return end
 
     def _is_taken(self, message: Message) -> bool:
-        return isinstance(message, bytes) and self._taker is not None and self._taker(message)
+        if not isinstance(message, bytes) or self._taker is None or (answers := self._taker(message)) is None:
+            return False
+        for answer in answers:
+            self._transport.write(self._framing.frame(answer))
+        return True
 
     def eof_received(self) -> bool:
         """The client sends no more; keep our side while results may be on their way to it."""

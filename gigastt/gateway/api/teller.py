@@ -45,6 +45,7 @@ class Teller:
         "_dialect",
         "_link",
         "_resumption",
+        "_sending",
         "captions",
         "is_over",
         "next_seq",
@@ -59,6 +60,7 @@ class Teller:
         self._resumption = resumption
         self._account = account
         self._closed = False
+        self._sending = 0
 
     async def greet(self, context: AppContext, limits: Limits, client: Hashable) -> None:
         """Tell a client that it may begin, and let others read along."""
@@ -68,7 +70,8 @@ class Teller:
             self.captions = Captions(context.feeds, name, session_id, client)
         times = limits.max_session_secs, limits.idle_timeout_secs
         told = resumption.enter(), model.likeness is not None
-        await self.send(self._dialect.open(Opening(model.name, session_id, *times, *told)))
+        alphabet = context.pool.model.alphabet if context.pool.model is not None else None
+        await self.send(self._dialect.open(Opening(model.name, session_id, *times, *told, alphabet=alphabet)))
 
     async def tell(self, event: Event, channels: int, lag_seconds: float = 0.0) -> None:
         """Tell an event of a session."""
@@ -112,6 +115,11 @@ class Teller:
                     await self.acknowledge()
                 await asyncio.sleep(ACK_SECONDS)
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether something waits to be sent."""
+        return self._sending > 0
+
     async def send(self, messages: Sequence[Message], seq: int | None = None) -> None:
         """Send messages, which belong to the final `seq` if they may have to be told again.
 
@@ -119,13 +127,16 @@ class Teller:
             SlowConsumer: the client does not read.
             ClientGone: it hung up.
         """
-        for message in messages:
-            if self._closed or self.is_over:  # by the other task, or the client; what is unsaid stays so
-                return
-            try:
+        self._sending += 1
+        try:
+            for message in messages:
+                if self._closed or self.is_over:  # by the other task, or the client; what is unsaid stays so
+                    return
                 await self._link.send(message, seq)
-            except TimeoutError as exc:
-                raise SlowConsumer from exc
+        except TimeoutError as exc:
+            raise SlowConsumer from exc
+        finally:
+            self._sending -= 1
 
     async def close(self, code: int, reason: str) -> None:
         """Close the connection."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from gigastt.gateway.api.dialect import Message
 from gigastt.gateway.requests import ClientGone
+
+Answers: TypeAlias = Sequence[Message] | None  # to a binary message; None: it was not taken
+AudioTaker: TypeAlias = Callable[[bytes], Answers]
 
 
 class ConnectionLost(ClientGone):
@@ -36,6 +39,6 @@ class Transport(Protocol):
         """Close with a code of WebSocket, or as the transport says it; nothing may follow."""
         ...
 
-    def hand_over(self, take: Callable[[bytes], bool]) -> None:
-        """Offer binary messages to `take` before they are queued for `receive`; it returns whether it took one."""
+    def hand_over(self, take: AudioTaker) -> None:
+        """Offer binary messages to `take` before they are queued for `receive`, and send its answers at once."""
         ...

@@ -37,7 +37,7 @@ from gigastt.gateway.api.dialect import (
     Stop,
 )
 from gigastt.spelling import AS_RECOGNISED, PLAIN
-from gigastt.transcript import Final, Gap, Partial, Word, failed_fields, text_of
+from gigastt.transcript import MOST_ALTERNATIVES, Final, Gap, Partial, Word, alternatives_of, failed_fields, text_of
 
 _RATE = 8_000
 
@@ -50,12 +50,13 @@ class VoskDialect(Dialect):
     """
 
     name: ClassVar[str] = "vosk"
+    frames_are_audio: ClassVar[bool] = True
 
     def __init__(self, *, plain: bool = True) -> None:
         self.configuration = Configuration(sample_rate=_RATE, spelling=PLAIN if plain else AS_RECOGNISED)
         self._is_configured = False  # a rate has been told
         self._words = True
-        self._alternatives = False
+        self._alternatives = 0  # how many are told; 0 for results without alternatives
         self._partial = _encode({"partial": ""})  # the reply to frames until words change: told more often than made
         self._finals: deque[Final] = deque()  # not told yet
         self._gaps: list[Gap] = []
@@ -73,15 +74,24 @@ class VoskDialect(Dialect):
             self._resets += 1
             return [EndUtterance()]
         if isinstance(message, bytes):
-            spoken: list[Request] = [Speech(message), Reply(self._answer_frame())]
+            spoken: list[Request] = [Speech(message), Reply(self.answer_frame())]
             rate = wav_rate(message) if configuration is not None and not self._is_configured else None
             return spoken if rate is None else [*self._configure({"sample_rate": rate}, configuration), *spoken]
         problem = Problem("invalid_message", "A text frame must be JSON with config, eof or reset.")
         return [Complain([problem], characters=len(message))]
 
-    def answer_empty(self) -> Sequence[Message]:
+    def takes_at_once(self, data: bytes, *, is_sending: bool) -> bool:
+        """Tell whether a frame can be answered in its turn, and cannot be JSON, which some clients send as binary."""
+        return not is_sending and not data.startswith(b"{")
+
+    def answer_frame(self) -> Sequence[Message]:
         """Return the reply to a frame, which is owed to an empty one too."""
-        return self._answer_frame()
+        if self._resets:
+            self._owed += 1
+            return ()
+        if self._finals:
+            return [self._result([self._finals.popleft()])]
+        return [self._partial]
 
     def tell(self, event: Partial | Final | Gap, moment: Moment) -> Sequence[Message]:
         """Keep an event for the reply to a frame that is to come; the end of an utterance answers a reset."""
@@ -110,9 +120,12 @@ class VoskDialect(Dialect):
         if not isinstance(wanted, dict):
             return _refuse("config must be a JSON object.")
         self._words = _is_true(wanted.get("words", self._words))
-        self._alternatives = _is_true(wanted.get("max_alternatives", self._alternatives))
+        self._alternatives = _count(wanted.get("max_alternatives", self._alternatives))
+        if before is not None:
+            options = replace(before.options, most_alternatives=max(1, self._alternatives))
+            before = self.configuration = replace(before, options=options)
         if (told := wanted.get("sample_rate")) is None:
-            return []
+            return [] if before is None else [Configure(before)]
         self._is_configured = True
         rate, (least, most) = _number(told), SAMPLE_RATE_RANGE
         if not least <= rate <= most or rate != int(rate):
@@ -124,21 +137,13 @@ class VoskDialect(Dialect):
         self.configuration = replace(before, sample_rate=int(rate))
         return [Configure(self.configuration)]
 
-    def _answer_frame(self) -> Sequence[Message]:
-        if self._resets:
-            self._owed += 1
-            return ()
-        if self._finals:
-            return [self._result([self._finals.popleft()])]
-        return [self._partial]
-
     def _answer_reset(self) -> Sequence[Message]:
         self._resets -= 1
         told: list[Message] = [self._result(self._take_all())]
         if not self._resets:
             while self._owed:
                 self._owed -= 1
-                told += self._answer_frame()
+                told += self.answer_frame()
         return told
 
     def _take_all(self) -> Sequence[Final]:
@@ -147,23 +152,25 @@ class VoskDialect(Dialect):
         return finals
 
     def _result(self, finals: Sequence[Final]) -> str:
-        text = text_of(finals)
-        words = [_word_fields(word) for final in finals for word in final.words]
-        if self._alternatives:
-            for word in words:
-                del word["conf"]
-        told: dict[str, Any] = {"result": words, "text": text} if words and self._words else {"text": text}
+        told = self._said(text_of(finals), [word for final in finals for word in final.words])
         if self._alternatives:
             confidences = [final.confidence for final in finals]
             mean = round(math.fsum(confidences) / len(confidences), 4) if confidences else 1.0
-            told = {"alternatives": [{"confidence": mean, **told}]}
+            others = [(one.confidence, self._said(one.text, one.words)) for one in alternatives_of(finals)[1:]]
+            told = {"alternatives": [{"confidence": sure, **said} for sure, said in [(mean, told), *others]]}
         told |= failed_fields(self._gaps)
         self._gaps.clear()
         return _encode(told)
 
+    def _said(self, text: str, words: Sequence[Word]) -> dict[str, Any]:
+        if not words or not self._words:
+            return {"text": text}
+        return {"result": [_word_fields(word, tells_confidence=not self._alternatives) for word in words], "text": text}
 
-def _word_fields(word: Word) -> dict[str, Any]:
-    return {"conf": word.confidence, "end": word.end, "start": word.start, "word": word.text}
+
+def _word_fields(word: Word, *, tells_confidence: bool) -> dict[str, Any]:
+    confidence = {"conf": word.confidence} if tells_confidence else {}
+    return {**confidence, "end": word.end, "start": word.start, "word": word.text}
 
 
 def _fields(message: Message) -> dict[str, Any] | None:
@@ -189,8 +196,14 @@ def _number(told: object) -> float:
     return number if math.isfinite(number) else math.nan
 
 
+def _count(told: object) -> int:
+    """Return how many alternatives a client wants, of those that there may be; a flag that is set wants one."""
+    wanted = _number(told) if not isinstance(told, bool) else float(told)
+    return int(max(0.0, min(wanted, MOST_ALTERNATIVES))) if not math.isnan(wanted) else int(_is_true(told))
+
+
 def _is_true(told: object) -> bool:
-    """Tell what Python, JavaScript and people mean by a flag; a number of alternatives is one too."""
+    """Tell what Python, JavaScript and people mean by a flag."""
     return told.strip().lower() not in ("", "0", "false") if isinstance(told, str) else bool(told)
 
 

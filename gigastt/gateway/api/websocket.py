@@ -1,7 +1,8 @@
 """WebSockets as a transport of conversations.
 
 A client waits for its place behind the upgrade. With `Prefer: wait=N` it does so before, for N seconds: a full server
-then refuses the upgrade with 503, and a proxy can ask another.
+then refuses the upgrade with 503, and a proxy can ask another. Who names a session of this server in the query comes
+back to a place.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gigastt.gateway.api.dialect import Dialect, Message
 from gigastt.gateway.api.entrance import seconds_to_wait
 from gigastt.gateway.api.shell import converse
-from gigastt.gateway.api.transport import ConnectionLost, InputEnded
+from gigastt.gateway.api.transport import AudioTaker, ConnectionLost, InputEnded
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.admission import Guest
 from gigastt.gateway.requests import ClientGone, exchange_of
@@ -36,7 +37,8 @@ def speak(dialect_of: Callable[[WebSocket], Dialect]) -> Endpoint:
         dialect, exchange = dialect_of(websocket), exchange_of(websocket.scope)
         guest: Guest | None = None
         admission: AbstractAsyncContextManager[None] = nullcontext()
-        if (wait := seconds_to_wait(websocket.headers.getlist("prefer"))) is not None:
+        is_back = context.waiting_room.find(websocket.query_params.get("session", "")) is not None
+        if not is_back and (wait := seconds_to_wait(websocket.headers.getlist("prefer"))) is not None:
             guest = Guest(exchange.client)
             admission = context.pool.places.admit(min(wait, context.limits.pool_checkout_timeout_secs), guest)
         async with admission:
@@ -81,7 +83,7 @@ class WebSocketTransport:
         except (RuntimeError, WebSocketDisconnect) as exc:  # it is closed already
             raise ClientGone from exc
 
-    def hand_over(self, take: Callable[[bytes], bool]) -> None:
+    def hand_over(self, take: AudioTaker) -> None:
         """Let the connection offer what arrives in one whole binary frame to `take` first."""
         if (set_taker := self._websocket.scope["state"].get(TAKER)) is not None:
             set_taker(take)

@@ -6,6 +6,7 @@ are the protocol's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gigastt.audio.pcm import ENCODINGS
@@ -71,12 +72,18 @@ def ready(opening: Opening) -> str:
 def acknowledgement(ack: Ack) -> str:
     """Return what a client that can resume may forget."""
     fields = {"received": ack.received, "committed": ack.committed, "final_seq": ack.final_seq, "flushes": ack.flushes}
-    return json_text({"type": "ack", **fields, **({} if ack.token is None else {"resume_token": ack.token})})
+    named = {} if ack.token is None else {"resume_token": ack.token, "session_id": ack.session_id}
+    return json_text({"type": "ack", **fields, **named})
 
 
 def goaway(seconds: float) -> str:
     """Return the request to resume at another server."""
     return json_text({"type": "goaway", "seconds": round(seconds, 1)})
+
+
+def unusable_hotwords(phrases: Sequence[str]) -> str:
+    """Return the phrases that the served model cannot write."""
+    return json_text({"type": "hotwords", "unusable": phrases})
 
 
 def pong() -> str:

@@ -36,10 +36,12 @@ from gigastt.gateway.api.openai_form import is_russian
 from gigastt.gateway.api.wire import gap_error_fields
 from gigastt.gateway.api.wyoming_frames import CHANNEL_RANGE, WIDTHS, WyomingEvent, event_of, message_of
 from gigastt.gateway.context import ServedModel
+from gigastt.hotwords import fit_hotwords
 from gigastt.transcript import Final, Gap, Partial, Word
 
 _LANGUAGE = "ru"
 _RATE = 16_000
+_NAME_WEIGHT = 1.5  # names go before terms
 
 
 class WyomingDialect(Dialect):
@@ -70,7 +72,7 @@ class WyomingDialect(Dialect):
             return [Reply([message_of(answer)])]
         match event.kind:
             case "transcribe":
-                return self._transcribe(event.fields)
+                return self._transcribe(event.fields, configuration)
             case "audio-start" | "audio-chunk":
                 return self._configure(event.fields, configuration)
             case "audio-stop":
@@ -107,11 +109,16 @@ class WyomingDialect(Dialect):
             return [message_of(transcript), message_of(WyomingEvent("transcript-stop"))]
         return [] if self._failed else [complaint("interrupted", "The session ended before the audio did.")]
 
-    def _transcribe(self, fields: Mapping[str, Any]) -> Sequence[Request]:
+    def _transcribe(self, fields: Mapping[str, Any], before: Configuration | None) -> Sequence[Request]:
         language = fields.get("language")
         if language and not (isinstance(language, str) and is_russian(language)):
             return _refuse("This server transcribes Russian (ru) only.")
-        return []
+        names, terms = (fields.get(f"transcript_{kind}") for kind in ("names", "terms"))
+        hotwords = fit_hotwords([(names, _NAME_WEIGHT), (terms, 1.0)])
+        if before is None or not hotwords:
+            return []
+        self.configuration = replace(before, options=replace(before.options, hotwords=hotwords))
+        return [Configure(self.configuration)]
 
     def _configure(self, fields: Mapping[str, Any], before: Configuration | None) -> Sequence[Request]:
         rate, width, channels = (fields.get(name) for name in ("rate", "width", "channels"))

@@ -9,14 +9,13 @@ So `info` comes while the model loads, and on a server without a free place.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.api.conversation import CLOSE_NORMAL
 from gigastt.gateway.api.dialect import Message
 from gigastt.gateway.api.shell import converse
 from gigastt.gateway.api.tcp import TcpConnection, listen_for
-from gigastt.gateway.api.transport import InputEnded
+from gigastt.gateway.api.transport import AudioTaker, InputEnded
 from gigastt.gateway.api.wyoming import WyomingDialect, answer_at_once, complaint
 from gigastt.gateway.api.wyoming_frames import WyomingFrames, event_of, message_of
 from gigastt.gateway.context import AppContext
@@ -110,6 +109,6 @@ class _Turn:
             self.is_last = True
             await self._connection.close(code, reason)
 
-    def hand_over(self, take: Callable[[bytes], bool]) -> None:
+    def hand_over(self, take: AudioTaker) -> None:
         """Let the connection offer samples to `take` first."""
         self._connection.hand_over(take)

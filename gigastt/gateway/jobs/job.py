@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -12,7 +12,17 @@ import msgpack
 
 from gigastt.audio.selection import FileChoice
 from gigastt.speakers import KnownSpeaker, NamedAudio, SpeakerFields, SpeakerWishes
-from gigastt.transcript import Final, Gap, HeardSpeaker, HeardSpeakers, HeardTrack, Transcript, Voice, Word
+from gigastt.transcript import (
+    Alternative,
+    Final,
+    Gap,
+    HeardSpeaker,
+    HeardSpeakers,
+    HeardTrack,
+    Transcript,
+    Voice,
+    Word,
+)
 
 JobState: TypeAlias = Literal["queued", "done", "failed"]  # one that is running is still queued, for the next start
 
@@ -114,12 +124,19 @@ def decode_told(text: str) -> Final | Gap:
     fields: Mapping[str, Any] = json.loads(text)
     if "code" in fields:
         return Gap(**fields)
-    words, dropped = (tuple(Word(**word) for word in fields[name]) for name in ("words", "dropped"))
-    voices = tuple(
-        Voice(tuple(voice["spans"]), voice["alone"], b64decode(voice["embedding"]))
-        for voice in fields.get("voices", ())
+    words, dropped = _words(fields["words"]), _words(fields["dropped"])
+    alternatives = tuple(
+        Alternative(**{**one, "words": _words(one["words"])}) for one in fields.get("alternatives", ())
     )
-    return Final(**{**fields, "words": words, "dropped": dropped, "tokens": (), "voices": voices})
+    voices = tuple(
+        Voice(tuple(one["spans"]), one["alone"], b64decode(one["embedding"])) for one in fields.get("voices", ())
+    )
+    built = {"words": words, "dropped": dropped, "alternatives": alternatives, "tokens": (), "voices": voices}
+    return Final(**{**fields, **built})
+
+
+def _words(told: Iterable[Mapping[str, Any]]) -> tuple[Word, ...]:
+    return tuple(Word(**word) for word in told)
 
 
 def encode_wishes(speakers: SpeakerFields) -> bytes:

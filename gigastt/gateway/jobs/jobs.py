@@ -36,6 +36,7 @@ from gigastt.gateway.jobs.spool import Oversized, Spool, new_job_id
 from gigastt.gateway.jobs.store import JobStore
 from gigastt.gateway.jobs.turns import JobPace, QueuedJob, order_of
 from gigastt.gateway.jobs.webhook_calls import WebhookCalls
+from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.webhook import WEBHOOK_PAUSES
 from gigastt.log import get_logger
 from gigastt.transcript import HeardSpeakers
@@ -81,6 +82,7 @@ class Jobs:
         decoding: Decoding,
         open_session: OpenSession,
         open_book: OpenBook,
+        metrics: Metrics,
         *,
         charge: Callable[[str, float], None] = lambda owner, seconds: None,
         seconds_between_tries: float = _SECONDS_BETWEEN_TRIES,
@@ -103,6 +105,12 @@ class Jobs:
         self._tries: dict[str, int] = {}  # of fetching
         self._bell = Bell()
         self._draining = False
+        self._open: dict[str, float] = {}  # jobs that have not ended, and when they came; the oldest first
+        self._metrics = metrics
+        metrics.jobs.labels("queued").set_function(lambda: len(self._open.keys() - self._running.keys()))
+        metrics.jobs.labels("running").set_function(lambda: len(self._open.keys() & self._running.keys()))
+        metrics.jobs_oldest_seconds.set_function(self._oldest_seconds)
+        metrics.jobs_spool_bytes.set_function(lambda: self._spool.held_bytes)
 
     # -- for clients
 
@@ -121,9 +129,11 @@ class Jobs:
                 size = await self._spool.keep(id, order.owner, pieces, self._max_bytes())
             except Oversized as exc:
                 raise PayloadTooLarge(f"The body is over {self._max_bytes()} bytes.") from exc
+        self._open[id] = time.time()
         try:
             await self._store.add(id, order, size)
         except BaseException:
+            del self._open[id]
             self._spool.remove(id, order.owner, size)
             raise
         self._bell.ring()
@@ -143,6 +153,7 @@ class Jobs:
             run.task.cancel()
             await asyncio.wait({run.task})
         await self._store.delete(job.id)
+        self._open.pop(job.id, None)
         now = await self._bytes_of(job)
         self._spool.remove(job.id, job.order.owner, now)
         self._bell.ring()
@@ -189,10 +200,11 @@ class Jobs:
     async def take_up(self) -> None:
         """Count what an earlier server has left; call it once, before any job is added."""
         queued = await self._store.queued()
-        here = self._spool.take_stock((id, owner, size) for _, id, owner, size in queued)
-        for _, id, _, size in queued:
-            if size and id not in here:
-                await self._store.set_audio(id, 0)
+        here = self._spool.take_stock((job.id, job.owner, job.audio_bytes) for job in queued)
+        for job in queued:
+            self._open[job.id] = job.created
+            if job.audio_bytes and job.id not in here:
+                await self._store.set_audio(job.id, 0)
         if queued:
             log.info("jobs_resumed", count=len(queued))
 
@@ -220,7 +232,9 @@ class Jobs:
             for _ in range(LANES):
                 tasks.create_task(self._lane(runner))
             if outside is not None:
-                calls = WebhookCalls(self._store, outside, self._hosts, self._webhook_pauses, self.describe)
+                calls = WebhookCalls(
+                    self._store, outside, self._hosts, self._webhook_pauses, self.describe, self._metrics
+                )
                 tasks.create_task(calls.run(self._bell))
             tasks.create_task(self._sweep())
 
@@ -288,6 +302,8 @@ class Jobs:
         size = await self._bytes_of(job)
         await self._store.end(job.id, code, error)
         self._spool.remove(job.id, job.order.owner, size)
+        if self._open.pop(job.id, None) is not None:
+            self._metrics.jobs_ended.labels("failed" if code else "done").inc()
         self._not_before.pop(job.id, None)
         self._tries.pop(job.id, None)
         log.info("job_ended", job=job.id, **({"code": code} if code else {}))
@@ -307,10 +323,14 @@ class Jobs:
     async def _order(self) -> list[QueuedJob]:
         """Return the jobs that wait, the next one first; empty while the store cannot be read."""
         with contextlib.suppress(JobsFull):
-            queued = [QueuedJob(*row) for row in await self._store.queued()]
+            queued = await self._store.queued()
             running = [run.job for run in self._running.values()]
             return order_of((job for job in queued if job.id not in self._running), running)
         return []
+
+    def _oldest_seconds(self) -> float:
+        now = time.time()
+        return max(0.0, now - next(iter(self._open.values()), now))
 
     def _left_of(self, run: _Run) -> float | None:
         progress = run.progress

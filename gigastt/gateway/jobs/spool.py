@@ -66,6 +66,11 @@ class Spool:
             self._lock.close()
             raise ConfigError(f"--jobs-dir: another server uses {folder}.") from exc
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of all recordings."""
+        return self._held.total()
+
     def close(self) -> None:
         """Let another server have the folder."""
         self._lock.close()

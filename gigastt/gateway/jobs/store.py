@@ -29,6 +29,7 @@ from gigastt.gateway.jobs.job import (
     encode_told,
     encode_wishes,
 )
+from gigastt.gateway.jobs.turns import QueuedJob
 from gigastt.transcript import Final, Gap, HeardSpeakers
 
 Answered = TypeVar("Answered")
@@ -99,12 +100,12 @@ class JobStore:
         """Return all jobs, in the order in which they came."""
         return await self._jobs("ORDER BY number", ())
 
-    async def queued(self) -> list[tuple[int, str, str, int]]:
-        """Return number, id, owner and bytes of the jobs that have not ended, in the order in which they came."""
+    async def queued(self) -> list[QueuedJob]:
+        """Return the jobs that have not ended, in the order in which they came."""
         rows = await self._read(
-            "SELECT number, id, owner, audio_bytes FROM jobs WHERE state = 'queued' ORDER BY number"
+            "SELECT number, id, owner, audio_bytes, created FROM jobs WHERE state = 'queued' ORDER BY number"
         )
-        return [(row[0], row[1], row[2], row[3]) for row in rows]
+        return [QueuedJob(*row) for row in rows]
 
     async def set_audio(self, id: str, audio_bytes: int) -> None:
         """Note that a job's audio is here."""

@@ -15,12 +15,13 @@ _MEMORY = 0.98  # how much of what was known of the pace each new figure leaves
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """A job that waits, or runs: its number, id, owner and bytes (0: not here yet)."""
+    """A job that waits, or runs: its number, id, owner, bytes (0: not here yet), and when it came (since 1970)."""
 
     number: int
     id: str
     owner: str
     audio_bytes: int
+    created: float
 
 
 def order_of(queued: Iterable[QueuedJob], running: Iterable[QueuedJob]) -> list[QueuedJob]:

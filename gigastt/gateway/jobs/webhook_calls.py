@@ -13,6 +13,7 @@ from gigastt.errors import InvalidParameter, JobsFull
 from gigastt.gateway.jobs.bell import Bell, wait_for_ring
 from gigastt.gateway.jobs.job import Job
 from gigastt.gateway.jobs.store import JobStore
+from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.webhook import call_webhook, check_url
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class WebhookCalls:
     hosts: Collection[str]
     pauses: Sequence[float]
     describe: Callable[[Job], Awaitable[Mapping[str, Any]]]
+    metrics: Metrics
 
     async def run(self, bell: Bell) -> None:
         """Make calls when they are due, until cancelled; the bell rings when a job has ended."""
@@ -54,6 +56,7 @@ class WebhookCalls:
             await self.store.set_webhook(job.id, tries, None)
             return
         body = json.dumps(await self.describe(job), ensure_ascii=False).encode()
-        taken = await call_webhook(self.client, order.webhook, f"job.{job.state}", body, order.webhook_secret)
+        event = f"job.{job.state}"
+        taken = await call_webhook(self.client, order.webhook, event, body, order.webhook_secret, self.metrics)
         again = None if taken or tries >= len(self.pauses) else time.time() + self.pauses[tries]
         await self.store.set_webhook(job.id, tries + 1, again)

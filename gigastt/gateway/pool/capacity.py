@@ -7,13 +7,15 @@ A worker runs one pass at a time, finals before partials. With n streams, of whi
 
     work of finals   ρ = n × (SPEECH_SHARE × c + l)              c: seconds of final passes for a second of speech
                                                                  l: seconds of listening for a second of audio
-    pass in the way  R = E[S²] / 2 E[S]                          S: seconds of a pass; what is left of it on average
+    pass in the way  R = ⅘ E[S²] / 2 E[S]                        S: seconds of a final's pass; what is left of it
     final waits      1.9 R + 3 R ρ / (1 − ρ)   (p95)             the rest of one pass, and the finals that are ahead
     streams          the n at which that is the promise L:  ρ = (L − 1.9 R) / (L + 1.1 R)
 
 The final's own pass is hidden: it mostly runs ahead, in the silence that ends its utterance. On an idle worker a
 partial is as good, so c is never less than what a second of any pass costs. Passes of uploads do not count: they wait
-for live work. Partials take the time that is left, less often the more streams there are.
+for live work. Partials take the time that is left, less often the more streams there are. So R is reckoned from finals:
+with few streams most passes are short partials, and more streams would seem to fit than do. Four fifths is what is left
+of finals and partials together where as many speak as fit.
 
 Two things make places fewer than streams. Where people speak for more than half of the time, they take more of the
 room that is reckoned for others; those who come are expected to speak for half of it. And what was measured with few
@@ -21,8 +23,10 @@ streams need not hold with many (processors slow down, neighbours wake up), so t
 third of what is thought to fit by the processor time of the timed passes, and no more than fit by the clock; then half
 as many again as have been seen to speak.
 
-The finals themselves have the last word: while more than one in twenty is late, what is thought to fit shrinks, and
-while they are in time it grows back. That is how neighbours count that take the processor away between two passes.
+The finals themselves have the last word. Each late one takes a little of what is thought to fit, and each one in time
+gives a nineteenth of that back, so that it stays as it is where one in twenty is late. That is how neighbours count who
+take the processor away between two passes. Sessions that were admitted stay, and go on being late: so late finals show
+only that those who are there do not fit, and never leave less than nine tenths of them.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ from typing import Final
 from gigastt.ipc.messages import PassRecord
 
 SPEECH_SHARE: Final = 0.5  # of a live stream's time somebody speaks
-FADE_SECONDS: Final = 120.0  # of speech: what was measured this long ago counts a third
+FADE_SECONDS: Final = 300.0  # of speech: what was measured this long ago counts a third; with 24 streams, 25 s
 TALK_SECONDS: Final = 1200.0  # of audio: the same for the share of it that is speech; utterances come in lumps
 EDGES: Final = 0.05  # of the time of who speaks half of it is silence at the ends of utterances
 MOST_WORK: Final = 0.8  # of a worker's time for finals: beyond, nobody gets partials
@@ -45,14 +49,15 @@ UNTRIED_SHARE: Final = 1 / 3  # of what is thought to fit, before anybody has sp
 STEP: Final = 1.5  # from the streams that were seen to speak to those that are let in
 TRIAL_SECONDS: Final = 6.0  # of audio of each of them, without a late final: then they have been seen
 
-ROUND: Final = 40  # finals that are judged together
-LATE_SHARE: Final = 0.05  # of them may be late
-_EASING, _SHRINKING, _SHRINKING_FAST = 1.1, 0.9, 0.75  # after a round: in time, late, more than twice as many late
+LATE_SHARE: Final = 0.05  # of the finals may be late
+_IN_THE_WAY: Final = 0.8  # of what is left of a final's pass: shorter passes of partials are in the way, too
+_LATE_STEP: Final = 0.02  # of what is thought to fit, for a late final
 _LEAST_EASE = 0.2
+_SEEN_SHARE: Final = 0.9  # of the streams that there are: late finals say nothing of fewer
 
 # What a pass that was timed at the start stands for, before anybody has spoken.
-_TIMED_SPEECH = 20.0  # seconds of speech: soon outweighed
-_FINAL_OVER_TIMED = 1.0  # of the timed rate: seconds of final passes for a second of speech, looks ahead included
+_TIMED_SPEECH = 5.0  # seconds of speech: soon outweighed
+_FINAL_SECONDS = 4.0  # of audio in a final's window
 _SPREAD = 4 / 3  # E[S²] / E[S]² of passes over windows of all lengths
 _LISTENING = 0.003  # seconds of work for a second of audio: features, detector, packets
 
@@ -77,14 +82,13 @@ class CapacityEstimate:
         self._finals = 0.0  # seconds of passes for them,
         self._passes = 0.0  # of all live passes,
         self._windows = 0.0  # of the audio that these saw,
-        self._squares = 0.0  # and the sum of the squares of the passes
+        self._squares = 0.0  # and the sum of the squares of the finals' passes
         self._listening = 0.0  # seconds of work,
         self._audio = 0.0  # for so many of audio
         self._talk = Talk()  # without what stands in for it at the start
         self._slowest = math.inf  # streams of a worker, by the clock of the timed passes
         self._ease = 1.0  # of the streams by the reckoning, by the finals
-        self._judged = 0  # finals of this round,
-        self._late = 0  # and the late ones among them
+        self._present = 0.0  # streams that there are for each worker
         self._tried = 0  # streams that were seen to speak at a time
         self._trial = 0.0  # seconds of audio of more than those
 
@@ -100,20 +104,22 @@ class CapacityEstimate:
     def _stand_in(self, rate: float) -> None:
         """Take passes at such a rate, in seconds for a second of speech, for what was measured."""
         self._speech = _TIMED_SPEECH
-        self._finals = _FINAL_OVER_TIMED * rate * _TIMED_SPEECH
-        usual = 2.0 * rate  # a pass over two seconds
-        self._passes = _TIMED_SPEECH * usual
-        self._windows = _TIMED_SPEECH * 2.0
-        self._squares = _TIMED_SPEECH * _SPREAD * usual**2
+        self._finals = self._passes = rate * _TIMED_SPEECH
+        self._windows = _TIMED_SPEECH
+        self._squares = self._finals * _SPREAD * _FINAL_SECONDS * rate
         self._audio = _TIMED_SPEECH / SPEECH_SHARE
         self._listening = _LISTENING * self._audio
 
-    def record(self, passes: Iterable[PassRecord], talk: Talk, listening: float, streams: int) -> None:
+    def record(
+        self, passes: Iterable[PassRecord], talk: Talk, listening: float, streams: int, workers: int = 1
+    ) -> None:
         """Take passes that were run, what has been said meanwhile, and the live streams that there are.
 
         Args:
             listening: seconds of work besides passes.
+            workers: that share the streams.
         """
+        self._present = streams / max(1, workers)
         fade = math.exp(-talk.audio / TALK_SECONDS)
         self._talk = Talk(self._talk.speech * fade + talk.speech, self._talk.audio * fade + talk.audio)
         if talk.audio:  # what an idle worker does is no listening, and nothing would ever fade it
@@ -130,23 +136,19 @@ class CapacityEstimate:
                 continue
             self._passes += made.seconds
             self._windows += made.audio_seconds
-            self._squares += made.seconds**2
             if made.kind == "final":
                 self._finals += made.seconds
+                self._squares += made.seconds**2
         self._try(talk.audio, streams)
 
     def note_final(self, latency: float) -> None:
         """Take how many seconds a live final came after the last audio that it needed."""
-        self._judged += 1
-        if latency > self.final_latency_ms / 1000:
-            self._late += 1
-            self._trial = 0.0
-        if self._judged < ROUND:
+        if latency <= self.final_latency_ms / 1000:
+            self._ease = min(1.0, self._ease * (1 + _LATE_STEP * LATE_SHARE / (1 - LATE_SHARE)))
             return
-        late = self._late / self._judged
-        factor = _EASING if late <= LATE_SHARE else _SHRINKING if late <= 2 * LATE_SHARE else _SHRINKING_FAST
-        self._ease = max(_LEAST_EASE, min(1.0, self._ease * factor))
-        self._judged = self._late = 0
+        self._trial = 0.0
+        if self.streams > _SEEN_SHARE * self._present:
+            self._ease = max(_LEAST_EASE, self._ease * (1 - _LATE_STEP))
 
     def _try(self, audio: float, streams: int) -> None:
         if streams > self._tried:
@@ -167,7 +169,7 @@ class CapacityEstimate:
     @property
     def pass_left(self) -> float:
         """Seconds that a final waits for the pass that runs when it comes, on average."""
-        return self._squares / (2 * self._passes) if self._passes else 0.0
+        return _IN_THE_WAY * self._squares / (2 * self._finals) if self._finals else 0.0
 
     @property
     def speech_share(self) -> float:
@@ -198,5 +200,5 @@ class CapacityEstimate:
         """
         extra = max(sessions, streams) * self.speech_share / SPEECH_SHARE - sessions
         fitting = self.fitting(workers)
-        tried = max(min(UNTRIED_SHARE * fitting, workers * self._slowest), STEP * self._tried)
+        tried = max(min(UNTRIED_SHARE * fitting, workers * self._slowest), STEP * self._tried, self._tried + 1)
         return max(min(fitting, workers), int(min(fitting - extra, tried)))

@@ -39,11 +39,15 @@ BOOT_SECONDS = 120.0  # loading 844 MB from a cold, slow disk
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """The workers' description of the model that they loaded."""
+    """The workers' description of the model that they loaded.
+
+    alphabet: the letters that it can write; empty for one that takes no hotwords.
+    """
 
     encoder: str
     vocab_size: int
     provider: str
+    alphabet: str
 
 
 @dataclass(slots=True)
@@ -295,7 +299,7 @@ class Crew:
         now = time.monotonic()
         slot.worker, slot.ever_ready = worker, True
         slot.vitals, slot.wear = Vitals(now, ready.passes), Wear(now)
-        self.model = ModelCard(ready.encoder, ready.vocab_size, ready.provider)
+        self.model = ModelCard(ready.encoder, ready.vocab_size, ready.provider, ready.alphabet)
         self._capacity.begin(ready.passes)
         self._policy.ready(worker.index, now)
         self._router.add(worker)
@@ -305,7 +309,9 @@ class Crew:
     def _record(self, vitals: Vitals, worker: WorkerProcess, stats: Stats) -> None:
         vitals.passes(stats.passes)
         self._slots[worker.index].wear.record(stats)
-        self._capacity.record(stats.passes, self._router.take_talk(), stats.listening, self._router.live_tracks)
+        self._capacity.record(
+            stats.passes, self._router.take_talk(), stats.listening, self._router.live_tracks, len(self.pids)
+        )
         self._metrics.worker_memory_bytes.labels(worker=str(worker.index)).set(stats.memory_bytes)
         for record in stats.passes:
             self._metrics.inference_duration_seconds.labels(kind=record.kind).observe(record.seconds)

@@ -119,7 +119,7 @@ class FileReading(Track):
 
     def request(self, portion: Portion, stream: StreamId) -> Recognise:
         """Return what asks a worker for it."""
-        return Recognise(stream, self._file.segment, self._file.end, portion.excerpt, self._options.diarization)
+        return Recognise(stream, self._file.segment, self._file.end, portion.excerpt, self._options)
 
     def accept(self, portion: Portion, message: Recognised | Failed) -> list[TrackMessage | Span]:
         """Take what a worker says of an utterance; return what may be told now."""

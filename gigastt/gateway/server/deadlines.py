@@ -43,7 +43,7 @@ class Deadlines:
     unread: float = 4.0  # with one look in vain before: 8 s in all
     ping: float = 20.0
     probe: float = 2.0
-    busy_ping: float = 2.0
+    busy_ping: float = 3.0
     pong: float = 6.0
 
 

@@ -6,11 +6,8 @@ waits for ever for a peer that does not read. One object per connection, run by 
     bytes ─┬─ one whole binary frame, and a taker that accepts it ──────────────────────────→ taker(payload)
            └─ all else ─→ turns ─one frame a step→ websockets' parser ─→ queue ─→ task of the application ─→ receive()
 
-The short way carries a microphone's hundreds of frames a second at a fraction of the cost.
-
 When a peer breaks the rules or shuts down its sending side, its input has ended, but results may be on their way to it.
-An application with a taker gets a message with `INPUT_ENDED`, sends the rest and closes; any other gets an ordinary
-disconnect, and the close frame goes out when it returns.
+An application with a taker gets a message with `INPUT_ENDED`, sends the rest and closes; any other gets a disconnect.
 """
 
 from __future__ import annotations
@@ -18,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, cast
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
@@ -48,7 +45,7 @@ RECEIVE_BUFFER_BYTES: Final = 128 * 1024  # of the system; else it keeps megabyt
 TAKER: Final = "set_taker"  # in the state of the ASGI scope: a function that sets the connection's taker
 INPUT_ENDED: Final = "input_ended"  # in a message of `receive`: no more comes, close with this code; sending goes on
 
-Taker: TypeAlias = Callable[[bytes], bool]  # is offered a binary message; False if it has to go through `receive`
+Taker: TypeAlias = Callable[[bytes], Sequence[str | bytes] | None]  # a binary message's answers; None: not taken
 
 
 class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
@@ -108,7 +105,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
             return False
         if data[:2] != b"\x82\xfe" or not len(data) - 8 == int.from_bytes(data[2:4]) <= self._most_bytes:
             return False  # not final and binary, masked, with a length of 16 bits
-        return self._taker(apply_mask(data[8:], data[4:8]))
+        return self._send_answers(self._taker(apply_mask(data[8:], data[4:8])))
 
     def _step(self, data: bytes, offset: int) -> int:
         """Parse at most one frame; none while the application is behind or the peer over its rate."""
@@ -175,22 +172,19 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
             elif not self._allowance.take(event, self.loop.time()):
                 self._fail(Close(CloseCode.POLICY_VIOLATION, "policy_violation"))
             else:
-                self._handle_frame(event)
-
-    def _handle_frame(self, frame: Frame) -> None:
-        match frame.opcode:
-            case Opcode.BINARY:
-                self.handle_bytes(frame)
-            case Opcode.TEXT:
-                self.handle_text(frame)
-            case Opcode.CONT:
-                self.handle_cont(frame)
-            case Opcode.PING:
-                self._flush()
-            case Opcode.PONG:
-                self.handle_pong(frame)
-            case Opcode.CLOSE:
-                self.handle_close(frame)
+                match event.opcode:
+                    case Opcode.BINARY:
+                        self.handle_bytes(event)
+                    case Opcode.TEXT:
+                        self.handle_text(event)
+                    case Opcode.CONT:
+                        self.handle_cont(event)
+                    case Opcode.PING:
+                        self._flush()
+                    case Opcode.PONG:
+                        self.handle_pong(event)
+                    case Opcode.CLOSE:
+                        self.handle_close(event)
 
     def handle_cont(self, event: Frame) -> None:
         if len(self.frames) >= MAX_FRAGMENTS:

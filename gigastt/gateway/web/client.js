@@ -40,6 +40,7 @@ export class LiveSession {
   constructor(url, options = {}) {
     const { configure = {}, protocols, onMessage, onState, mostSeconds = 600, patienceSeconds = Infinity, Socket } = options;
     this._url = url;
+    this._sessionId = undefined; // that the token names
     this._configure = { type: "configure", sample_rate: 48_000, ...configure };
     this._protocols = protocols ?? (() => []);
     this._onMessage = onMessage ?? (() => {});
@@ -147,7 +148,7 @@ export class LiveSession {
     this._onState(this._attempts++ ? "lost" : "connecting");
     this._maySend = this._acknowledges = this._finalTold = this._stopSent = false;
     [this._readyToken, this._goAt, this._error, this._heardAt] = [null, Infinity, "", Date.now()];
-    const socket = new this._Socket(this._url, this._protocols());
+    const socket = new this._Socket(this._address(), this._protocols());
     socket.addEventListener("open", () => socket === this._socket && this._resume());
     socket.addEventListener("message", ({ data }) => socket === this._socket && this._take(JSON.parse(data)));
     socket.addEventListener("close", ({ code }) => socket === this._socket && this._closed(code));
@@ -155,6 +156,13 @@ export class LiveSession {
     const failed = () => socket === this._socket && socket.readyState !== this._Socket.OPEN && this._closed(1006);
     socket.addEventListener("error", failed);
     this._socket = socket;
+  }
+
+  /** Where the session is found, also on a server that has no place for others. */
+  _address() {
+    const address = new URL(this._url);
+    if (this._sessionId !== undefined) address.searchParams.set("session", this._sessionId);
+    return address.href;
   }
 
   _resume() {
@@ -218,6 +226,7 @@ export class LiveSession {
     } else if (message.type === "ready") {
       this._readyToken = message.resume_token ?? null;
       if (this._token === null) {
+        this._sessionId = message.session_id;
         this._begin();
         this._onMessage(message);
       }
@@ -263,7 +272,7 @@ export class LiveSession {
     this._aliveAt = Date.now();
     if (!this._maySend) this._sendFrom(this._origin + ack.received, this._firstFlush + ack.flushes); // after `resume`
     if (ack.resume_token === undefined) return;
-    this._token = ack.resume_token;
+    [this._token, this._sessionId] = [ack.resume_token, ack.session_id];
     this._trim(this._origin + ack.committed);
   }
 

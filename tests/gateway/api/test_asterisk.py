@@ -126,6 +126,31 @@ async def test_a_connection_that_does_not_say_what_comes_is_closed(first: str | 
         assert socket.close_code == close_code
 
 
+@pytest.mark.parametrize(
+    ("query", "first", "code"),
+    [
+        ("?session=call-7", "STATUS queue_length:43", "bad_request"),
+        ("?session=call-7", "MEDIA_START channel_id:a format:opus", "invalid_parameter"),
+        ("", "MEDIA_START channel_id:Call-7 format:opus", "invalid_parameter"),
+    ],
+)
+async def test_those_who_wait_for_a_call_hear_that_it_was_refused(query: str, first: str, code: str) -> None:
+    async with server() as running:
+        following = asyncio.create_task(events(running, "call-7"))
+        async with dial(running, query) as socket:
+            await socket.send(first)
+            told = await following
+        assert [(event["type"], event.get("code"), event["last"]) for event in told] == [
+            ("error", code, False),
+            ("end", None, True),
+        ]
+        async with dial(running, "?session=call-7") as socket:  # the id is free for the next one
+            await socket.send(START)
+            await speak(socket, 1)
+            await socket.close()
+            assert words(await events(running, "call-7")) == "w1"
+
+
 async def test_a_wrong_id_in_the_url_is_refused_before_the_upgrade() -> None:
     async with server() as running:
         with pytest.raises(InvalidStatus) as refused:

@@ -14,6 +14,7 @@ from gigastt.config import Limits
 from gigastt.gateway.api.entrance import seconds_to_wait
 from tests.fakes.memory_pool import MemoryPool
 from tests.gateway.api.test_native_ws import Client, server
+from tests.gateway.api.test_resumption import begin_and_lose, newest_token, texts
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -69,6 +70,24 @@ async def test_who_waits_before_the_upgrade_gets_the_next_place_and_gives_it_bac
         await client.speak(1, 2, 3)
         assert await client.stop() == 1000
         await wait_until(lambda: pool.places.available == 1)
+
+
+async def test_who_names_a_session_of_this_server_comes_back_to_it_though_it_is_full() -> None:
+    async with server(MemoryPool(sessions=1, automatic=True)) as running:
+        first = await begin_and_lose(running)
+        known, impatient = newest_token(first), {"prefer": "wait=0"}
+        session_id = first.of("ready")[0]["session_id"]
+        assert {ack["session_id"] for ack in first.of("ack") if "resume_token" in ack} == {session_id}
+        for query in ("", "?session=", f"?session={'0' * 32}"):
+            with pytest.raises(InvalidStatus):
+                await connect(f"{running.ws}/v1/ws{query}", additional_headers=impatient)
+        async with connect(f"{running.ws}/v1/ws?session={session_id}", additional_headers=impatient) as socket:
+            await socket.send(json.dumps({"type": "resume", **known}))
+            again = Client(socket)
+            ack = await again.receive("ack")
+            assert ack["received"] > known["from"]
+            assert await again.stop() == 1000
+        assert [seq for seq, _ in texts(first, again)] == [0, 1]
 
 
 async def test_nobody_waits_before_the_upgrade_for_longer_than_for_any_place() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from gigastt.gateway.access.keys import ApiKeys
-from gigastt.gateway.api.dialect import Moment
+from gigastt.gateway.api.dialect import Configuration, Message, Moment, Request
 from gigastt.gateway.api.vosk import VoskDialect
+from gigastt.gateway.api.websocket import speak
 from gigastt.gateway.app import create_vosk_app
 from gigastt.spelling import AS_RECOGNISED, PLAIN
 from gigastt.transcript import Final, Word
@@ -222,6 +223,37 @@ async def test_broken_messages_disturb_nobody() -> None:
             await attack(running)
         assert (await ask(honest, EOF))["text"] == "w1"
         await wait_until(lambda: not running.server.server_state.tasks)
+
+
+async def test_audio_goes_past_the_reader_and_has_its_reply_and_json_in_bytes_does_not() -> None:
+    heard: list[Message] = []
+
+    class Overheard(VoskDialect):
+        def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:
+            heard.append(message)
+            return super().hear(message, configuration)
+
+    context = memory_context(MemoryPool(automatic=True))
+    async with (
+        serving(context, native=speak(lambda _: Overheard())) as running,
+        connect(f"{running.ws}/v1/ws") as socket,
+    ):
+        await socket.send('{"config": {"sample_rate": 16000}}')
+        for number in range(20):
+            assert "partial" in await ask(socket, sound(number + 1))
+        like_json = b"{" + sound(21)[1:]
+        assert "partial" in await ask(socket, like_json)
+        await socket.send(b'{"reset": 1}')
+        for _ in range(5):  # their replies come behind that to the reset
+            await socket.send(sound(0))
+        replies = [json.loads(await socket.recv()) for _ in range(6)]
+        assert ["partial" in reply for reply in replies] == [False] + [True] * 5
+        assert (await ask(socket, EOF))["text"] == ""
+    assert len(replies[0]["text"].split()) >= 20
+    assert len(sound(1)) >= 126
+    assert heard[2:] == [like_json, b'{"reset": 1}', *heard[4:]]
+    assert all(message in (sound(0), EOF) for message in heard[4:])
+    assert not VoskDialect().takes_at_once(sound(1), is_sending=True)  # its reply would overtake
 
 
 def test_words_are_plain_unless_the_operator_wants_them_as_they_are() -> None:

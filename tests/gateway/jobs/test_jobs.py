@@ -108,6 +108,37 @@ async def test_jobs_wait_in_order_and_say_where_they_stand(tmp_path: Path) -> No
     assert files_in(tmp_path) == []
 
 
+async def test_metrics_tell_what_waits_how_long_and_how_it_ended(tmp_path: Path) -> None:
+    jobs = FakeJobs(tmp_path, words=0)
+    async with jobs.running() as context, http_client(context) as client:
+
+        def series(name: str, **labels: str) -> float | None:
+            value: float | None = context.metrics.registry.get_sample_value(f"gigastt_jobs{name}", labels)
+            return value
+
+        assert [series("", state=state) for state in ("queued", "running")] == [0, 0]
+        assert [series("_ended_total", state=state) for state in ("done", "failed")] == [0, 0]
+        assert [series("_oldest_seconds"), series("_spool_bytes")] == [0, 0]
+        ids = [await create(client) for _ in range(4)]
+        await wait_until(lambda: len(jobs.sessions) == 2)
+        assert [series("", state=state) for state in ("queued", "running")] == [2, 2]
+        assert series("_spool_bytes") == 4 * len(_THREE_SECONDS)
+        await wait_until(lambda: (series("_oldest_seconds") or 0) > 0)
+        await client.delete(f"/v1/jobs/{ids[3]}")
+        for _ in range(6):
+            jobs.gate.release()
+        await events(client, ids[0])
+        await events(client, ids[1])
+        await wait_until(lambda: series("_ended_total", state="done") == 2)
+    again = FakeJobs(tmp_path)  # the third job is still there
+    again.fakes.decoder.error = InvalidAudio("This is not audio.")
+    async with again.running() as context:
+        await wait_until(lambda: series("_ended_total", state="failed") == 1)
+        await wait_until(lambda: series("_spool_bytes") == 0)
+        assert [series("", state=state) for state in ("queued", "running")] == [0, 0]
+        assert series("_oldest_seconds") == 0
+
+
 async def test_a_job_is_there_for_its_own_key_only(tmp_path: Path) -> None:
     keys_file = tmp_path / "keys"
     mine, other = add_key(keys_file, "mine"), add_key(keys_file, "other")

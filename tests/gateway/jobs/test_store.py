@@ -13,10 +13,12 @@ from gigastt.audio.selection import FileChoice
 from gigastt.errors import JobsFull
 from gigastt.gateway.jobs.job import JobCommit, JobFacts, JobOrder, Settled, transcript_of
 from gigastt.gateway.jobs.store import JobStore
-from gigastt.transcript import Final, Gap, HeardTrack, Word
+from gigastt.transcript import Alternative, Final, Gap, HeardTrack, Word
 
 _ORDER = JobOrder("alice", FileChoice("rus", True), "", "http://a.example/hook", "secret")
-_FINAL = Final("Да.", (Word("Да.", 0.1, 0.5, 0.9),), 0.0, 0.6, 0.9, "silence", channel=1, speech=0.5)
+_YES = (Word("Да.", 0.1, 0.5, 0.9),)
+_SAID = (Alternative("Да.", _YES, 0.9), Alternative("", (), 0.1))
+_FINAL = Final("Да.", _YES, 0.0, 0.6, 0.9, "silence", channel=1, speech=0.5, alternatives=_SAID)
 _DROPPED = Final("", (), 0.7, 0.9, 0.0, "stop", drop="doubtful", dropped=(Word("ту", 0.7, 0.9, 0.1),))
 _GAP = Gap("inference_error", 0.2, 0.3, 1)
 _FACTS = JobFacts(1.5, (Gap("audio_missing", 1.0, 1.2),), HeardTrack(1, 2, "rus"), (None, None))
@@ -89,4 +91,4 @@ async def test_a_write_that_fails_is_taken_back_as_a_whole(store: JobStore, tmp_
 
 async def test_calls_of_many_tasks_do_not_disturb_each_other(store: JobStore) -> None:
     await asyncio.gather(*(store.add(f"job{number}", _ORDER, number) for number in range(50)))
-    assert sorted(row[3] for row in await store.queued()) == list(range(50))
+    assert sorted(job.audio_bytes for job in await store.queued()) == list(range(50))

@@ -6,7 +6,7 @@ from gigastt.gateway.jobs.turns import JobPace, QueuedJob, order_of
 
 
 def job(number: int, owner: str = "") -> QueuedJob:
-    return QueuedJob(number, f"job{number}", owner, 100)
+    return QueuedJob(number, f"job{number}", owner, 100, 0.0)
 
 
 def test_jobs_of_one_owner_run_in_the_order_in_which_they_came() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gigastt.gateway.pool.capacity import MOST_STREAMS, ROUND, CapacityEstimate, Talk
+from gigastt.gateway.pool.capacity import MOST_STREAMS, CapacityEstimate, Talk
 from gigastt.ipc.messages import PassRecord
 
 # Of the benchmark model with the optimised encoder, on one core of Zen 4: seconds of a pass over two seconds.
@@ -55,10 +55,10 @@ def test_a_machine_that_becomes_slow_has_fewer_places_and_recovers() -> None:
     capacity = estimate()
     speak(capacity, 400)
     quick = capacity.fitting(4)
-    speak(capacity, 600, slowness=2.0)
+    speak(capacity, 1200, slowness=2.0)
     slow = capacity.fitting(4)
     assert slow < 0.6 * quick
-    speak(capacity, 600)
+    speak(capacity, 1200)
     assert capacity.fitting(4) == pytest.approx(quick, rel=0.05)
 
 
@@ -132,21 +132,35 @@ def test_a_session_with_two_channels_takes_the_room_of_two() -> None:
     assert capacity.places(4, 10, 20) == capacity.fitting(4) - 10
 
 
+def note_finals(capacity: CapacityEstimate, count: int, one_late_in: int) -> None:
+    for number in range(count):
+        capacity.note_final(0.2 if number % one_late_in else 0.9)
+
+
 def test_finals_that_come_late_shrink_what_fits_and_those_in_time_restore_it() -> None:
     capacity = estimate()
     full = capacity.fitting(4)
-    for number in range(10 * ROUND):
-        capacity.note_final(0.2 if number % 25 else 0.9)  # one in twenty-five is late
+    note_finals(capacity, 400, one_late_in=25)
     assert capacity.fitting(4) == full
-    for number in range(2 * ROUND):
-        capacity.note_final(0.2 if number % 10 else 0.9)
-    assert 0.75 * full < capacity.fitting(4) < 0.9 * full
-    for _ in range(20 * ROUND):
-        capacity.note_final(3.0)
+    note_finals(capacity, 80, one_late_in=10)
+    assert 0.9 * full < capacity.fitting(4) < full
+    note_finals(capacity, 400, one_late_in=1)
     assert 0.15 * full < capacity.fitting(4) < 0.25 * full
-    for _ in range(20 * ROUND):
+    for _ in range(2000):
         capacity.note_final(0.2)
     assert capacity.fitting(4) == full
+
+
+def test_late_finals_of_those_who_are_there_leave_nine_tenths_of_them() -> None:
+    capacity = estimate()
+    speak(capacity, 600, streams=24)
+    for _ in range(1000):
+        capacity.note_final(3.0)
+    assert capacity.streams == pytest.approx(0.9 * 24, rel=0.03)
+    capacity.record([], Talk(), 0.0, 10)  # some have left, and those who stay are late all the same
+    for _ in range(1000):
+        capacity.note_final(3.0)
+    assert capacity.streams == pytest.approx(0.9 * 10, rel=0.03)
 
 
 def test_work_besides_passes_counts() -> None:

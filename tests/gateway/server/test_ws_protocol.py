@@ -59,7 +59,7 @@ class MemoryTransport(asyncio.Transport):
 
 
 class Application:
-    """Notes messages in the order in which they reach it, and how many took the short way."""
+    """Notes messages in the order in which they reach it, and answers those that take the short way with their size."""
 
     def __init__(self) -> None:
         self.messages: list[str | bytes] = []
@@ -67,11 +67,12 @@ class Application:
         self.closed_with: int | None = None
         self._listening = False
 
-    def take(self, data: bytes) -> bool:
-        if self._listening:
-            self.messages.append(data)
-            self.taken += 1
-        return self._listening
+    def take(self, data: bytes) -> list[str] | None:
+        if not self._listening:
+            return None
+        self.messages.append(data)
+        self.taken += 1
+        return [str(len(data))]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"][TAKER](self.take)
@@ -152,6 +153,9 @@ def test_messages_keep_their_order_whatever_pieces_they_come_in(
                 await settle()
         await settle()
         assert application.messages == [message for message, _ in parts if message is not None]
+        assert isinstance(connection.transport, MemoryTransport)
+        answers = [written for written in connection.transport.written if written[0] == 0x81]
+        assert len(answers) == application.taken
         connection.connection_lost(None)
         await settle()
 
