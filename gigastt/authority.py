@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from gigastt.errors import ConfigError
 from gigastt.gateway.access.addresses import Address
-from gigastt.gateway.access.hosts import own_names
+from gigastt.gateway.access.browsers import own_names
 from gigastt.models.disk import replacing
 
 if TYPE_CHECKING:
@@ -206,12 +206,7 @@ class Authority:
 
 
 def _begin(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: EllipticCurvePrivateKey,
-    now: datetime,
-    life: timedelta,
-    serial: int,
+    subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey, now: datetime, life: timedelta, serial: int
 ) -> x509.CertificateBuilder:
     from cryptography import x509
 

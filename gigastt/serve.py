@@ -26,7 +26,7 @@ from gigastt import __version__
 from gigastt.announcement import announce_listener, check_zeroconf
 from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address, usable_cpus
 from gigastt.duties import Duties
-from gigastt.gateway.access.hosts import ANY_NAME
+from gigastt.gateway.access.browsers import ANY_NAME
 from gigastt.gateway.api.enrolment import open_file_book
 from gigastt.gateway.api.wyoming_turns import listen_for_wyoming
 from gigastt.gateway.app import (

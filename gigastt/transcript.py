@@ -272,7 +272,7 @@ def alternatives_of(finals: Sequence[Final]) -> list[Alternative]:
     for rank in range(max(map(len, ranked), default=0)):
         parts = [each[rank] if rank < len(each) else each[0] for each in ranked]
         words = tuple(word for part in parts for word in part.words)
-        confidence = round(sum(word.confidence for word in words) / max(1, len(words)), 4)
+        confidence = mean_confidence(words)
         joined.append(Alternative(" ".join(part.text for part in parts), words, confidence))
     return joined
 

@@ -13,8 +13,7 @@ import click
 from gigastt.cli.hearing import open_recognizer
 from gigastt.cli.options import model_options
 from gigastt.errors import RequestError
-from gigastt.references import Reference, read_references
-from gigastt.scoring import Score, align, normalise, score
+from gigastt.scoring import Reference, Score, align, normalise, read_references, score
 
 if TYPE_CHECKING:
     from gigastt.audio.pcm import Samples

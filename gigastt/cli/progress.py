@@ -33,10 +33,7 @@ class _Line:
     """
 
     def __init__(
-        self,
-        stream: TextIO,
-        clock: Callable[[], float] = time.monotonic,
-        columns: Callable[[], int] | None = None,
+        self, stream: TextIO, clock: Callable[[], float] = time.monotonic, columns: Callable[[], int] | None = None
     ) -> None:
         self._stream = stream
         self._clock = clock

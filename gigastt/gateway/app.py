@@ -22,8 +22,8 @@ from starlette.websockets import WebSocket
 from gigastt.config import is_loopback, split_address
 from gigastt.errors import TlsRequired
 from gigastt.gateway.access.addresses import parse_networks
+from gigastt.gateway.access.browsers import HostPolicy, own_names
 from gigastt.gateway.access.client_tokens import ClientTokens
-from gigastt.gateway.access.hosts import HostPolicy, own_names
 from gigastt.gateway.access.policy import FOLLOWING, check_host
 from gigastt.gateway.api import openai_wire
 from gigastt.gateway.api.asterisk import answer_asterisk

@@ -15,9 +15,8 @@ from starlette.types import Receive, Scope, Send
 from gigastt.config import is_loopback
 from gigastt.errors import InternalError, MethodNotAllowed, NotFound, UpgradeRequired
 from gigastt.gateway.access.addresses import parse_networks
+from gigastt.gateway.access.browsers import HostPolicy, OriginPolicy, own_names
 from gigastt.gateway.access.client_tokens import ClientTokens
-from gigastt.gateway.access.hosts import HostPolicy, own_names
-from gigastt.gateway.access.origins import OriginPolicy
 from gigastt.gateway.access.policy import PolicyMiddleware
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.requests import RequestMiddleware, Routes, allowed_methods, exchange_of, find_route

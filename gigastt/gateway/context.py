@@ -17,7 +17,6 @@ from gigastt.authority import Authority
 from gigastt.config import Limits, Settings
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.keys import ApiKeys
-from gigastt.gateway.access.rate_limit import RateLimiter
 from gigastt.gateway.access.tokens import Tokens
 from gigastt.gateway.access.usage_file import UsageFile
 from gigastt.gateway.feeds import Feeds
@@ -28,7 +27,7 @@ from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.ports import ServingPool
-from gigastt.gateway.rate import Rate
+from gigastt.gateway.rate import Rate, RateLimiter
 from gigastt.gateway.server.caps import Caps, Connections, most_connections
 from gigastt.gateway.waiting_room import WaitingRoom
 from gigastt.speakers import Book

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import get_args
+from typing import Final, Protocol, get_args
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import codes_of_requests
-from gigastt.gateway.key_series import KeySeries
 from gigastt.transcript import Drop
 
 KNOWN_METHODS = ("GET", "HEAD", "POST", "OPTIONS")
@@ -29,6 +31,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 DEATHS = ("killed", "crashed", "stalled", "stopped", "violation", "boot_timeout", "spawn")
 
+MOST_NAMES: Final = 100  # of keys that have series of their own: the first of the file; all others share `OTHER_KEY`
+OTHER_KEY: Final = "other"
 OTHER_CODE = "other"
 _CODES_OF_SESSIONS = (
     "configure_too_late", "container_not_pcm", "idle_timeout", "inference_error", "invalid_configuration",
@@ -183,3 +187,49 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"gigastt_{name}", text, labels, registry=self.registry, buckets=buckets)
+
+
+class Usage(Protocol):
+    """What is done with one key."""
+
+    requests: int
+    sessions: int
+    audio_seconds: float
+
+    @property
+    def name(self) -> str | None:
+        """The key's name, if it has one."""
+        ...
+
+
+class KeySeries(Collector):
+    """Series of API keys, read when somebody asks for the metrics.
+
+    Attributes:
+        read: returns every key's usage; set by whoever has the keys.
+    """
+
+    def __init__(self) -> None:
+        self.read: Callable[[], Sequence[Usage]] = lambda: ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the series as they are now."""
+        named = [usage.name for usage in self.read() if usage.name is not None]
+        own = set(named[:MOST_NAMES])
+        totals: dict[str, list[float]] = {}
+        for usage in self.read():
+            label = usage.name if usage.name in own and usage.name is not None else OTHER_KEY
+            total = totals.setdefault(label, [0, 0, 0])
+            total[0] += usage.requests
+            total[1] += usage.sessions
+            total[2] += usage.audio_seconds
+        requests = CounterMetricFamily("gigastt_key_requests", "Requests let in, by API key.", labels=["key"])
+        sessions = GaugeMetricFamily("gigastt_key_sessions", "Live sessions now, by API key.", labels=["key"])
+        audio = CounterMetricFamily(
+            "gigastt_key_audio_seconds", "Seconds of audio accepted, by API key.", labels=["key"]
+        )
+        for label, (number, open_now, seconds) in totals.items():
+            requests.add_metric([label], number)
+            sessions.add_metric([label], open_now)
+            audio.add_metric([label], seconds)
+        yield from (requests, sessions, audio)

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias, get_args
 
 from starlette import responses
 from starlette.responses import Response
 from starlette.types import Message, Scope, Send
 
-from gigastt.errors import InternalError, RequestError, Unauthorized, UpgradeRequired
+from gigastt.errors import InternalError, InvalidParameter, RequestError, Unauthorized, UpgradeRequired
+from gigastt.rendering import MEDIA_TYPES, TranscriptForm
 
 ErrorFields: TypeAlias = Callable[[RequestError], Mapping[str, Any]]  # renders an error as the body of an answer
 
@@ -94,3 +95,39 @@ async def send_response(scope: Scope, send: Send, response: Response) -> None:
 async def send_error(scope: Scope, send: Send, exc: Exception, fields: ErrorFields = error_fields) -> None:
     """Answer with an error."""
     await send_response(scope, send, error_response(public_error(exc), fields))
+
+
+_FORMS: dict[str, TranscriptForm] = {form: form for form in get_args(TranscriptForm)}
+_BY_MEDIA_TYPE: dict[str, TranscriptForm] = {kind: form for form, kind in MEDIA_TYPES.items()} | {"*/*": "json"}
+
+
+def choose_form(asked: Sequence[str], accept: str) -> TranscriptForm:
+    """Return the form of an answer: JSON where nothing else is asked for, or only what there is not.
+
+    Args:
+        asked: the values of `format`.
+        accept: the value of `Accept`.
+
+    Raises:
+        InvalidParameter: `format` names no form, or comes more than once.
+    """
+    if asked:
+        form = _FORMS.get(asked[0].strip().lower()) if len(asked) == 1 else None
+        if form is None:
+            raise InvalidParameter(f"format must be one of {', '.join(_FORMS)}.", param="format")
+        return form
+    ranges = [_media_range(text) for text in accept.split(",")]
+    known = [(weight, kind) for weight, kind in ranges if weight > 0 and kind in _BY_MEDIA_TYPE]
+    if not known:
+        return "json"
+    return _BY_MEDIA_TYPE[max(known, key=lambda one: one[0])[1]]  # of equals, the first
+
+
+def _media_range(text: str) -> tuple[float, str]:
+    """Return the weight of one part of `Accept` and what it names."""
+    kind, *parameters = (part.strip().lower() for part in text.split(";"))
+    weight = next((value.removeprefix("q=") for value in parameters if value.startswith("q=")), "1")
+    try:
+        return float(weight), kind
+    except ValueError:
+        return 0.0, kind

@@ -72,7 +72,7 @@ def session_options() -> ort.SessionOptions:
     options.log_severity_level = _ERRORS_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # An arena never gives back what the longest pass took, and patterns are kept for every length of window for
-    # ever; malloc is as fast here, and gives back (gigastt.workers.allocator).
+    # ever; malloc is as fast here, and gives back (gigastt.processes).
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     return options

@@ -20,7 +20,7 @@ from gigastt.hotwords import fold
 from gigastt.speech.tokens import WORD_START
 from gigastt.transcript import Hotword
 
-LETTER_CREDIT = 0.8  # of a phrase of weight 1, for each letter that it must have, in natural logarithms
+LETTER_CREDIT = 0.8  # of a phrase of weight 1, for each letter that it must have but two, in natural logarithms
 MOST_CREDIT = 6.0  # of a whole phrase of weight 1
 _SPECIAL = re.compile("<.+>")  # <unk>, <blk>, and bytes of other letters
 _MOST_STEPS = 20_000  # that are remembered, some 5 MB
@@ -48,6 +48,7 @@ class _Node:
     inflects: whether endings may come before.
     credit: of what leads here, in the best of the phrases that go on.
     worth: of the phrase that is complete here; 0 where none is.
+    words: of the longest phrase that is complete here.
     """
 
     children: dict[str, int] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class _Node:
     inflects: bool = False
     credit: float = 0.0
     worth: float = 0.0
+    words: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +114,24 @@ class Phrases:
         """Return the worth of a phrase that the end of the text makes complete."""
         return self._spell(state, " ").gain
 
+    def find(self, words: Sequence[str]) -> set[int]:
+        """Return which of some folded words are part of a phrase."""
+        found: set[int] = set()
+        state: _State = (False, ())
+        for number, word in enumerate(words):
+            for letter in word:
+                state = self._enter(state, letter)
+            for node in self._ended(state):
+                found.update(range(number + 1 - node.words, number + 1))
+            state = self._enter(state, " ")
+        return found
+
     def _add(self, words: Sequence[str], weight: float) -> None:
         stems = [_stem(word) for word in words]
         letters = sum(len(stem) for stem, _ in stems)
         if not letters:
             return
-        worth = weight * min(MOST_CREDIT, LETTER_CREDIT * letters)
+        worth = weight * min(MOST_CREDIT, LETTER_CREDIT * max(1, letters - 2))
         at, spelled = 0, 0
         for stem, inflects in stems:
             for letter in stem:
@@ -133,6 +147,7 @@ class Phrases:
             if spelled < letters:
                 self._nodes[at].credit = max(self._nodes[at].credit, worth * spelled / letters)
         self._nodes[at].worth = max(self._nodes[at].worth, worth)
+        self._nodes[at].words = len(words)
 
     def _child(self, at: int, letter: str) -> int:
         children = self._nodes[at].children
@@ -148,24 +163,30 @@ class Phrases:
             self._states.append(state)
         return number
 
-    def _spell(self, state: int, text: str) -> Advance:
-        amid_word, items = self._states[state]
-        gain = 0.0
+    def _spell(self, number: int, text: str) -> Advance:
+        state, gain = self._states[number], 0.0
         for letter in text:
-            if letter != " ":
-                items = tuple(self._letter(items if amid_word else (*items, (0, None)), letter))
-                amid_word = True
-            elif amid_word:
-                ended = [self._nodes[self._nodes[node].after] for node, rest in items if self._may_end(node, rest)]
-                gain = max([gain, *(node.worth for node in ended)])
-                items = tuple(
-                    (self._nodes[node].after, None)
-                    for node, rest in items
-                    if self._may_end(node, rest) and self._nodes[self._nodes[node].after].children
-                )
-                amid_word = False
-        credit = max((self._nodes[node].credit for node, _ in items), default=0.0)
-        return Advance(self._number((amid_word, items)), credit, gain)
+            if letter == " ":
+                gain = max([gain, *(node.worth for node in self._ended(state))])
+            state = self._enter(state, letter)
+        credit = max((self._nodes[at].credit for at, _ in state[1]), default=0.0)
+        return Advance(self._number(state), credit, gain)
+
+    def _enter(self, state: _State, letter: str) -> _State:
+        """Return the state behind a letter, or a space."""
+        amid_word, items = state
+        if letter != " ":
+            return True, tuple(self._letter(items if amid_word else (*items, (0, None)), letter))
+        if not amid_word:
+            return state
+        after = (self._nodes[at].after for at, rest in items if self._may_end(at, rest))
+        return False, tuple((at, None) for at in after if self._nodes[at].children)
+
+    def _ended(self, state: _State) -> list[_Node]:
+        """Return the nodes behind the words that may end here."""
+        amid_word, items = state
+        ends = [at for at, rest in items if self._may_end(at, rest)] if amid_word else []
+        return [self._nodes[self._nodes[at].after] for at in ends]
 
     def _letter(self, items: Iterable[_Item], letter: str) -> Iterable[_Item]:
         for at, rest in items:

@@ -82,7 +82,7 @@ def prefer(tree: TokenTree, greedy: Hypothesis, phrases: Phrases, first_frame: i
         if path.is_greedy:
             break
         hypothesis = tree.hypothesis(path.last, first_frame)
-        if _only_replaces(before, group_words(hypothesis.tokens)):
+        if _only_replaces(before, group_words(hypothesis.tokens), phrases):
             return hypothesis
     return greedy
 
@@ -153,14 +153,15 @@ def _best(paths: dict[Node, _Path], bar: float) -> list[_Path]:
     return [path for rank, path in enumerate(ranked) if path.is_greedy or (rank < BEAM and path.total >= bar)]
 
 
-def _only_replaces(before: Sequence[Word], after: Sequence[Word]) -> bool:
-    """Tell whether words are only replaced by others that are said at the same time."""
-    old_texts, new_texts = ([fold(word.text) for word in words] for words in (before, after))
+def _only_replaces(before: Sequence[Word], after: Sequence[Word], phrases: Phrases) -> bool:
+    """Tell whether words are only replaced by phrases, and the words beside them, that are said at the same time."""
+    old_texts, new_texts = ([fold(word.text).strip() for word in words] for words in (before, after))
     matcher = SequenceMatcher(a=old_texts, b=new_texts, autojunk=False)
+    of_phrases = phrases.find(new_texts)
     for kind, begin, end, new_begin, new_end in matcher.get_opcodes():
         if kind == "equal":
             continue
-        if kind != "replace":
+        if kind != "replace" or of_phrases.isdisjoint(range(new_begin, new_end)):
             return False
         old, new = before[begin:end], after[new_begin:new_end]
         if max(abs(old[0].start - new[0].start), abs(old[-1].end - new[-1].end)) > _SHIFT_SECONDS:

@@ -6,7 +6,7 @@ from gigastt.processes import prepare_child
 
 if __name__ == "__main__":
     prepare_child()
-    from gigastt.workers.outside import watch_for_signals
+    from gigastt.processes import watch_for_signals
 
     watch_for_signals()
     from gigastt.workers.process import main

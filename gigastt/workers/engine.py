@@ -39,9 +39,8 @@ from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window
 from gigastt.transcript import Gap, Options
 from gigastt.workers.file_work import AttachFunction, FileWork, TouchFunction
 from gigastt.workers.partial_work import PartialWork
-from gigastt.workers.previews import run_preview
 from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
-from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, StreamTrack, take_offers
+from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, StreamTrack, run_preview, take_offers
 from gigastt.workers.voices import LoadVoices, VoiceTrace
 
 log = get_logger(__name__)

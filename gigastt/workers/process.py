@@ -23,13 +23,13 @@ from gigastt.ipc.blackbox import BlackBox
 from gigastt.ipc.messages import AttachAudio, Closed, OpenStream, Ready, ToGateway, ToWorker, encode_message
 from gigastt.ipc.packets import encode_packet
 from gigastt.log import bind_fields, configure, get_logger
+from gigastt.processes import return_free_memory
 from gigastt.speech.activity import ActivityDetector, ActivityModel
 from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.stream import Stream
 from gigastt.speech.voices import VoiceModel
 from gigastt.transcript import Hotword, Options
-from gigastt.workers.allocator import return_free_memory
 from gigastt.workers.canary import run_canary, time_passes
 from gigastt.workers.config import WorkerConfig
 from gigastt.workers.engine import Engine

@@ -7,17 +7,24 @@ and `consumed`, by which the gateway grants credit, says how far the worker real
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE, Samples
+from gigastt.errors import InferenceError
 from gigastt.ipc.blackbox import Touch
-from gigastt.ipc.messages import Progress, StreamId
+from gigastt.ipc.messages import PartialMessage, Progress, StreamId
+from gigastt.log import get_logger
+from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.stream import Stream, Utterance
 from gigastt.speech.tokens import FRAME_SAMPLES, Window
 from gigastt.speech.voices import VoiceWindow
 from gigastt.workers.voices import VoiceTrace
+
+log = get_logger(__name__)
 
 FILE_PIECE_SAMPLES = 2 * SAMPLE_RATE  # analysed between two looks at live work
 PROGRESS_STEP_SAMPLES = SAMPLE_RATE // 2  # of credit, or of silence committed, that the gateway need not know of sooner
@@ -236,3 +243,33 @@ def take_offers(due: Sequence[LiveTrack]) -> Iterator[tuple[LiveTrack, Window]]:
             yield track, window
             if first.alone:
                 return
+
+
+def run_preview(recognizer: Transcriber, track: LiveTrack) -> tuple[PartialMessage | None, list[Window]]:
+    """Answer a track's `Preview`: what the final would be if the audio ended here.
+
+    A copy of the stream is ended and transcribed, by the same functions as the stream itself will be; the stream
+    notices nothing, so that nothing about when audio came can change what it finds.
+
+    Returns:
+        The message, None if a pass failed, and the windows that took a pass.
+    """
+    track.preview = False
+    ended = copy.deepcopy(track.stream)
+    ended.finish()
+    words: list[transcript.Word] = []
+    windows: list[Window] = []
+    while (utterance := ended.next_final()) is not None:
+        hypothesis = utterance.hypothesis
+        if hypothesis is None:
+            windows.append(utterance.window)
+            try:
+                hypothesis = recognizer.transcribe(utterance.window)
+            except InferenceError as exc:
+                log.warning("preview_failed", stream=track.id, cause=str(exc))
+                return None, windows
+        final = ended.accept_final(utterance, hypothesis)
+        words += final.words if final is not None else ()
+    track.heard, track.offer = False, None  # a partial of the same audio would only say less
+    heard = transcript.Partial(" ".join(word.text for word in words), tuple(words), 0, as_final=True)
+    return PartialMessage(track.id, heard), windows

@@ -10,7 +10,7 @@ import pytest
 
 from gigastt.cli.main import run_command
 from gigastt.errors import ConfigError
-from gigastt.references import read_references
+from gigastt.scoring import read_references
 
 pytestmark = pytest.mark.slow
 

@@ -24,8 +24,8 @@ from tests.wave_files import wave_file
 CLIPS = {clip.path.stem: clip.pcm for clip in load_clips()}
 PAUSE = bytes(32_000)
 TALK = PAUSE.join(CLIPS[name] for name in ("espeak_03", "festival_01", "espeak_11")) + PAUSE
-SOUND_ALIKES = [{"phrase": phrase, "weight": 3} for phrase in ("жторы", "Кукурица")]
-CHANGES = {"шторы": "жторы", "курицу": "кукурицу"}
+SOUND_ALIKES = [{"phrase": phrase, "weight": 3} for phrase in ("запикайте", "Кукурица")]
+CHANGES = {"запекайте": "запикайте", "курицу": "кукурицу"}
 UNRELATED = ["Хабаровск", "амлодипин", "Красная Пахра", {"phrase": "эквайринг", "weight": 0.5}]
 
 
@@ -118,9 +118,9 @@ def test_vosk_is_told_as_many_as_it_wants(server: ServerProcess) -> None:
 
 def test_the_servers_own_phrases_count_for_everybody(tmp_path: Path) -> None:
     path = tmp_path / "hotwords.txt"
-    path.write_text("# sound-alikes\nжторы\t3\nSAP\n", encoding="utf-8")
+    path.write_text("# sound-alikes\nКукурица\t3\nSAP\n", encoding="utf-8")
     with ServerProcess("--pool-size", "1", "--hotwords-file", str(path)) as server:
-        answer = server.post("/v1/transcribe", wave_file(CLIPS["espeak_03"], 16_000)).json()
+        answer = server.post("/v1/transcribe", wave_file(CLIPS["festival_01"], 16_000)).json()
         [warning] = server.logged("hotwords_unusable")
-    assert answer["text"] == "Закрой жторы в спальне."
+    assert "запекайте кукурицу двадцать" in answer["text"]
     assert warning["phrases"] == ["SAP"]

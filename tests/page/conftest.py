@@ -28,14 +28,14 @@ expect.set_options(timeout=_DEADLINE_MS)
 OpenPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     jobs = str(tmp_path_factory.mktemp("jobs"))
     with ServerProcess("--pool-size", "1", "--allowed-host", "page.test", "--jobs-dir", jobs) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def keyed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server that asks for `KEY`."""
     keys = tmp_path_factory.mktemp("keys") / "keys"
@@ -44,13 +44,13 @@ def keyed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPro
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     """Chromium; names under `.test` are this machine for it."""
     browser = playwright.chromium.launch(

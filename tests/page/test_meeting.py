@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Playwright, expect
 
-from tests.clips import load_clips
+from tests.clips import load_clips, normalise
 from tests.page.conftest import CLIP
 from tests.page.microphone import microphone
 from tests.server import ServerProcess
@@ -34,8 +34,8 @@ def context(playwright: Playwright) -> Iterator[BrowserContext]:
     browser.close()
 
 
-def texts(server: ServerProcess, recording: bytes) -> list[str]:
-    return [segment["text"] for segment in server.post("/v1/transcribe", recording).json()["segments"]]
+def words(texts: list[str]) -> set[str]:
+    return set(normalise(" ".join(texts)).split())
 
 
 def test_the_tab_is_the_second_speaker_and_may_go_before_the_end(
@@ -57,8 +57,12 @@ def test_the_tab_is_the_second_speaker_and_may_go_before_the_end(
     expect(page.locator("#spoken .speaker0")).to_have_count(2)
     page.get_by_role("button", name="Остановить").click()
     expect(page.get_by_role("button", name="Начать запись")).to_be_enabled()
-    assert page.locator("#spoken .speaker0 span").all_text_contents() == texts(server, CLIP.path.read_bytes())
-    assert page.locator("#spoken .speaker1 span").all_text_contents() == texts(server, OTHER.path.read_bytes())
+    own = words(page.locator("#spoken .speaker0 span").all_text_contents())
+    others = words(page.locator("#spoken .speaker1 span").all_text_contents())
+    assert own & words([CLIP.reference])  # on a busy machine a browser may lose some of a tab's sound
+    assert others & words([OTHER.reference])
+    assert not own & words([OTHER.reference])
+    assert not others & words([CLIP.reference])
     expect(page.locator("#spoken .speaker1 .who")).to_have_text("Вкладка")
     page.locator("#people input").nth(1).fill("Мария")
     page.locator("#people input").nth(1).blur()

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, Response, expect
 
 from tests.page.conftest import CLIP, OpenPage
+from tests.page.test_speakers import TALK
 from tests.server import ServerProcess
 from tests.shared import do_without
 
@@ -42,11 +43,13 @@ def with_an_error(page: Page) -> None:
 
 
 def with_kept_ones(page: Page) -> None:
-    page.locator("#choose").set_input_files(CLIP.path)
+    page.locator("#filesApart").check()
+    page.locator("#choose").set_input_files({"name": "talk.wav", "mimeType": "audio/wav", "buffer": TALK})
     page.locator(".file [data-form=txt]").wait_for()
     page.reload()
     page.locator("#list summary").click()
     page.locator("#list [data-form=txt]").wait_for()
+    expect(page.locator("#list .who")).to_have_count(3)
 
 
 def with_the_status(page: Page) -> None:

@@ -196,7 +196,7 @@ def test_a_signal_from_outside_ends_a_worker_as_such_and_not_as_its_own_fault(nu
     ids=["segmentation", "abort", "itself"],
 )
 def test_a_fault_of_a_workers_own_ends_it_at_once(fault: str, number: signal.Signals) -> None:
-    setup = "from gigastt.processes import *; from gigastt.workers.outside import *"
+    setup = "from gigastt.processes import *; from gigastt.processes import *"
     program = f"import os, signal, time; {setup}; forbid_core_files(); watch_for_signals(); {fault}"
     done = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
 

@@ -101,3 +101,17 @@ def test_many_phrases_are_ready_at_once() -> None:
     begun = time.process_time()
     _spell(Phrases(hotwords, _PIECES), "кутузов " * 20)
     assert time.process_time() - begun < 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("видели кутузова", {1}),
+        ("в красной пахре и красная", {1, 2}),
+        ("кутузов кутузовым", {0, 1}),
+        ("прокутузов красная", set()),
+    ],
+)
+def test_the_words_of_phrases_are_found(text: str, found: set[int]) -> None:
+    phrases = Phrases([Hotword("Кутузов"), Hotword("Красная Пахра")], _PIECES)
+    assert phrases.find(text.split()) == found

@@ -17,11 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gigastt.errors import HostDenied, OriginDenied, RateLimited, Unauthorized
 from gigastt.gateway.access.addresses import AddressRange, client_address, rate_key
+from gigastt.gateway.access.browsers import HostPolicy, OriginPolicy, cors_headers, is_own_page, preflight_headers
 from gigastt.gateway.access.client_tokens import ClientTokens, Grant
-from gigastt.gateway.access.hosts import HostPolicy
 from gigastt.gateway.access.keys import ApiKeys, choose_subprotocol, presented_token
-from gigastt.gateway.access.origins import OriginPolicy, cors_headers, is_own_page, preflight_headers
-from gigastt.gateway.access.rate_limit import RateLimiter
+from gigastt.gateway.rate import RateLimiter
 from gigastt.gateway.requests import Routes, allowed_methods, exchange_of, find_route
 from gigastt.gateway.responses import send_response
 from gigastt.gateway.server.caps import PLACE, Connections, Place

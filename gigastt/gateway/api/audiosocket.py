@@ -18,20 +18,10 @@ from typing import ClassVar, Final
 from uuid import UUID
 
 from gigastt.errors import BadRequest
+from gigastt.gateway.api import dialect
 from gigastt.gateway.api.calls import first_message, transcribe_call
 from gigastt.gateway.api.conversation import CLOSE_UNSUPPORTED_DATA
-from gigastt.gateway.api.dialect import (
-    Complain,
-    Configuration,
-    Configure,
-    Message,
-    Problem,
-    Refuse,
-    Reply,
-    Request,
-    Speech,
-    Stop,
-)
+from gigastt.gateway.api.dialect import Configuration, Message, Request
 from gigastt.gateway.api.native import NativeDialect
 from gigastt.gateway.api.tcp import BrokenStream, TcpConnection
 from gigastt.gateway.context import AppContext
@@ -109,20 +99,24 @@ class AudioSocketDialect(NativeDialect):
     def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:
         """Return what a packet asks for."""
         if isinstance(message, bytes):
-            return [Speech(message)]
+            return [dialect.Speech(message)]
         kind, payload = message[:2], bytes.fromhex(message[2:])
         if kind == HANG_UP:
-            return [Stop()]
+            return [dialect.Stop()]
         if kind == _DTMF:
-            return [Reply([json.dumps({"type": "dtmf", "digit": payload[:1].decode("latin-1")})])]
+            return [dialect.Reply([json.dumps({"type": "dtmf", "digit": payload[:1].decode("latin-1")})])]
         if (rate := _RATES.get(int(kind, 16))) is not None:
             if configuration is not None:
-                return [Configure(replace(configuration, sample_rate=rate))]
-            problem = Problem("invalid_sample_rate", "The rate cannot change once audio has come.")
-            return [Refuse(problem, CLOSE_UNSUPPORTED_DATA)]
+                return [dialect.Configure(replace(configuration, sample_rate=rate))]
+            problem = dialect.Problem("invalid_sample_rate", "The rate cannot change once audio has come.")
+            return [dialect.Refuse(problem, CLOSE_UNSUPPORTED_DATA)]
         if kind == _ERROR:
-            return [Complain([Problem("peer_error", "The telephone server has reported an error.", once=True)])]
-        return [Complain([], characters=len(message))]
+            return [
+                dialect.Complain(
+                    [dialect.Problem("peer_error", "The telephone server has reported an error.", once=True)]
+                )
+            ]
+        return [dialect.Complain([], characters=len(message))]
 
 
 async def answer_audiosocket(connection: TcpConnection, context: AppContext, exchange: Exchange) -> None:

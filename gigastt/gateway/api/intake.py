@@ -43,11 +43,7 @@ class Intake:
     """
 
     def __init__(
-        self,
-        session: Session,
-        configuration: Configuration,
-        clock: Callable[[], float],
-        begin: Position = Position(),
+        self, session: Session, configuration: Configuration, clock: Callable[[], float], begin: Position = Position()
     ) -> None:
         self._session = session
         self._configuration = configuration

@@ -13,22 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
+from gigastt.gateway.api import dialect
 from gigastt.gateway.api.client_messages import as_text, message_type, parse
 from gigastt.gateway.api.configure import FIELDS, apply
 from gigastt.gateway.api.conversation import CLOSE_UNSUPPORTED_DATA
-from gigastt.gateway.api.dialect import (
-    Complain,
-    Configuration,
-    Configure,
-    Dialect,
-    Message,
-    Moment,
-    Problem,
-    Refuse,
-    Request,
-    Speech,
-    Stop,
-)
+from gigastt.gateway.api.dialect import Configuration, Dialect, Message, Moment, Request
 from gigastt.gateway.api.openai_form import is_russian
 from gigastt.gateway.api.search_fields import read_search_fields
 from gigastt.gateway.api.wire import gap_error_fields
@@ -55,15 +44,15 @@ class JambonzDialect(Dialect):
         """Return what a message asks for."""
         text = message if isinstance(message, str) else as_text(message)
         if text is None:
-            return [Speech(message)] if isinstance(message, bytes) else []
+            return [dialect.Speech(message)] if isinstance(message, bytes) else []
         fields = parse(text) or {}
         match message_type(fields):
             case "start":
                 return self._start(fields, configuration)
             case "stop":
-                return [Stop()]
-        problem = Problem("invalid_message", "The type of a message is start or stop.", once=True)
-        return [Complain([problem], characters=len(text))]
+                return [dialect.Stop()]
+        problem = dialect.Problem("invalid_message", "The type of a message is start or stop.", once=True)
+        return [dialect.Complain([problem], characters=len(text))]
 
     def tell(self, event: Partial | FinalEvent | Gap, moment: Moment) -> Sequence[Message]:
         """Return `transcription`; utterances without words are not told."""
@@ -92,7 +81,9 @@ class JambonzDialect(Dialect):
 
     def _start(self, fields: Mapping[str, Any], before: Configuration | None) -> Sequence[Request]:
         if before is None:
-            return [Complain([Problem("configure_too_late", "start must come before the first audio.")])]
+            return [
+                dialect.Complain([dialect.Problem("configure_too_late", "start must come before the first audio.")])
+            ]
         language = fields.get("language") or _LANGUAGE
         if not isinstance(language, str) or not is_russian(language.lower()):
             return _refuse("invalid_parameter", "This server transcribes Russian (ru-RU) only.")
@@ -107,8 +98,8 @@ class JambonzDialect(Dialect):
         self._language = language
         self._interim = fields.get("interimResults") is True
         wanted = replace(configuration, options=replace(configuration.options, partials=self._interim))
-        return [Configure(wanted)]
+        return [dialect.Configure(wanted)]
 
 
 def _refuse(code: str, message: str) -> Sequence[Request]:
-    return [Refuse(Problem(code, message), CLOSE_UNSUPPORTED_DATA, with_final=False)]
+    return [dialect.Refuse(dialect.Problem(code, message), CLOSE_UNSUPPORTED_DATA, with_final=False)]

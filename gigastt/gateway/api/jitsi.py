@@ -19,15 +19,7 @@ from typing import ClassVar, Final
 
 from starlette.websockets import WebSocket
 
-from gigastt.gateway.api.dialect import (
-    Configuration,
-    Dialect,
-    EndUtterance,
-    Message,
-    Moment,
-    Request,
-    Speech,
-)
+from gigastt.gateway.api.dialect import Configuration, Dialect, EndUtterance, Message, Moment, Request, Speech
 from gigastt.gateway.api.participants import Participants
 from gigastt.gateway.api.websocket import WebSocketTransport
 from gigastt.gateway.context import AppContext

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from starlette.websockets import WebSocket
 
 from gigastt.errors import InvalidParameter
-from gigastt.gateway.api import wire
+from gigastt.gateway.api import dialect, wire
 from gigastt.gateway.api.client_messages import (
     MESSAGE_TYPES,
     MOST_CONFIGURE_CHARACTERS,
@@ -35,24 +35,7 @@ from gigastt.gateway.api.configure import (
     supports_version,
 )
 from gigastt.gateway.api.conversation import CLOSE_PROTOCOL_ERROR, CLOSE_UNSUPPORTED_DATA
-from gigastt.gateway.api.dialect import (
-    Ack,
-    Complain,
-    Configuration,
-    Configure,
-    Dialect,
-    EndUtterance,
-    Message,
-    Moment,
-    Opening,
-    Problem,
-    Refuse,
-    Reply,
-    Request,
-    Resume,
-    Speech,
-    Stop,
-)
+from gigastt.gateway.api.dialect import Configuration, Dialect, Message, Moment, Opening, Request
 from gigastt.gateway.api.gathering import Gatherer
 from gigastt.gateway.api.search_fields import read_search_fields, read_search_query
 from gigastt.gateway.api.speaker_fields import read_speaker_fields
@@ -82,16 +65,16 @@ def native_of(websocket: WebSocket) -> Dialect:
         raise InvalidParameter(complaint.message, param=complaint.field)
     if not supports_version(fields):
         raise InvalidParameter(f"This server speaks {', '.join(VERSIONS)}.", param="protocol_version")
-    dialect = NativeDialect(tolerant=any(name in fields for name in FORMAT_FIELDS))
+    native = NativeDialect(tolerant=any(name in fields for name in FORMAT_FIELDS))
     options = read_search_query(fields, configuration.options, None)
-    dialect.configuration = replace(configuration, options=options)
-    dialect.choose_mode(fields)
+    native.configuration = replace(configuration, options=options)
+    native.choose_mode(fields)
     if configuration.resumable and endpoint_mode(fields) not in (None, "auto"):
         raise InvalidParameter(_RESUME_GOES_WITH, param="resume")
-    dialect.captions = query.get("captions")
-    if dialect.captions is not None and not _CAPTIONS.fullmatch(dialect.captions):
+    native.captions = query.get("captions")
+    if native.captions is not None and not _CAPTIONS.fullmatch(native.captions):
         raise InvalidParameter("captions must be a name of 16 to 64 small letters, digits and -", param="captions")
-    return dialect
+    return native
 
 
 class NativeDialect(Dialect):
@@ -119,8 +102,8 @@ class NativeDialect(Dialect):
             return self._hear_text(text, configuration)
         for complaint in self._wrong_format.values():
             explanation = f"{complaint.message} Audio of an unknown format cannot be recognised."
-            return [Refuse(Problem(complaint.code, explanation), CLOSE_UNSUPPORTED_DATA)]
-        return [Speech(message)]
+            return [dialect.Refuse(dialect.Problem(complaint.code, explanation), CLOSE_UNSUPPORTED_DATA)]
+        return [dialect.Speech(message)]
 
     def _hear_text(self, text: str, configuration: Configuration | None) -> Sequence[Request]:
         fields = parse(text, MOST_TEXT_CHARACTERS if configuration is None else MOST_CONFIGURE_CHARACTERS)
@@ -131,15 +114,15 @@ class NativeDialect(Dialect):
             return self._garbage(text, "This message is too long.")
         match kind:
             case "stop":
-                return [Stop()]
+                return [dialect.Stop()]
             case "configure":
                 return self._configure(fields, configuration)
             case "flush":
-                return [EndUtterance()]
+                return [dialect.EndUtterance()]
             case "resume":
                 return _resume(fields, configuration)
             case "ping":
-                return [Reply([wire.pong()])]
+                return [dialect.Reply([wire.pong()])]
         if kind in SIGNS_OF_LIFE:
             return []
         near = near_miss(kind, MESSAGE_TYPES)
@@ -148,10 +131,12 @@ class NativeDialect(Dialect):
 
     def _configure(self, fields: dict[str, Any], before: Configuration | None) -> Sequence[Request]:
         if before is None:
-            return [Complain([Problem("configure_too_late", "configure must come before the first audio.")])]
+            return [
+                dialect.Complain([dialect.Problem("configure_too_late", "configure must come before the first audio.")])
+            ]
         if not supports_version(fields):
-            problem = Problem("unsupported_protocol_version", f"This server speaks {', '.join(VERSIONS)}.")
-            return [Refuse(problem, CLOSE_PROTOCOL_ERROR, with_final=False)]
+            problem = dialect.Problem("unsupported_protocol_version", f"This server speaks {', '.join(VERSIONS)}.")
+            return [dialect.Refuse(problem, CLOSE_PROTOCOL_ERROR, with_final=False)]
         configuration, complaints = apply(before, fields)
         speakers, wrong_speakers = read_speaker_fields(fields, before.speakers)
         options, wrong_search = read_search_fields(fields, configuration.options, self._alphabet)
@@ -167,9 +152,9 @@ class NativeDialect(Dialect):
                 self._wrong_format[field] = wrong[field]
             elif fields.get(field) is not None:
                 self._wrong_format.pop(field, None)
-        problems = [Problem(each.code, each.message, once=not each.field) for each in complaints]
-        told: list[Request] = [Reply(answer)] if (answer := self._unusable(fields, configuration)) else []
-        return [Configure(configuration), *told, *([Complain(problems)] if problems else [])]
+        problems = [dialect.Problem(each.code, each.message, once=not each.field) for each in complaints]
+        told: list[Request] = [dialect.Reply(answer)] if (answer := self._unusable(fields, configuration)) else []
+        return [dialect.Configure(configuration), *told, *([dialect.Complain(problems)] if problems else [])]
 
     def _unusable(self, fields: Mapping[str, Any], configuration: Configuration) -> Sequence[Message]:
         """Return the answer about phrases of these fields that the model cannot write."""
@@ -183,8 +168,8 @@ class NativeDialect(Dialect):
         self._gatherer.mode = endpoint_mode(fields) or self._gatherer.mode
 
     def _garbage(self, text: str, message: str) -> Sequence[Request]:
-        problems = [] if self._tolerant else [Problem("invalid_message", message, once=True)]
-        return [Complain(problems, characters=len(text))]
+        problems = [] if self._tolerant else [dialect.Problem("invalid_message", message, once=True)]
+        return [dialect.Complain(problems, characters=len(text))]
 
     def open(self, opening: Opening) -> Sequence[Message]:
         """Return `ready`, and what cannot be done of that which the client's address asks for."""
@@ -212,7 +197,7 @@ class NativeDialect(Dialect):
         """Return `error`."""
         return [wire.error(code, message, retry_after_ms)]
 
-    def acknowledge(self, ack: Ack) -> Sequence[Message]:
+    def acknowledge(self, ack: dialect.Ack) -> Sequence[Message]:
         """Return `ack`."""
         return [wire.acknowledgement(ack)]
 
@@ -228,8 +213,8 @@ class NativeDialect(Dialect):
 def _resume(fields: dict[str, Any], before: Configuration | None) -> Sequence[Request]:
     token, position, have_final_seq = fields.get("token"), fields.get("from", 0), fields.get("have_final_seq", -1)
     if before is None:
-        return [Complain([Problem("resume_too_late", "resume must come before the first audio.")])]
+        return [dialect.Complain([dialect.Problem("resume_too_late", "resume must come before the first audio.")])]
     if not (isinstance(token, str) and is_whole(position, (0, _MOST)) and is_whole(have_final_seq, (-1, _MOST))):
         explanation = "resume needs the token as a text, and from and have_final_seq as whole numbers."
-        return [Complain([Problem("invalid_message", explanation)])]
-    return [Resume(token, position, have_final_seq)]
+        return [dialect.Complain([dialect.Problem("invalid_message", explanation)])]
+    return [dialect.Resume(token, position, have_final_seq)]

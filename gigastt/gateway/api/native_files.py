@@ -25,7 +25,6 @@ from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
 from gigastt.errors import CapacityTimeout, RequestError
 from gigastt.gateway.api.configure import read_spelling
 from gigastt.gateway.api.enrolment import open_file_book
-from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.api.search_fields import read_search_query
 from gigastt.gateway.api.speaker_fields import read_speaker_query
 from gigastt.gateway.context import AppContext
@@ -34,7 +33,7 @@ from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import ChannelEvent, Event
 from gigastt.gateway.pool.turnstile import Patience
 from gigastt.gateway.requests import ClientGone
-from gigastt.gateway.responses import JSONResponse
+from gigastt.gateway.responses import JSONResponse, choose_form
 from gigastt.hotwords import unusable
 from gigastt.log import get_logger
 from gigastt.rendering import MEDIA_TYPES, TranscriptForm, render_transcript

@@ -30,7 +30,6 @@ from gigastt.gateway.api.event_stream import (
     last_event,
 )
 from gigastt.gateway.api.native_files import Uploads, render_answer
-from gigastt.gateway.api.negotiation import choose_form
 from gigastt.gateway.api.speaker_fields import SPEAKER_FIELDS, read_speaker_query
 from gigastt.gateway.api.wire import gap_error_fields, session_speakers
 from gigastt.gateway.context import AppContext
@@ -40,7 +39,7 @@ from gigastt.gateway.jobs.job import Job, JobOrder, transcript_of
 from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.jobs.spool import pieces_of
 from gigastt.gateway.requests import exchange_of, read_json
-from gigastt.gateway.responses import JSONResponse
+from gigastt.gateway.responses import JSONResponse, choose_form
 from gigastt.gateway.webhook import check_url
 from gigastt.spelling import Spelling
 from gigastt.transcript import Final, channel_fields, final_fields

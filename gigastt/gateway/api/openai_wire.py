@@ -13,16 +13,7 @@ from typing import Any
 
 from gigastt.errors import RequestError
 from gigastt.speakers import turns_of
-from gigastt.transcript import (
-    Final,
-    Transcript,
-    Word,
-    channel_fields,
-    failed_fields,
-    speaker_of,
-    text_of,
-    track_fields,
-)
+from gigastt.transcript import Final, Transcript, Word, channel_fields, failed_fields, speaker_of, text_of, track_fields
 
 _LANGUAGE = "russian"  # OpenAI tells a language by its English name
 _LEAST_CONFIDENCE = 0.000_05  # confidences are rounded to four places

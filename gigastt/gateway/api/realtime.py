@@ -13,20 +13,9 @@ from typing import ClassVar
 from starlette.websockets import WebSocket
 
 from gigastt.errors import InvalidParameter
+from gigastt.gateway.api import dialect
 from gigastt.gateway.api.client_messages import parse
-from gigastt.gateway.api.dialect import (
-    Complain,
-    Configuration,
-    Configure,
-    Dialect,
-    EndUtterance,
-    Message,
-    Moment,
-    Opening,
-    Reply,
-    Request,
-    Speech,
-)
+from gigastt.gateway.api.dialect import Configuration, Dialect, Message, Moment, Opening, Request
 from gigastt.gateway.api.realtime_items import Items
 from gigastt.gateway.api.realtime_settings import Fields, RealtimeSettings
 from gigastt.gateway.api.wire import gap_error_fields
@@ -81,9 +70,9 @@ class RealtimeDialect(Dialect):
             case "input_audio_buffer.append":
                 return self._append(fields)
             case "input_audio_buffer.commit":
-                return [self._reply(self._items.commit()), EndUtterance()]
+                return [self._reply(self._items.commit()), dialect.EndUtterance()]
             case "input_audio_buffer.clear":
-                return [self._reply(self._items.clear()), EndUtterance()]
+                return [self._reply(self._items.clear()), dialect.EndUtterance()]
             case "session.update" | "transcription_session.update":
                 return self._update(fields, configuration)
         return self._refuse("This server transcribes, and knows no event of this type.", fields, "type")
@@ -116,7 +105,7 @@ class RealtimeDialect(Dialect):
             data = None
         if data is None:
             return self._refuse("audio must be base64.", fields, "audio")
-        return [Speech(data)] if data else []
+        return [dialect.Speech(data)] if data else []
 
     def _update(self, fields: Fields, configuration: Configuration | None) -> Sequence[Request]:
         """Change the settings; once audio has come, its format and the silence that ends a turn stay as they are."""
@@ -131,7 +120,7 @@ class RealtimeDialect(Dialect):
         if fields["type"] == _BETA_UPDATE:
             self._items.is_beta, self._session_kind = True, "transcription_session"
         self._apply(settings)
-        configured = [Configure(settings.configuration)] if configuration is not None else []
+        configured = [dialect.Configure(settings.configuration)] if configuration is not None else []
         return [*configured, self._reply([self._session("updated")])]
 
     def _apply(self, settings: RealtimeSettings) -> None:
@@ -150,10 +139,10 @@ class RealtimeDialect(Dialect):
         event_id = fields.get("event_id")
         named = event_id[:100] if isinstance(event_id, str) else None
         error = _error("invalid_request_error", "invalid_parameter", message, param=param, event_id=named)
-        return [self._reply([error]), Complain([])]
+        return [self._reply([error]), dialect.Complain([])]
 
-    def _reply(self, events: Iterable[Fields]) -> Reply:
-        return Reply(self._encode(events))
+    def _reply(self, events: Iterable[Fields]) -> dialect.Reply:
+        return dialect.Reply(self._encode(events))
 
     def _encode(self, events: Iterable[Fields]) -> Sequence[Message]:
         messages: list[Message] = []

@@ -48,9 +48,7 @@ class RealtimeSettings:
     def configuration(self) -> Configuration:
         """The configuration of a session that has these settings."""
         return Configuration(
-            sample_rate=self.rate,
-            encoding=_ENCODINGS[self.kind],
-            options=Options(endpoint_silence_ms=self.silence_ms),
+            sample_rate=self.rate, encoding=_ENCODINGS[self.kind], options=Options(endpoint_silence_ms=self.silence_ms)
         )
 
     def change(self, session: object) -> RealtimeSettings:

@@ -10,17 +10,17 @@ from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
 
 from gigastt.config import Limits
-from gigastt.errors import RequestError
-from gigastt.gateway.api import conversation
+from gigastt.errors import RequestError, SessionTaken
+from gigastt.gateway.api import conversation, wire
 from gigastt.gateway.api.account import Account
 from gigastt.gateway.api.dialect import Dialect, Message, Moment, Opening
-from gigastt.gateway.api.following import Captions
 from gigastt.gateway.api.link import Link
 from gigastt.gateway.api.resumption import Resumption
 from gigastt.gateway.context import AppContext
+from gigastt.gateway.feeds import Feed, Feeds
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.requests import ClientGone
-from gigastt.transcript import EndpointReason, Final, HeardSpeakers, Partial
+from gigastt.transcript import EndpointReason, Final, Gap, HeardSpeakers, Partial
 
 ACK_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
@@ -152,3 +152,44 @@ class Teller:
         self.is_over = True
         self._account.ended_by = "slow_consumer"
         await self.close(conversation.CLOSE_POLICY, "slow_consumer")
+
+
+class Captions:
+    """The captions of one session for its readers, in whichever dialect its client speaks: the messages of `/v1/ws`.
+
+    Args:
+        name: the one that its client has chosen; None for none.
+        session_id: the name where there is no other, or another client has it.
+        owner: the client.
+    """
+
+    __slots__ = ("_feed", "_feeds")  # as many as sessions
+
+    def __init__(self, feeds: Feeds, name: str | None, session_id: str, owner: Hashable) -> None:
+        self._feeds = feeds
+        self._feed = _begin(feeds, name, owner) or feeds.begin_along(session_id, owner)
+        self._feed.add('{"type":"ready"}')
+
+    def tell(self, event: Partial | Final | Gap, moment: Moment) -> None:
+        """Tell an event; a partial costs nothing where nobody reads."""
+        match event:
+            case Partial():
+                if self._feed.followers:
+                    self._feed.add(wire.partial(event, moment), passing=True)
+            case Final():
+                self._feed.add(wire.final(event, channels=moment.channels), passing=not event.text)
+            case Gap():
+                self._feed.add(wire.failure(event, channels=moment.channels))
+
+    def end(self) -> None:
+        """The session is over."""
+        self._feeds.end(self._feed)
+        if self._feed.ended:
+            self._feed.add('{"type":"end"}')
+
+
+def _begin(feeds: Feeds, name: str | None, owner: Hashable) -> Feed | None:
+    try:
+        return feeds.begin_along(name, owner) if name is not None else None
+    except SessionTaken:
+        return None

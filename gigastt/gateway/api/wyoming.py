@@ -15,23 +15,10 @@ from typing import Any, ClassVar
 
 from gigastt import __version__
 from gigastt.audio.resample import SAMPLE_RATE_RANGE
+from gigastt.gateway.api import dialect
 from gigastt.gateway.api.client_messages import is_whole
 from gigastt.gateway.api.conversation import CLOSE_UNSUPPORTED_DATA
-from gigastt.gateway.api.dialect import (
-    Complain,
-    Configuration,
-    Configure,
-    Dialect,
-    Message,
-    Moment,
-    Opening,
-    Problem,
-    Refuse,
-    Reply,
-    Request,
-    Speech,
-    Stop,
-)
+from gigastt.gateway.api.dialect import Configuration, Dialect, Message, Moment, Opening, Request
 from gigastt.gateway.api.openai_form import is_russian
 from gigastt.gateway.api.wire import gap_error_fields
 from gigastt.gateway.api.wyoming_frames import CHANNEL_RANGE, WIDTHS, WyomingEvent, event_of, message_of
@@ -66,10 +53,10 @@ class WyomingDialect(Dialect):
     def hear(self, message: Message, configuration: Configuration | None) -> Sequence[Request]:
         """Return what an event asks for; samples come by themselves."""
         if isinstance(message, bytes):
-            return [Speech(message)]
+            return [dialect.Speech(message)]
         event = event_of(message)
         if (answer := answer_at_once(event, self._model())) is not None:
-            return [Reply([message_of(answer)])]
+            return [dialect.Reply([message_of(answer)])]
         match event.kind:
             case "transcribe":
                 return self._transcribe(event.fields, configuration)
@@ -77,8 +64,8 @@ class WyomingDialect(Dialect):
                 return self._configure(event.fields, configuration)
             case "audio-stop":
                 self._is_whole = True
-                return [Stop()]
-        return [Complain([], characters=len(message))]
+                return [dialect.Stop()]
+        return [dialect.Complain([], characters=len(message))]
 
     def open(self, opening: Opening) -> Sequence[Message]:
         """Return the beginning of the transcript."""
@@ -118,7 +105,7 @@ class WyomingDialect(Dialect):
         if before is None or not hotwords:
             return []
         self.configuration = replace(before, options=replace(before.options, hotwords=hotwords))
-        return [Configure(self.configuration)]
+        return [dialect.Configure(self.configuration)]
 
     def _configure(self, fields: Mapping[str, Any], before: Configuration | None) -> Sequence[Request]:
         rate, width, channels = (fields.get(name) for name in ("rate", "width", "channels"))
@@ -132,7 +119,7 @@ class WyomingDialect(Dialect):
         if before is None:
             return _refuse("rate cannot change once audio has come.")
         self.configuration = replace(before, sample_rate=rate)
-        return [Configure(self.configuration)]
+        return [dialect.Configure(self.configuration)]
 
     def _grow(self, words: Sequence[Word]) -> Sequence[Message]:
         """Tell the words of the open utterance that have not been told yet."""
@@ -180,4 +167,4 @@ def complaint(code: str, message: str) -> Message:
 
 
 def _refuse(message: str) -> Sequence[Request]:
-    return [Refuse(Problem("invalid_parameter", message), CLOSE_UNSUPPORTED_DATA, with_final=False)]
+    return [dialect.Refuse(dialect.Problem("invalid_parameter", message), CLOSE_UNSUPPORTED_DATA, with_final=False)]

@@ -1,6 +1,6 @@
 """The decoder: untrusted container bytes to samples in shared memory, each upload in a process of its own.
 
-Only a short WAV file that holds the samples as they are wanted is copied without one (`plain_wave`).
+Only a short WAV file that holds the samples as they are wanted is copied without one (`find_plain_samples`).
 
 Owns the template, the process from which those processes are forked (`decoder_template`), and the segments until they
 are handed out. Runs on the event loop; blocks nowhere. Whatever happens to a process (a crash, a limit, a client that
@@ -15,9 +15,10 @@ import contextlib
 import os
 import signal
 import socket
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 
@@ -28,7 +29,6 @@ from gigastt.audio.shared import SHARED_MEMORY, SharedSegment, remove_leftovers
 from gigastt.errors import CapacityTimeout, InvalidAudio
 from gigastt.gateway.files.decoder_job import BASE_CPU_SECONDS, DecoderJob
 from gigastt.gateway.files.decoder_report import DecodedFile, DecoderLost, read_report
-from gigastt.gateway.files.plain_wave import PlainSamples, find_plain_samples
 from gigastt.log import get_logger
 from gigastt.processes import python_command, spawn_child
 
@@ -43,6 +43,9 @@ BYTES_PER_CPU_SECOND: Final = 10_000_000  # a quiet file is read twice before an
 _MAX_REPORT_BYTES = 4096
 _MAX_STATUS_BYTES = 16
 _RETRY_AFTER_MS = 5_000
+MOST_PLAIN_BYTES: Final = 2 * 1024 * 1024  # a minute: more would hold up the event loop
+_HEAD_BYTES = 1024
+_PLAIN = (1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16)  # tag, channels, rate, bytes a second, bytes a frame, bits
 
 
 class FileDecoder:
@@ -275,3 +278,36 @@ class _Process:
         self.report = lines[0]
         with contextlib.suppress(ValueError):
             self.exit_code = int(end.rstrip(b"\n").rpartition(b"\n")[2])
+
+
+class PlainSamples(NamedTuple):
+    """The samples of a file: the offset of their first byte, and their number."""
+
+    offset: int
+    samples: int
+
+
+def find_plain_samples(descriptor: int) -> PlainSamples | None:
+    """Return where the samples lie, in a short file of 16 kHz mono PCM16 with nothing odd in it.
+
+    Whatever is not recognised here at once, however good a WAV file it may be, needs a process.
+    """
+    size = os.fstat(descriptor).st_size
+    if not 44 < size <= MOST_PLAIN_BYTES:
+        return None
+    head = os.pread(descriptor, _HEAD_BYTES, 0)
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE" or struct.unpack_from("<I", head, 4)[0] != size - 8:
+        return None
+    place, is_plain = 12, False
+    while place + 8 <= len(head):
+        name, length = struct.unpack_from("<4sI", head, place)
+        place += 8
+        if name == b"data":
+            is_whole = place + length == size and length > 0 and length % 2 == 0
+            return PlainSamples(place, length // 2) if is_plain and is_whole else None
+        if name == b"fmt " and not is_plain and length == 16 and place + 16 <= len(head):
+            is_plain = struct.unpack_from("<HHIIHH", head, place) == _PLAIN
+        elif name != b"LIST":
+            return None
+        place += length + length % 2
+    return None

@@ -9,14 +9,7 @@ from typing import Any
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.audio.shared import SharedSegment
-from gigastt.errors import (
-    AudioTooLong,
-    CapacityTimeout,
-    InternalError,
-    InvalidAudio,
-    InvalidParameter,
-    RequestError,
-)
+from gigastt.errors import AudioTooLong, CapacityTimeout, InternalError, InvalidAudio, InvalidParameter, RequestError
 from gigastt.gateway.files.decoder_job import NOT_ENTERED
 from gigastt.log import get_logger
 from gigastt.transcript import Gap, HeardTrack

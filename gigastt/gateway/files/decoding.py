@@ -70,11 +70,7 @@ class Decodes(Protocol):
     """A decoder; `decoder.FileDecoder` says what its arguments mean."""
 
     async def decode(
-        self,
-        descriptor: int,
-        max_seconds: float,
-        on_size: Callable[[int], None] = ...,
-        selection: Selection = ...,
+        self, descriptor: int, max_seconds: float, on_size: Callable[[int], None] = ..., selection: Selection = ...
     ) -> DecodedFile: ...
 
 

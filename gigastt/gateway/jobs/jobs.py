@@ -29,9 +29,8 @@ from gigastt.errors import (
 )
 from gigastt.gateway.files.decoding import Decoding
 from gigastt.gateway.jobs.bell import Bell, wait_for_ring
-from gigastt.gateway.jobs.fetching import Fetcher
 from gigastt.gateway.jobs.job import Job, JobOrder
-from gigastt.gateway.jobs.running import JobProgress, OpenBook, OpenSession, Runner
+from gigastt.gateway.jobs.running import Fetcher, JobProgress, OpenBook, OpenSession, Runner
 from gigastt.gateway.jobs.spool import Oversized, Spool, new_job_id
 from gigastt.gateway.jobs.store import JobStore
 from gigastt.gateway.jobs.turns import JobPace, QueuedJob, order_of

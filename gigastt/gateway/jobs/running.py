@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gigastt.errors import FetchFailed, InvalidAudio, PayloadTooLarge
 from gigastt.gateway.files.decoding import DecodedChannels, Decoding
-from gigastt.gateway.jobs.fetching import Fetcher
 from gigastt.gateway.jobs.job import Job, JobCommit, JobFacts, Settled
 from gigastt.gateway.jobs.spool import Oversized, Spool
 from gigastt.gateway.jobs.store import JobStore
@@ -23,9 +23,16 @@ from gigastt.gateway.jobs.turns import JobPace
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.pool.sources import FileSource
 from gigastt.gateway.pool.turnstile import Patience
+from gigastt.gateway.webhook import check_url
 from gigastt.ipc.messages import FinalMessage
 from gigastt.speakers import Book, SpeakerBook, SpeakerFields
 from gigastt.transcript import Final, Gap, Options
+
+if TYPE_CHECKING:
+    import httpx2
+
+_FETCH_TIMEOUT_SECONDS = 60.0  # for each piece
+_FETCHED_PIECE_BYTES = 256 * 1024
 
 OpenBook = Callable[[SpeakerFields, int, str], Awaitable[Book]]
 OnSettled = Callable[[int, FinalMessage | Gap], None]
@@ -194,3 +201,37 @@ class Runner:
                 await self.store.settle(job.id, settled)
         finally:
             session.cancel()
+
+
+class Fetcher:
+    """Fetches recordings from the addresses that clients have named. No redirect is followed.
+
+    Args:
+        client: None where nothing may be fetched.
+        hosts: those that may be asked.
+    """
+
+    def __init__(self, client: httpx2.AsyncClient | None, hosts: Collection[str]) -> None:
+        self._client = client
+        self._hosts = hosts
+
+    @asynccontextmanager
+    async def fetch(self, url: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Yield the bytes at an address, as they are.
+
+        Raises:
+            InvalidParameter: its host may not be asked.
+            FetchFailed: the host does not answer, or with something else than 200.
+        """
+        check_url(url, self._hosts, "url")
+        assert self._client is not None, "there are hosts"
+        import httpx2
+
+        headers = {"accept-encoding": "identity"}
+        try:
+            async with self._client.stream("GET", url, headers=headers, timeout=_FETCH_TIMEOUT_SECONDS) as response:
+                if response.status_code != 200:
+                    raise FetchFailed(f"The host answered {response.status_code}.")
+                yield response.aiter_raw(_FETCHED_PIECE_BYTES)
+        except httpx2.HTTPError as exc:
+            raise FetchFailed(f"The host cannot be reached ({type(exc).__name__}).") from exc

@@ -18,12 +18,10 @@ from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import ProtocolViolation, WorkerBootFailed
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.capacity import CapacityEstimate
-from gigastt.gateway.pool.descriptors import DescriptorReserve
 from gigastt.gateway.pool.lifesigns import Vitals
 from gigastt.gateway.pool.link import Death, WorkerProcess
-from gigastt.gateway.pool.restart import RestartPolicy
+from gigastt.gateway.pool.replacing import DescriptorReserve, RestartPolicy, Wear
 from gigastt.gateway.pool.routing import Router
-from gigastt.gateway.pool.wear import Wear
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import Ready, Stats, ToGateway
 from gigastt.log import get_logger

@@ -120,7 +120,7 @@ class WorkerProcess(asyncio.Protocol):
         code = await self._process.wait()
         if self._kill_reason is not None:
             reason, is_evidence = self._kill_reason, self._kill_reason != "stopped"
-        else:  # a worker turns a fault's signal that somebody sends it into SIGKILL (`workers.outside`)
+        else:  # a worker turns a fault's signal that somebody sends it into SIGKILL (`watch_for_signals`)
             is_evidence = code >= 0 or -code in FAULTS
             reason = "crashed" if is_evidence else "killed"
         death = Death(reason, tuple(self._box.read()) if is_evidence else ())

@@ -18,9 +18,9 @@ from gigastt.gateway.pool.admission import Admission
 from gigastt.gateway.pool.capacity import CapacityEstimate
 from gigastt.gateway.pool.crew import Crew, ModelCard, WorkerCommand
 from gigastt.gateway.pool.ports import PoolState
+from gigastt.gateway.pool.replacing import Endurance
 from gigastt.gateway.pool.routing import Router
 from gigastt.gateway.pool.turnstile import Slots
-from gigastt.gateway.pool.wear import Endurance
 from gigastt.log import get_logger
 
 log = get_logger(__name__)

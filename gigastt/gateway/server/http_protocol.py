@@ -67,7 +67,6 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None  # runs the application for `cycle`
-        self._stopping = False
         self._received = 0  # in this phase: of a head all bytes, of a body those that are body
         self._framing = Framing()
         self._ended = False  # the client has said that it will send no more
@@ -120,7 +119,6 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """The drain is over: cancel the request that still runs, which answers `shutting_down`."""
-        self._stopping = True
         if self._phase == "closing":
             self._enter("closing", _SHUTDOWN_LINGER_SECONDS)
         else:

@@ -148,7 +148,9 @@ export class LiveSession {
     this._onState(this._attempts++ ? "lost" : "connecting");
     this._maySend = this._acknowledges = this._finalTold = this._stopSent = false;
     [this._readyToken, this._goAt, this._error, this._heardAt] = [null, Infinity, "", Date.now()];
-    const socket = new this._Socket(this._address(), this._protocols());
+    const address = new URL(this._url); // names the session to a server that has no place for others
+    if (this._sessionId !== undefined) address.searchParams.set("session", this._sessionId);
+    const socket = new this._Socket(address.href, this._protocols());
     socket.addEventListener("open", () => socket === this._socket && this._resume());
     socket.addEventListener("message", ({ data }) => socket === this._socket && this._take(JSON.parse(data)));
     socket.addEventListener("close", ({ code }) => socket === this._socket && this._closed(code));
@@ -156,13 +158,6 @@ export class LiveSession {
     const failed = () => socket === this._socket && socket.readyState !== this._Socket.OPEN && this._closed(1006);
     socket.addEventListener("error", failed);
     this._socket = socket;
-  }
-
-  /** Where the session is found, also on a server that has no place for others. */
-  _address() {
-    const address = new URL(this._url);
-    if (this._sessionId !== undefined) address.searchParams.set("session", this._sessionId);
-    return address.href;
   }
 
   _resume() {
@@ -226,7 +221,6 @@ export class LiveSession {
     } else if (message.type === "ready") {
       this._readyToken = message.resume_token ?? null;
       if (this._token === null) {
-        this._sessionId = message.session_id;
         this._begin();
         this._onMessage(message);
       }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gigastt.gateway.access.hosts import HostPolicy, own_names
+from gigastt.gateway.access.browsers import HostPolicy, own_names
 
 LOOPBACK_NAMES = ["localhost", "localhost:9876", "LOCALHOST", "127.0.0.1:9876", "127.0.0.53", "[::1]", "[::1]:9876"]
 NEVER = [

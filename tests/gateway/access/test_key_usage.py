@@ -19,7 +19,7 @@ from gigastt.gateway.access.key_file import ApiKey, KeyLimits, add_key, read_key
 from gigastt.gateway.access.key_usage import KeyUsage
 from gigastt.gateway.app import NATIVE
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.key_series import MOST_NAMES
+from gigastt.gateway.metrics import MOST_NAMES
 from gigastt.log import fields_of
 from gigastt.reloading import reload_keys
 from tests.fakes.gateway import http_client, serving

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gigastt.gateway.access.origins import OriginPolicy
+from gigastt.gateway.access.browsers import OriginPolicy
 
 LOOPBACK = [
     "http://localhost",

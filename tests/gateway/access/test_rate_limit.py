@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.gateway.access.addresses import client_address, parse_address, parse_networks, rate_key
-from gigastt.gateway.access.rate_limit import GENERATION, RateLimiter
-from gigastt.gateway.rate import Rate
+from gigastt.gateway.rate import GENERATION, Rate, RateLimiter
 
 
 def test_a_burst_passes_then_one_at_a_time() -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from gigastt.gateway.api.dialect import Moment
-from gigastt.gateway.api.following import Captions
+from gigastt.gateway.api.teller import Captions
 from gigastt.gateway.feeds import LAST_MESSAGES, Feeds
 from gigastt.transcript import Gap, Partial, Word
 from tests.fakes.gateway import http_client, serving

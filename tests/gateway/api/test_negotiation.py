@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gigastt.errors import InvalidParameter
-from gigastt.gateway.api.negotiation import choose_form
+from gigastt.gateway.responses import choose_form
 from tests.fakes.gateway import http_client
 from tests.fakes.pool import Fakes
 

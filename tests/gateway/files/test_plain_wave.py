@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from gigastt.audio.decode import decode
 from gigastt.audio.selection import Selection
 from gigastt.errors import CapacityTimeout
-from gigastt.gateway.files.decoder import FileDecoder
-from gigastt.gateway.files.plain_wave import MOST_PLAIN_BYTES, find_plain_samples
+from gigastt.gateway.files.decoder import MOST_PLAIN_BYTES, FileDecoder, find_plain_samples
 from tests.fakes.audio_files import make_tone
 from tests.wave_files import wave_file
 

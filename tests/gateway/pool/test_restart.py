@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gigastt.gateway.pool.restart import LOOP_DEATHS, STEADY_SECONDS, RestartPolicy
+from gigastt.gateway.pool.replacing import LOOP_DEATHS, STEADY_SECONDS, RestartPolicy
 
 
 def test_delay_doubles_from_a_tenth_of_a_second_to_five_while_a_worker_dies_young() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gigastt.gateway.pool.wear import LEAST_SECONDS, Endurance, Wear
+from gigastt.gateway.pool.replacing import LEAST_SECONDS, Endurance, Wear
 from gigastt.ipc.messages import PassRecord, Stats
 
 PASS = PassRecord("final", 1, 0.1, 1.0, 0.1)

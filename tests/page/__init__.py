@@ -1,0 +1,1 @@
+"""The page in real browsers; a package, so that its tests share them."""
