@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from gigastt.audio.selection import ALL_MIXED
 from gigastt.cli.archive import open_manifest
 from gigastt.cli.diarization import Diarization, find_speaker_model
@@ -13,6 +15,7 @@ from gigastt.spelling import Spelling
 from tests.clips import CLIPS
 
 
+@pytest.mark.slow
 def test_a_transcript_has_speakers_and_figures_where_they_are_wanted(tmp_path: Path) -> None:
     voices = Diarization(find_speaker_model("small", tmp_path, None), 0, 20, {})
     plan = RayPlan(
