@@ -17,6 +17,7 @@ import resource
 import signal
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 
 import uvloop
 from starlette.types import ASGIApp
@@ -26,6 +27,7 @@ from gigastt.announcement import announce_listener, check_zeroconf
 from gigastt.cautions import warn
 from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address
 from gigastt.duties import Duties
+from gigastt.gateway.api.enrolment import open_file_book
 from gigastt.gateway.api.wyoming_turns import listen_for_wyoming
 from gigastt.gateway.app import (
     create_app,
@@ -287,6 +289,7 @@ async def open_jobs(context: AppContext) -> Jobs | None:
         lambda: context.limits.body_limit_bytes,
         context.decoding,
         open_session,
+        partial(open_file_book, context),
         context.metrics,
         charge=context.api_keys.charge if context.api_keys is not None else lambda owner, seconds: None,
     )

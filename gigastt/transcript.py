@@ -201,12 +201,12 @@ class HeardSpeakers:
     """The speakers of a whole session or file, which are known best at its end.
 
     speakers: in order of appearance.
-    words: the speaker of every word that its finals have told, in their order; with names and confidences.
+    finals: the words of each final that has words, in their order, with their speakers, names and confidences.
     tells_embeddings: whether the client wants to know them.
     """
 
     speakers: tuple[HeardSpeaker, ...]
-    words: tuple[Word, ...]
+    finals: tuple[tuple[Word, ...], ...]
     tells_embeddings: bool = False
 
 

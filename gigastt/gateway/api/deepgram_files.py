@@ -43,6 +43,7 @@ class DeepgramFiles:
             speakers = SpeakerFields() if options.diarization else None
             choice = FileChoice(splits_channels=wishes.multichannel)
             heard = await self._uploads.transcribe_whole(upload, request.receive, options, choice, speakers)
+        heard = wishes.configuration.spelling.of(heard)
         return JSONResponse(self._answer(heard, wishes, exchange_of(request.scope).request_id))
 
     def _answer(self, heard: Transcript, wishes: Wishes, request_id: str) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def gap_error_fields(gap: Gap) -> dict[str, Any]:
 
 def session_speakers(heard: HeardSpeakers) -> dict[str, Any]:
     """Return the message about the speakers of a whole session or file; `words` has one number for each word told."""
-    return {"type": "speakers", "speakers": speakers_fields(heard), "words": [word.speaker for word in heard.words]}
+    words = [word.speaker for final in heard.finals for word in final]
+    return {"type": "speakers", "speakers": speakers_fields(heard), "words": words}
 
 
 def ready(opening: Opening) -> str:
