@@ -93,14 +93,15 @@ class Uploads:
     def search_options_of(self, request: Request, upload: Upload, options: Options) -> Options:
         """Return options with what the query, or the form around a file, says; raises as `read_search_query`."""
         fields = {**dict(upload.fields or ()), **request.query_params}
-        return read_search_query(fields, options, self._alphabet)
+        return read_search_query(fields, options, self.alphabet)
 
     def unusable_of(self, options: Options) -> list[str]:
         """Return the hotwords that the served model cannot write."""
-        return unusable(options.hotwords, self._alphabet) if self._alphabet else []
+        return unusable(options.hotwords, self.alphabet) if self.alphabet else []
 
     @property
-    def _alphabet(self) -> str | None:
+    def alphabet(self) -> str | None:
+        """The letters of the served model, as `read_search_query` takes them."""
         card = self._context.pool.model
         return card.alphabet if card is not None else None
 

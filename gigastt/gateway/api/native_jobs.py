@@ -30,6 +30,7 @@ from gigastt.gateway.api.event_stream import (
     last_event,
 )
 from gigastt.gateway.api.native_files import Uploads, render_answer
+from gigastt.gateway.api.search_fields import SEARCH_FIELDS, read_search_query
 from gigastt.gateway.api.speaker_fields import SPEAKER_FIELDS, read_speaker_query
 from gigastt.gateway.api.wire import gap_error_fields, session_speakers
 from gigastt.gateway.context import AppContext
@@ -43,11 +44,11 @@ from gigastt.gateway.responses import JSONResponse, choose_form
 from gigastt.gateway.webhook import check_url
 from gigastt.rendering import channel_fields, final_fields
 from gigastt.spelling import Spelling
-from gigastt.transcript import Final
+from gigastt.transcript import Final, Options
 
 _MOST_ORDER_BYTES: Constant = MOST_FIELD_BYTES + 16 * 1024
 _FIELDS: Constant = ("channels", "track", "url", "webhook", "webhook_secret")
-_JSON_FIELDS: Constant = ("diarization", *SPEAKER_FIELDS)
+_JSON_FIELDS: Constant = ("diarization", *SPEAKER_FIELDS, *SEARCH_FIELDS)
 _MOST_SECRET_CHARACTERS: Constant = 256
 
 
@@ -77,7 +78,9 @@ class JobRoutes:
                 if order.url:
                     raise InvalidParameter("Send either a file or a url.", param="url")
             job = await jobs.add(order, pieces)
-        return JSONResponse(await jobs.describe(job), 201, {"location": f"/v1/jobs/{job.id}"})
+        unusable = self._uploads.unusable_of(order.options)
+        fields = await jobs.describe(job) | ({"unusable_hotwords": unusable} if unusable else {})
+        return JSONResponse(fields, 201, {"location": f"/v1/jobs/{job.id}"})
 
     async def show(self, request: Request) -> Response:
         """`GET /v1/jobs/{id}`."""
@@ -118,12 +121,13 @@ class JobRoutes:
         return jobs, await jobs.find(request.path_params["id"], exchange_of(request.scope).owner)
 
     def _read_order(self, owner: str, values: Mapping[str, Any]) -> JobOrder:
-        """Read what is asked for. Raises InvalidParameter: a value is wrong."""
+        """Read what is asked for. Raises InvalidParameter, InvalidHotwords, UnsupportedByModel: a value is wrong."""
         url, webhook, secret = (values.get(name, "").strip() for name in ("url", "webhook", "webhook_secret"))
         if len(secret) > _MOST_SECRET_CHARACTERS:
             raise InvalidParameter("webhook_secret is too long.", param="webhook_secret")
         hosts = self._context.settings.jobs_url_host
         choice, speakers = read_choice(values), read_speaker_query(values)
+        search = read_search_query(values, Options(), self._uploads.alphabet)
         if speakers is not None and not choice.splits_channels:
             require_model(self._context)
         return JobOrder(
@@ -133,6 +137,8 @@ class JobRoutes:
             check_url(webhook, hosts, "webhook") if webhook else "",
             secret,
             speakers,
+            search.hotwords,
+            search.most_alternatives,
         )
 
 
@@ -168,7 +174,7 @@ async def _event_blocks(jobs: Jobs, job: Job, after: int, spelling: Spelling) ->
 
 
 def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of an order; those of speakers are as in `configure`, the others text.
+    """Return the fields of an order; those of speakers and of the search are as in `configure`, the others text.
 
     Raises InvalidParameter: one is no text, or is not known.
     """

@@ -19,6 +19,8 @@ from gigastt.transcript import (
     HeardSpeaker,
     HeardSpeakers,
     HeardTrack,
+    Hotword,
+    Options,
     Transcript,
     Voice,
     Word,
@@ -35,6 +37,7 @@ class JobOrder:
     owner: the name of its key, or the key's digest; empty where no keys are asked.
     url: from where the audio is fetched; empty where it was uploaded.
     webhook: the address that is told of the end; empty for none. Its calls are signed with `webhook_secret`.
+    hotwords, most_alternatives: as in `Options`.
     """
 
     owner: str
@@ -43,6 +46,23 @@ class JobOrder:
     webhook: str = ""
     webhook_secret: str = ""
     speakers: SpeakerFields | None = None
+    hotwords: tuple[Hotword, ...] = ()
+    most_alternatives: int = 1
+
+    @property
+    def options(self) -> Options:
+        """What recognition is told."""
+        return Options(partials=False, hotwords=self.hotwords, most_alternatives=self.most_alternatives)
+
+    def search_to_json(self) -> str:
+        """Encode hotwords and alternatives for the store."""
+        return json.dumps([[asdict(each) for each in self.hotwords], self.most_alternatives])
+
+    def with_search(self, text: str) -> JobOrder:
+        """Return the order with what `search_to_json` has made of another."""
+        hotwords, most_alternatives = json.loads(text)
+        told = tuple(Hotword(**each) for each in hotwords)
+        return replace(self, hotwords=told, most_alternatives=most_alternatives)
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ class Runner:
                 settled.told.append(final)
             settled.commits[number] = JobCommit(news.committed, news.resume, news.final.reason == "stop")
 
-        options = Options(partials=False, diarization=isinstance(book, SpeakerBook))
+        options = replace(job.order.options, diarization=isinstance(book, SpeakerBook))
         session = self.open_session(sources, options, job.id, note)
         done, clock = min(source.first_start for source in sources) / 16_000, time.monotonic()
         try:

@@ -52,10 +52,13 @@ _SCHEMA = """
         resume BLOB NOT NULL, is_last INTEGER NOT NULL, PRIMARY KEY (job, channel));
     CREATE TABLE IF NOT EXISTS speakers (
         job TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE, wishes BLOB, heard BLOB);
+    CREATE TABLE IF NOT EXISTS searches (
+        job TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE, wishes TEXT NOT NULL);
 """
 _COLUMNS = (
     "id, number, owner, track, splits, url, webhook, webhook_secret, state, created, ended, audio_bytes, facts, "
-    "error_code, error, (SELECT wishes FROM speakers WHERE job = id)"
+    "error_code, error, (SELECT wishes FROM speakers WHERE job = id), "
+    "(SELECT wishes FROM searches WHERE job = id)"
 )
 
 
@@ -89,6 +92,7 @@ class JobStore:
              "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [row]),
             ("INSERT INTO speakers (job, wishes) VALUES (?, ?)",
              [] if order.speakers is None else [(id, encode_wishes(order.speakers))]),
+            ("INSERT INTO searches (job, wishes) VALUES (?, ?)", [(id, order.search_to_json())]),
         )  # fmt: skip
 
     async def find(self, id: str) -> Job | None:
@@ -224,8 +228,9 @@ class JobStore:
 
 def _job_of(row: sqlite3.Row) -> Job:
     (id, number, owner, track, splits, url, webhook, secret, state, created, ended, audio_bytes, facts, code, error,
-     wishes) = row  # fmt: skip
+     wishes, search) = row  # fmt: skip
     speakers = decode_wishes(wishes) if wishes else None
     order = JobOrder(owner, FileChoice(track, bool(splits)), url, webhook, secret, speakers)
+    order = order.with_search(search) if search else order  # a job of an older server has none
     decoded = JobFacts.from_json(facts) if facts else None
     return Job(id, number, order, state, created, ended, audio_bytes, decoded, code, error)
