@@ -12,17 +12,7 @@ import msgpack
 
 from gigastt.audio.selection import FileChoice
 from gigastt.speakers import KnownSpeaker, NamedAudio, SpeakerFields, SpeakerWishes
-from gigastt.transcript import (
-    Alternative,
-    Final,
-    Gap,
-    HeardSpeaker,
-    HeardSpeakers,
-    HeardTrack,
-    Transcript,
-    Voice,
-    Word,
-)
+from gigastt.transcript import Alternative, Final, Gap, HeardSpeaker, HeardSpeakers, HeardTrack, Transcript, Voice, Word
 
 JobState: TypeAlias = Literal["queued", "done", "failed"]  # one that is running is still queued, for the next start
 
