@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from gigastt import log
@@ -69,37 +69,29 @@ class _OpenFile:
         return self._source.fileno()
 
 
+@dataclass(slots=True)
 class _HeardByWorkers:
-    def __init__(
-        self,
-        source: BinaryIO,
-        choice: FileChoice,
-        on_progress: OnProgress,
-        pool: Pool,
-        decoding: Decoding,
-        options: Options,
-    ) -> None:
-        self._options = options
-        self._source = source
-        self._choice = choice
-        self._on_progress = on_progress
-        self._pool = pool
-        self._decoding = decoding
-        self._file: DecodedChannels | None = None
-        self._gaps: list[Gap] = []
-        self._dropped: list[Final] = []
+    source: BinaryIO
+    choice: FileChoice
+    on_progress: OnProgress
+    pool: Pool
+    decoding: Decoding
+    options: Options
+    _file: DecodedChannels | None = field(default=None, init=False)
+    _gaps: list[Gap] = field(default_factory=list, init=False)
+    _dropped: list[Final] = field(default_factory=list, init=False)
 
     async def segments(self) -> AsyncIterator[Final]:
-        async with self._decoding.decode(_OpenFile(self._source), self._choice, Patience(math.inf)) as file:
+        async with self.decoding.decode(_OpenFile(self.source), self.choice, Patience(math.inf)) as file:
             self._file = file
             self._gaps += file.holes
             numbers = list(file.channels)
             sources = [FileSource(each.name, each.samples) for each in file.channels.values()]
-            by_voice = self._options.diarization and len(numbers) == 1
-            options = replace(self._options, diarization=by_voice)
-            async for event in transcribe_files(self._pool, sources, options):
+            by_voice = self.options.diarization and len(numbers) == 1
+            options = replace(self.options, diarization=by_voice)
+            async for event in transcribe_files(self.pool, sources, options):
                 if isinstance(event, ProgressEvent):
-                    self._on_progress(event.seconds, event.seconds / file.seconds)
+                    self.on_progress(event.seconds, event.seconds / file.seconds)
                 if not isinstance(event, ChannelEvent):
                     continue
                 told = replace(event, channel=numbers[event.channel])

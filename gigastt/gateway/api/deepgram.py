@@ -12,21 +12,10 @@ from typing import Any, ClassVar
 
 from starlette.websockets import WebSocket
 
+from gigastt.gateway.api import dialect
 from gigastt.gateway.api.client_messages import as_text, parse
 from gigastt.gateway.api.deepgram_query import Wishes, read_wishes
-from gigastt.gateway.api.dialect import (
-    Complain,
-    Configuration,
-    Dialect,
-    EndUtterance,
-    Message,
-    Moment,
-    Opening,
-    Problem,
-    Request,
-    Speech,
-    Stop,
-)
+from gigastt.gateway.api.dialect import Configuration, Dialect, Message, Moment, Opening, Request
 from gigastt.gateway.api.wire import gap_error_fields
 from gigastt.gateway.responses import json_text
 from gigastt.spelling import PLAIN
@@ -55,16 +44,16 @@ class DeepgramDialect(Dialect):
         """Return what a message asks for."""
         text = message if isinstance(message, str) else as_text(message)
         if text is None:
-            return [Speech(message)] if isinstance(message, bytes) else []
+            return [dialect.Speech(message)] if isinstance(message, bytes) else []
         match (parse(text) or {}).get("type"):
             case "KeepAlive":
                 return []
             case "Finalize":
-                return [EndUtterance()]
+                return [dialect.EndUtterance()]
             case "CloseStream":
-                return [Stop()]
-        problem = Problem("invalid_message", "The type of a message is KeepAlive, Finalize or CloseStream.")
-        return [Complain([problem], characters=len(text))]
+                return [dialect.Stop()]
+        problem = dialect.Problem("invalid_message", "The type of a message is KeepAlive, Finalize or CloseStream.")
+        return [dialect.Complain([problem], characters=len(text))]
 
     def open(self, opening: Opening) -> Sequence[Message]:
         """Remember what each result is to tell of the session."""

@@ -111,11 +111,7 @@ class Uploads:
 
     @asynccontextmanager
     async def recognise(
-        self,
-        upload: Upload,
-        options: Options,
-        choice: FileChoice = ALL_MIXED,
-        speakers: SpeakerFields | None = None,
+        self, upload: Upload, options: Options, choice: FileChoice = ALL_MIXED, speakers: SpeakerFields | None = None
     ) -> AsyncIterator[Recognition]:
         """Decode, wait for a place, and recognise; give everything back at the end.
 

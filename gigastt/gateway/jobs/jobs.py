@@ -18,15 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gigastt.errors import (
-    FetchFailed,
-    InternalError,
-    JobsFull,
-    NotFound,
-    PayloadTooLarge,
-    RequestError,
-    ShuttingDown,
-)
+from gigastt.errors import FetchFailed, InternalError, JobsFull, NotFound, PayloadTooLarge, RequestError, ShuttingDown
 from gigastt.gateway.files.decoding import Decoding
 from gigastt.gateway.jobs.bell import Bell, wait_for_ring
 from gigastt.gateway.jobs.job import Job, JobOrder
