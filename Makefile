@@ -132,6 +132,7 @@ bench: $(VENV)/.installed-dev
 
 lock:
 	$(UV_COMPILE) pyproject.toml -o requirements.lock
+	$(UV_COMPILE) pyproject.toml --extra cuda --no-emit-package onnxruntime -c requirements.lock -o requirements-cuda.lock
 	$(UV_COMPILE) --group build -c requirements.lock -o requirements-build.lock
 	$(UV_COMPILE) pyproject.toml --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock
 	$(UV_COMPILE) pyproject.toml --group dev --resolution lowest-direct -o requirements-lowest.lock

@@ -1,6 +1,6 @@
 """Hotwords and alternatives: what they find, what they mistake, and what they cost.
 
-    python -m benchmarks.hotwords [--clips FOLDER] [--prompts] [--model demo] [--model-dir DIR]
+    OPENBLAS_NUM_THREADS=1 python -m benchmarks.hotwords --clips FOLDER [--prompts] [--model demo] [--model-dir DIR]
 
 Speaks rare terms and what sounds like them (`benchmarks.terms`) and transcribes both without hotwords and with those
 terms at several weights; looks for a hundred unrelated terms in the Russian prompts of Asterisk (`--prompts`, see

@@ -38,10 +38,11 @@ from gigastt.gateway.pool.session import transcribe_files
 from gigastt.gateway.pool.sources import FileSource
 from gigastt.model_loading import plan_workers
 from gigastt.models.store import resolve
+from gigastt.rendering import final_fields
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.recording import transcribe_recording
 from gigastt.transcribe import load_recognizer
-from gigastt.transcript import Final, Options, final_fields
+from gigastt.transcript import Final, Options
 
 CLIPS = Path(__file__).resolve().parent.parent / "tests" / "data"
 

@@ -7,7 +7,6 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 
 import onnxruntime
@@ -31,7 +30,7 @@ def machine(core: int | None) -> dict[str, object]:
         "cores": os.cpu_count(),
         "pinned_to": core,
         "load": round(os.getloadavg()[0], 2),
-        "onnxruntime": version("onnxruntime"),
+        "onnxruntime": onnxruntime.__version__,
         "python": platform.python_version(),
     }
 

@@ -30,6 +30,8 @@ from typing import Any
 
 import httpx
 import numpy as np
+import simpleder
+from scipy.optimize import linear_sum_assignment
 from websockets.asyncio.client import connect
 
 from benchmarks.conversations import Talk, Waveform, make_talk, read_clip, split_clip
@@ -92,9 +94,6 @@ def _seconds(pieces: Sequence[Waveform]) -> float:
 
 def judge(talk: Talk, words: Sequence[Mapping[str, Any]], segments: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Compare words with who speaks; a word amid two turns may be either's, one in a gap is the nearer turn's."""
-    import simpleder
-    from scipy.optimize import linear_sum_assignment
-
     people = talk.speakers
     truth: list[set[str]] = []
     for word in words:

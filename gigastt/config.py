@@ -17,7 +17,8 @@ from typing import Literal, TypeAlias
 from gigastt.errors import ConfigError, ConfigErrors
 from gigastt.quota import cpu_quota, memory_limit
 
-Precision: TypeAlias = Literal["auto", "int8", "fp32"]
+Precision: TypeAlias = Literal["auto", "int8", "fp32", "fp16"]
+Provider: TypeAlias = Literal["cpu", "cuda"]
 
 MOST_TOLD_APART = 20  # speakers of one session or file
 
@@ -60,6 +61,11 @@ def _physical_cores() -> int:
     return len(siblings)
 
 
+def encoder_for(provider: Provider, precision: Precision) -> Precision:
+    """Return which encoder a provider loads: a card the one in 16 bits, unless told otherwise."""
+    return "fp16" if provider == "cuda" and precision == "auto" else precision
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Settings that SIGHUP may change while the server runs. Seconds, bytes and counts; 0 means no limit if noted."""
@@ -88,6 +94,7 @@ class Settings:
     model: str = DEFAULT_MODEL
     model_dir: Path = field(default_factory=lambda: Path.home() / ".gigastt" / "models")
     precision: Precision = "auto"
+    provider: Provider = "cpu"
     min_confidence: float = 0.0
     speaker_model: str = "auto"
     speaker_likeness: float | None = None  # None = the model's own
@@ -127,6 +134,11 @@ class Settings:
     auto_download: bool = False
     log_level: str = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+
+    @property
+    def encoder(self) -> Precision:
+        """Which encoder to load."""
+        return encoder_for(self.provider, self.precision)
 
     @property
     def has_own_authority(self) -> bool:
@@ -194,6 +206,9 @@ def find_mistakes(settings: Settings) -> list[Mistake]:
         if not is_loopback(host) and not settings.bind_all:
             harm = "show the metrics, which ask for no password, to" if name == "metrics_listen" else "serve"
             add(f"{flag} {address} would {harm} every machine that reaches this one; {_ON_PURPOSE}", name, "bind_all")
+    if settings.precision == ("int8" if settings.provider == "cuda" else "fp16"):
+        other = "cpu" if settings.provider == "cuda" else "cuda"
+        add(f"--precision {settings.precision} is for --provider {other}.", "precision", "provider")
     if settings.webhook is not None and settings.webhook_secret_file is None:
         add(
             "--webhook-secret-file is missing: without a signature nobody can trust a webhook.",

@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Literal
 
 from gigastt import sandbox
-from gigastt.config import Precision, default_pool_size, split_address, usable_cpus
-from gigastt.errors import GigasttError, PortUnavailable
+from gigastt.cards import INSTALL, FindVersion, ask_driver, check_build, installed_version
+from gigastt.config import Precision, Provider, default_pool_size, encoder_for, split_address, usable_cpus
+from gigastt.errors import GigasttError, PortUnavailable, ProviderMissing
 from gigastt.gateway.server.listener import bind
 from gigastt.models.catalog import CATALOG
 from gigastt.models.disk import Seals, sha256_of
-from gigastt.models.prepacked import plan_load
+from gigastt.models.prepacked import LoadPlan, plan_load
 from gigastt.models.room import free_memory, in_mib
 from gigastt.models.store import ModelFiles, resolve
 
@@ -49,7 +50,13 @@ class Finding:
 
 
 def check_all(
-    host: str, port: int, model: str, model_dir: Path, precision: Precision, listeners: Mapping[str, str]
+    host: str,
+    port: int,
+    model: str,
+    model_dir: Path,
+    precision: Precision,
+    provider: Provider,
+    listeners: Mapping[str, str],
 ) -> Iterator[Finding]:
     """Make every check that the server's settings call for, and yield its finding at once.
 
@@ -58,9 +65,11 @@ def check_all(
     yield check_machine()
     yield check_cores()
     yield check_onnxruntime()
+    if provider == "cuda":
+        yield from check_cards()
     yield check_decoders()
     yield check_sandbox()
-    yield from check_model(model, model_dir, precision)
+    yield from check_model(model, model_dir, encoder_for(provider, precision), provider)
     yield check_shared_memory()
     yield check_port(host, port)
     for name, address in listeners.items():
@@ -88,10 +97,28 @@ def check_onnxruntime() -> Finding:
     """Load ONNX Runtime and say which version, with which providers."""
     try:
         import onnxruntime
-    except ImportError as exc:
+
+        available = onnxruntime.get_available_providers()
+    except (ImportError, AttributeError) as exc:  # nothing is left in it where one of two builds was taken away
         return Finding("onnxruntime", "broken", f"does not load: {exc}", "Install gigastt again.")
-    providers = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
+    providers = ", ".join(name.removesuffix("ExecutionProvider") for name in available)
     return Finding("onnxruntime", "ok", f"{onnxruntime.__version__}, providers: {providers}")
+
+
+def check_cards(
+    find_version: FindVersion = installed_version, ask: Callable[[], list[str]] = ask_driver
+) -> Iterator[Finding]:
+    """Look for the build of onnxruntime that uses cards, and for the cards."""
+    try:
+        yield Finding("cuda", "ok", f"onnxruntime-gpu {check_build(find_version)}")
+    except ProviderMissing as exc:
+        yield Finding("cuda", "broken", str(exc).partition(". ")[0], INSTALL)
+    try:
+        names = ask()
+    except ProviderMissing as exc:
+        yield Finding("cards", "broken", *str(exc).removeprefix("--provider cuda: ").split(". ", 1))
+    else:
+        yield Finding("cards", "ok", f"{', '.join(names)}; a worker for each unless --pool-size says otherwise")
 
 
 def check_sandbox() -> Finding:
@@ -116,7 +143,9 @@ def check_decoders() -> Finding:
     return Finding("ffmpeg", "ok", f"{text}, every decoder there")
 
 
-def check_model(model: str, model_dir: Path, precision: Precision = "auto") -> Iterator[Finding]:
+def check_model(
+    model: str, model_dir: Path, precision: Precision = "auto", provider: Provider = "cpu"
+) -> Iterator[Finding]:
     """Find the model files, read them whole, load them, and weigh the memory of a worker."""
     try:
         files = resolve(model, model_dir, precision)
@@ -126,12 +155,12 @@ def check_model(model: str, model_dir: Path, precision: Precision = "auto") -> I
     size = sum(path.stat().st_size for path in files.paths)
     where = "in the package" if files.demo else f"in {files.directory}"
     yield Finding("model", "ok", f"{files.name}, {files.form} encoder, {in_mib(size)} {where}")
-    if files.form == "fp32" and not files.demo:
+    if files.form == "fp32" and provider == "cpu" and not files.demo:
         yield Finding("encoder", "warning", "fp32 runs a third as fast as it could here", "Run `gigastt optimize`.")
     if files.demo:
         yield Finding("model", "warning", "the demo model knows synthetic voices only", "Use it to try things out.")
     yield check_digests(files)
-    yield from check_loading(files)
+    yield from check_loading(files, provider)
 
 
 def check_digests(files: ModelFiles) -> Finding:
@@ -158,15 +187,24 @@ def check_digests(files: ModelFiles) -> Finding:
     return Finding("digests", "ok", f"match: {', '.join(known)}" if known else "none known for these files")
 
 
-def check_loading(files: ModelFiles) -> Iterator[Finding]:
+def check_loading(files: ModelFiles, provider: Provider = "cpu") -> Iterator[Finding]:
     """Load the model as a worker does; the memory that each worker adds must be free for all of them."""
-    from gigastt.speech.model import recogniser_files
-    from gigastt.speech.recognizer import Recognizer
-
-    plan = plan_load(files.encoder)
+    try:
+        from gigastt.speech.device import choose_device
+        from gigastt.speech.model import recogniser_files
+        from gigastt.speech.recognizer import Recognizer
+    except ImportError as exc:
+        yield Finding("loading", "broken", f"onnxruntime does not load: {exc}", "Install gigastt again.")
+        return
+    device = choose_device(provider, 0)
+    plan = LoadPlan(files.encoder, prepacked=False) if device.is_card else plan_load(files.encoder)
     before, begun = _private_bytes(), time.monotonic()
     try:
-        Recognizer.load(recogniser_files(plan.encoder, files.decoder, files.joint, files.vocabulary))
+        paths = recogniser_files(plan.encoder, files.decoder, files.joint, files.vocabulary)
+        Recognizer.load(paths, device=device)
+    except ProviderMissing as exc:
+        yield Finding("loading", "broken", str(exc), "The lines above on cuda and cards say what is missing.")
+        return
     except GigasttError as exc:
         yield Finding("loading", "broken", str(exc), "Run `gigastt download` again, or see --precision.")
         return

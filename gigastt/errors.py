@@ -12,6 +12,7 @@ into the log through `raise … from exc`.
     ├── ModelInvalid                   model files that break their contract (exit 3)
     ├── DownloadFailed                 the hub, the way to it, or what it sent (exit 5)
     ├── NotEnoughRoom                  too little disk or memory for what was asked (exit 6)
+    ├── ProviderMissing                what is to run the encoder cannot be had here, or is gone (exit 8)
     ├── InferenceError                 onnxruntime refused one window; the session stays usable
     ├── ProtocolViolation              a peer on the pipe sent what it must not
     ├── WorkerBootFailed               workers die before they are ready (exit 4)
@@ -77,6 +78,9 @@ class DownloadFailed(GigasttError, code="download_failed", status=503, exit_code
 
 
 class NotEnoughRoom(GigasttError, code="not_enough_room", status=503, exit_code=6): ...
+
+
+class ProviderMissing(GigasttError, code="provider_missing", status=503, exit_code=8): ...
 
 
 class InferenceError(GigasttError, code="inference_error"): ...

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from gigastt import __version__
+from gigastt.cards import ask_driver, check_build, require_cards
 from gigastt.config import AUTO_MODEL, DEFAULT_MODEL, DEMO_MODEL, Settings
 from gigastt.errors import GigasttError, ModelInvalid, ModelMissing
 from gigastt.gateway.context import AppContext, ServedModel
@@ -19,7 +20,7 @@ from gigastt.hotwords import read_hotwords_file, unusable
 from gigastt.log import get_logger
 from gigastt.models.catalog import find
 from gigastt.models.fetch import FetchRequest, fetch_in_child
-from gigastt.models.prepacked import prepare_load
+from gigastt.models.prepacked import LoadPlan, prepare_load
 from gigastt.models.speaker_models import SpeakerModel, resolve_speakers
 from gigastt.models.stages import DownloadProgress, Snapshot
 from gigastt.models.store import ModelFiles, installed, resolve
@@ -31,6 +32,13 @@ log = get_logger(__name__)
 FetchCommand: TypeAlias = Callable[[FetchRequest], list[str]]  # of the process that fetches a model
 
 
+def require_provider(settings: Settings) -> None:
+    """Check that what is to run the encoder is here. ProviderMissing: it is not."""
+    if settings.provider == "cuda":
+        check_build()
+        require_cards(settings.pool_size, ask_driver())
+
+
 def find_model(settings: Settings) -> ModelFiles | None:
     """Return the model's files; None when they are missing or damaged and may be fetched.
 
@@ -38,7 +46,7 @@ def find_model(settings: Settings) -> ModelFiles | None:
         ModelMissing, ModelInvalid: they are missing or wrong.
     """
     try:
-        files = resolve(settings.model, settings.model_dir, settings.precision)
+        files = resolve(settings.model, settings.model_dir, settings.encoder)
     except (ModelMissing, ModelInvalid) as exc:
         if settings.model == AUTO_MODEL:
             log.warning("model_invalid", reason=str(exc), message="The demo model stands in for it.")
@@ -91,12 +99,12 @@ async def fetch_model(context: AppContext, model: str, command: FetchCommand = F
 
     progress = DownloadProgress(tell)
     context.preparing = progress.describe
-    request = FetchRequest(model, str(settings.model_dir), settings.precision, settings.log_format)
+    request = FetchRequest(model, str(settings.model_dir), settings.encoder, settings.log_format)
     try:
         await fetch_in_child(command(request), progress)
     finally:
         context.preparing = None
-    return resolve(model, settings.model_dir, settings.precision)
+    return resolve(model, settings.model_dir, settings.encoder)
 
 
 async def keep_improving(context: AppContext, command: FetchCommand = FetchRequest.command) -> None:
@@ -143,10 +151,11 @@ async def change_model(context: AppContext, settings: Settings, model: ModelFile
 async def plan_workers(settings: Settings, model: ModelFiles) -> Callable[[int], list[str]]:
     """Choose the form in which a model is loaded; return the command of a worker, by its inherited descriptor."""
     began = time.monotonic()
-    plan = await prepare_load(model.encoder)
+    on_core = settings.provider == "cpu"
+    plan = await prepare_load(model.encoder) if on_core else LoadPlan(model.encoder, prepacked=False)
     seconds = round(time.monotonic() - began, 1)
     log.info("encoder_chosen", form=model.form, file=str(plan.encoder), shared=plan.prepacked, seconds=seconds)
-    if model.form == "fp32" and not model.demo:
+    if model.form == "fp32" and on_core and not model.demo:
         message = "`gigastt optimize` makes this encoder some three times as fast."
         log.warning("encoder_not_optimized", message=message)
     speakers = find_speakers(settings)
@@ -156,6 +165,7 @@ async def plan_workers(settings: Settings, model: ModelFiles) -> Callable[[int],
         vocabulary=str(model.vocabulary),
         decoder=str(model.decoder) if model.decoder else None,
         joint=str(model.joint) if model.joint else None,
+        provider=settings.provider,
         min_confidence=settings.min_confidence,
         speaker_model=str(speakers.embedding) if speakers else None,
         segmentation_model=str(speakers.segmentation) if speakers else None,

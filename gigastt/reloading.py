@@ -95,7 +95,7 @@ async def upgrade(context: AppContext, settings: Settings) -> None:
     wanted = replace(context.settings, **{name: getattr(settings, name) for name in OF_WORKERS})
     changed = differences(context.settings, wanted)
     log.info("upgrading", workers=context.pool.size, changed=changed)
-    model = await asyncio.to_thread(resolve, wanted.model, wanted.model_dir, wanted.precision)
+    model = await asyncio.to_thread(resolve, wanted.model, wanted.model_dir, wanted.encoder)
     await change_model(context, wanted, model)
     context.settings = wanted
     configure(wanted.log_level, wanted.log_format)

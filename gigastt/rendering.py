@@ -2,7 +2,8 @@
 
 One place for all who write transcripts down: the command line, and the answers to uploads. Pure functions over one
 segment at a time, so that a long file's captions are written while it is being transcribed. Cues keep the limits of
-broadcasters' guides: two lines of 42 characters, about seven seconds.
+broadcasters' guides: two lines of 42 characters, about seven seconds. Names and order of the JSON's fields are the
+protocol's; `/v1/ws`, server-sent events, the answer to an upload and the command line share them.
 """
 
 from __future__ import annotations
@@ -11,13 +12,26 @@ import html
 import itertools
 import json
 import textwrap
+import time
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
 from typing import Final as Constant
-from typing import Literal, TypeAlias
 
 from gigastt.speakers import speaker_title, turns_of
-from gigastt.transcript import Final, Transcript, Word, speaker_of, transcript_fields
+from gigastt.transcript import (
+    Alternative,
+    Final,
+    Gap,
+    HeardSpeakers,
+    HeardTrack,
+    Partial,
+    Transcript,
+    Word,
+    speaker_of,
+    text_of,
+)
 
 CaptionForm: TypeAlias = Literal["srt", "vtt"]
 
@@ -152,3 +166,156 @@ def _caption_clock(seconds: float, separator: str) -> str:
     hours, minutes = divmod(minutes, 60)
     whole, thousandths = divmod(milliseconds, 1000)
     return f"{hours:02d}:{minutes:02d}:{whole:02d}{separator}{thousandths:03d}"
+
+
+def word_fields(word: Word) -> dict[str, Any]:
+    """Render a word."""
+    fields = {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
+    return fields | _speaker_fields(word)
+
+
+def speakers_fields(heard: HeardSpeakers) -> list[dict[str, Any]]:
+    """Render the speakers of a whole session or file."""
+    return [
+        {
+            "speaker": one.speaker,
+            **({"speaker_name": one.name} if one.name else {}),
+            "seconds": one.seconds,
+            **({"embedding": b64encode(one.embedding).decode()} if heard.tells_embeddings and one.embedding else {}),
+        }
+        for one in heard.speakers
+    ]
+
+
+def partial_fields(partial: Partial) -> dict[str, Any]:
+    """Render a partial as an event of the time it is told."""
+    fields = {**_event_fields("partial", partial), "stable": partial.stable}
+    return fields | {"as_final": True} if partial.as_final else fields
+
+
+def final_fields(final: Final) -> dict[str, Any]:
+    """Render a final as an event of the time it is told."""
+    return {
+        **_event_fields("final", final),
+        "seq": final.seq,
+        "start": final.start,
+        "end": final.end,
+        "confidence": final.confidence,
+        "endpoint_reason": final.reason,
+        "speech_final": final.reason != "max_duration",
+        **_segment_speaker(final),
+        **alternatives_fields(final.alternatives),
+    }
+
+
+def alternatives_fields(alternatives: Sequence[Alternative]) -> dict[str, Any]:
+    """Render what may have been said, where that was asked for."""
+    told = [
+        {"text": one.text, "confidence": one.confidence, "words": [word_fields(word) for word in one.words]}
+        for one in alternatives
+    ]
+    return {"alternatives": told} if told else {}
+
+
+def gap_fields(gap: Gap) -> dict[str, Any]:
+    """Render a span without words."""
+    return {"code": gap.code, "start": gap.start, "end": gap.end}
+
+
+def channel_fields(told: Final | Partial | Gap, *, is_told: bool) -> dict[str, Any]:
+    """Render the channel of something, where channels are told apart."""
+    return {"channel": told.channel} if is_told else {}
+
+
+def track_fields(track: HeardTrack) -> dict[str, Any]:
+    """Render the track that was heard."""
+    return {"number": track.number, "of": track.count, "language": track.language}
+
+
+def transcript_fields(heard: Transcript, *, tells_dropped: bool = False) -> dict[str, Any]:
+    """Render the transcript of a whole file.
+
+    `failed` only where a span has no words, `track` where there are several, `channels` where they are told apart;
+    `dropped` only where it is asked for.
+    """
+    apart = bool(heard.copies)
+    fields: dict[str, Any] = {
+        "text": text_of(heard.finals),
+        "words": [
+            {**word_fields(word), **channel_fields(final, is_told=apart)}
+            for final in heard.finals
+            for word in final.words
+        ],
+        "duration": round(heard.duration, 3),
+        "segments": [
+            {
+                **channel_fields(final, is_told=apart),
+                "text": final.text,
+                "start": final.start,
+                "end": final.end,
+                "confidence": final.confidence,
+                "words": [word_fields(word) for word in final.words],
+                **_segment_speaker(final),
+                **alternatives_fields(final.alternatives),
+            }
+            for final in heard.finals
+        ],
+    }
+    if apart:
+        fields["channels"] = [_channel_summary(heard, channel) for channel in range(len(heard.copies))]
+    if heard.speakers is not None:
+        fields["speakers"] = speakers_fields(heard.speakers)
+    if heard.track:
+        fields["track"] = track_fields(heard.track)
+    if heard.gaps:
+        fields["failed"] = [{**gap_fields(gap), **channel_fields(gap, is_told=apart)} for gap in heard.gaps]
+    if tells_dropped:
+        fields["dropped"] = [
+            {
+                "reason": final.drop,
+                **channel_fields(final, is_told=apart),
+                "start": final.start,
+                "end": final.end,
+                "words": [word_fields(word) for word in final.dropped],
+            }
+            for final in heard.dropped
+        ]
+    return fields
+
+
+def failed_fields(gaps: Sequence[Gap]) -> dict[str, Any]:
+    """Render the spans without words of a transcript; most have none."""
+    return {"failed": [gap_fields(gap) for gap in gaps]} if gaps else {}
+
+
+def _channel_summary(heard: Transcript, channel: int) -> dict[str, Any]:
+    original = heard.copies[channel]
+    if original is not None:
+        return {"channel": channel, "copy_of": original}
+    return {"channel": channel, "text": text_of([final for final in heard.finals if final.channel == channel])}
+
+
+def _speaker_fields(word: Word) -> dict[str, Any]:
+    if word.speaker < 0:
+        return {}
+    fields: dict[str, Any] = {"speaker": word.speaker, "speaker_confidence": word.speaker_confidence}
+    return fields | {"speaker_name": word.speaker_name} if word.speaker_name else fields
+
+
+def _segment_speaker(final: Final) -> dict[str, Any]:
+    """Render who says most of an utterance."""
+    word = speaker_of(final.words)
+    if word is None:
+        return {}
+    fields: dict[str, Any] = {"speaker": word.speaker}
+    return fields | {"speaker_name": word.speaker_name} if word.speaker_name else fields
+
+
+def _event_fields(kind: Literal["partial", "final"], told: Partial | Final) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "text": told.text,
+        "words": [word_fields(word) for word in told.words],
+        "is_final": kind == "final",
+        "timestamp": round(time.time(), 3),
+    }

@@ -17,15 +17,17 @@ import resource
 import signal
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 
 import uvloop
 from starlette.types import ASGIApp
 
 from gigastt import __version__
 from gigastt.announcement import announce_listener, check_zeroconf
-from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address, usable_cpus
+from gigastt.cautions import warn
+from gigastt.config import AUTO_MODEL, LISTENERS, Settings, split_address
 from gigastt.duties import Duties
-from gigastt.gateway.access.browsers import ANY_NAME
+from gigastt.gateway.api.enrolment import open_file_book
 from gigastt.gateway.api.wyoming_turns import listen_for_wyoming
 from gigastt.gateway.app import (
     create_app,
@@ -43,7 +45,6 @@ from gigastt.gateway.files.decoder_report import DecodedFile
 from gigastt.gateway.jobs.jobs import Jobs
 from gigastt.gateway.jobs.running import JobSession, OnSettled
 from gigastt.gateway.metrics import Metrics
-from gigastt.gateway.ops import DEMO_WARNING
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.pool.session import Session, transcribe_files
@@ -59,6 +60,7 @@ from gigastt.model_loading import (
     find_speakers,
     keep_improving,
     load,
+    require_provider,
 )
 from gigastt.models.fetch import FetchRequest
 from gigastt.models.store import ModelFiles
@@ -92,6 +94,7 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
     """Serve until told to stop; return the exit code.
 
     Raises:
+        ProviderMissing: what is to run the encoder is not here.
         ModelMissing, ModelInvalid: no model files, and nobody asked to fetch them.
         PortUnavailable: the port is taken.
         ConfigError: a file that the settings name is wrong.
@@ -101,6 +104,7 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
     forbid_core_files()
     if settings.wyoming_announce:
         check_zeroconf()
+    require_provider(settings)
     model = find_model(settings)
     find_speakers(settings)
     find_hotwords(settings)
@@ -285,6 +289,7 @@ async def open_jobs(context: AppContext) -> Jobs | None:
         lambda: context.limits.body_limit_bytes,
         context.decoding,
         open_session,
+        partial(open_file_book, context),
         context.metrics,
         charge=context.api_keys.charge if context.api_keys is not None else lambda owner, seconds: None,
     )
@@ -298,27 +303,6 @@ def find_webhook(settings: Settings, feeds: Feeds, metrics: Metrics) -> CallWebh
     if settings.webhook is None or settings.webhook_secret_file is None:
         return None
     return CallWebhook(settings.webhook, read_secret(settings.webhook_secret_file), feeds, metrics)
-
-
-def warn(context: AppContext) -> None:
-    """Say at start what nobody should find out later."""
-    settings = context.settings
-    if context.model.demo:
-        log.warning("demo_model", message=DEMO_WARNING)
-    cores = len(usable_cpus())
-    if settings.pool_size > cores:
-        message = "Workers share cores: each is slower, and no more streams fit than with one worker a core."
-        log.warning("more_workers_than_cores", workers=settings.pool_size, cores=cores, message=message)
-    if context.api_keys is not None and context.usage_file is None and context.api_keys.has_days:
-        message = "A restart gives keys with hours of audio a day all of them again: --usage-file keeps what was used."
-        log.warning("usage_not_kept", message=message)
-    if settings.cors_allow_any:
-        log.warning("cors_allow_any", message="Every web page that a user of this network opens may use the server.")
-    if ANY_NAME in settings.allowed_host and settings.api_keys_file is None:
-        message = "A web page that points its own name at this machine may use the server, which asks for no key."
-        log.warning("any_host", message=message)
-    if settings.bind_all and settings.api_keys_file is None:
-        log.warning("open_to_the_network", message="Whoever reaches this machine may use the server: no key is asked.")
 
 
 def raise_descriptor_limit() -> None:

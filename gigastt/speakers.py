@@ -120,8 +120,7 @@ class SpeakerBook:
     def settle(self) -> HeardSpeakers:
         """Group all voices; return the speakers of the whole, numbered in order of appearance."""
         if not self._voices:
-            words = tuple(word for said in self._said for word in said.words)
-            return HeardSpeakers((), words, self._wishes.tells_embeddings)
+            return HeardSpeakers((), tuple(said.words for said in self._said), self._wishes.tells_embeddings)
         vectors, alone = np.stack(self._voices), np.array(self._alone, np.float32)
         sure = np.flatnonzero(alone >= _SURE_SECONDS)[:_MOST_GROUPED]
         if len(sure) < max(1, self._wishes.speakers):
@@ -138,7 +137,8 @@ class SpeakerBook:
                 if voice >= 0:
                     numbers.setdefault(int(similar[voice].argmax()), len(numbers))
         names = self._names(centres[list(numbers)]) if numbers else {}
-        words = tuple(self._settled_words(similar, numbers, names))
+        finals = tuple(tuple(self._settled_words(said, similar, numbers, names)) for said in self._said)
+        words = [word for final in finals for word in final]
         return HeardSpeakers(
             tuple(
                 HeardSpeaker(
@@ -146,22 +146,21 @@ class SpeakerBook:
                 )
                 for group, number in numbers.items()
             ),
-            words,
+            finals,
             self._wishes.tells_embeddings,
         )
 
     def _settled_words(
-        self, similar: npt.NDArray[np.float32], numbers: dict[int, int], names: dict[int, str]
+        self, said: _Said, similar: npt.NDArray[np.float32], numbers: dict[int, int], names: dict[int, str]
     ) -> Iterator[Word]:
-        for said in self._said:
-            for word, voice in zip(said.words, said.voices, strict=True):
-                if voice < 0:
-                    yield word
-                    continue
-                group = int(similar[voice].argmax())
-                number = numbers[group]
-                confidence = _confidence(similar[voice][list(numbers)], number)
-                yield _say(word, number, confidence, names)
+        for word, voice in zip(said.words, said.voices, strict=True):
+            if voice < 0:
+                yield word
+                continue
+            group = int(similar[voice].argmax())
+            number = numbers[group]
+            confidence = _confidence(similar[voice][list(numbers)], number)
+            yield _say(word, number, confidence, names)
 
     def _place(self, voice: Voice) -> tuple[int, float]:
         """Return the speaker of a voice (the most similar one so far, or a new one), and how certain that is."""
@@ -196,20 +195,21 @@ class ChannelBook:
     """The speakers of a call with one of them on each channel, for which no model is needed."""
 
     def __init__(self) -> None:
-        self._words: list[Word] = []
+        self._finals: list[tuple[Word, ...]] = []
 
     def label(self, final: Final) -> Final:
         """Take a final; return it with its channel as the speaker."""
         words = tuple(replace(word, speaker=final.channel, speaker_confidence=1.0) for word in final.words)
-        self._words += words
+        if words:
+            self._finals.append(words)
         return replace(final, words=words)
 
     def settle(self) -> HeardSpeakers:
         """Return the speakers of the whole."""
-        channels = sorted({word.speaker for word in self._words})
-        return HeardSpeakers(
-            tuple(HeardSpeaker(one, "", _seconds(self._words, one)) for one in channels), tuple(self._words)
-        )
+        words = [word for final in self._finals for word in final]
+        channels = sorted({word.speaker for word in words})
+        speakers = tuple(HeardSpeaker(one, "", _seconds(words, one)) for one in channels)
+        return HeardSpeakers(speakers, tuple(self._finals))
 
 
 def is_embedding(data: bytes) -> bool:
@@ -219,8 +219,8 @@ def is_embedding(data: bytes) -> bool:
 
 def with_speakers(finals: Sequence[Final], heard: HeardSpeakers) -> list[Final]:
     """Return finals, of which those with words are all that `heard` has the words of, with those."""
-    words = iter(heard.words)
-    return [replace(final, words=tuple(next(words) for _ in final.words)) for final in finals]
+    words = iter(heard.finals)
+    return [replace(final, words=next(words)) if final.words else final for final in finals]
 
 
 def _say(word: Word, speaker: int, confidence: float, names: Mapping[int, str]) -> Word:

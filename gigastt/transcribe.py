@@ -76,13 +76,14 @@ class TranscribedFile:
     def _hear(self, findings: Findings, channel: int | None) -> Iterator[Final]:
         chunks = decode(self.source, MAX_SECONDS, findings, Selection(self.choice.track, channel))
         number = channel or 0
+        voices = None if number else self.voices  # a channel by itself is one speaker
         finals = pump.transcribe_recording(
             self.recognizer,
             self._count(chunks),
-            Options(partials=False, diarization=self.voices is not None),
+            Options(partials=False, diarization=voices is not None),
             on_failure=lambda gap: self.failed.append(replace(gap, channel=number)),
             min_confidence=self.min_confidence,
-            voices=self.voices,
+            voices=voices,
         )
         for final in finals:
             if final.words:

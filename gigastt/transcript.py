@@ -1,18 +1,15 @@
-"""The vocabulary: what the recogniser finds, in one form from the search to the client, and how it is told in JSON.
+"""The vocabulary: what the recogniser finds, in one form from the search to the client.
 
-Plain values that any thread or process may hold. Times are seconds from the first sample of the client's audio. Names
-and order of the JSON's fields are the protocol's; `/v1/ws`, server-sent events, the answer to an upload and the command
-line share them.
+Plain values that any thread or process may hold. Times are seconds from the first sample of the client's audio.
+`rendering` tells them in JSON.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 ENDPOINT_SILENCE_MS = (200, 5_000)  # the least and the most
 
@@ -204,19 +201,13 @@ class HeardSpeakers:
     """The speakers of a whole session or file, which are known best at its end.
 
     speakers: in order of appearance.
-    words: the speaker of every word that its finals have told, in their order; with names and confidences.
+    finals: the words of each final that has words, in their order, with their speakers, names and confidences.
     tells_embeddings: whether the client wants to know them.
     """
 
     speakers: tuple[HeardSpeaker, ...]
-    words: tuple[Word, ...]
+    finals: tuple[tuple[Word, ...], ...]
     tells_embeddings: bool = False
-
-
-def word_fields(word: Word) -> dict[str, Any]:
-    """Render a word."""
-    fields = {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
-    return fields | _speaker_fields(word)
 
 
 def speaker_of(words: Sequence[Word]) -> Word | None:
@@ -231,40 +222,6 @@ def speaker_of(words: Sequence[Word]) -> Word | None:
     return next(word for word in words if word.speaker == speaker)
 
 
-def speakers_fields(heard: HeardSpeakers) -> list[dict[str, Any]]:
-    """Render the speakers of a whole session or file."""
-    return [
-        {
-            "speaker": one.speaker,
-            **({"speaker_name": one.name} if one.name else {}),
-            "seconds": one.seconds,
-            **({"embedding": b64encode(one.embedding).decode()} if heard.tells_embeddings and one.embedding else {}),
-        }
-        for one in heard.speakers
-    ]
-
-
-def partial_fields(partial: Partial) -> dict[str, Any]:
-    """Render a partial as an event of the time it is told."""
-    fields = {**_event_fields("partial", partial), "stable": partial.stable}
-    return fields | {"as_final": True} if partial.as_final else fields
-
-
-def final_fields(final: Final) -> dict[str, Any]:
-    """Render a final as an event of the time it is told."""
-    return {
-        **_event_fields("final", final),
-        "seq": final.seq,
-        "start": final.start,
-        "end": final.end,
-        "confidence": final.confidence,
-        "endpoint_reason": final.reason,
-        "speech_final": final.reason != "max_duration",
-        **_segment_speaker(final),
-        **alternatives_fields(final.alternatives),
-    }
-
-
 def alternatives_of(finals: Sequence[Final]) -> list[Alternative]:
     """Return what may have been said in utterances that are told as one: all at their best, all at their second …"""
     ranked = [final.alternatives for final in finals if final.alternatives]
@@ -277,86 +234,6 @@ def alternatives_of(finals: Sequence[Final]) -> list[Alternative]:
     return joined
 
 
-def alternatives_fields(alternatives: Sequence[Alternative]) -> dict[str, Any]:
-    """Render what may have been said, where that was asked for."""
-    told = [
-        {"text": one.text, "confidence": one.confidence, "words": [word_fields(word) for word in one.words]}
-        for one in alternatives
-    ]
-    return {"alternatives": told} if told else {}
-
-
-def gap_fields(gap: Gap) -> dict[str, Any]:
-    """Render a span without words."""
-    return {"code": gap.code, "start": gap.start, "end": gap.end}
-
-
-def channel_fields(told: Final | Partial | Gap, *, is_told: bool) -> dict[str, Any]:
-    """Render the channel of something, where channels are told apart."""
-    return {"channel": told.channel} if is_told else {}
-
-
-def track_fields(track: HeardTrack) -> dict[str, Any]:
-    """Render the track that was heard."""
-    return {"number": track.number, "of": track.count, "language": track.language}
-
-
-def transcript_fields(heard: Transcript, *, tells_dropped: bool = False) -> dict[str, Any]:
-    """Render the transcript of a whole file.
-
-    `failed` only where a span has no words, `track` where there are several, `channels` where they are told apart;
-    `dropped` only where it is asked for.
-    """
-    apart = bool(heard.copies)
-    fields: dict[str, Any] = {
-        "text": text_of(heard.finals),
-        "words": [
-            {**word_fields(word), **channel_fields(final, is_told=apart)}
-            for final in heard.finals
-            for word in final.words
-        ],
-        "duration": round(heard.duration, 3),
-        "segments": [
-            {
-                **channel_fields(final, is_told=apart),
-                "text": final.text,
-                "start": final.start,
-                "end": final.end,
-                "confidence": final.confidence,
-                "words": [word_fields(word) for word in final.words],
-                **_segment_speaker(final),
-                **alternatives_fields(final.alternatives),
-            }
-            for final in heard.finals
-        ],
-    }
-    if apart:
-        fields["channels"] = [_channel_summary(heard, channel) for channel in range(len(heard.copies))]
-    if heard.speakers is not None:
-        fields["speakers"] = speakers_fields(heard.speakers)
-    if heard.track:
-        fields["track"] = track_fields(heard.track)
-    if heard.gaps:
-        fields["failed"] = [{**gap_fields(gap), **channel_fields(gap, is_told=apart)} for gap in heard.gaps]
-    if tells_dropped:
-        fields["dropped"] = [
-            {
-                "reason": final.drop,
-                **channel_fields(final, is_told=apart),
-                "start": final.start,
-                "end": final.end,
-                "words": [word_fields(word) for word in final.dropped],
-            }
-            for final in heard.dropped
-        ]
-    return fields
-
-
-def failed_fields(gaps: Sequence[Gap]) -> dict[str, Any]:
-    """Render the spans without words of a transcript; most have none."""
-    return {"failed": [gap_fields(gap) for gap in gaps]} if gaps else {}
-
-
 def text_of(finals: Sequence[Final]) -> str:
     """Return the text of a transcript."""
     return " ".join(final.text for final in finals)
@@ -365,36 +242,3 @@ def text_of(finals: Sequence[Final]) -> str:
 def mean_confidence(words: Sequence[Word]) -> float:
     """Return the mean confidence of words, to four places; 0 without any."""
     return round(math.fsum(word.confidence for word in words) / max(1, len(words)), 4)
-
-
-def _channel_summary(heard: Transcript, channel: int) -> dict[str, Any]:
-    original = heard.copies[channel]
-    if original is not None:
-        return {"channel": channel, "copy_of": original}
-    return {"channel": channel, "text": text_of([final for final in heard.finals if final.channel == channel])}
-
-
-def _speaker_fields(word: Word) -> dict[str, Any]:
-    if word.speaker < 0:
-        return {}
-    fields: dict[str, Any] = {"speaker": word.speaker, "speaker_confidence": word.speaker_confidence}
-    return fields | {"speaker_name": word.speaker_name} if word.speaker_name else fields
-
-
-def _segment_speaker(final: Final) -> dict[str, Any]:
-    """Render who says most of an utterance."""
-    word = speaker_of(final.words)
-    if word is None:
-        return {}
-    fields: dict[str, Any] = {"speaker": word.speaker}
-    return fields | {"speaker_name": word.speaker_name} if word.speaker_name else fields
-
-
-def _event_fields(kind: Literal["partial", "final"], told: Partial | Final) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "text": told.text,
-        "words": [word_fields(word) for word in told.words],
-        "is_final": kind == "final",
-        "timestamp": round(time.time(), 3),
-    }

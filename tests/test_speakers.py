@@ -27,7 +27,8 @@ def said(at: float, *voices: bytes, alone: float = 2.0, seq: int = 0) -> Final:
 
 
 def labels(final: Final | HeardSpeakers) -> list[int]:
-    return [word.speaker for word in final.words]
+    finals = (final.words,) if isinstance(final, Final) else final.finals
+    return [word.speaker for words in finals for word in words]
 
 
 def test_speakers_are_numbered_as_they_appear_also_within_an_utterance() -> None:

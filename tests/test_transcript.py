@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from gigastt.transcript import Final, Gap, HeardTrack, Transcript, Word, transcript_fields
+from gigastt.rendering import transcript_fields
+from gigastt.transcript import Final, Gap, HeardTrack, Transcript, Word
 
 
 def test_a_transcript_is_rendered_to_the_byte() -> None:

@@ -124,7 +124,7 @@ GUARDS = (
     ),
     Guard(
         "a worker that keeps dying is spawned ever later",
-        f"{_POOL}/restart.py",
+        f"{_POOL}/replacing.py",
         (("2 ** min(slot.early_deaths - 1, 10)", "1"),),
         "tests/gateway/pool/test_restart.py",
     ),

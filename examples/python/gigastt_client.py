@@ -96,16 +96,14 @@ class Session:
         self._base = url + ("&" if "?" in url else "?")  # the session is named behind it, for a server that is full
         audio_format = {"sample_rate": sample_rate, "encoding": encoding, "channels": channels}
         self._configure = {"type": "configure", **audio_format, **options}
-        self._rate = sample_rate
-        self._patience = patience
+        self._rate, self._patience = sample_rate, patience
         self._connect = {"compression": None, "max_queue": None, "close_timeout": 1, **(connect_options or {})}
         if key is not None:
             self._connect["additional_headers"] = {"Authorization": f"Bearer {key}"}
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._changed = asyncio.Condition()
         self._flushes: list[int] = []  # samples before which an utterance was to end
-        self._stopped = self._stop_told = self._over = False
-        self._asleep = False  # nothing was sent for long, and there is nothing to send
+        self._stopped = self._stop_told = self._over = self._asleep = False  # asleep: nothing is sent for long
         self._failure: ConnectionFailed | None = None
         # of the session at the server, which is another one after it had to begin anew
         self._token: str | None = None

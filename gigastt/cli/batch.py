@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 import click
 
 from gigastt.cli.archive import Manifest, SourceStamp
-from gigastt.cli.diarization import Diarized
+from gigastt.cli.diarization import Diarization, Diarized
 from gigastt.cli.hearing import Backend, HeardFile, OpenBackend
 from gigastt.cli.progress import ProgressBoard
 from gigastt.cli.targets import STANDARD_INPUT, writing
@@ -29,7 +29,6 @@ from gigastt.spelling import AS_RECOGNISED, Spelling
 if TYPE_CHECKING:
     from gigastt.audio.selection import FileChoice
     from gigastt.rendering import TranscriptForm
-    from gigastt.speakers import Book
     from gigastt.transcript import Final, Transcript
 
 GAPS = {
@@ -46,15 +45,13 @@ class Writing:
     """How transcripts are written.
 
     diarization: with the speakers, so that they come when all is heard.
-    open_book: returns what tells those of a file apart by their voices.
     """
 
     form: TranscriptForm
     choice: FileChoice
     tells_dropped: bool = False
     overwrite: bool = False
-    diarization: bool = False
-    open_book: Callable[[], Book] | None = None
+    diarization: Diarization | None = None
     spelling: Spelling = AS_RECOGNISED
 
 
@@ -92,6 +89,8 @@ class Batch:
                     continue
                 if backend is None:
                     backend = await stack.enter_async_context(self.open_backend())
+                    if self.how.diarization is not None:
+                        await self.how.diarization.learn(backend)
                 if backend.places == 1 or self.target_of is None:
                     await self._transcribe(name, backend)
                     continue
@@ -166,8 +165,8 @@ class Batch:
 
         with _open_source(name) as source, self._board.line(name) as line:
             hearing: HeardFile = backend.hear(source, how.choice, line.update)
-            if how.diarization:
-                hearing = Diarized(hearing, how.open_book)
+            if how.diarization is not None:
+                hearing = Diarized(hearing, how.diarization)
             async for heard_final in hearing.segments():
                 if not (final := how.spelling.of(heard_final)).text:
                     continue

@@ -13,8 +13,8 @@ import click
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.cli.config_file import config_option
 from gigastt.cli.mistakes import SettingsCommand
-from gigastt.cli.options import model_options, setting
-from gigastt.config import Limits, Precision, Settings, default_pool_size, usable_cpus
+from gigastt.cli.options import model_options, pool_size_option, provider_option, setting
+from gigastt.config import Limits, Precision, Provider, Settings, usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,13 +29,8 @@ _LONGEST_SECONDS: Final = 5.0  # people pause that often, and seldom read aloud
 @click.command(cls=SettingsCommand)
 @config_option
 @model_options
-@setting(
-    "--pool-size",
-    type=click.IntRange(1, 256),
-    default=default_pool_size,
-    show_default="as serve has it",
-    help="Inference workers.",
-)
+@provider_option
+@pool_size_option
 @setting(
     "--final-latency-ms",
     type=click.FloatRange(50, 10_000),
@@ -49,6 +44,7 @@ def capacity(
     model: str,
     model_dir: Path,
     precision: Precision,
+    provider: Provider,
     pool_size: int,
     final_latency_ms: float,
     seconds: float,
@@ -63,15 +59,22 @@ def capacity(
     import asyncio
 
     from gigastt import log
-    from gigastt.model_loading import find_model, plan_workers
+    from gigastt.model_loading import find_model, plan_workers, require_provider
     from gigastt.optimize.words import load_clips
     from gigastt.trial import run_trial
 
     log.configure("warning", "auto")
     limits = Limits(final_latency_ms=final_latency_ms)
     settings = Settings(
-        model=model, model_dir=model_dir, precision=precision, pool_size=pool_size, limits=limits, log_level="warning"
+        model=model,
+        model_dir=model_dir,
+        precision=precision,
+        provider=provider,
+        pool_size=pool_size,
+        limits=limits,
+        log_level="warning",
     )
+    require_provider(settings)
     files = find_model(settings)
     assert files is not None, "without --auto-download a missing model is an error"
     clips = [clip.samples for clip in load_clips() if len(clip.samples) <= _LONGEST_SECONDS * SAMPLE_RATE]
@@ -92,7 +95,8 @@ def capacity(
         fields = {"model": files.name, "encoder": files.form, "final_latency_ms": final_latency_ms, **asdict(outcome)}
         click.echo(json.dumps(fields | {"cores": needs}))
     else:
-        click.echo("\n".join(outcome_lines(outcome, f"{files.name}, {files.form}", final_latency_ms, needs)))
+        served = f"{files.name}, {files.form}" + (", each worker's core with a card" if provider == "cuda" else "")
+        click.echo("\n".join(outcome_lines(outcome, served, final_latency_ms, needs)))
     return 0
 
 

@@ -1,20 +1,68 @@
-"""Who speaks, for `gigastt transcribe`: the speaker model that is used, and transcripts once their end is known."""
+"""Who speaks, for `gigastt transcribe`: what is known of the speakers, and transcripts once their end is known."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gigastt.cli.hearing import HeardFile
-from gigastt.errors import ConfigError
+from gigastt.cli.hearing import Backend, HeardFile
+from gigastt.errors import ConfigError, RequestError
 
 if TYPE_CHECKING:
     from gigastt.models.speaker_models import SpeakerModel
-    from gigastt.speakers import Book
+    from gigastt.speakers import Book, KnownSpeaker
     from gigastt.transcript import Final, HeardSpeakers, Transcript
+
+
+@dataclass(slots=True)
+class Diarization:
+    """What the command says of speakers.
+
+    model: tells their voices apart; None where a server does.
+    speakers: how many there are; 0 if that is not known. `most`: how many there may be.
+    recordings: of those who are known, by their names.
+    """
+
+    model: SpeakerModel | None
+    speakers: int
+    most: int
+    recordings: dict[str, Path]
+    _known: list[KnownSpeaker] = field(default_factory=list)
+
+    async def learn(self, backend: Backend) -> None:
+        """Learn the voices of those who are known. ConfigError: a recording is no use."""
+        from gigastt.audio.selection import ALL_MIXED
+        from gigastt.speakers import KnownSpeaker
+
+        for name, path in self.recordings.items() if self.model is not None else ():
+            try:
+                with path.open("rb") as source:
+                    hearing = backend.hear(source, ALL_MIXED, lambda seconds, share: None)
+                    finals = [final async for final in hearing.segments()]
+            except (OSError, RequestError) as exc:
+                raise ConfigError(f"--known-speaker {path}: {exc}") from exc
+            heard = _tell_speakers(hearing.transcript(finals), self._open_book(1)).speakers
+            if heard is None or not heard.speakers:
+                raise ConfigError(f"--known-speaker {path}: no words are heard in it.")
+            self._known.append(KnownSpeaker(name, heard.speakers[0].embedding))
+
+    def tell_speakers(self, heard: Transcript) -> Transcript:
+        """Return a transcript with its speakers, unless a server has told them."""
+        from gigastt.speakers import ChannelBook
+
+        if heard.speakers is not None:
+            return heard
+        by_channel = heard.copies.count(None) > 1
+        return _tell_speakers(heard, ChannelBook() if by_channel else self._open_book(self.speakers))
+
+    def _open_book(self, speakers: int) -> Book:
+        from gigastt.speakers import SpeakerBook, SpeakerWishes
+
+        assert self.model is not None, "a server tells speakers"
+        wishes = SpeakerWishes(speakers=speakers, most=self.most, known=tuple(self._known))
+        return SpeakerBook(wishes, self.model.likeness)
 
 
 def find_speaker_model(choice: str, model_dir: Path, likeness: float | None) -> SpeakerModel:
@@ -24,41 +72,31 @@ def find_speaker_model(choice: str, model_dir: Path, likeness: float | None) -> 
     model = resolve_speakers(choice, model_dir, likeness)
     if model is None:
         raise ConfigError("--diarization needs a speaker model: leave out --speaker-model off.")
-    return model
-
-
-def open_books(model: SpeakerModel, speakers: int, most: int) -> Callable[[], Book]:
-    """Return what opens a book for the speakers of each file; `speakers` is 0 where it is not known how many."""
-    from gigastt.speakers import SpeakerBook, SpeakerWishes
-
-    return partial(SpeakerBook, SpeakerWishes(speakers=speakers, most=most), model.likeness)
+    return replace(model, embedding=model.embedding.resolve())
 
 
 class Diarized:
-    """A file whose utterances come when all are heard, with the speakers that are known best then.
+    """A file whose utterances come when all are heard, with the speakers that are known best then."""
 
-    Args:
-        open_book: opens the book of its speakers; None where they are its channels, or a server tells them.
-    """
-
-    def __init__(self, hearing: HeardFile, open_book: Callable[[], Book] | None) -> None:
+    def __init__(self, hearing: HeardFile, diarization: Diarization) -> None:
         self._hearing = hearing
-        self._open_book = open_book
+        self._diarization = diarization
         self._speakers: HeardSpeakers | None = None
 
     async def segments(self) -> AsyncIterator[Final]:
-        from gigastt.speakers import ChannelBook, with_speakers
-
         finals = [final async for final in self._hearing.segments()]
-        if (told := self._hearing.transcript(finals).speakers) is not None:
-            self._speakers = told
-        else:
-            book = self._open_book() if self._open_book is not None else ChannelBook()
-            finals = [book.label(final) for final in finals]
-            self._speakers = book.settle()
-            finals = with_speakers(finals, self._speakers)
-        for final in finals:
+        heard = self._diarization.tell_speakers(self._hearing.transcript(finals))
+        self._speakers = heard.speakers
+        for final in heard.finals:
             yield final
 
     def transcript(self, finals: Sequence[Final]) -> Transcript:
         return replace(self._hearing.transcript(finals), speakers=self._speakers)
+
+
+def _tell_speakers(heard: Transcript, book: Book) -> Transcript:
+    from gigastt.speakers import with_speakers
+
+    finals = [book.label(final) for final in heard.finals]
+    speakers = book.settle()
+    return replace(heard, finals=with_speakers(finals, speakers), speakers=speakers)

@@ -18,7 +18,7 @@ from gigastt.config import Precision
 # The figures are those of `room.needs_of` for the default model.
 @click.command(
     epilog="Needs, for the default model, weights laid out so that workers share them included: 1.7 GB of disk (0.8 "
-    "GB stay) and 3.6 GB of memory while it optimises; with --precision int8: 0.8 GB of disk and 0.6 GB of memory; "
+    "GB stay) and 3.8 GB of memory while it optimises; with --precision int8: 0.8 GB of disk and 0.6 GB of memory; "
     "with --precision fp32 or --no-optimize: 2.8 GB of disk and 2.3 GB of memory. Both are checked before anything is "
     "fetched. HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are honoured."
 )
@@ -26,9 +26,10 @@ from gigastt.config import Precision
 @model_dir_option
 @setting(
     "--precision",
-    type=click.Choice(["auto", "int8", "fp32"]),
+    type=click.Choice(["auto", "int8", "fp32", "fp16"]),
     default="auto",
-    help="auto: fp32, optimised to int8 here; int8: the published int8 encoder as it is; fp32: as it is.",
+    help="auto: fp32, optimised to int8 here; int8: the published int8 encoder as it is; fp32: as it is; fp16: for "
+    "cards, made here.",
 )
 @setting("--mirror", type=HttpAddress(), help="A mirror of the hub (beats HF_ENDPOINT).")
 @setting("--keep-fp32", is_flag=True, help="Keep the fp32 encoder (844 MiB) after optimising it.")

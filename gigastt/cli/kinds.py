@@ -80,6 +80,18 @@ class HttpAddress(click.ParamType[str]):
         return text
 
 
+class NamedFile(click.ParamType[tuple[str, Path]]):
+    """`NAME=FILE`."""
+
+    name = "name=file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
+        name, _, path = str(value).partition("=")
+        if not name or not path:
+            self.fail(f"expected NAME=FILE, but got {value!r}", param, ctx)
+        return name, Path(path)
+
+
 def _split(address: str) -> SplitResult:
     """Take an address apart; every part is empty if its brackets or port are wrong."""
     with suppress(ValueError):

@@ -95,7 +95,9 @@ class _HeardByWorkers:
             self._gaps += file.holes
             numbers = list(file.channels)
             sources = [FileSource(each.name, each.samples) for each in file.channels.values()]
-            async for event in transcribe_files(self._pool, sources, self._options):
+            by_voice = self._options.diarization and len(numbers) == 1
+            options = replace(self._options, diarization=by_voice)
+            async for event in transcribe_files(self._pool, sources, options):
                 if isinstance(event, ProgressEvent):
                     self._on_progress(event.seconds, event.seconds / file.seconds)
                 if not isinstance(event, ChannelEvent):

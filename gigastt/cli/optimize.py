@@ -23,8 +23,15 @@ from gigastt.cli.options import NonEmptyOption, model_dir_option, model_option
     type=FOLDER_PATH,
     help="Write a complete set of files there (to be used as --model-dir) instead of beside the fp32 encoder.",
 )
-def optimize(model: str, model_dir: Path, output: Path | None) -> None:
-    """Make the fastest int8 encoder for this machine out of the fp32 one, and say what it gained and cost."""
+@click.option(
+    "--precision",
+    type=click.Choice(["int8", "fp16"]),
+    default="int8",
+    show_default=True,
+    help="int8: for this machine's processor; fp16: for cards.",
+)
+def optimize(model: str, model_dir: Path, output: Path | None, precision: str) -> None:
+    """Make the fastest encoder for this machine, or one for cards, out of the fp32 one, and say what it cost."""
     from gigastt.cli.progress import DownloadLine
     from gigastt.errors import ConfigError
     from gigastt.models.install import optimize_files
@@ -35,7 +42,8 @@ def optimize(model: str, model_dir: Path, output: Path | None) -> None:
     if files.demo:
         raise ConfigError("The demonstration model is small enough: there is nothing to optimise.")
     with DownloadLine(sys.stderr) as line:
-        folder, report = optimize_files(files, output, DownloadProgress(line.show))
+        progress = DownloadProgress(line.show)
+        folder, report = optimize_files(files, output, progress, for_cards=precision == "fp16")
     for text in report:
         click.echo(text)
     click.echo(f"{model} is optimised in {folder}.")

@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from gigastt.cli.environment import PREFIX, is_service_link
 from gigastt.cli.kinds import FILE_PATH, FOLDER_PATH, ListItem
 from gigastt.cli.mistakes import collects_mistakes, mistakes_of
-from gigastt.config import DEFAULT_MODEL, Settings
+from gigastt.config import DEFAULT_MODEL, Settings, default_pool_size
+from gigastt.errors import ProviderMissing
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -86,9 +88,7 @@ allowed_host_option = setting(
     "--allowed-host", type=ListItem(), multiple=True, help="Name to answer to in Host; repeatable."
 )
 model_option = setting(
-    "--model",
-    default=DEFAULT_MODEL,
-    help="Which model; 'demo' needs no download, and understands no real people.",
+    "--model", default=DEFAULT_MODEL, help="Which model; 'demo' needs no download, and understands no real people."
 )
 model_dir_option = setting(
     "--model-dir",
@@ -98,9 +98,41 @@ model_dir_option = setting(
     help="Where the model files are.",
 )
 precision_option = setting(
-    "--precision", type=click.Choice(["auto", "int8", "fp32"]), default="auto", help="Which encoder file to load."
+    "--precision",
+    type=click.Choice(["auto", "int8", "fp32", "fp16"]),
+    default="auto",
+    help="Which encoder file to load; fp16 is for cards.",
 )
 
+provider_option = setting(
+    "--provider",
+    type=click.Choice(["cpu", "cuda"]),
+    default=Settings().provider,
+    is_eager=True,  # the number of workers depends on it
+    help="What runs the encoder; cuda needs NVIDIA cards and gigastt[cuda].",
+)
+
+
+def _one_for_each_card(ctx: click.Context, option: click.Parameter, value: int) -> int:
+    """Return how many workers there are: with cards one for each, unless the user says otherwise."""
+    if ctx.params.get("provider") != "cuda" or ctx.get_parameter_source(option.name) is not ParameterSource.DEFAULT:
+        return value
+    from gigastt.cards import ask_driver
+
+    try:
+        return len(ask_driver())
+    except ProviderMissing:  # which is said when they are needed
+        return 1
+
+
+pool_size_option = setting(
+    "--pool-size",
+    type=click.IntRange(1, 256),
+    default=default_pool_size,
+    show_default="physical cores, at most 4 and what a container may use; with --provider cuda the cards",
+    callback=_one_for_each_card,
+    help="Inference workers.",
+)
 min_confidence_option = setting(
     "--min-confidence",
     type=click.FloatRange(0, 1),

@@ -8,26 +8,17 @@ an actor or a driver that is killed costs only the files that were on their way,
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import click
 import pyarrow.fs
 import ray
 import ray.data
 
-from gigastt.cli.archive import Manifest, SourceStamp, open_part
-from gigastt.cli.hearing import open_recognizer
-from gigastt.cli.ray_plan import RayPlan, is_remote
-from gigastt.cli.targets import writing
-from gigastt.errors import RequestError
-from gigastt.rendering import Renderer
-from gigastt.transcribe import TranscribedFile
+from gigastt.cli.archive import Manifest
+from gigastt.cli.ray_actor import RayActor
+from gigastt.cli.ray_plan import RayPlan
 
 _CPUS = 0.9  # of a core for each actor: whole ones leave nothing for the stages of Ray's own, which then wait for ever
 _MOST_BLOCKS = 1_000
@@ -76,56 +67,3 @@ def transcribe_with_ray(
     finally:
         ray.shutdown()
     return done, failed
-
-
-class RayActor:
-    """One actor: a core, a model, a list."""
-
-    def __init__(self, plan: RayPlan) -> None:
-        self._plan = plan
-        self._recognizer = open_recognizer(plan.model, plan.model_dir, plan.precision)
-        self._stack = ExitStack()
-        part = open_part(plan.output_dir, f"{socket.gethostname()}-{os.getpid()}")
-        self._manifest = self._stack.enter_context(part)
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Transcribe one file; what goes wrong with it is told and ends nothing."""
-        is_done = is_whole = False
-        reason = ""
-        try:
-            is_whole = self._transcribe(row["name"], Path(row["target"]))
-            is_done = True
-        except (RequestError, OSError) as exc:
-            reason = str(exc)
-        if is_done and not is_whole:
-            reason = "not all of it could be recognised"
-        return {**row, "is_done": is_done, "is_whole": is_whole, "reason": reason}
-
-    def _transcribe(self, name: str, target: Path) -> bool:
-        plan = self._plan
-        with ExitStack() as stack:
-            stamp, source = _open(name, stack)
-            self._manifest.read_again()  # another actor, or another run, may have written it
-            if self._manifest.is_done(stamp, target):
-                return True
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._manifest.remove_unfinished(target)
-            recording = TranscribedFile(
-                source, self._recognizer, min_confidence=plan.min_confidence, choice=plan.choice
-            )
-            heard = plan.spelling.of(recording.transcript(list(recording.segments())))
-            renderer = Renderer(plan.form, tells_channels=bool(heard.copies), tells_dropped=plan.tells_dropped)
-            record = partial(self._manifest.record, stamp, target)
-            with writing(target, overwrite=target.exists(), before_naming=record) as file:
-                file.write("".join([renderer.begin(), *map(renderer.segment, heard.finals), renderer.end(heard)]))
-            return not recording.failed
-
-
-def _open(name: str, stack: ExitStack) -> tuple[SourceStamp, BinaryIO]:
-    """Open a file, wherever it is."""
-    if not is_remote(name):
-        return SourceStamp.of(Path(name)), stack.enter_context(Path(name).open("rb"))
-    store, path = pyarrow.fs.FileSystem.from_uri(name)
-    info = store.get_file_info(path)
-    source: BinaryIO = stack.enter_context(store.open_input_file(path))
-    return SourceStamp(info.size, info.mtime_ns or 0), source

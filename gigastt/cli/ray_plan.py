@@ -15,6 +15,7 @@ from gigastt.errors import ConfigError
 
 if TYPE_CHECKING:
     from gigastt.audio.selection import FileChoice
+    from gigastt.cli.diarization import Diarization
     from gigastt.config import Precision
     from gigastt.rendering import TranscriptForm
     from gigastt.spelling import Spelling
@@ -33,6 +34,7 @@ class RayPlan:
     precision: Precision
     min_confidence: float
     spelling: Spelling
+    diarization: Diarization | None
 
 
 def transcribe_through_ray(address: str, actors: int | None, names: Sequence[str], suffix: str, plan: RayPlan) -> int:

@@ -25,6 +25,8 @@ from gigastt.cli.options import (
     listener_options,
     min_confidence_option,
     model_options,
+    pool_size_option,
+    provider_option,
     setting,
     speaker_likeness_option,
     speaker_model_option,
@@ -75,13 +77,8 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
 @speaker_model_option
 @speaker_likeness_option
 @setting("--auto-download", is_flag=True, help="Fetch a missing model at start.")
-@setting(
-    "--pool-size",
-    type=click.IntRange(1, 256),
-    default=_DEFAULTS.pool_size,
-    show_default="physical cores, at most 4 and what a container may use",
-    help="Inference workers.",
-)
+@provider_option
+@pool_size_option
 @setting("--max-sessions", type=CountOrAuto(), default="auto", help="Live sessions at once.")
 @limit_setting(
     "--final-latency-ms", click.FloatRange(50, 10_000), "How late 95 % of the finals may be, if places are auto."

@@ -6,9 +6,11 @@ A server that is full, drains or does not answer is left alone for a while, and 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -16,6 +18,7 @@ from typing import Any, BinaryIO
 import httpx2
 
 from gigastt.audio.selection import FileChoice
+from gigastt.cli.diarization import Diarization
 from gigastt.cli.hearing import Backend, HeardFile, OnProgress
 from gigastt.errors import CapacityTimeout, RequestError
 from gigastt.transcript import Final, Gap, HeardSpeaker, HeardSpeakers, HeardTrack, Transcript, Word
@@ -54,12 +57,12 @@ class _Server:
 
 @asynccontextmanager
 async def open_servers(
-    urls: Sequence[str], key: str | None, jobs: int | None, speakers: Mapping[str, int | None] | None = None
+    urls: Sequence[str], key: str | None, jobs: int | None, diarization: Diarization | None = None
 ) -> AsyncIterator[Backend]:
     """Ask servers how many workers they have.
 
     Args:
-        speakers: what is known of them, as parameters of the query; None where they are not to be told apart.
+        diarization: what is known of the speakers; None where they are not to be told apart.
         jobs: files that are sent at once; None: two for each of their workers.
 
     Raises:
@@ -71,7 +74,7 @@ async def open_servers(
         await asyncio.gather(*(_introduce(client, server) for server in servers))
         if all(server.not_before for server in servers):
             raise CapacityTimeout(f"No server answers: {', '.join(server.url for server in servers)}.")
-        yield Servers(client, servers, jobs or 2 * sum(server.workers for server in servers), speakers)
+        yield Servers(client, servers, jobs or 2 * sum(server.workers for server in servers), diarization)
 
 
 class Servers:
@@ -82,13 +85,10 @@ class Servers:
         client: httpx2.AsyncClient,
         servers: Sequence[_Server],
         places: int,
-        speakers: Mapping[str, int | None] | None = None,
+        diarization: Diarization | None = None,
     ) -> None:
         self.places = places
-        self._speakers: dict[str, str] = {}
-        if speakers is not None:
-            known = {name: str(count) for name, count in speakers.items() if count}
-            self._speakers = {"diarization": "true", **known}
+        self._speakers, self._fields = _fields_of(diarization)
         self._client = client
         self._servers = servers
 
@@ -132,14 +132,16 @@ class Servers:
             while piece := source.read(_PIECE_BYTES):
                 yield piece
 
-        size = source.seek(0, os.SEEK_END)
         channels = "split" if choice.splits_channels else "mix"
         query = {"dropped": "true", "channels": channels, "track": choice.track, **self._speakers}
+        size = source.seek(0, os.SEEK_END)
+        source.seek(0)
         headers = {"content-length": str(size), "content-type": "application/octet-stream"}
+        sent: dict[str, Any] = {"content": body(), "headers": headers}
+        if self._fields:
+            sent = {"data": self._fields, "files": {"file": source}}
         try:
-            response = await self._client.post(
-                f"{server.url}/v1/transcribe", params=query, content=body(), headers=headers
-            )
+            response = await self._client.post(f"{server.url}/v1/transcribe", params=query, **sent)
             answer = response.json()
         except (httpx2.HTTPError, ValueError) as exc:
             raise _NotNow(_PAUSE_SECONDS) from exc
@@ -148,6 +150,19 @@ class Servers:
         if response.status_code in _TRANSIENT:
             raise _NotNow(answer.get("retry_after_ms", 1e3 * _PAUSE_SECONDS) / 1e3)
         raise ServerRefused(str(answer.get("error", f"{server.url} answered {response.status_code}.")))
+
+
+def _fields_of(diarization: Diarization | None) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what a server is told of speakers: in the query, and in a form beside the file."""
+    if diarization is None:
+        return {}, {}
+    query = {"diarization": "true", "max_speakers": str(diarization.most)}
+    if diarization.speakers:
+        query["speakers"] = str(diarization.speakers)
+    known = [
+        {"name": name, "audio": b64encode(path.read_bytes()).decode()} for name, path in diarization.recordings.items()
+    ]
+    return query, {"known_speakers": json.dumps(known)} if known else {}
 
 
 class _NotNow(Exception):
@@ -228,7 +243,7 @@ def _speakers(answer: Any, finals: Sequence[Final]) -> HeardSpeakers | None:
     if "speakers" not in answer:
         return None
     told = (HeardSpeaker(one["speaker"], one.get("speaker_name", ""), one["seconds"]) for one in answer["speakers"])
-    return HeardSpeakers(tuple(told), tuple(word for final in finals for word in final.words))
+    return HeardSpeakers(tuple(told), tuple(final.words for final in finals))
 
 
 def _words(fields: Any) -> tuple[Word, ...]:

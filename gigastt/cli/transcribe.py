@@ -16,9 +16,9 @@ import click
 
 from gigastt.cli.archive import find_files, mirror_targets, open_manifest, watch_files
 from gigastt.cli.batch import Batch, Writing, each_of
-from gigastt.cli.diarization import find_speaker_model, open_books
+from gigastt.cli.diarization import Diarization, find_speaker_model
 from gigastt.cli.hearing import OpenBackend, open_here
-from gigastt.cli.kinds import FOLDER_PATH, CountOrAuto, HttpAddress
+from gigastt.cli.kinds import FOLDER_PATH, CountOrAuto, HttpAddress, NamedFile
 from gigastt.cli.options import (
     NonEmptyOption,
     min_confidence_option,
@@ -34,7 +34,7 @@ from gigastt.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from gigastt.rendering import TranscriptForm
-    from gigastt.spelling import Casing
+    from gigastt.spelling import Casing, Numbers
 
 _MUCH_BYTES = 4_000_000
 _SUFFIXES = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt", "md": ".md"}
@@ -120,10 +120,17 @@ def _check_track(context: click.Context, parameter: click.Parameter, track: str)
 @click.option(
     "--max-speakers", type=click.IntRange(1, MOST_TOLD_APART), default=MOST_TOLD_APART, help="How many there may be."
 )
+@click.option(
+    "--known-speaker",
+    type=NamedFile(),
+    multiple=True,
+    help="A speaker to call by name, and a recording of the voice, a minute at most; repeatable.",
+)
 @speaker_model_option
 @speaker_likeness_option
 @click.option("--punctuation/--no-punctuation", default=True, help="Write it, or leave it out.")
 @click.option("--casing", type=click.Choice(["original", "lower"]), default="original", help="Capitals, or none.")
+@click.option("--numbers", type=click.Choice(["words", "digits"]), default="words", help="Spoken ones, or figures.")
 @click.option("--dropped", is_flag=True, help="Tell in the JSON what was left out, and why.")
 @min_confidence_option
 @model_options
@@ -139,10 +146,12 @@ def transcribe(
     diarization: bool,
     speakers: int | None,
     max_speakers: int,
+    known_speaker: tuple[tuple[str, Path], ...],
     speaker_model: str,
     speaker_likeness: float | None,
     punctuation: bool,
     casing: Casing,
+    numbers: Numbers,
     dropped: bool,
     jobs: int | None,
     server: tuple[str, ...],
@@ -178,15 +187,21 @@ def transcribe(
         raise click.UsageError("--server-key needs --server.")
     if dropped and form != "json":
         raise click.UsageError("--dropped needs --format json.")
-    if speakers and not diarization:
-        raise click.UsageError("--speakers needs --diarization.")
+    if (speakers or known_speaker) and not diarization:
+        raise click.UsageError("--speakers and --known-speaker need --diarization.")
     from gigastt.audio.selection import FileChoice
     from gigastt.spelling import Spelling
 
     choice = FileChoice(track, splits_channels=channels == "split")
-    spelling = Spelling(punctuation, casing)
+    spelling = Spelling(punctuation, casing, numbers)
+    voices = find_speaker_model(speaker_model, model_dir, speaker_likeness) if diarization and not server else None
+    speaking = Diarization(voices, speakers or 0, max_speakers, dict(known_speaker)) if diarization else None
+    here: OpenBackend = partial(open_here, model, model_dir, precision, min_confidence, voices)
     if ray is not None and output_dir is not None:
-        plan = RayPlan(output_dir, form, choice, dropped, model, model_dir, precision, min_confidence, spelling)
+        if speaking is not None and known_speaker:
+            asyncio.run(_learn(speaking, here))
+        plan = RayPlan(output_dir, form, choice, dropped, model, model_dir, precision, min_confidence, spelling,
+                       speaking)  # fmt: skip
         return transcribe_through_ray(ray, jobs, names, _SUFFIXES[form], plan)
     targets: dict[str, Path] = {}
     if output_dir is not None and recursive:
@@ -194,23 +209,18 @@ def transcribe(
     elif output_dir is not None:
         targets = plan_targets(files, output_dir, _SUFFIXES[form])
 
-    voices = find_speaker_model(speaker_model, model_dir, speaker_likeness) if diarization else None
-    books = open_books(voices, speakers or 0, max_speakers) if voices and not choice.splits_channels else None
-    how = Writing(form, choice, tells_dropped=dropped, overwrite=overwrite, diarization=diarization, open_book=books,
-                  spelling=spelling)  # fmt: skip
+    how = Writing(form, choice, tells_dropped=dropped, overwrite=overwrite, diarization=speaking, spelling=spelling)
     workers = jobs or (default_pool_size() if watch or _is_much(files) else 1)
-    speaking = voices if books else None
-    open_backend: OpenBackend = partial(open_here, model, model_dir, precision, min_confidence, speaking)
+    open_backend = here
     if server:
         from gigastt.cli.servers import open_servers
 
-        wishes = {"speakers": speakers, "max_speakers": max_speakers} if diarization else None
-        open_backend = partial(open_servers, server, server_key, jobs, wishes)
+        open_backend = partial(open_servers, server, server_key, jobs, speaking)
     elif workers > 1:
         from gigastt.cli.local_workers import open_local_workers
 
         settings = Settings(model=model, model_dir=model_dir, precision=precision, min_confidence=min_confidence,
-                            speaker_model=speaker_model if books else "off",
+                            speaker_model=speaker_model if diarization else "off",
                             pool_size=workers, log_level="error")  # fmt: skip
         open_backend = partial(open_local_workers, settings)
 
@@ -233,6 +243,12 @@ def transcribe(
         code = run(batch, watch_files(look) if watch else each_of(files))
         click.echo(f"gigastt: {batch.done} of {len(files)} files are done, {batch.failed} with an error.", err=True)
         return code
+
+
+async def _learn(diarization: Diarization, open_backend: OpenBackend) -> None:
+    """Learn the voices of known speakers with a backend that is opened for that."""
+    async with open_backend() as backend:
+        await diarization.learn(backend)
 
 
 def _is_much(files: Sequence[str]) -> bool:

@@ -92,7 +92,7 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
     client_tokens = ClientTokens(context.tokens, context.api_keys)
     realtime_secrets = RealtimeSecrets(client_tokens)
     uploads = Uploads(context)
-    jobs = JobRoutes(context.jobs, uploads, context.settings.jobs_url_host)
+    jobs = JobRoutes(context, uploads)
 
     async def run_deprecated(websocket: WebSocket, context: AppContext) -> None:
         link = f'<{_WEBSOCKET_PATH}>; rel="successor-version"'

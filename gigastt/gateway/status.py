@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import time
 from typing import Any, Final
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gigastt import __version__
+from gigastt.cards import runtime_version
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.history import Buckets, Sample, quantile
 from gigastt.gateway.ops import describe_state
@@ -47,7 +47,7 @@ class Status:
                 "versions": {
                     "gigastt": __version__,
                     "python": platform.python_version(),
-                    "onnxruntime": importlib.metadata.version("onnxruntime"),
+                    "onnxruntime": runtime_version(),
                 },
                 "started_at": round(self._began),
                 "now": round(now.at),

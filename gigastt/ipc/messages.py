@@ -15,7 +15,7 @@ Sample counts are absolute: from the first sample of the client's audio, at 16 k
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NewType, TypeAlias, get_type_hints
+from typing import Any, Literal, NewType, TypeAlias, get_args, get_type_hints
 
 import msgpack
 
@@ -33,7 +33,7 @@ PassKind: TypeAlias = Literal["final", "partial", "file"]
 class OpenStream:
     """Begin a live stream at sample `start`, with the recogniser's `resume` state of that commit (or empty).
 
-    alone: its partials share no pass until the first final; a worker has crashed over its audio.
+    alone: its windows share no pass until the first final; a worker has crashed over its audio.
     """
 
     stream: StreamId
@@ -103,6 +103,7 @@ class Recognise:
     samples: int
     excerpt: Excerpt
     options: transcript.Options
+    alone: bool = False  # it shares no pass: a worker has crashed over it
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ class Ready:
     """The model is loaded and a canary transcript came out; `passes` were timed then.
 
     alphabet: the letters that the model can write, folded; empty for one that takes no hotwords.
+    width: windows of full length that one pass holds at most.
     """
 
     pid: int
@@ -146,6 +148,7 @@ class Ready:
     provider: str
     passes: list[PassRecord]
     alphabet: str
+    width: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,18 +241,8 @@ class Stats:
 ToWorker: TypeAlias = OpenStream | Audio | AttachAudio | Proceed | Recognise | Preview | Finish | Cancel
 ToGateway: TypeAlias = Ready | Progress | PartialMessage | FinalMessage | Found | Recognised | Failed | Closed | Stats
 
-_TO_WORKER: tuple[type, ...] = (OpenStream, Audio, AttachAudio, Proceed, Recognise, Preview, Finish, Cancel)
-_TO_GATEWAY: tuple[type, ...] = (
-    Ready,
-    Progress,
-    PartialMessage,
-    FinalMessage,
-    Found,
-    Recognised,
-    Failed,
-    Closed,
-    Stats,
-)
+_TO_WORKER: tuple[type, ...] = get_args(ToWorker)
+_TO_GATEWAY: tuple[type, ...] = get_args(ToGateway)
 _CLASSES: dict[int, type] = dict(enumerate(_TO_WORKER + _TO_GATEWAY))
 _KINDS: dict[type, int] = {kind: number for number, kind in _CLASSES.items()}
 _NESTED: dict[str, type] = {

@@ -7,6 +7,7 @@ encoder comes in several forms, of which one is enough:
     v3_e2e_rnnt_encoder.int8.onnx        int8, as published
     v3_e2e_rnnt_encoder.onnx             fp32, as published
     v3_e2e_rnnt_encoder_int8.onnx        int8, as the original server's `quantize` made it
+    v3_e2e_rnnt_encoder.fp16.onnx        for cards, made on any machine by `gigastt optimize --precision fp16`
 """
 
 from __future__ import annotations
@@ -14,10 +15,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gigastt.config import AUTO_MODEL, DEFAULT_MODEL, DEMO_MODEL
+from gigastt.config import AUTO_MODEL, DEFAULT_MODEL, DEMO_MODEL, Precision
 from gigastt.errors import ConfigError
 
-Form: TypeAlias = Literal["optimized", "int8", "fp32"]
+Form: TypeAlias = Literal["optimized", "int8", "fp32", "fp16"]
+FORMS: dict[Precision, tuple[Form, ...]] = {
+    "auto": ("optimized", "int8", "fp32"),
+    "int8": ("optimized", "int8"),
+    "fp32": ("fp32",),
+    "fp16": ("fp16",),
+}
 
 ENCODER_FP32 = "v3_e2e_rnnt_encoder.onnx"
 ENCODER_INT8 = "v3_e2e_rnnt_encoder.int8.onnx"
@@ -49,12 +56,18 @@ class FileNames:
             (f"{stem}.int8.onnx", "int8"),
             (self.encoder, "fp32"),
             (f"{stem}_int8.onnx", "int8"),  # weights only: slower than fp32, so the last choice
+            (f"{stem}.fp16.onnx", "fp16"),
         )
 
     @property
     def optimized(self) -> str:
-        """The encoder that is made on this machine."""
+        """The encoder that is made on this machine, for its processor."""
         return self.forms[0][0]
+
+    @property
+    def halved(self) -> str:
+        """The encoder that is made for cards."""
+        return self.forms[-1][0]
 
     @property
     def common(self) -> tuple[str, ...]:

@@ -30,10 +30,10 @@ class DownloadOptions:
     Attributes:
         preparation: makes the optimised encoder, and prepares loading and search.
         precision: `int8` takes the published int8 encoder as it is; `fp32` the fp32 one as it is;
-            `auto` optimises the fp32 one and then removes it.
+            `auto` optimises the fp32 one and then removes it; `fp16` makes the one for cards and does likewise.
         mirror: address of a mirror of the hub; None for HF_ENDPOINT or the hub itself.
         keep_fp32: keep the fp32 encoder after optimising.
-        optimize: make the optimised encoder, with `auto`.
+        optimize: make the optimised encoder, with `auto`; the one for cards is always made.
         timeout: seconds without an answer; None for huggingface-hub's own.
     """
 
@@ -94,11 +94,10 @@ class _Download:
         encoder = self._entry.encoder_int8 if options.precision == "int8" else self._entry.encoder
         fp32_was_ours = self._seals.get(self._names.encoder) is not None
         files = [encoder, *self._entry.common]
-        optimizing = options.optimize and options.precision == "auto"
-        if optimizing and is_present(self._folder / self._names.optimized):
-            optimizing = False
-            if not options.keep_fp32 and not is_refused(self._folder / self._names.optimized):
-                files.remove(encoder)
+        made = self._find_made()
+        optimizing = made is not None and not is_present(made)
+        if made is not None and not optimizing and not options.keep_fp32 and not is_refused(made):
+            files.remove(encoder)
         wanted = [file for file in map(self._find_wanted, files) if file is not None]
 
         # 2. Check that the rest fits, before the first byte.
@@ -114,11 +113,10 @@ class _Download:
 
         # 4. Make it fast.
         report: list[str] = []
-        if optimizing:
-            report += make_encoder(
-                self._folder / self._names.encoder, self._folder, self._names, options.preparation, self._progress
-            )
-            spare = not options.keep_fp32 and not is_refused(self._folder / self._names.optimized)
+        if made is not None and optimizing:
+            source = self._folder / self._names.encoder
+            report += make_encoder(source, made, self._names, options.preparation, self._progress)
+            spare = not options.keep_fp32 and not is_refused(made)
             if spare and (fp32_was_ours or any(file.name == self._names.encoder for file in wanted)):
                 self._remove(self._names.encoder)
         shutil.rmtree(self._folder / PARTIAL_FOLDER, ignore_errors=True)
@@ -130,13 +128,20 @@ class _Download:
         self._progress.begin("done")
         return Downloaded(found, tuple(file.name for file in wanted), tuple(report))
 
+    def _find_made(self) -> Path | None:
+        """Return the encoder that is to be made out of the fp32 one, if any is."""
+        if self._options.precision == "fp16":
+            return self._folder / self._names.halved
+        is_optimized = self._options.precision == "auto" and self._options.optimize
+        return self._folder / self._names.optimized if is_optimized else None
+
     def _find_needs(self, encoder: RemoteFile, missing_bytes: int, *, optimizing: bool) -> Needs:
         """Return the room for the missing files, and for making them fast."""
         size = encoder.nominal_bytes
         here = choose_encoder(self._folder, self._names, self._options.precision)
         if here is not None and not optimizing:
             path = self._folder / here[0]
-            size = 0 if plan_load(path).prepacked else path.stat().st_size
+            size = 0 if here[1] == "fp16" or plan_load(path).prepacked else path.stat().st_size
         return needs_of(size, optimizing=optimizing, besides=missing_bytes)
 
     def _remove_damaged(self) -> None:

@@ -1,4 +1,4 @@
-"""The files made out of fetched ones: the optimised encoder, the search's weights, the prepacked form.
+"""The files made out of fetched ones: encoders for this processor and for cards, the search's weights, prepacked forms.
 
 The work itself is in `gigastt.optimize` and `models.prepacked`; the former is imported only when it is about to run
 (onnx alone takes a quarter of a second). Runs in the process that holds the directory's lock.
@@ -24,13 +24,18 @@ Tell: TypeAlias = Callable[[str], None]
 
 
 def _optimize(source: Path, target: Path, names: FileNames, tell: Tell) -> list[str]:
+    if target.name == names.halved:
+        from gigastt.optimize.half import halve_encoder
+
+        return halve_encoder(source, target, tell)
     from gigastt.optimize.encoder import optimize_encoder
 
     return optimize_encoder(source, target, names, progress=tell).lines()
 
 
 def _prepare(encoder: Path, names: FileNames) -> list[str]:
-    return [*_write_search_weights(encoder, names), _prepack(encoder)]
+    report = _write_search_weights(encoder, names)
+    return report if encoder.name == names.halved else [*report, _prepack(encoder)]
 
 
 def _write_search_weights(encoder: Path, names: FileNames) -> list[str]:
@@ -72,9 +77,12 @@ PREPARATION = Preparation()
 
 
 def make_encoder(
-    source: Path, folder: Path, names: FileNames, preparation: Preparation, progress: DownloadProgress
+    source: Path, target: Path, names: FileNames, preparation: Preparation, progress: DownloadProgress
 ) -> list[str]:
-    """Make and seal the optimised encoder out of an fp32 one; return the report.
+    """Make and seal an encoder out of an fp32 one; return the report.
+
+    Args:
+        target: the file to make: `names.optimized` or `names.halved`, in any folder.
 
     Raises:
         ModelInvalid: the fp32 encoder breaks its contract, or the result does; nothing is left behind.
@@ -84,7 +92,7 @@ def make_encoder(
         progress.begin("optimizing", step)
 
     tell("the encoder")
-    target = folder / names.optimized
+    folder = target.parent
     for leftover in folder.glob(f"{target.name}.*.partial"):  # of a process that was killed; we hold the lock
         leftover.unlink()
     seals = Seals(folder)
@@ -100,6 +108,8 @@ def optimize_files(
     progress: DownloadProgress,
     preparation: Preparation = PREPARATION,
     room: FreeRoom = THIS_MACHINE,
+    *,
+    for_cards: bool = False,
 ) -> tuple[Path, list[str]]:
     """Optimise a complete fp32 set that is here, in its own folder or into a new one; the source stays.
 
@@ -112,15 +122,16 @@ def optimize_files(
         ModelInvalid: the files break their contract; nothing is left behind.
     """
     folder, names = output or files.directory, names_of(files.name)
+    target = folder / (names.halved if for_cards else names.optimized)
     with exclusive(folder, lambda: progress.begin("waiting")):
         room.require(folder, needs_of(files.encoder.stat().st_size, optimizing=True))
         for source in files.common:
             if not (folder / source.name).exists() or not source.samefile(folder / source.name):
                 with replacing(folder / source.name) as copy:
                     _copy(source, copy)
-        report = make_encoder(files.encoder, folder, names, preparation, progress)
+        report = make_encoder(files.encoder, target, names, preparation, progress)
         progress.begin("optimizing", "loading and search")
-        report += preparation.prepare(folder / names.optimized, names)
+        report += preparation.prepare(target, names)
         progress.begin("done")
     return folder, report
 

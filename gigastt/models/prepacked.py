@@ -24,9 +24,9 @@ import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
+from gigastt.cards import runtime_version
 from gigastt.errors import NotEnoughRoom
 from gigastt.models.room import SMALLEST_PREPACKED, THIS_MACHINE, FreeRoom, needs_of
 from gigastt.processes import prepare_child, python_command
@@ -123,7 +123,7 @@ def cpu_name() -> str:
 
 def _folders(encoder: Path) -> tuple[Path, ...]:
     """Return the folders in which an encoder's prepacked form may lie, the best first."""
-    key = f"{cpu_name()}-ort{version('onnxruntime')}"
+    key = f"{cpu_name()}-ort{runtime_version()}"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     place = hashlib.sha256(str(encoder.resolve().parent).encode()).hexdigest()[:16]
     return (encoder.parent / FOLDER / key, cache / "gigastt" / FOLDER / place / key)

@@ -20,6 +20,7 @@ SPEAKERS = "speakers"  # the name of the default one for `gigastt download`
 AUTO, OFF, SMALL = "auto", "off", "small"
 _SHIPPED = Path(__file__).parent / SPEAKERS
 _SEGMENTATION = _SHIPPED / "segmentation3.onnx"
+_OF_SMALL = 0.35  # after its calibration: `tools/speaker_calibration`
 _OF_OTHERS = 0.5  # of a model that nobody has measured here
 
 
@@ -78,7 +79,7 @@ def resolve_speakers(choice: str, model_dir: Path, likeness: float | None = None
     if choice == OFF:
         return None
     entry = SPEAKER_CATALOG.get(SPEAKERS if choice == AUTO else choice)
-    small = SpeakerModel(SMALL, _SHIPPED / "resemblyzer.onnx", _SEGMENTATION, likeness or 0.7)
+    small = SpeakerModel(SMALL, _SHIPPED / "resemblyzer.onnx", _SEGMENTATION, likeness or _OF_SMALL)
     if choice == SMALL:
         return small
     if entry is not None:

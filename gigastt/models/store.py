@@ -19,7 +19,7 @@ from pathlib import Path
 
 from gigastt.config import AUTO_MODEL, DEFAULT_MODEL, DEMO_MODEL, Precision
 from gigastt.errors import ModelInvalid, ModelMissing
-from gigastt.models.catalog import CATALOG, DEMO_TITLE, FileNames, Form, find, names_of
+from gigastt.models.catalog import CATALOG, DEMO_TITLE, FORMS, FileNames, Form, find, names_of
 from gigastt.models.disk import SEALS_FILE, Seals, sha256_of
 
 PARTIAL_FOLDER = ".partial"
@@ -71,8 +71,8 @@ def resolve(model: str, model_dir: Path, precision: Precision = "auto") -> Model
     """Return a complete set of files of a model.
 
     `auto` and `int8` take the optimised encoder if there is one, then the published int8 one; `auto` then
-    takes the fp32 one. The demonstration model is fp32. The model `auto` is the default one where it is, else the
-    demonstration model.
+    takes the fp32 one. The demonstration model is fp32, where fp16 is wanted, too. The model `auto` is the default one
+    where it is, else the demonstration model.
 
     Raises:
         ConfigError: no model has that name.
@@ -84,6 +84,8 @@ def resolve(model: str, model_dir: Path, precision: Precision = "auto") -> Model
             return resolve(DEFAULT_MODEL, model_dir, precision)
         except ModelMissing:
             return resolve(DEMO_MODEL, model_dir)
+    if model == DEMO_MODEL and precision == "fp16":
+        precision = "fp32"
     title = DEMO_TITLE if model == DEMO_MODEL else find(model).title
     names = names_of(model)
     folders = (_DEMO_FOLDER,) if model == DEMO_MODEL else (model_dir / model, model_dir)
@@ -113,7 +115,7 @@ def installed(model_dir: Path) -> list[str]:
     found = []
     for entry in CATALOG.values():
         folders, names = (model_dir / entry.name, model_dir), entry.names
-        if any(choose_encoder(each, names, "auto") and not missing_files(each, names) for each in folders):
+        if any(_has_encoder(each, names) and not missing_files(each, names) for each in folders):
             found.append(entry.name)
     return found
 
@@ -131,10 +133,13 @@ def choose_encoder(folder: Path, names: FileNames, precision: Precision) -> tupl
     if precision == "auto" and is_refused(folder / names.optimized) and is_present(folder / names.encoder):
         return names.encoder, "fp32"
     for name, form in names.forms:
-        wanted = precision == "auto" or (precision == "fp32") == (form == "fp32")
-        if wanted and is_present(folder / name):
+        if form in FORMS[precision] and is_present(folder / name):
             return name, form
     return None
+
+
+def _has_encoder(folder: Path, names: FileNames) -> bool:
+    return any(is_present(folder / name) for name, _ in names.forms)
 
 
 def missing_files(folder: Path, names: FileNames) -> list[str]:
@@ -192,7 +197,7 @@ def _explain(model: str, model_dir: Path, precision: Precision, folders: tuple[P
         return "The demonstration model is missing from this installation: install the package again."
     names = names_of(model)
     flag = "" if model == DEFAULT_MODEL else f" --model {model}"
-    flag += " --precision fp32" if precision == "fp32" else ""
+    flag += f" --precision {precision}" if precision in ("fp32", "fp16") else ""
     ways = (
         f"Fetch them with `gigastt download --model-dir {model_dir}{flag}`, or try the small demonstration model that "
         "needs no download: `--model demo`."
@@ -200,7 +205,7 @@ def _explain(model: str, model_dir: Path, precision: Precision, folders: tuple[P
     for folder in folders:
         missing = missing_files(folder, names)
         encoder = choose_encoder(folder, names, precision)
-        if len(missing) < len(names.common) or choose_encoder(folder, names, "auto") is not None:
+        if len(missing) < len(names.common) or _has_encoder(folder, names):
             if encoder is None:
                 missing.insert(0, "an encoder" if precision == "auto" else f"an encoder in {precision}")
             return f"The files of {model} in {folder} are incomplete: {', '.join(missing)} missing. {ways}"

@@ -24,7 +24,7 @@ def fold_constants(graph: Graph) -> int:
     different rows and lengths.
     """
     looks = [look_inside(graph, *look) for look in _LOOKS]
-    content = set[str]().union(*(_downstream(graph, value.name, through_shapes=False) for value in graph.inputs))
+    content = set[str]().union(*(downstream(graph, value.name, through_shapes=False) for value in graph.inputs))
     outputs, folded = set(graph.output_names), set[str]()
     for node in graph.nodes:
         name = node.output[0]
@@ -81,8 +81,8 @@ def drop_masks(graph: Graph) -> int:
     replaces NaN goes as well: only a row that is masked whole has any.
     """
     values, links = look_inside(graph), Links(graph)
-    audio = _downstream(graph, graph.inputs[0].name, through_shapes=False)
-    length = _downstream(graph, graph.inputs[1].name, through_shapes=True)
+    audio = downstream(graph, graph.inputs[0].name, through_shapes=False)
+    length = downstream(graph, graph.inputs[1].name, through_shapes=True)
     renamed: dict[str, str] = {}
     for node in graph.nodes:
         if node.op_type not in _JOINS:
@@ -100,7 +100,7 @@ def drop_masks(graph: Graph) -> int:
     return len(renamed)
 
 
-def _downstream(graph: Graph, start: str, *, through_shapes: bool) -> set[str]:
+def downstream(graph: Graph, start: str, *, through_shapes: bool) -> set[str]:
     """Return every value that depends on `start`; not `through_shapes`: on its content, not only its shape."""
     reached = {start}
     for node in graph.nodes:

@@ -57,6 +57,7 @@ def run_graph(graph: Graph, trials: list[Floats], outputs: list[str] | None = No
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.disable_prepacking", "1")
+    options.enable_cpu_mem_arena = False  # which would keep 16-bit weights in 32 bits
     held = {name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(w)) for name, w in apart.items()}
     options.add_external_initializers(list(held), list(held.values()))
     try:

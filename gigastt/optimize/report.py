@@ -95,9 +95,7 @@ class Report:
                 f"Words wrong, of {before.words // 2} words of real speech, each heard twice: "
                 f"{before.error_rate:.1f} % before, {after.error_rate:.1f} % after ({judgement.points:+.2f} points).",
                 f"Mean confidence of a word: {before.confidence:.3f} before, {after.confidence:.3f} after.",
-                f"Good: within {MOST_POINTS} points; this is the encoder that is loaded from now on."
-                if judgement.is_good
-                else f"Refused: over {MOST_POINTS} points; `--precision auto` goes on with fp32 as long as it is here.",
+                _verdict(judgement),
             ]
         for step in self.passes:
             if step.outcome == "not found":
@@ -105,6 +103,14 @@ class Report:
             elif step.outcome == "undone":
                 lines.append(f"Undone: {step.name} ({step.reason}).")
         return lines
+
+
+def _verdict(judgement: Judgement) -> str:
+    if not judgement.is_telling:
+        return "No judge of words: this model hears more of them wrong than there are. The new encoder is loaded."
+    if judgement.is_good:
+        return f"Good: within {MOST_POINTS} points; this is the encoder that is loaded from now on."
+    return f"Refused: over {MOST_POINTS} points; `--precision auto` goes on with fp32 as long as it is here."
 
 
 def measure(before: Path, after: Path) -> Measurements:

@@ -66,9 +66,14 @@ class Judgement:
         return self.after.error_rate - self.before.error_rate
 
     @property
+    def is_telling(self) -> bool:
+        """Whether the words tell anything: the first one hears fewer wrong than there are."""
+        return self.before.errors < self.before.words
+
+    @property
     def is_good(self) -> bool:
         """Whether the second one may be the default."""
-        return self.points <= MOST_POINTS
+        return self.points <= MOST_POINTS or not self.is_telling
 
 
 @cache

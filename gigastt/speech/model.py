@@ -19,7 +19,8 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from gigastt.errors import InferenceError, ModelInvalid
+from gigastt.errors import InferenceError, ModelInvalid, ProviderMissing
+from gigastt.speech.device import CORE, Device
 from gigastt.speech.features import MELS
 from gigastt.speech.network import NetworkGraph, TensorSpec
 from gigastt.speech.tokens import SUBSAMPLING
@@ -28,6 +29,8 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Lengths: TypeAlias = npt.NDArray[np.int64]  # [batch]
 
 _TRIAL_FRAMES = 40  # feature frames run through a model when it is loaded: 0.4 s
+_PADDED_FRAMES = 300, 200  # of two rows, for a look at what padding does to the shorter one
+_PADDING_TOLERANCE = 0.05  # of a frame; 16-bit rounding moves one by less than 0.01, a missing mask by 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +86,17 @@ class Encoder:
         TensorSpec("encoded_len", "int32", (None,)),
     )
 
-    def __init__(self, path: Path, *, session_config: Mapping[str, str] | None = None) -> None:
+    def __init__(self, path: Path, *, session_config: Mapping[str, str] | None = None, device: Device = CORE) -> None:
         """Open the encoder and learn D.
 
         Raises:
             ModelInvalid: the file is missing, unreadable, or breaks its contract.
+            ProviderMissing: the device cannot be had.
         """
-        self._graph = NetworkGraph(path, inputs=self._INPUTS, outputs=self._OUTPUTS, session_config=session_config)
+        self._is_on_card = device.is_card
+        self._graph = NetworkGraph(
+            path, inputs=self._INPUTS, outputs=self._OUTPUTS, session_config=session_config, device=device
+        )
         with _contract_of(self._graph):
             _, self.dim, frames = self._run_trial(1)[0].shape
         declared = self._graph.input_shapes[0][0]
@@ -103,9 +110,24 @@ class Encoder:
             return 1
         return None if encoded.shape[2] == frames else 1
 
+    def takes_padding(self) -> bool:
+        """Try whether rows of different lengths may share a pass: a padded one gives what it gives alone."""
+        longer, shorter = _PADDED_FRAMES
+        features = np.random.default_rng(0).normal(-7.0, 3.0, (2, MELS, longer)).astype(np.float32)
+        features[1, :, shorter:] = 0.0
+        try:
+            together, _ = self.encode(features, np.array(_PADDED_FRAMES, dtype=np.int64))
+            alone, lengths = self.encode(features[1:, :, :shorter], np.array([shorter], dtype=np.int64))
+        except InferenceError:
+            return False
+        expected, got = alone[0, :, : lengths[0]], together[1, :, : lengths[0]]
+        if expected.shape != got.shape:
+            return False
+        errors = np.linalg.norm(expected - got, axis=0) / np.linalg.norm(expected, axis=0)
+        return bool(errors.max() <= _PADDING_TOLERANCE)
+
     def _run_trial(self, rows: int) -> tuple[Floats, npt.NDArray[np.int32]]:
-        features = np.zeros((rows, MELS, _TRIAL_FRAMES), dtype=np.float32)
-        return self.encode(features, np.full(rows, _TRIAL_FRAMES, dtype=np.int64))
+        return self.encode(*_trial(rows))
 
     def encode(self, features: Floats, lengths: Lengths) -> tuple[Floats, npt.NDArray[np.int32]]:
         """Run the encoder once over a batch of equal windows.
@@ -119,13 +141,27 @@ class Encoder:
 
         Raises:
             InferenceError: onnxruntime refused the input; the session stays usable.
+            ProviderMissing: the card does not compute any more; only another process can use it again.
         """
-        encoded, encoded_len = self._run(features, lengths)
+        try:
+            encoded, encoded_len = self._run(features, lengths)
+        except InferenceError as exc:
+            if self._is_on_card and not self._still_computes():
+                raise ProviderMissing(f"The card does not compute any more: {exc}") from exc
+            raise
         if len(encoded) != len(features) or len(encoded_len) != len(features):
             raise InferenceError(f"Expected {len(features)} windows from {self._graph.name}, but got {len(encoded)}.")
         if int(encoded_len.max(initial=0)) > encoded.shape[2]:
             raise InferenceError(f"Expected encoded_len of {self._graph.name} to be at most {encoded.shape[2]}.")
         return encoded, encoded_len
+
+    def _still_computes(self) -> bool:
+        """Tell whether a plain pass works: some faults of a card spoil every pass after them."""
+        try:
+            self._run(*_trial(1))
+        except InferenceError:
+            return False
+        return True
 
     def _run(self, features: Floats, lengths: Lengths) -> tuple[Floats, npt.NDArray[np.int32]]:
         encoded, encoded_len = self._graph.run(features, lengths)
@@ -232,20 +268,27 @@ class Triplet:
     joint: Joint
 
     @classmethod
-    def load(cls, files: TripletFiles, *, session_config: Mapping[str, str] | None = None) -> Triplet:
+    def load(
+        cls, files: TripletFiles, *, session_config: Mapping[str, str] | None = None, device: Device = CORE
+    ) -> Triplet:
         """Open the three files and run each once.
 
         Args:
             files: where they are.
             session_config: further onnxruntime session config entries for the encoder (mapped weights).
+            device: where the encoder runs; decoder and joint run on the core.
 
         Raises:
             ModelInvalid: a file is missing, unreadable, or breaks its contract, or they do not fit together.
         """
-        encoder = Encoder(files.encoder, session_config=session_config)
+        encoder = Encoder(files.encoder, session_config=session_config, device=device)
         decoder = Decoder(files.decoder)
         joint = Joint(files.joint, encoder_dim=encoder.dim, state_size=decoder.state_size)
         return cls(encoder, decoder, joint)
+
+
+def _trial(rows: int) -> tuple[Floats, Lengths]:
+    return np.zeros((rows, MELS, _TRIAL_FRAMES), np.float32), np.full(rows, _TRIAL_FRAMES, np.int64)
 
 
 class _contract_of:  # noqa: N801 - reads as a statement: `with _contract_of(graph):`

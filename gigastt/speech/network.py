@@ -15,6 +15,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state
 
 from gigastt.errors import InferenceError, ModelInvalid
+from gigastt.speech.device import CORE, Device, open_session
 
 Array: TypeAlias = npt.NDArray[Any]
 Shape: TypeAlias = Sequence[int | str | None]
@@ -88,10 +89,12 @@ class NetworkGraph:
         inputs: Sequence[TensorSpec],
         outputs: Sequence[TensorSpec],
         session_config: Mapping[str, str] | None = None,
+        device: Device = CORE,
     ) -> None:
         """Open an ONNX file.
 
         Raises:
+            ProviderMissing: onnxruntime does not get the device.
             ModelInvalid: the file is missing, is no ONNX graph, or its inputs or outputs are not the contract's.
         """
         self.name = path.name
@@ -99,7 +102,7 @@ class NetworkGraph:
         for key, value in (session_config or {}).items():
             options.add_session_config_entry(key, value)
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = open_session(path, options, device)
         except _REFUSALS as exc:
             raise ModelInvalid(f"Expected an ONNX graph in {path.name}, but onnxruntime cannot load it.") from exc
         nodes = self._match("input", inputs, self._session.get_inputs())

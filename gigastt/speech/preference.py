@@ -163,6 +163,8 @@ def _only_replaces(before: Sequence[Word], after: Sequence[Word], phrases: Phras
             continue
         if kind != "replace" or of_phrases.isdisjoint(range(new_begin, new_end)):
             return False
+        if new_end - new_begin > end - begin and new_end - 1 not in of_phrases:  # a word came in behind a phrase
+            return False
         old, new = before[begin:end], after[new_begin:new_end]
         if max(abs(old[0].start - new[0].start), abs(old[-1].end - new[-1].end)) > _SHIFT_SECONDS:
             return False

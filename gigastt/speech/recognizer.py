@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,15 +16,16 @@ import numpy as np
 
 from gigastt.errors import InferenceError, ModelInvalid
 from gigastt.speech.ctc import CtcSearch
+from gigastt.speech.device import CORE, Device
+from gigastt.speech.features import MELS
 from gigastt.speech.mapped_search import choose_network
 from gigastt.speech.model import CtcEncoder, CtcFiles, Encoder, Triplet, TripletFiles
 from gigastt.speech.phrases import alphabet_of
 from gigastt.speech.search import MAX_SYMBOLS, RunNetwork, Transducer
+from gigastt.speech.sharing import MAX_WINDOW_FRAMES, ON_CARD, ON_CORE, Sharing
 from gigastt.speech.tokens import EncoderOut, Hypothesis, SearchState, Window
 from gigastt.speech.vocabulary import Vocabulary
 from gigastt.transcript import Hotword, Options
-
-MAX_WINDOW_FRAMES = 2050  # 20.5 s; beyond about 30 s a full-context encoder degrades
 
 
 class Transcriber(Protocol):
@@ -34,6 +36,9 @@ class Transcriber(Protocol):
 
     @property
     def encoder_name(self) -> str: ...
+
+    @property
+    def sharing(self) -> Sharing: ...
 
     def transcribe(self, window: Window) -> Hypothesis: ...
 
@@ -69,9 +74,11 @@ class Recognizer:
         encoder_name: str,
         *,
         runs_graphs: bool = False,
+        sharing: Sharing = ON_CORE,
     ) -> None:
         """Take the parts; `runs_graphs` tells that the search runs decoder and joint graphs, its slower way."""
         self.runs_graphs = runs_graphs
+        self.sharing = sharing
         self.alphabet = alphabet_of(vocabulary.pieces) if search.takes_hotwords else ""
         self.vocabulary = vocabulary
         self.encoder_name = encoder_name
@@ -85,6 +92,7 @@ class Recognizer:
         *,
         session_config: Mapping[str, str] | None = None,
         hotwords: tuple[Hotword, ...] = (),
+        device: Device = CORE,
     ) -> Recognizer:
         """Load the model files and check them against each other.
 
@@ -92,22 +100,27 @@ class Recognizer:
             files: where they are; a `config.json` beside them may say how many tokens a frame may emit.
             session_config: further onnxruntime session config entries for the encoder (mapped weights).
             hotwords: that every final prefers, besides those of its client.
+            device: where the encoder runs; the search runs on the core.
 
         Raises:
             ModelInvalid: a file is not what its name says, or they do not belong together.
+            ProviderMissing: the device cannot be had.
         """
         vocabulary = Vocabulary.load(files.vocabulary)
         if isinstance(files, CtcFiles):
-            ctc = CtcEncoder(files.encoder, session_config=session_config)
+            ctc = CtcEncoder(files.encoder, session_config=session_config, device=device)
             _check_size(ctc.dim, files.encoder, vocabulary, files.vocabulary)
-            return cls(ctc, CtcSearch(vocabulary), vocabulary, files.encoder.stem)
-        triplet = Triplet.load(files, session_config=session_config)
+            sharing = _find_sharing(ctc, device)
+            return cls(ctc, CtcSearch(vocabulary), vocabulary, files.encoder.stem, sharing=sharing)
+        triplet = Triplet.load(files, session_config=session_config, device=device)
         _check_size(triplet.joint.vocabulary_size, files.joint, vocabulary, files.vocabulary)
         graphs = RunNetwork(triplet.decoder, triplet.joint)
         network = choose_network(files, graphs, triplet.encoder.dim)
         most = _read_max_symbols(files.vocabulary.parent)
         transducer = Transducer(network, vocabulary, max_symbols=most, hotwords=hotwords)
-        return cls(triplet.encoder, transducer, vocabulary, files.encoder.stem, runs_graphs=network is graphs)
+        encoder, name = triplet.encoder, files.encoder.stem
+        sharing = _find_sharing(encoder, device)
+        return cls(encoder, transducer, vocabulary, name, runs_graphs=network is graphs, sharing=sharing)
 
     def transcribe(self, window: Window) -> Hypothesis:
         """Encode and search one window, alone: the one function behind finals and file segments.
@@ -118,9 +131,10 @@ class Recognizer:
         return self._transcribe([window])[0]
 
     def transcribe_batch(self, windows: Sequence[Window]) -> list[Hypothesis]:
-        """Encode several windows of one length in one pass; for partials only.
+        """Encode several windows in one pass, of one length unless `sharing` says otherwise.
 
-        An int8 encoder scales its activations per tensor, so these results depend on the batch mates.
+        Unless `sharing.finals`, results are for partials only: an int8 encoder scales its activations per tensor, so
+        they depend on the batch mates.
 
         Raises:
             InferenceError: as `transcribe`, or the windows differ in length.
@@ -129,10 +143,10 @@ class Recognizer:
 
     def _transcribe(self, windows: Sequence[Window]) -> list[Hypothesis]:
         frames = [len(window.features) for window in windows]
-        if len(set(frames)) != 1:
+        if len(set(frames)) != 1 and not self.sharing.pads:
             raise InferenceError(f"Expected windows of one length in a batch, but got {frames} feature frames.")
-        if not 0 < frames[0] <= MAX_WINDOW_FRAMES:
-            raise InferenceError(f"Expected a window of 1 to {MAX_WINDOW_FRAMES} feature frames, but got {frames[0]}.")
+        if not all(0 < count <= MAX_WINDOW_FRAMES for count in frames):
+            raise InferenceError(f"Expected windows of 1 to {MAX_WINDOW_FRAMES} feature frames, but got {frames}.")
         at_once = self._encoder.max_batch or len(windows)
         hypotheses: list[Hypothesis] = []
         for begin in range(0, len(windows), at_once):
@@ -140,13 +154,23 @@ class Recognizer:
         return hypotheses
 
     def _run_pass(self, windows: Sequence[Window]) -> list[Hypothesis]:
-        features = np.stack([window.features.T for window in windows])
-        lengths = np.full(len(windows), features.shape[2], dtype=np.int64)
+        lengths = np.array([len(window.features) for window in windows], dtype=np.int64)
+        features = np.zeros((len(windows), MELS, lengths.max()), dtype=np.float32)
+        for row, window in zip(features, windows, strict=True):
+            row[:, : len(window.features)] = window.features.T
         encoded, encoded_len = self._encoder.encode(features, lengths)
         return [
             self._search.search(encoder_out[:, :length], window.first_frame, window.skip, window.state, window.options)
             for window, encoder_out, length in zip(windows, encoded, encoded_len.tolist(), strict=True)
         ]
+
+
+def _find_sharing(encoder: Encoder, device: Device) -> Sharing:
+    """Return what an encoder takes at once on a device."""
+    if not device.is_card:
+        return ON_CORE
+    several = encoder.max_batch is None
+    return replace(ON_CARD, windows=ON_CARD.windows if several else 1, pads=several and encoder.takes_padding())
 
 
 def _check_size(scores: int, head: Path, vocabulary: Vocabulary, path: Path) -> None:

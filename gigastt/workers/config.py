@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from gigastt.config import Provider
 from gigastt.errors import ConfigError
 from gigastt.processes import python_command
 
@@ -23,6 +24,8 @@ class WorkerConfig:
 
     decoder, joint: None where the encoder has its head in it.
 
+    provider: what runs the encoder, `cpu` or `cuda`; there each worker has the card of its place in the pool.
+    stands_in: the processor computes what a card would.
     session_config: onnxruntime session config entries for the encoder (weights mapped by all workers).
     min_confidence: of the surest word, below which an utterance is left out.
     speaker_model, segmentation_model: that tell voices apart, loaded when a client wants that; None for neither.
@@ -39,6 +42,8 @@ class WorkerConfig:
     speaker_model: str | None = None
     segmentation_model: str | None = None
     hotwords: tuple[tuple[str, float], ...] = ()
+    provider: Provider = "cpu"
+    stands_in: bool = False
     log_level: str = "info"
     log_format: str = "auto"
 

@@ -7,13 +7,12 @@ time it is, and tells how long a pass took. Runs on the worker's main thread.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from gigastt.audio.pcm import SAMPLE_RATE
-from gigastt.errors import InferenceError, ProtocolViolation
+from gigastt.errors import ProtocolViolation
 from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import (
     AttachAudio,
@@ -21,7 +20,6 @@ from gigastt.ipc.messages import (
     Cancel,
     Closed,
     Failed,
-    FinalMessage,
     Finish,
     OpenStream,
     PassRecord,
@@ -35,12 +33,13 @@ from gigastt.ipc.messages import (
 from gigastt.log import get_logger
 from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.stream import Stream
-from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window
+from gigastt.speech.tokens import FRAME_SAMPLES, Window
 from gigastt.transcript import Gap, Options
 from gigastt.workers.file_work import AttachFunction, FileWork, TouchFunction
+from gigastt.workers.final_work import FinalWork
 from gigastt.workers.partial_work import PartialWork
-from gigastt.workers.scheduler import Scheduler, Turn, choose_batch
-from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, StreamTrack, run_preview, take_offers
+from gigastt.workers.scheduler import Scheduler, Turn
+from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, StreamTrack
 from gigastt.workers.voices import LoadVoices, VoiceTrace
 
 log = get_logger(__name__)
@@ -76,18 +75,20 @@ class Engine:
         self._touch = touch
         self._scheduler = Scheduler()
         self._live: dict[StreamId, LiveTrack] = {}
-        self._finals: deque[LiveTrack] = deque()  # in the order in which their utterances ended
         self._outbox: list[ToGateway] = []
         self._touched: dict[StreamId, StreamTrack] = {}  # that have made progress since messages were collected
         self._untold: dict[StreamId, StreamTrack] = {}  # that have made progress of which the gateway does not know
         self._record: tuple[Turn, Sequence[Window]] | None = None
         self._partials = PartialWork(recognizer, self._scheduler, self._live, touch, self._put, self._note_pass)
+        self._finals = FinalWork(
+            recognizer, self._scheduler, self._live, self._partials, touch, self._put, self._note_pass
+        )
         self._files = FileWork(
             recognizer,
             attach,
             touch,
             self._put,
-            lambda window: self._note_pass(Turn.FILE, [window]),
+            lambda windows: self._note_pass(Turn.FILE, windows),
             min_confidence,
             load_voices,
         )
@@ -135,7 +136,7 @@ class Engine:
 
     def wait_seconds(self, now: float) -> float | None:
         """Return how long there is nothing to do: 0 when there is work, None until the next message."""
-        if self._finals or self._files.is_waiting:
+        if self._finals.is_waiting or self._files.is_waiting:
             return 0.0
         if self._next_voice() is not None:
             return 0.0
@@ -161,26 +162,17 @@ class Engine:
         self._record = None
         partials = self._partials.due(now)
         turn = self._scheduler.next_turn(
-            finals=bool(self._finals), partials=bool(partials), files=self._files.is_waiting
+            finals=self._finals.is_waiting, partials=bool(partials), files=self._files.is_waiting
         )
-        track: LiveTrack | None
         if turn is Turn.FINAL:
-            track = self._take_final()
-            if not self._is_gone(track):
-                self._touch([track.touch()])
-                if track.looking:
-                    self._partials.look_ahead(track, now)
-                elif track.utterance is not None:
-                    self._run_final(track)
-                elif track.preview:
-                    self._run_preview(track)
-                self._feed_live(track)
+            for going_on in self._finals.step(now):
+                self._feed_live(going_on)
             self._note_reading(self._files.read_ahead())
         elif turn is not Turn.FILE and (track := self._next_voice()) is not None:
             self._touch([track.touch()])
             track.look_for_voices()
         elif turn is Turn.PARTIAL:
-            self._partials.run(choose_batch(take_offers(partials)), now)
+            self._partials.run(partials, now)
             self._note_reading(self._files.read_ahead())
         elif turn is Turn.FILE:
             self._note_reading(self._files.step())
@@ -234,9 +226,6 @@ class Engine:
         self._touched.pop(stream, None)
         self._untold.pop(stream, None)
 
-    def _is_gone(self, track: LiveTrack) -> bool:
-        return self._live.get(track.id) is not track
-
     def _note_reading(self, track: FileTrack | None) -> None:
         """Tell the gateway how far a file is that was read, in time."""
         if track is not None and not track.stream.done:
@@ -249,86 +238,19 @@ class Engine:
         self._touch([track.touch()])
         while track.utterance is not None or track.feed():
             self._touched[track.id] = track
-            if track.utterance is not None and not self._accept_known(track):
-                self._line_up(track)
+            if track.utterance is not None and not self._finals.accept_known(track):
+                self._finals.line_up(track)
                 return
         if track.looking or track.preview:
-            self._line_up(track)
+            self._finals.line_up(track)
         self._close_if_done(track)
-
-    def _take_final(self) -> LiveTrack:
-        """Take the first of those that wait for a final, of those that keep up or of those that lag."""
-        first = {track.lags: track for track in reversed(self._finals)}
-        track = first[self._scheduler.next_lags(keeping_up=False in first, lagging=True in first)]
-        self._finals.remove(track)
-        return track
-
-    def _line_up(self, track: LiveTrack) -> None:
-        if track not in self._finals:
-            self._finals.append(track)
 
     def _next_voice(self) -> LiveTrack | None:
         """Return a track with a window in which voices can be looked for: behind all finals, ahead of partials."""
         return next((track for track in self._live.values() if track.voice_window is not None), None)
 
-    def _run_preview(self, track: LiveTrack) -> None:
-        message, windows = run_preview(self._recognizer, track)
-        if message is not None:
-            self._outbox.append(message)
-        if windows:
-            self._note_pass(Turn.FINAL, windows)
-
-    # -- finals
-
-    def _accept_known(self, track: LiveTrack) -> bool:
-        """Accept the waiting utterance if its words are known without a pass; return whether they were."""
-        if track.utterance is None or track.utterance.hypothesis is None:
-            return False
-        if track.voices is not None and track.voices.needs_pass(track.utterance):
-            return False
-        self._accept(track, track.utterance.hypothesis)
-        return True
-
-    def _run_final(self, track: LiveTrack) -> None:
-        utterance = track.utterance
-        assert utterance is not None, "a track is lined up only with an utterance"
-        self._touch([track.touch(utterance.window)])
-        hypothesis = utterance.hypothesis
-        if hypothesis is not None:  # only its voices are missing
-            self._accept(track, hypothesis)
-            return
-        self._note_pass(Turn.FINAL, [utterance.window])
-        try:
-            hypothesis = self._recognizer.transcribe(utterance.window)
-        except InferenceError as exc:
-            log.warning("final_failed", stream=track.id, cause=str(exc))
-            if not utterance.is_checkpoint:
-                begin, end = map(track.stream.seconds, (utterance.first_frame, utterance.last_frame))
-                self._outbox.append(Failed(track.id, Gap("inference_error", begin, end)))
-        self._accept(track, hypothesis)
-
-    def _accept(self, track: LiveTrack, hypothesis: Hypothesis | None) -> None:
-        utterance = track.utterance
-        assert utterance is not None, "only a waiting utterance can be accepted"
-        final = track.stream.accept_final(utterance, hypothesis)
-        track.utterance = track.stream.next_final()
-        if final is None:  # a checkpoint: it tells the stream where to cut, and the client nothing
-            return
-        if track.voices is not None:
-            final = track.voices.complete(utterance, final)
-        if final.drop:
-            surest = max((word.confidence for word in final.dropped), default=0.0)
-            span = {"start": final.start, "end": final.end}
-            log.debug("utterance_dropped", stream=track.id, reason=final.drop, surest=surest, **span)
-        track.told_consumed = track.stream.consumed
-        # The last commit of a stream is at a whole block, which may lie beyond the last sample.
-        track.told_committed = min(utterance.commit.offset, track.told_consumed)
-        resume = utterance.commit.resume
-        self._outbox.append(FinalMessage(track.id, final, track.told_consumed, track.told_committed, resume))
-        track.failed = False
-
     def _close_if_done(self, track: LiveTrack) -> None:
-        if track.stream.done and not self._is_gone(track):
+        if track.stream.done and self._live.get(track.id) is track:
             self._outbox.append(Closed(track.id))
             self._forget(track.id)
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+import numpy as np
+
 from gigastt.audio.pcm import Samples
 from gigastt.errors import InferenceError
 from gigastt.ipc.blackbox import Touch
@@ -32,6 +34,7 @@ from gigastt.speech.recognizer import Transcriber
 from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window
 from gigastt.speech.voices import VoiceWindow, voice_windows
 from gigastt.transcript import Final, Gap, Voice
+from gigastt.workers.passes import Attempt, transcribe_each
 from gigastt.workers.streams import FileTrack
 from gigastt.workers.voices import FindsVoices, LoadVoices, find_voices
 
@@ -63,7 +66,7 @@ class FileWork:
         attach: maps the first samples of a named shared segment.
         touch: told which audio is looked at from now on.
         send: takes messages to the gateway.
-        note_pass: told of each window before its pass.
+        note_pass: told of windows before their pass.
         min_confidence: of the surest word of an utterance.
         load_voices: returns the model that tells voices apart, once somebody wants it.
     """
@@ -74,12 +77,12 @@ class FileWork:
         attach: AttachFunction,
         touch: TouchFunction,
         send: Callable[[ToGateway], None],
-        note_pass: Callable[[Window], None],
+        note_pass: Callable[[Sequence[Window]], None],
         min_confidence: float,
         load_voices: LoadVoices,
     ) -> None:
         self._load_voices = load_voices
-        self._listening: _Listening | None = None
+        self._listening: deque[_Listening] = deque()
         self._min_confidence = min_confidence
         self._recognizer = recognizer
         self._attach = attach
@@ -92,16 +95,12 @@ class FileWork:
 
     def __len__(self) -> int:
         """Count the streams, and the utterances that await their pass."""
-        return len(self._tracks) + len(self._requests) + (self._listening is not None)
+        return len(self._tracks) + len(self._requests) + len(self._listening)
 
     @property
     def is_waiting(self) -> bool:
         """Whether there is anything to do."""
-        return (
-            bool(self._requests)
-            or self._listening is not None
-            or any(track.may_read for track in self._tracks.values())
-        )
+        return bool(self._requests or self._listening) or any(track.may_read for track in self._tracks.values())
 
     def open(self, track: FileTrack) -> None:
         """Take a file's stream."""
@@ -120,8 +119,7 @@ class FileWork:
         """Forget a stream or an utterance."""
         self._tracks.pop(stream, None)
         self._requests.pop(stream, None)
-        if self._listening is not None and self._listening.stream == stream:
-            self._listening = None
+        self._listening = deque(work for work in self._listening if work.stream != stream)
 
     def read_ahead(self) -> FileTrack | None:
         """Read some of the next file beside a live pass, so that its own turn is not spent on reading."""
@@ -137,14 +135,14 @@ class FileWork:
         for so many turns; then utterances, then other files. Files take turns. An hour of silence is read for as long
         as nobody else waits.
         """
-        if self._listening is not None:
-            self._listen(self._listening)
+        if self._listening:
+            self._listen(self._listening[0])
             return None
         tracks = [track for track in self._tracks.values() if track.may_read]
         track = next((track for track in tracks if track.is_urgent), None)
         if self._requests and (track is None or self._readings >= READINGS_PER_PASS):
             self._readings = 0
-            self._recognise(self._requests.pop(next(iter(self._requests))))
+            self._recognise(self._take_requests())
             return None
         self._readings += 1
         track = track or next(iter(tracks), None)
@@ -168,9 +166,10 @@ class FileWork:
         """Run the pass of a checkpoint, which decides where the stream goes on."""
         checkpoint = track.utterance
         assert checkpoint is not None, "only a checkpoint waits"
-        self._note_pass(checkpoint.window)
+        self._note_pass([checkpoint.window])
         self._touch([track.touch(checkpoint.window)])
-        track.stream.accept_final(checkpoint, self._transcribe(track.id, checkpoint.window))
+        [attempt] = transcribe_each(self._recognizer, [checkpoint.window])
+        track.stream.accept_final(checkpoint, self._words_of(track.id, attempt))
         track.utterance = track.stream.next_final()
         self._pass_on(track)
 
@@ -199,20 +198,40 @@ class FileWork:
 
     # -- recognising
 
-    def _recognise(self, request: Recognise) -> None:
-        excerpt, stream = request.excerpt, request.stream
-        first, last = excerpt.first_frame - excerpt.lead, excerpt.last_frame + excerpt.padding
-        self._touch([Touch(stream, first * FRAME_SAMPLES, last * FRAME_SAMPLES)])
-        hypothesis: Hypothesis | None = None
+    def _take_requests(self) -> list[Recognise]:
+        """Take the utterance that has waited longest, and those that may share its pass."""
+        first, *others = self._requests.values()
+        sharing = self._recognizer.sharing
+        if first.alone or not sharing.finals:
+            others = []
+        batch = sharing.choose([first, *(each for each in others if not each.alone)], _count_frames)
+        for request in batch:
+            del self._requests[request.stream]
+        return batch
+
+    def _recognise(self, requests: Sequence[Recognise]) -> None:
+        """Run the pass of some utterances, and tell of each."""
+        self._touch([_touch_of(request) for request in requests])
+        attached = [(request, samples) for request in requests if (samples := self._map(request)) is not None]
+        windows = [_window_of(request, samples) for request, samples in attached]
+        if windows:
+            self._note_pass(windows)
+        attempts = transcribe_each(self._recognizer, windows)
+        for (request, samples), attempt in zip(attached, attempts, strict=True):
+            self._tell(request, samples, self._words_of(request.stream, attempt))
+
+    def _map(self, request: Recognise) -> Samples | None:
+        """Map an utterance's file; tell that there are no words where it is gone."""
         try:
-            samples = self._attach(request.segment, request.samples)
+            return self._attach(request.segment, request.samples)
         except (OSError, ValueError) as exc:
-            log.error("stream_refused", stream=stream, cause=repr(exc))
-        else:
-            bounds = excerpt.first_frame, excerpt.last_frame, excerpt.lead, excerpt.padding
-            window = read_window(samples, *bounds, request.options)
-            self._note_pass(window)
-            hypothesis = self._transcribe(stream, window)
+            log.error("stream_refused", stream=request.stream, cause=repr(exc))
+            self._tell(request, np.zeros(0, np.int16), None)
+            return None
+
+    def _tell(self, request: Recognise, samples: Samples, hypothesis: Hypothesis | None) -> None:
+        """Tell of an utterance; of one whose voices are wanted when they are known."""
+        excerpt, stream = request.excerpt, request.stream
         if hypothesis is None:
             self._send(Failed(stream, Gap("inference_error", excerpt.final.start, excerpt.final.end)))
         final = add_words(
@@ -227,7 +246,7 @@ class FileWork:
             self._send(Recognised(stream, final))
             return
         windows = deque(voice_windows(excerpt.first_frame, excerpt.last_frame))
-        self._listening = _Listening(stream, final, samples, model, windows)
+        self._listening.append(_Listening(stream, final, samples, model, windows))
 
     def _listen(self, work: _Listening) -> None:
         """Look for voices in one window of an utterance; tell of the utterance after its last one."""
@@ -236,12 +255,30 @@ class FileWork:
         self._touch([Touch(work.stream, first, last)])
         work.voices += find_voices(work.model, work.samples[first:last], window)
         if not work.windows:
-            self._listening = None
+            self._listening.popleft()
             self._send(Recognised(work.stream, replace(work.final, voices=tuple(work.voices))))
 
-    def _transcribe(self, stream: StreamId, window: Window) -> Hypothesis | None:
-        try:
-            return self._recognizer.transcribe(window)
-        except InferenceError as exc:
-            log.warning("final_failed", stream=stream, cause=str(exc))
+    def _words_of(self, stream: StreamId, attempt: Attempt) -> Hypothesis | None:
+        """Return what a pass gave; None, and a line in the log, where it failed."""
+        if isinstance(attempt, InferenceError):
+            log.warning("final_failed", stream=stream, cause=str(attempt))
             return None
+        return attempt
+
+
+def _count_frames(request: Recognise) -> int:
+    """Return the length of an utterance's window before it is read."""
+    excerpt = request.excerpt
+    return excerpt.lead + excerpt.last_frame - excerpt.first_frame + excerpt.padding
+
+
+def _touch_of(request: Recognise) -> Touch:
+    excerpt = request.excerpt
+    first, last = excerpt.first_frame - excerpt.lead, excerpt.last_frame + excerpt.padding
+    return Touch(request.stream, first * FRAME_SAMPLES, last * FRAME_SAMPLES)
+
+
+def _window_of(request: Recognise, samples: Samples) -> Window:
+    excerpt = request.excerpt
+    bounds = excerpt.first_frame, excerpt.last_frame, excerpt.lead, excerpt.padding
+    return read_window(samples, *bounds, request.options)

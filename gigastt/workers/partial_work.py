@@ -12,10 +12,11 @@ from gigastt.errors import InferenceError
 from gigastt.ipc.messages import PartialMessage, StreamId, ToGateway
 from gigastt.log import get_logger
 from gigastt.speech.recognizer import Transcriber
-from gigastt.speech.tokens import Hypothesis, Window
+from gigastt.speech.tokens import Window
 from gigastt.workers.file_work import TouchFunction
+from gigastt.workers.passes import Attempt
 from gigastt.workers.scheduler import Scheduler, Turn
-from gigastt.workers.streams import LiveTrack
+from gigastt.workers.streams import LiveTrack, take_offers
 
 log = get_logger(__name__)
 
@@ -76,34 +77,39 @@ class PartialWork:
             return 0.0
         return max(0.0, min(self._times(wanting).values()) - now) if wanting else None
 
-    def look_ahead(self, track: LiveTrack, now: float) -> None:
-        """Transcribe what is the whole utterance if its silence goes on; its final then needs no pass."""
-        track.looking = False
-        if (window := track.take_offer()) is not None:
-            self.run([(track, window)], now, Turn.FINAL)
-
-    def run(self, batch: Sequence[tuple[LiveTrack, Window]], now: float, turn: Turn = Turn.PARTIAL) -> None:
-        """Run one pass over some windows, as one of the kind `turn`, and tell what is new."""
+    def run(self, due: Sequence[LiveTrack], now: float) -> None:
+        """Run one pass over the windows of the first track that is due and of those that may share it."""
+        sharing = self._recognizer.sharing
+        offers = take_offers(due, shares_finals=sharing.finals)
+        batch = sharing.choose(offers, lambda offer: len(offer[1].features))
         if not batch:
             return
         windows = [window for _, window in batch]
         self._touch([track.touch(window) for track, window in batch])
-        hypotheses = self._transcribe(windows, turn)
-        for number, (track, window) in enumerate(batch):
-            track.partial_at, track.offer = now, None
-            if hypotheses is None:
-                track.failed = True
-                continue
-            result = track.stream.accept_partial(window, hypotheses[number], alone=len(batch) == 1)
-            if result is not None:
-                self._send(PartialMessage(track.id, result))
+        self._note_pass(Turn.PARTIAL, windows)
+        attempts = self._transcribe(windows)
+        is_exact = len(batch) == 1 or sharing.finals
+        for (track, window), attempt in zip(batch, attempts, strict=True):
+            self.accept(track, window, attempt, now, is_exact=is_exact)
 
-    def _transcribe(self, windows: list[Window], turn: Turn) -> list[Hypothesis] | None:
-        self._note_pass(turn, windows)
+    def accept(self, track: LiveTrack, window: Window, attempt: Attempt, now: float, *, is_exact: bool) -> None:
+        """Take what a pass over a track's offer gave, and tell what is new.
+
+        Args:
+            is_exact: it is what the window gives alone, and so may be the final's.
+        """
+        track.partial_at, track.offer = now, None
+        if isinstance(attempt, InferenceError):
+            log.warning("partial_failed", stream=track.id, cause=str(attempt))
+            track.failed = True
+            return
+        result = track.stream.accept_partial(window, attempt, alone=is_exact)
+        if result is not None:
+            self._send(PartialMessage(track.id, result))
+
+    def _transcribe(self, windows: list[Window]) -> Sequence[Attempt]:
+        """Transcribe windows in one pass; where it fails, each of them counts as failed."""
         try:
-            if len(windows) == 1:
-                return [self._recognizer.transcribe(windows[0])]
             return self._recognizer.transcribe_batch(windows)
         except InferenceError as exc:
-            log.warning("partial_failed", batch=len(windows), cause=str(exc))
-            return None
+            return [exc] * len(windows)

@@ -25,6 +25,7 @@ from gigastt.ipc.packets import encode_packet
 from gigastt.log import bind_fields, configure, get_logger
 from gigastt.processes import return_free_memory
 from gigastt.speech.activity import ActivityDetector, ActivityModel
+from gigastt.speech.device import choose_device
 from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.stream import Stream
@@ -39,7 +40,6 @@ from gigastt.workers.voices import LoadVoices
 
 log = get_logger(__name__)
 
-PROVIDER = "cpu"
 _GRACE_SECONDS = 0.5  # from the end of the pipe to the end of the process, even amid a long pass
 MESSAGES_PER_STEP = 256
 _CRASHED = 1
@@ -54,6 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m gigastt.workers")
     parser.add_argument("--fd", type=int, required=True, help="the inherited socket to the gateway")
     parser.add_argument("--box", type=int, required=True, help="the inherited descriptor of the black box")
+    parser.add_argument("--place", type=int, default=0, help="its place in the pool, from 0 on: its card")
     parser.add_argument("--config", required=True, help="WorkerConfig, as JSON")
     options = parser.parse_args(arguments)
     try:
@@ -64,16 +65,16 @@ def main(arguments: Sequence[str]) -> int:
     bind_fields(worker_pid=os.getpid())
     box = BlackBox(options.box)
     with socket.socket(fileno=options.fd) as sock:
-        return run_worker(sock, box, config)
+        return run_worker(sock, box, config, options.place)
 
 
-def run_worker(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> int:
+def run_worker(sock: socket.socket, box: BlackBox, config: WorkerConfig, place: int) -> int:
     """Serve the gateway at the other end of `sock` until it is gone; return the exit code."""
     inbox, stopped = Inbox(), threading.Event()
     finished = partial(_leave_soon, stopped)
     threading.Thread(target=read_socket, args=(sock, inbox, finished), name="reader", daemon=True).start()
     try:
-        engine = _start(sock, box, config)
+        engine = _start(sock, box, config, place)
         work(engine, inbox, partial(_send, sock), Heartbeat(time.monotonic(), settle_memory), time.monotonic)
     except GatewayGone:
         pass
@@ -88,13 +89,14 @@ def run_worker(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> int:
     return 0
 
 
-def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
+def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig, place: int) -> Engine:
     """Load the model, run the canary, and say that the worker is ready."""
     begun = time.monotonic()
     decoder, joint = (Path(path) if path else None for path in (config.decoder, config.joint))
     files = recogniser_files(Path(config.encoder), decoder, joint, Path(config.vocabulary))
+    device = choose_device(config.provider, place, stands_in=config.stands_in)
     hotwords = tuple(Hotword(phrase, weight) for phrase, weight in config.hotwords)
-    recognizer = Recognizer.load(files, session_config=config.session_config, hotwords=hotwords)
+    recognizer = Recognizer.load(files, session_config=config.session_config, hotwords=hotwords, device=device)
     detector = partial(ActivityDetector, ActivityModel.load())
 
     def open_stream(options: Options, start: int, resume: bytes) -> Stream:
@@ -103,11 +105,13 @@ def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig) -> Engine:
         return Stream(options, recorded, start, resume, config.min_confidence)
 
     run_canary(Engine(recognizer, open_stream, attach))
-    timed = time_passes(recognizer, time.perf_counter, time.process_time)
+    # A card's time is the worker's: while it computes, the processor may seem to have nothing to do.
+    timed = time_passes(recognizer, time.perf_counter, time.perf_counter if device.is_card else time.process_time)
     return_free_memory()
     seconds = time.monotonic() - begun
     pieces = len(recognizer.vocabulary.pieces)
-    ready = Ready(os.getpid(), seconds, recognizer.encoder_name, pieces, PROVIDER, timed, recognizer.alphabet)
+    alphabet, width = recognizer.alphabet, recognizer.sharing.width
+    ready = Ready(os.getpid(), seconds, recognizer.encoder_name, pieces, config.provider, timed, alphabet, width)
     _send(sock, [ready])
     log.debug("worker_loaded", model=config.model, load_seconds=round(seconds, 3))
     return Engine(recognizer, open_stream, attach, box.write, config.min_confidence, voices_of(config))

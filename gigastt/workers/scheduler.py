@@ -9,11 +9,7 @@ Pure: no clock, no queue, no stream; `engine` asks and tells.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import TypeVar
-
-from gigastt.speech.tokens import Window
 
 MIN_PARTIAL_SECONDS = 0.3  # cadence of one stream's partials on an idle worker
 FIRST_PARTIAL_SECONDS = 0.1  # the same before the first word: windows are short, and somebody waits for a sign
@@ -21,11 +17,7 @@ FIRST_COST = 0.3  # of the usual cost: these windows are a second long, not four
 PARTIAL_SHARE = 0.8  # of the worker's time that partials may take; finals come first all the same
 LIVE_PASSES_PER_FILE_PASS = 3
 FINALS_PER_LAGGING_FINAL = 3
-MAX_BATCH = 4
-MAX_BATCH_FRAMES = 160  # 1.6 s: beyond, a batch gains nothing
 _LEARNING_RATE = 0.2
-
-Key = TypeVar("Key")
 
 
 class Turn(Enum):
@@ -80,18 +72,3 @@ class Scheduler:
         if first:
             return max(FIRST_PARTIAL_SECONDS, interval * FIRST_COST)
         return max(MIN_PARTIAL_SECONDS, interval)
-
-
-def choose_batch(windows: Iterable[tuple[Key, Window]]) -> Sequence[tuple[Key, Window]]:
-    """Choose the windows of one partial pass: the first, and what may share a pass with it.
-
-    Only short windows of the same length share one. Reads no further than it must: nothing behind the
-    first window when that is long.
-    """
-    batch: list[tuple[Key, Window]] = []
-    for key, window in windows:
-        if not batch or len(window.features) == len(batch[0][1].features):
-            batch.append((key, window))
-        if len(batch) == MAX_BATCH or len(batch[0][1].features) > MAX_BATCH_FRAMES:
-            break
-    return batch

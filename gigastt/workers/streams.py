@@ -140,11 +140,6 @@ class LiveTrack(StreamTrack):
     def coming(self) -> int:
         return sum(map(len, self.backlog))
 
-    @property
-    def alone(self) -> bool:
-        """Whether the offer shares no pass: only a result of its own can be a final, and failures are not shared."""
-        return self.ahead or self.failed
-
     def feed(self) -> bool:
         """Give the stream what has come, up to the end of an utterance, or to a silence that may be one."""
         fed = False
@@ -233,16 +228,21 @@ class FileTrack(StreamTrack):
         return True
 
 
-def take_offers(due: Sequence[LiveTrack]) -> Iterator[tuple[LiveTrack, Window]]:
-    """Yield the windows of tracks that may share a pass; one that must be alone shares with nobody."""
-    first: LiveTrack | None = None
+def take_offers(due: Sequence[LiveTrack], *, shares_finals: bool) -> Iterator[tuple[LiveTrack, Window]]:
+    """Yield the windows of tracks that may share a pass; one that must be alone shares with nobody.
+
+    Failures are not shared, nor windows that are to be finals, unless these have the same result in any company.
+    """
+    first_is_alone: bool | None = None
     for track in due:
         window = track.take_offer()
-        if window is not None and (first is None or not track.alone):
-            first = first or track
-            yield track, window
-            if first.alone:
-                return
+        is_alone = track.failed or (track.ahead and not shares_finals)
+        if window is None or (first_is_alone is not None and is_alone):
+            continue
+        first_is_alone = is_alone if first_is_alone is None else first_is_alone
+        yield track, window
+        if first_is_alone:
+            return
 
 
 def run_preview(recognizer: Transcriber, track: LiveTrack) -> tuple[PartialMessage | None, list[Window]]:

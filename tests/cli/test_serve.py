@@ -56,6 +56,7 @@ def test_every_option_has_a_variable_and_a_key_in_the_file(tmp_path: Path, monke
         "precision": ('"fp32"', "fp32"),
         "min-confidence": ("0.4", "0.4"),
         "auto-download": ("true", "1"),
+        "provider": ('"cpu"', "cpu"),
         "pool-size": ("2", "2"),
         "max-sessions": ("7", "7"),
         "final-latency-ms": ("250", "250"),

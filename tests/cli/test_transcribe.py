@@ -194,3 +194,8 @@ def test_words_are_plain_on_request(capsys: pytest.CaptureFixture[str]) -> None:
     answer = json.loads(capsys.readouterr().out)
     assert answer["text"] == answer["segments"][0]["text"] == "Закрой шторы в спальне"
     assert [word["word"] for word in answer["words"]] == ["Закрой", "шторы", "в", "спальне"]
+
+
+def test_numbers_are_figures_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    assert transcribe("--numbers", "digits", "--no-punctuation", CLIPS / "festival_11.wav") == 0
+    assert capsys.readouterr().out.splitlines()[1] == "Смешайте 700 граммов затем запекайте огурцы 43 минут"

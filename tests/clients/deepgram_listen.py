@@ -43,7 +43,7 @@ async def main(wanted: argparse.Namespace) -> dict[str, Any]:
         language="ru",
         encoding="linear16",
         sample_rate=16_000,
-        punctuate=True,
+        smart_format=True,
         interim_results=True,
         utterance_end_ms=1000,
         vad_events=True,

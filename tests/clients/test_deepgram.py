@@ -46,7 +46,7 @@ def texts(heard: dict[str, Any]) -> list[str]:
 
 
 def by_file(server: ServerProcess, clip: Clip) -> str:
-    text: str = server.post("/v1/transcribe", clip.path.read_bytes()).json()["text"]
+    text: str = server.post("/v1/transcribe?numbers=digits", clip.path.read_bytes()).json()["text"]
     return text
 
 

@@ -18,7 +18,11 @@ VARIABLES = {variable for option in serve.params for variable in (option.envvar 
 
 
 def compose_services() -> dict[str, dict[str, Any]]:
-    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
+    return compose_of("compose.yaml")
+
+
+def compose_of(name: str) -> dict[str, dict[str, Any]]:
+    compose = yaml.safe_load((ROOT / "deploy" / name).read_text(encoding="utf-8"))
     services: dict[str, dict[str, Any]] = compose["services"]
     return services
 
@@ -43,17 +47,37 @@ def test_every_variable_is_one_of_the_programs() -> None:
     assert named <= VARIABLES
 
 
-def test_the_image_runs_as_an_ordinary_user_and_checks_its_own_health() -> None:
-    last_stage = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
-    assert re.search(r"^USER 10001$", last_stage, re.MULTILINE)
-    check = re.search(r'^HEALTHCHECK .*CMD \["gigastt", "(\w+)", "--pid", "1"\]$', last_stage, re.MULTILINE)
+def test_every_image_runs_as_an_ordinary_user_and_checks_its_own_health() -> None:
+    stages = {stage.partition("\n")[0]: stage for stage in re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)}
+    ground = stages["${BASE} AS ground"]
+    check = re.search(r'^HEALTHCHECK .*CMD \["gigastt", "(\w+)", "--pid", "1"\]$', ground, re.MULTILINE)
     assert check is not None
     assert check[1] in COMMANDS
+    for image in ("ground AS cuda", "ground"):
+        assert re.search(r"^USER 10001$", stages[image], re.MULTILINE)
+        assert stages[image].rstrip().endswith("VOLUME /models")  # what is written to it later would be lost
+    assert DOCKERFILE.endswith(stages["ground"])  # what is built unless a target is named
 
 
 def test_every_stage_is_built_on_the_image_that_can_be_named_by_its_digest() -> None:
     assert re.search(r"^ARG BASE=python:3\.\d+-slim$", DOCKERFILE, re.MULTILINE)
-    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) == {"${BASE}"}
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)", DOCKERFILE, re.MULTILINE))
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) - stages == {"${BASE}"}
+
+
+def test_the_image_for_cards_has_their_build_of_onnxruntime_and_no_other() -> None:
+    locks = [(ROOT / f"requirements{kind}.lock").read_text(encoding="utf-8") for kind in ("", "-cuda")]
+    plain, cards = (set(re.findall(r"^([a-z0-9_.-]+)==(\S+)", lock, re.MULTILINE)) for lock in locks)
+    gone = {name for name, _ in plain} - {name for name, _ in cards}
+    added = {name for name, _ in cards} - {name for name, _ in plain}
+    assert gone == {"onnxruntime"}
+    assert "onnxruntime-gpu" in added
+    assert all(name.startswith(("onnxruntime-gpu", "nvidia-", "cuda-")) for name in added)
+    assert {one for one in plain if one[0] != "onnxruntime"} <= cards
+    target = compose_of("compose.cuda.yaml")["gigastt"]
+    assert target["build"]["target"] == "cuda"
+    assert " AS cuda\n" in DOCKERFILE
+    assert {"GIGASTT_PROVIDER=cuda", "GIGASTT_PRECISION=fp16"} <= set(DOCKERFILE.split())
 
 
 def test_the_supervisor_waits_longer_than_the_drain() -> None:

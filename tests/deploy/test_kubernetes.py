@@ -124,6 +124,13 @@ def environment(manifests: list[Manifest]) -> dict[str, str]:
     return {entry["name"]: entry.get("value", "") for entry in pod_of(manifests)["containers"][0]["env"]}
 
 
+def test_a_pod_with_cards_has_a_worker_for_each() -> None:
+    cards = r"resources.limits.nvidia\.com/gpu=2"
+    manifests = templated("--set", cards, "--set", "model.precision=fp16")
+    assert environment(manifests)["GIGASTT_POOL_SIZE"] == "2"
+    assert pod_of(manifests)["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 2
+
+
 def test_every_container_is_locked_in(manifests: list[Manifest]) -> None:
     pod = pod_of(manifests)
     assert pod["enableServiceLinks"] is False

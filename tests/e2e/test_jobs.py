@@ -33,10 +33,12 @@ def events_of(server: ServerProcess, id: str, **headers: str) -> list[dict[str, 
     return [json.loads(line) for line in lines]
 
 
-def test_a_job_has_the_words_of_an_upload_also_when_its_server_is_killed_in_the_middle(tmp_path: Path) -> None:
+def test_a_job_of_a_killed_server_has_the_words_and_speakers_of_an_upload(
+    tmp_path: Path,
+) -> None:
     arguments = ("--pool-size", "2", "--jobs-dir", str(tmp_path / "jobs"))
     with ServerProcess(*arguments, exit_code=-signal.SIGKILL) as server:
-        created = server.post("/v1/jobs", _MINUTES)
+        created = server.post("/v1/jobs?diarization=true", _MINUTES)
         assert created.status_code == 201
         id = created.json()["id"]
         assert created.headers["location"] == f"/v1/jobs/{id}"
@@ -51,15 +53,20 @@ def test_a_job_has_the_words_of_an_upload_also_when_its_server_is_killed_in_the_
         assert (ended["status"], ended["duration"]) == ("done", round(len(_MINUTES[44:]) / 32_000, 3))
         assert server.logged("jobs_resumed")
         assert server.logged("job_ended")
-        assert server.get(f"/v1/jobs/{id}/result").json() == server.post("/v1/transcribe", _MINUTES).json()
-        whole = server.post("/v1/transcribe?format=srt", _MINUTES)
+        answer = server.post("/v1/transcribe?diarization=true", _MINUTES).json()
+        assert server.get(f"/v1/jobs/{id}/result").json() == answer
+        assert len(answer["speakers"]) > 1
+        assert server.post("/v1/transcribe", _MINUTES).json()["text"] == answer["text"]
+        whole = server.post("/v1/transcribe?format=srt&diarization=true", _MINUTES)
         assert server.get(f"/v1/jobs/{id}/result?format=srt").text == whole.text
         events = events_of(server, id)
         assert [event["text"] for event in events if event["type"] == "final"] == [
-            segment["text"] for segment in server.post("/v1/transcribe", _MINUTES).json()["segments"]
+            segment["text"] for segment in answer["segments"]
         ]
+        [told] = [event for event in events if event["type"] == "speakers"]
+        assert told["words"] == [word["speaker"] for word in answer["words"]]
         assert [event["last"] for event in events] == [False] * (len(events) - 1) + [True]
-        assert events_of(server, id, **{"Last-Event-ID": "1000000"}) == events[-1:]
+        assert events_of(server, id, **{"Last-Event-ID": "1000000"}) == events[-2:]  # who speaks, and the job
         assert not list((tmp_path / "jobs" / "audio").iterdir())
         assert httpx.delete(f"{server.url}/v1/jobs/{id}").status_code == 204
         assert server.get(f"/v1/jobs/{id}").status_code == 404

@@ -14,7 +14,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from websockets.asyncio.client import connect
 
+from benchmarks.conversations import SpokenTurn, Talk
+from benchmarks.speakers import judge
 from tests.clips import load_clips
 from tests.live_client import LiveClient, live_client, transcribe_live
 from tests.server import ServerProcess, run_program
@@ -81,6 +84,19 @@ def test_words_and_segments_of_a_file_have_their_speakers(answer: dict[str, Any]
     assert [one["speaker"] for one in answer["speakers"]] == [0, 1]
     assert all(0 < word["speaker_confidence"] <= 1 for word in answer["words"])
     assert {segment["speaker"] for segment in answer["segments"]} <= {0, 1}
+
+
+def test_the_diarisation_error_is_small(answer: dict[str, Any]) -> None:
+    """simpleder judges it, of the words' times; the pauses between words that a turn has are its own."""
+    begins = [0.0, *ENDS[:-1]]
+    turns = [SpokenTurn(str(n % 2), begin, end) for n, (begin, end) in enumerate(zip(begins, ENDS, strict=True))]
+    talk = Talk(np.frombuffer(TALK, "<i2"), turns)
+
+    judged = judge(talk, answer["words"], answer["segments"])
+
+    assert judged["counted"]
+    assert judged["wrong"] <= judged["words"] // 10
+    assert judged["der"] < 0.15
 
 
 def test_speakers_change_no_word(server: ServerProcess, answer: dict[str, Any]) -> None:
@@ -185,6 +201,26 @@ def test_clients_of_openai_and_deepgram_are_told(server: ServerProcess, answer: 
     assert "".join(segment["text"] for segment in openai["segments"]).strip() == answer["text"]
 
 
+async def test_a_live_client_of_deepgram_is_told(server: ServerProcess) -> None:
+    address = server.websocket_url.replace("/v1/ws", "/v1/listen")
+    results: list[dict[str, Any]] = []
+    async with connect(f"{address}?encoding=linear16&sample_rate=16000&diarize=true&numerals=true") as socket:
+        await socket.send(TALK[:500_000])
+        await socket.send(TALK[500_000:])
+        await socket.send('{"type":"CloseStream"}')
+        async for text in socket:
+            results.append(json.loads(text))
+    words = [
+        word
+        for result in results
+        if result["type"] == "Results"
+        for word in result["channel"]["alternatives"][0]["words"]
+    ]
+    assert {word["speaker"] for word in words} == {0, 1}
+    assert all(0 < word["speaker_confidence"] <= 1 for word in words)
+    assert "700" in [word["word"] for word in words]
+
+
 def test_without_a_model_speakers_are_refused_where_they_are_asked_for() -> None:
     with ServerProcess("--pool-size", "1", "--speaker-model", "off") as running:
         refused = running.post("/v1/transcribe?diarization=true", wave_file(CLIPS["espeak_03"], 16_000))
@@ -206,3 +242,35 @@ def test_the_command_line_says_who_speaks(tmp_path: Path, answer: dict[str, Any]
     assert labels(json.loads(told.stdout)) == labels(answer)
     assert text.stdout.startswith("Speaker 0: ")
     assert "\nSpeaker 1: " in text.stdout
+
+
+def test_the_command_line_knows_speakers_by_every_way(server: ServerProcess, tmp_path: Path) -> None:
+    talk, known = tmp_path / "talk.wav", tmp_path / "known.wav"
+    talk.write_bytes(wave_file(TALK, 16_000))
+    known.write_bytes(wave_file(CLIPS["festival_11"][:256_000], 16_000))
+    shared = ["transcribe", "--model", "demo", "--model-dir", str(tmp_path), "--diarization", str(talk)]
+    shared += ["--known-speaker", f"Эмиль={known}"]
+
+    here, workers, there = (
+        run_program([*shared, *way]).stdout for way in ([], ["--jobs", "2"], ["--server", server.url])
+    )
+    wrong = run_program([*shared, "--known-speaker", f"Никто={tmp_path / 'nobody.wav'}"])
+
+    assert here == workers == there
+    assert "\nSpeaker 1: " in here
+    assert here.startswith("Эмиль: ")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "nobody.wav" in wrong.stderr
+
+
+def test_one_channel_that_is_told_apart_has_the_speakers_of_its_voices(
+    server: ServerProcess, tmp_path: Path, answer: dict[str, Any]
+) -> None:
+    talk = tmp_path / "talk.wav"
+    talk.write_bytes(wave_file(TALK, 16_000))
+    arguments = ["transcribe", "--model", "demo", "--model-dir", str(tmp_path), "--diarization", "--format", "json"]
+
+    told = run_program([*arguments, "--channels", "split", str(talk)])
+
+    assert labels(json.loads(told.stdout)) == labels(answer)
+    assert labels(transcribe(server, "diarization=true&channels=split")) == labels(answer)

@@ -126,3 +126,22 @@ def test_the_demo_model_says_what_it_is(server: ServerProcess) -> None:
 
 def test_the_shipped_clips_are_there() -> None:
     assert {path.name for path in Path(CLIPS).glob("*.wav")} == {clip.path.name for clip in SHIPPED}
+
+
+@pytest.mark.parametrize("chunk_bytes", [640, 3200, 32_000])
+async def test_figures_of_a_live_stream_are_those_of_the_file_and_none_is_taken_back(
+    server: ServerProcess, chunk_bytes: int
+) -> None:
+    clip = next(clip for clip in SHIPPED if clip.path.stem == "festival_11")
+    answer = server.post("/v1/transcribe?numbers=digits", clip.path.read_bytes()).json()
+
+    client = await transcribe_live(server.websocket_url, clip.pcm, chunk_bytes=chunk_bytes, numbers="digits")
+
+    assert answer["text"] == "Где можно купить лук? Смешайте 700 граммов, затем запекайте огурцы 43 минут."
+    assert live_segments(client) == answer["segments"]
+    stable: list[dict[str, Any]] = []
+    for message in client.messages:
+        if message["type"] in ("partial", "final"):
+            assert message["words"][: len(stable)] == stable
+            assert message["text"] == " ".join(word["word"] for word in message["words"])
+            stable = message["words"][: message["stable"]] if message["type"] == "partial" else []

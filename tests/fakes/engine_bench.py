@@ -29,6 +29,7 @@ from gigastt.ipc.messages import (
     ToGateway,
 )
 from gigastt.speech.activity import ActivityDetector
+from gigastt.speech.sharing import ON_CORE, Sharing
 from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import Hypothesis, Window
 from gigastt.transcript import Options
@@ -49,10 +50,11 @@ class Bench:
         self,
         detector: Callable[[], ActivityDetector] = LoudnessDetector,
         load_voices: LoadVoices = lambda: None,
+        sharing: Sharing = ON_CORE,
     ) -> None:
         self.named: Sequence[Touch] = ()  # what the engine says it is looking at now
         self.touches: list[Sequence[Touch]] = []
-        self.recognizer = _WatchingRecognizer(self)
+        self.recognizer = _WatchingRecognizer(self, sharing)
         opening = partial(open_stream, detector=detector)
         self.engine = Engine(self.recognizer, opening, self._attach, self._touch, load_voices=load_voices)
         self.segments: dict[str, Samples] = {}
@@ -169,8 +171,8 @@ class Bench:
 class _WatchingRecognizer(FakeRecognizer):
     """Notes for each pass its windows' spans, and what the engine had named when it began."""
 
-    def __init__(self, bench: Bench) -> None:
-        super().__init__()
+    def __init__(self, bench: Bench, sharing: Sharing) -> None:
+        super().__init__(sharing)
         self._bench = bench
         self.looks: list[tuple[list[tuple[int, int]], Sequence[Touch]]] = []
 

@@ -30,16 +30,27 @@ class MemoryWorker:
 
 
 class MemoryPool(FakePool):
-    """Workers in memory. `automatic`: they work by themselves, as soon as the event loop comes by."""
+    """Workers in memory.
+
+    automatic: they work by themselves, as soon as the event loop comes by.
+    width: windows of full length that one pass of each holds.
+    """
 
     def __init__(
-        self, workers: int = 2, *, sessions: int = 8, automatic: bool = False, poison: int | None = POISON
+        self,
+        workers: int = 2,
+        *,
+        sessions: int = 8,
+        automatic: bool = False,
+        poison: int | None = POISON,
+        width: int = 1,
     ) -> None:
         super().__init__(sessions)
         self.workers: list[MemoryWorker] = []
         self.deaths = 0
         self._poison = poison
         self._automatic = automatic
+        self._width = width
         for _ in range(workers):
             self.add_worker()
 
@@ -51,7 +62,7 @@ class MemoryPool(FakePool):
         if self._automatic:
             worker.on_send = lambda: self._soon(worker)
         self.workers.append(worker)
-        self.router.add(worker)
+        self.router.add(worker, self._width)
         return worker
 
     def kill(self, worker: MemoryWorker, touches: Sequence[Touch] = ()) -> None:

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--box", type=int, required=True)
+    parser.add_argument("--place", type=int, required=True)
     parser.add_argument("--mode", default="steady")
     parser.add_argument("--encoder", default="fake.onnx")
     parser.add_argument("--rate", type=float, default=0.01, help="seconds of work for a second of audio")

@@ -10,7 +10,7 @@ from typing import Any
 
 from gigastt.gateway.api.event_stream import encode_block
 from gigastt.gateway.server.deadlines import Deadlines
-from gigastt.transcript import final_fields
+from gigastt.rendering import final_fields
 from tests.fakes.gateway import serving
 from tests.fakes.pool import Fakes, FakeTranscriber, final
 from tests.waiting import wait_until

@@ -29,6 +29,7 @@ from tests.shared import do_without
 
 pytestmark = pytest.mark.slow
 
+ENCODER_HALVED = FileNames().halved
 CONTENTS = make_contents()
 ENTRY = make_entry(CONTENTS)
 ONE_TRY = Retries(attempts=1, first_pause=0.0)
@@ -343,16 +344,22 @@ def test_progress_counts_every_byte_once_and_ends_done(hub: FakeHub, tmp_path: P
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_optimising_replaces_the_fp32_encoder_unless_it_is_kept(hub: FakeHub, tmp_path: Path, keep: bool) -> None:
-    wanted = replace(options(hub, "auto"), keep_fp32=keep)
+@pytest.mark.parametrize(
+    ("precision", "encoder", "form"), [("auto", ENCODER_OPTIMIZED, "optimized"), ("fp16", ENCODER_HALVED, "fp16")]
+)
+def test_the_encoder_made_here_replaces_the_fp32_one_unless_it_is_kept(
+    hub: FakeHub, tmp_path: Path, precision: Precision, encoder: str, form: str, keep: bool
+) -> None:
+    wanted = replace(options(hub, precision), keep_fp32=keep)
 
     outcome = download_model(ENTRY, tmp_path, wanted)
 
     folder = tmp_path / DEFAULT_MODEL
-    assert outcome.report == (f"{ENCODER_FP32} → {ENCODER_OPTIMIZED}", f"prepared {ENCODER_OPTIMIZED}")
-    assert outcome.files.form == "optimized"
+    assert outcome.report == (f"{ENCODER_FP32} → {encoder}", f"prepared {encoder}")
+    assert outcome.files.form == form
     assert (folder / ENCODER_FP32).exists() is keep
-    assert Seals(folder).state(ENCODER_OPTIMIZED) == "good"
+    assert Seals(folder).state(encoder) == "good"
+    assert download_model(ENTRY, tmp_path, wanted).fetched == ()
 
 
 def test_optimised_encoder_needs_no_second_transfer_but_a_damaged_one_does(hub: FakeHub, tmp_path: Path) -> None:
@@ -405,7 +412,7 @@ def test_fp32_encoder_brought_by_hand_is_not_removed(hub: FakeHub, tmp_path: Pat
 def test_too_little_memory_to_optimise_is_told_before_anything_is_fetched(hub: FakeHub, tmp_path: Path) -> None:
     wanted = replace(options(hub, "auto"), room=FreeRoom(memory=lambda: 1_000_000))
 
-    with pytest.raises(NotEnoughRoom, match=r"needs 1,600,000 bytes of memory.*--precision int8"):
+    with pytest.raises(NotEnoughRoom, match=r"needs 1,680,000 bytes of memory.*--precision int8"):
         download_model(ENTRY, tmp_path, wanted)
 
     assert all(request.method == "HEAD" for request in hub.requests)

@@ -63,6 +63,18 @@ def test_optimised_encoder_lies_sealed_beside_the_fp32_one(model_dir: Path) -> N
     assert [snapshot.describe() for snapshot in seen] == ["optimizing", "optimizing", "done"]
 
 
+def test_an_encoder_for_cards_lies_beside_the_one_for_processors(model_dir: Path) -> None:
+    source = resolve(DEFAULT_MODEL, model_dir, "fp32")
+    for for_cards in (False, True):
+        optimize_files(source, None, DownloadProgress(), PREPARATION, for_cards=for_cards)
+
+    halved = FileNames().halved
+    assert names(model_dir) == {ENCODER_FP32, ENCODER_OPTIMIZED, halved, *COMMON}
+    assert Seals(model_dir).state(halved) == "good"
+    assert resolve(DEFAULT_MODEL, model_dir).form == "optimized"
+    assert resolve(DEFAULT_MODEL, model_dir, "fp16").form == "fp16"
+
+
 def test_leftovers_of_a_killed_process_are_cleared_away(model_dir: Path) -> None:
     (model_dir / f"{ENCODER_OPTIMIZED}.4711.partial").write_bytes(b"half a file")
 

@@ -18,6 +18,7 @@ from gigastt.models.catalog import (
     ENCODER_OPTIMIZED,
     JOINT,
     VOCABULARY,
+    FileNames,
 )
 from gigastt.models.disk import Seals, sha256_of
 from gigastt.models.store import installed, resolve
@@ -121,6 +122,15 @@ def test_incomplete_directory_says_what_is_missing(tmp_path: Path) -> None:
 
     with pytest.raises(ModelMissing, match=rf"{DECODER}, {JOINT} missing.*gigastt download.*--model demo"):
         resolve(DEFAULT_MODEL, tmp_path)
+
+
+def test_an_encoder_for_cards_is_taken_where_it_is_wanted_and_nowhere_else(tmp_path: Path) -> None:
+    fill(tmp_path, FileNames().halved, DECODER, JOINT, VOCABULARY)
+    assert resolve(DEFAULT_MODEL, tmp_path, "fp16").form == "fp16"
+    assert installed(tmp_path) == [DEFAULT_MODEL]
+    with pytest.raises(ModelMissing, match="an encoder missing"):
+        resolve(DEFAULT_MODEL, tmp_path)
+    assert resolve("demo", tmp_path, "fp16").form == "fp32"
 
 
 def test_wish_for_fp32_where_only_int8_lies_names_the_command(tmp_path: Path) -> None:

@@ -65,6 +65,12 @@ def test_more_than_two_tenths_of_a_point_are_refused(errors: int, good: bool) ->
     assert Judgement(Hearing(1000, 100, 0.9), Hearing(1000, errors, 0.9)).is_good is good
 
 
+def test_words_of_a_model_that_hears_more_of_them_wrong_than_there_are_tell_nothing() -> None:
+    judgement = Judgement(Hearing(1000, 1500, 0.9), Hearing(1000, 1600, 0.9))
+    assert judgement.is_good
+    assert not judgement.is_telling
+
+
 @pytest.mark.parametrize(
     ("old", "new", "distance"),
     [("", "", 0), ("a b c", "a b c", 0), ("a b c", "a x c", 1), ("a b", "b", 1), ("", "a b", 2), ("a", "x " * 90, 90)],

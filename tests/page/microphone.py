@@ -16,16 +16,23 @@ _SCRIPT = """() => {
       last.onsuccess = () => resolve(last.result ? (last.result.key[1] + last.result.value.length) / 16000 : 0);
     };
   });
+  let [own, buffer, begin] = [null, null, 0];
   let play = () => {};
   navigator.mediaDevices.getUserMedia = async () => {
     const context = new AudioContext();
-    const [buffer, begin] = [await context.decodeAudioData(bytes.buffer.slice(0)), await keptSeconds()];
-    const source = new AudioBufferSourceNode(context, { buffer });
-    const destination = context.createMediaStreamDestination();
-    source.connect(destination);
-    play = () => source.start(0, begin);
-    window.heard = destination.stream.getAudioTracks()[0];
-    return destination.stream;
+    buffer = await context.decodeAudioData(bytes.buffer.slice(0));
+    begin = await keptSeconds();
+    own = context.createMediaStreamDestination().stream;
+    window.heard = own.getAudioTracks()[0];
+    return own;
+  };
+  const create = AudioContext.prototype.createMediaStreamSource;
+  AudioContext.prototype.createMediaStreamSource = function (stream) {
+    const source = create.call(this, stream);
+    if (stream !== own) return source;
+    const exact = new AudioBufferSourceNode(this, { buffer }); // a stream drops samples on a busy machine
+    play = () => exact.start(0, begin);
+    return exact;
   };
   const resume = AudioContext.prototype.resume;
   AudioContext.prototype.resume = function () { // the last that a capture does before it hears

@@ -7,9 +7,10 @@ import pytest
 
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.optimize.words import load_clips as prompts
+from gigastt.rendering import transcript_fields
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.recording import transcribe_recording
-from gigastt.transcript import Transcript, transcript_fields
+from gigastt.transcript import Transcript
 from tests.clips import load_clips
 from tests.recordings import DEMO_MODEL, files_in, samples_of
 from tools.activity.channels import to_samples

@@ -10,7 +10,8 @@ import pytest
 from gigastt.errors import InferenceError, ModelInvalid
 from gigastt.optimize.search_writer import write_search_weights
 from gigastt.speech.features import log_mel
-from gigastt.speech.recognizer import MAX_WINDOW_FRAMES, Recognizer, Transcriber
+from gigastt.speech.recognizer import Recognizer, Transcriber
+from gigastt.speech.sharing import MAX_WINDOW_FRAMES
 from gigastt.speech.tokens import Hypothesis, Window, group_words, join_pieces
 from tests.fakes.recognizer import FakeRecognizer
 from tests.fakes.triplet import write_encoder, write_triplet
@@ -120,7 +121,7 @@ def test_an_encoder_of_batch_one_takes_a_batch_in_turn(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("frames", [0, MAX_WINDOW_FRAMES + 1])
 def test_a_window_of_no_frames_or_over_20_seconds_is_an_error(tiny: Recognizer, frames: int) -> None:
-    with pytest.raises(InferenceError, match=f"1 to {MAX_WINDOW_FRAMES} feature frames, but got {frames}"):
+    with pytest.raises(InferenceError, match=rf"1 to {MAX_WINDOW_FRAMES} feature frames, but got \[{frames}\]"):
         tiny.transcribe(_noise(frames))
 
 

@@ -47,7 +47,7 @@ def test_one_voice_is_alike_in_other_words_and_unlike_another_one(model: VoiceMo
         model.find(four_seconds(name), WHOLE) for name in ("festival_01", "festival_18", "espeak_11")
     )
 
-    assert likeness(first, again) > 0.7 > likeness(first, other)
+    assert likeness(first, again) > 0.35 > likeness(first, other)
     assert first.alone > 2
     assert np.linalg.norm(np.frombuffer(first.embedding, "<f2").astype(float)) == pytest.approx(1, abs=1e-2)
 

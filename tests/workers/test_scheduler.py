@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import pytest
 
-from gigastt.speech.tokens import Window
 from gigastt.workers.scheduler import (
     FINALS_PER_LAGGING_FINAL,
     FIRST_COST,
@@ -15,12 +13,7 @@ from gigastt.workers.scheduler import (
     PARTIAL_SHARE,
     Scheduler,
     Turn,
-    choose_batch,
 )
-
-
-def window(frames: int) -> Window:
-    return Window(np.zeros((frames, 64), dtype=np.float32), first_frame=0)
 
 
 def run(scheduler: Scheduler, count: int, *, finals: bool, partials: bool, files: bool) -> list[Turn | None]:
@@ -106,32 +99,6 @@ def test_a_first_word_is_looked_for_more_often_for_its_passes_are_cheap() -> Non
     usual, first = (scheduler.partial_interval(speaking=12, first=first) for first in (False, True))
     assert first == pytest.approx(FIRST_COST * usual)
     assert scheduler.partial_interval(speaking=1, first=True) == FIRST_PARTIAL_SECONDS
-
-
-@pytest.mark.parametrize(
-    ("frames", "batch"),
-    [
-        ([], []),
-        ([100], [0]),
-        ([100, 100, 100], [0, 1, 2]),
-        ([160] * 6, [0, 1, 2, 3]),
-        ([100, 104, 100], [0, 2]),
-        ([161, 161], [0]),
-        ([500, 100, 100], [0]),
-    ],
-)
-def test_only_short_windows_of_one_length_share_a_pass(frames: list[int], batch: list[int]) -> None:
-    chosen = choose_batch((number, window(count)) for number, count in enumerate(frames))
-
-    assert [number for number, _ in chosen] == batch
-
-
-def test_nothing_is_read_behind_a_long_window() -> None:
-    windows = iter([(0, window(400)), (1, window(400))])
-
-    choose_batch(windows)
-
-    assert len(list(windows)) == 1
 
 
 def test_streams_that_lag_have_one_final_in_four_while_others_want_any_and_all_when_none_does() -> None:

@@ -18,14 +18,14 @@ from gigastt.audio.resample import SAMPLE_RATE_RANGE
 from gigastt.errors import InvalidParameter
 from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.api.gathering import EndpointMode
-from gigastt.spelling import Casing, Spelling
+from gigastt.spelling import Casing, Numbers, Spelling
 from gigastt.transcript import ENDPOINT_SILENCE_MS
 
 PROTOCOL_VERSION = "1.2"
 VERSIONS = ("1.0", "1.1", PROTOCOL_VERSION)  # each adds fields to the one before
 CHANNELS = (1, 2)
 
-SPELLING_FIELDS = ("punctuation", "casing")
+SPELLING_FIELDS = ("punctuation", "casing", "numbers")
 FORMAT_FIELDS = ("sample_rate", "encoding", "channels")  # without them right, audio is noise
 FIELDS = (
     "type",
@@ -44,6 +44,7 @@ FIELDS = (
 _LONGEST_NAME = 40  # a longer one is no slip of a finger, and comparing takes time
 _MODES: dict[str, EndpointMode] = {mode: mode for mode in get_args(EndpointMode)}
 _CASINGS: dict[str, Casing] = {casing: casing for casing in get_args(Casing)}
+_NUMBERS: dict[str, Numbers] = {numbers: numbers for numbers in get_args(Numbers)}
 _WHOLE = re.compile(r"[0-9]{1,9}(\.0{1,9})?", re.ASCII)
 
 
@@ -121,6 +122,10 @@ def apply(before: Configuration, fields: Mapping[str, Any]) -> tuple[Configurati
         spelling = replace(spelling, casing=casing)
     else:
         complain("casing", f"one of {', '.join(_CASINGS)}")
+    if (numbers := _NUMBERS.get(_name(fields.get("numbers")))) is not None:
+        spelling = replace(spelling, numbers=numbers)
+    else:
+        complain("numbers", f"one of {', '.join(_NUMBERS)}")
 
     return replace(configuration, options=options, spelling=spelling), complaints + _unknown(fields)
 

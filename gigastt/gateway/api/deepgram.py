@@ -161,9 +161,13 @@ def alternative(text: str, words: Sequence[Word], confidence: float, *, punctuat
                 "end": word.end,
                 "confidence": word.confidence,
                 **({"punctuated_word": word.text} if punctuated else {}),
-                **({"speaker": word.speaker} if word.speaker >= 0 else {}),
+                **(_speaker(word) if word.speaker >= 0 else {}),
             }
             for word in words
             if (bare := PLAIN.spell(word.text))
         ],
     }
+
+
+def _speaker(word: Word) -> dict[str, Any]:
+    return {"speaker": word.speaker, "speaker_confidence": word.speaker_confidence}

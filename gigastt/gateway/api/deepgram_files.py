@@ -16,17 +16,9 @@ from gigastt.gateway.api.deepgram_query import Wishes, read_wishes
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.requests import exchange_of
 from gigastt.gateway.responses import JSONResponse
+from gigastt.rendering import failed_fields
 from gigastt.speakers import SpeakerFields, turns_of
-from gigastt.transcript import (
-    Final,
-    Options,
-    Transcript,
-    alternatives_of,
-    failed_fields,
-    mean_confidence,
-    speaker_of,
-    text_of,
-)
+from gigastt.transcript import Final, Options, Transcript, alternatives_of, mean_confidence, speaker_of, text_of
 
 _OF_FILES = ("diarization", "hotwords", "most_alternatives")  # of the options, that change what is told of a file
 
@@ -51,6 +43,7 @@ class DeepgramFiles:
             speakers = SpeakerFields() if options.diarization else None
             choice = FileChoice(splits_channels=wishes.multichannel)
             heard = await self._uploads.transcribe_whole(upload, request.receive, options, choice, speakers)
+        heard = wishes.configuration.spelling.of(heard)
         return JSONResponse(self._answer(heard, wishes, exchange_of(request.scope).request_id))
 
     def _answer(self, heard: Transcript, wishes: Wishes, request_id: str) -> dict[str, Any]:

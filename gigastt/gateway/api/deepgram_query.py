@@ -18,6 +18,7 @@ from gigastt.gateway.api.configure import CHANNELS
 from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.api.openai_form import is_russian
 from gigastt.hotwords import read_hotwords
+from gigastt.spelling import Spelling
 from gigastt.transcript import ENDPOINT_SILENCE_MS, MOST_ALTERNATIVES, Hotword, Options
 
 QueryValue = TypeVar("QueryValue")
@@ -61,6 +62,8 @@ def read_wishes(query: QueryParams) -> Wishes:
     speech_started = one("vad_events", _flag, False)
     silence = one("endpointing", _silence, Options().endpoint_silence_ms)
     diarize = one("diarize", _flag, False)
+    smart = one("smart_format", _flag, False)
+    figures = smart or one("numerals", _flag, False)
     options = Options(
         silence,
         partials=interim or speech_started,
@@ -74,8 +77,9 @@ def read_wishes(query: QueryParams) -> Wishes:
             one("encoding", _encoding, "pcm_s16le"),
             one("channels", lambda text: _whole(text, min(CHANNELS), max(CHANNELS)), 1),
             options,
+            spelling=Spelling(numbers="digits" if figures else "words"),
         ),
-        punctuated=one("punctuate", _flag, False) or one("smart_format", _flag, False),
+        punctuated=one("punctuate", _flag, False) or smart,
         interim=interim,
         speech_started=speech_started,
         utterances=one("utterances", _flag, False),

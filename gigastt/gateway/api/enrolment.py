@@ -43,13 +43,27 @@ async def open_book(
         return _book(context, configuration.speakers.wishes)
 
 
+async def open_file_book(context: AppContext, fields: SpeakerFields, channels: int, request_id: str) -> Book:
+    """Return what tells the speakers of so many channels of a file apart. Raises as `learn_speakers`."""
+    return ChannelBook() if channels > 1 else await learn_speakers(context, fields, request_id)
+
+
+def require_model(context: AppContext) -> float:
+    """Return the likeness of voices that are one person's. InvalidParameter: speakers are not told apart here."""
+    if context.model.likeness is None:
+        raise InvalidParameter("This server has no speaker model, see --speaker-model.", param="diarization")
+    return context.model.likeness
+
+
 async def learn_speakers(context: AppContext, fields: SpeakerFields, request_id: str) -> Book:
-    """Return a book that knows a client's speakers; only where there is a speaker model.
+    """Return a book that knows a client's speakers.
 
     Raises:
-        InvalidParameter: a recording is no audio, is longer than a minute, or has no words in it.
+        InvalidParameter: speakers are not told apart here; or a recording is no audio, is longer than a minute, or has
+            no words in it.
         CapacityTimeout: it cannot be decoded now.
     """
+    require_model(context)
     learnt = [await _learn(context, one, request_id) for one in fields.recordings]
     return _book(context, replace(fields.wishes, known=(*fields.wishes.known, *learnt)))
 
@@ -86,5 +100,4 @@ async def _embed(context: AppContext, audio: bytes, request_id: str) -> bytes:
 
 
 def _book(context: AppContext, wishes: SpeakerWishes) -> SpeakerBook:
-    assert context.model.likeness is not None, "there is a speaker model"
-    return SpeakerBook(wishes, context.model.likeness)
+    return SpeakerBook(wishes, require_model(context))

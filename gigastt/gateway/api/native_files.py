@@ -22,9 +22,9 @@ from starlette.types import Receive, Scope
 
 from gigastt import transcript
 from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
-from gigastt.errors import CapacityTimeout, InvalidParameter, RequestError
+from gigastt.errors import CapacityTimeout, RequestError
 from gigastt.gateway.api.configure import read_spelling
-from gigastt.gateway.api.enrolment import learn_speakers
+from gigastt.gateway.api.enrolment import open_file_book
 from gigastt.gateway.api.search_fields import read_search_query
 from gigastt.gateway.api.speaker_fields import read_speaker_query
 from gigastt.gateway.context import AppContext
@@ -36,8 +36,8 @@ from gigastt.gateway.requests import ClientGone
 from gigastt.gateway.responses import JSONResponse, choose_form
 from gigastt.hotwords import unusable
 from gigastt.log import get_logger
-from gigastt.rendering import MEDIA_TYPES, TranscriptForm, render_transcript
-from gigastt.speakers import Book, ChannelBook, SpeakerBook, SpeakerFields, with_speakers
+from gigastt.rendering import MEDIA_TYPES, TranscriptForm, render_transcript, transcript_fields
+from gigastt.speakers import SpeakerBook, SpeakerFields, with_speakers
 from gigastt.spelling import Spelling
 from gigastt.transcript import Options, Transcript
 
@@ -136,21 +136,15 @@ class Uploads:
                 upload.usage.expect_audio(file.seconds)
                 upload.usage.hear(file.seconds)
             await stack.enter_async_context(self._counted(self._context.pool.uploads.hold(upload.client, patience)))
-            book = await self.open_book(speakers, len(file.channels), upload.request_id)
+            book = None
+            if speakers is not None:
+                book = await open_file_book(self._context, speakers, len(file.channels), upload.request_id)
             heard = replace(options, diarization=isinstance(book, SpeakerBook))
             transcribed = self._context.transcribe(list(file.channels.values()), upload.request_id, heard, book)
             recognised = await stack.enter_async_context(aclosing(transcribed))
             upload.facts |= {"audio_seconds": round(file.seconds, 2), "words": 0}
             events = await stack.enter_async_context(aclosing(_tell_of(file, recognised, upload.facts)))
             yield Recognition(file, events)
-
-    async def open_book(self, speakers: SpeakerFields | None, channels: int, request_id: str) -> Book | None:
-        """Return what tells the speakers of a file apart, if that is wanted. Raises as `recognise`."""
-        if speakers is None or channels > 1:
-            return None if speakers is None else ChannelBook()
-        if self._context.model.likeness is None:
-            raise InvalidParameter("This server has no speaker model, see --speaker-model.", param="diarization")
-        return await learn_speakers(self._context, speakers, request_id)
 
     def note_failure(self, upload: Upload, error: RequestError) -> None:
         """Count an error that is told amid an answer, and put it into the request's line of the log."""
@@ -205,7 +199,7 @@ def render_answer(
 ) -> Response:
     """Return a transcript as a response; with what was left out, and unusable phrases, if its form can say that."""
     if form == "json":
-        fields = transcript.transcript_fields(heard, tells_dropped=tells_dropped)
+        fields = transcript_fields(heard, tells_dropped=tells_dropped)
         return JSONResponse(fields | ({"unusable_hotwords": unusable_hotwords} if unusable_hotwords else {}))
     headers = {"content-type": f"{MEDIA_TYPES[form]}; charset=utf-8", "cache-control": "no-store"}
     return Response(render_transcript(form, heard), headers=headers)

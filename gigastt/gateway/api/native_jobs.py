@@ -20,6 +20,7 @@ from starlette.responses import Response
 from gigastt.audio.selection import read_choice
 from gigastt.errors import InvalidParameter, JobFailed, JobNotDone, JobsDisabled, RequestError
 from gigastt.gateway.api.configure import read_spelling
+from gigastt.gateway.api.enrolment import require_model
 from gigastt.gateway.api.event_stream import (
     QUIET_COMMENT,
     QUIET_SECONDS,
@@ -29,7 +30,10 @@ from gigastt.gateway.api.event_stream import (
     last_event,
 )
 from gigastt.gateway.api.native_files import Uploads, render_answer
-from gigastt.gateway.api.wire import gap_error_fields
+from gigastt.gateway.api.speaker_fields import SPEAKER_FIELDS, read_speaker_query
+from gigastt.gateway.api.wire import gap_error_fields, session_speakers
+from gigastt.gateway.context import AppContext
+from gigastt.gateway.files.forms import MOST_FIELD_BYTES
 from gigastt.gateway.jobs.bell import wait_for_ring
 from gigastt.gateway.jobs.job import Job, JobOrder, transcript_of
 from gigastt.gateway.jobs.jobs import Jobs
@@ -37,26 +41,22 @@ from gigastt.gateway.jobs.spool import pieces_of
 from gigastt.gateway.requests import exchange_of, read_json
 from gigastt.gateway.responses import JSONResponse, choose_form
 from gigastt.gateway.webhook import check_url
+from gigastt.rendering import channel_fields, final_fields
 from gigastt.spelling import Spelling
-from gigastt.transcript import Final, channel_fields, final_fields
+from gigastt.transcript import Final
 
-_MOST_ORDER_BYTES: Constant = 16 * 1024
+_MOST_ORDER_BYTES: Constant = MOST_FIELD_BYTES + 16 * 1024
 _FIELDS: Constant = ("channels", "track", "url", "webhook", "webhook_secret")
+_JSON_FIELDS: Constant = ("diarization", *SPEAKER_FIELDS)
 _MOST_SECRET_CHARACTERS: Constant = 256
 
 
 class JobRoutes:
-    """The routes.
+    """The routes."""
 
-    Args:
-        jobs: None where there are none.
-        hosts: those that jobs may name.
-    """
-
-    def __init__(self, jobs: Jobs | None, uploads: Uploads, hosts: tuple[str, ...]) -> None:
-        self._jobs = jobs
+    def __init__(self, context: AppContext, uploads: Uploads) -> None:
+        self._context = context
         self._uploads = uploads
-        self._hosts = hosts
 
     async def create(self, request: Request) -> Response:
         """`POST /v1/jobs`."""
@@ -66,7 +66,7 @@ class JobRoutes:
             exchange.usage.expect_audio(0.0)
         async with AsyncExitStack() as stack:
             if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
-                values = _texts(await read_json(request, _MOST_ORDER_BYTES)) | dict(request.query_params)
+                values = _checked(await read_json(request, _MOST_ORDER_BYTES)) | dict(request.query_params)
                 order, pieces = self._read_order(owner, values), None
                 if not order.url:
                     raise InvalidParameter("url is missing: send it, or the file itself as the body.", param="url")
@@ -99,7 +99,7 @@ class JobRoutes:
             raise JobNotDone("The job is not done yet.")
         if job.state == "failed" or job.facts is None:
             raise JobFailed(f"The job failed: {job.error}")
-        heard = transcript_of(job.facts, [told for _, told in await jobs.told(job)])
+        heard = transcript_of(job.facts, [told for _, told in await jobs.told(job)], await jobs.speakers(job))
         return render_answer(form, spelling.of(heard), tells_dropped=request.query_params.get("dropped") == "true")
 
     async def events(self, request: Request) -> Response:
@@ -109,25 +109,30 @@ class JobRoutes:
         return EventAnswer(_event_blocks(jobs, job, last_event(request.headers), spelling))
 
     def _enabled(self) -> Jobs:
-        if self._jobs is None:
+        if self._context.jobs is None:
             raise JobsDisabled("This server takes no jobs; its operator can change that: --jobs-dir.")
-        return self._jobs
+        return self._context.jobs
 
     async def _find(self, request: Request) -> tuple[Jobs, Job]:
         jobs = self._enabled()
         return jobs, await jobs.find(request.path_params["id"], exchange_of(request.scope).owner)
 
-    def _read_order(self, owner: str, values: Mapping[str, str]) -> JobOrder:
+    def _read_order(self, owner: str, values: Mapping[str, Any]) -> JobOrder:
         """Read what is asked for. Raises InvalidParameter: a value is wrong."""
         url, webhook, secret = (values.get(name, "").strip() for name in ("url", "webhook", "webhook_secret"))
         if len(secret) > _MOST_SECRET_CHARACTERS:
             raise InvalidParameter("webhook_secret is too long.", param="webhook_secret")
+        hosts = self._context.settings.jobs_url_host
+        choice, speakers = read_choice(values), read_speaker_query(values)
+        if speakers is not None and not choice.splits_channels:
+            require_model(self._context)
         return JobOrder(
             owner,
-            read_choice(values),
-            check_url(url, self._hosts, "url") if url else "",
-            check_url(webhook, self._hosts, "webhook") if webhook else "",
+            choice,
+            check_url(url, hosts, "url") if url else "",
+            check_url(webhook, hosts, "webhook") if webhook else "",
             secret,
+            speakers,
         )
 
 
@@ -151,6 +156,8 @@ async def _event_blocks(jobs: Jobs, job: Job, after: int, spelling: Spelling) ->
                 fields = {**fields, **channel_fields(told, is_told=apart), "last": False}
                 yield b"id: %d\n" % number + encode_block(fields)
             state = {"type": "job", **await jobs.describe(job), "last": job.state != "queued"}
+            if state["last"] and (heard := await jobs.speakers(job)) is not None:
+                yield encode_block({**session_speakers(spelling.of(heard)), "last": False})
             yield encode_block(state) if state != before else QUIET_COMMENT
             if state["last"]:
                 return
@@ -160,9 +167,13 @@ async def _event_blocks(jobs: Jobs, job: Job, after: int, spelling: Spelling) ->
         yield failure_block(exc)
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the fields of an order. Raises InvalidParameter: one is no text, or is not known."""
+def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an order; those of speakers are as in `configure`, the others text.
+
+    Raises InvalidParameter: one is no text, or is not known.
+    """
     for name, value in values.items():
-        if name not in _FIELDS or not isinstance(value, str):
-            raise InvalidParameter(f"{name[:40]!a}: expected one of {', '.join(_FIELDS)}, as text.", param=name[:40])
+        if name not in _JSON_FIELDS and (name not in _FIELDS or not isinstance(value, str)):
+            known = ", ".join((*_FIELDS, *_JSON_FIELDS))
+            raise InvalidParameter(f"{name[:40]!a}: expected one of {known}.", param=name[:40])
     return dict(values)

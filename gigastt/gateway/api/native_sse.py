@@ -27,8 +27,9 @@ from gigastt.gateway.api.native_files import Uploads, speaker_fields_of, spellin
 from gigastt.gateway.api.wire import gap_error_fields, session_speakers
 from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event, ProgressEvent
+from gigastt.rendering import channel_fields, final_fields, partial_fields
 from gigastt.spelling import Spelling
-from gigastt.transcript import Final, Gap, HeardSpeakers, Options, Partial, channel_fields, final_fields, partial_fields
+from gigastt.transcript import Final, Gap, HeardSpeakers, Options, Partial
 
 
 class TranscriptStream:

@@ -26,7 +26,8 @@ from gigastt.gateway.api.openai_form import Wish, read_wish
 from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event
 from gigastt.gateway.responses import JSONResponse
-from gigastt.transcript import Final, Gap, Transcript, failed_fields, text_of
+from gigastt.rendering import failed_fields
+from gigastt.transcript import Final, Gap, Transcript, text_of
 
 _NOT_A_FORM = "Expected a form (multipart/form-data) with the audio in its field `file`."
 _DONE = b"data: [DONE]\n\n"

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gigastt.errors import RequestError
+from gigastt.rendering import channel_fields, failed_fields, track_fields
 from gigastt.speakers import turns_of
-from gigastt.transcript import Final, Transcript, Word, channel_fields, failed_fields, speaker_of, text_of, track_fields
+from gigastt.transcript import Final, Transcript, Word, speaker_of, text_of
 
 _LANGUAGE = "russian"  # OpenAI tells a language by its English name
 _LEAST_CONFIDENCE = 0.000_05  # confidences are rounded to four places

@@ -58,7 +58,7 @@ def read_speaker_fields(
     return SpeakerFields(wishes, recordings), complaints
 
 
-def read_speaker_query(fields: Mapping[str, str]) -> SpeakerFields | None:
+def read_speaker_query(fields: Mapping[str, Any]) -> SpeakerFields | None:
     """Return what a query or a form says of the speakers; None where it does not want them told apart.
 
     Raises:

@@ -18,26 +18,14 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from gigastt.audio.resample import SAMPLE_RATE_RANGE
+from gigastt.gateway.api import dialect
 from gigastt.gateway.api.client_messages import MOST_BINARY_MESSAGE_BYTES, parse
 from gigastt.gateway.api.containers import wav_rate
 from gigastt.gateway.api.conversation import CLOSE_UNSUPPORTED_DATA
-from gigastt.gateway.api.dialect import (
-    Complain,
-    Configuration,
-    Configure,
-    Dialect,
-    EndUtterance,
-    Message,
-    Moment,
-    Problem,
-    Refuse,
-    Reply,
-    Request,
-    Speech,
-    Stop,
-)
+from gigastt.gateway.api.dialect import Configuration, Dialect, Message, Moment, Request
+from gigastt.rendering import failed_fields
 from gigastt.spelling import AS_RECOGNISED, PLAIN
-from gigastt.transcript import MOST_ALTERNATIVES, Final, Gap, Partial, Word, alternatives_of, failed_fields, text_of
+from gigastt.transcript import MOST_ALTERNATIVES, Final, Gap, Partial, Word, alternatives_of, text_of
 
 _RATE = 8_000
 
@@ -69,16 +57,16 @@ class VoskDialect(Dialect):
         if fields is not None and "config" in fields:
             return self._configure(fields["config"], configuration)
         if fields is not None and fields.get("eof"):
-            return [Stop()]
+            return [dialect.Stop()]
         if fields is not None and fields.get("reset"):
             self._resets += 1
-            return [EndUtterance()]
+            return [dialect.EndUtterance()]
         if isinstance(message, bytes):
-            spoken: list[Request] = [Speech(message), Reply(self.answer_frame())]
+            spoken: list[Request] = [dialect.Speech(message), dialect.Reply(self.answer_frame())]
             rate = wav_rate(message) if configuration is not None and not self._is_configured else None
             return spoken if rate is None else [*self._configure({"sample_rate": rate}, configuration), *spoken]
-        problem = Problem("invalid_message", "A text frame must be JSON with config, eof or reset.")
-        return [Complain([problem], characters=len(message))]
+        problem = dialect.Problem("invalid_message", "A text frame must be JSON with config, eof or reset.")
+        return [dialect.Complain([problem], characters=len(message))]
 
     def takes_at_once(self, data: bytes, *, is_sending: bool) -> bool:
         """Tell whether a frame can be answered in its turn, and cannot be JSON, which some clients send as binary."""
@@ -125,7 +113,7 @@ class VoskDialect(Dialect):
             options = replace(before.options, most_alternatives=max(1, self._alternatives))
             before = self.configuration = replace(before, options=options)
         if (told := wanted.get("sample_rate")) is None:
-            return [] if before is None else [Configure(before)]
+            return [] if before is None else [dialect.Configure(before)]
         self._is_configured = True
         rate, (least, most) = _number(told), SAMPLE_RATE_RANGE
         if not least <= rate <= most or rate != int(rate):
@@ -135,7 +123,7 @@ class VoskDialect(Dialect):
                 return []
             return _refuse("sample_rate cannot change once audio has come.")
         self.configuration = replace(before, sample_rate=int(rate))
-        return [Configure(self.configuration)]
+        return [dialect.Configure(self.configuration)]
 
     def _answer_reset(self) -> Sequence[Message]:
         self._resets -= 1
@@ -208,7 +196,7 @@ def _is_true(told: object) -> bool:
 
 
 def _refuse(message: str) -> Sequence[Request]:
-    return [Refuse(Problem("invalid_parameter", message), CLOSE_UNSUPPORTED_DATA, with_final=False)]
+    return [dialect.Refuse(dialect.Problem("invalid_parameter", message), CLOSE_UNSUPPORTED_DATA, with_final=False)]
 
 
 def _encode(fields: dict[str, Any]) -> str:

@@ -14,18 +14,8 @@ from gigastt.audio.resample import SAMPLE_RATE_RANGE, SUPPORTED_RATES
 from gigastt.gateway.api.configure import CHANNELS, PROTOCOL_VERSION, VERSIONS
 from gigastt.gateway.api.dialect import DEFAULT_RATE, Ack, Moment, Opening
 from gigastt.gateway.responses import json_text
-from gigastt.transcript import (
-    Final,
-    Gap,
-    GapCode,
-    HeardSpeakers,
-    Partial,
-    channel_fields,
-    final_fields,
-    gap_fields,
-    partial_fields,
-    speakers_fields,
-)
+from gigastt.rendering import channel_fields, final_fields, gap_fields, partial_fields, speakers_fields
+from gigastt.transcript import Final, Gap, GapCode, HeardSpeakers, Partial
 
 LAG_WORTH_TELLING_SECONDS = 1.0
 _TEXTS: dict[GapCode, str] = {
@@ -43,7 +33,8 @@ def gap_error_fields(gap: Gap) -> dict[str, Any]:
 
 def session_speakers(heard: HeardSpeakers) -> dict[str, Any]:
     """Return the message about the speakers of a whole session or file; `words` has one number for each word told."""
-    return {"type": "speakers", "speakers": speakers_fields(heard), "words": [word.speaker for word in heard.words]}
+    words = [word.speaker for final in heard.finals for word in final]
+    return {"type": "speakers", "speakers": speakers_fields(heard), "words": words}
 
 
 def ready(opening: Opening) -> str:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
+import msgpack
+
 from gigastt.audio.selection import FileChoice
-from gigastt.transcript import Alternative, Final, Gap, HeardTrack, Transcript, Word
+from gigastt.speakers import KnownSpeaker, NamedAudio, SpeakerFields, SpeakerWishes
+from gigastt.transcript import (
+    Alternative,
+    Final,
+    Gap,
+    HeardSpeaker,
+    HeardSpeakers,
+    HeardTrack,
+    Transcript,
+    Voice,
+    Word,
+)
 
 JobState: TypeAlias = Literal["queued", "done", "failed"]  # one that is running is still queued, for the next start
 
@@ -17,6 +31,7 @@ JobState: TypeAlias = Literal["queued", "done", "failed"]  # one that is running
 class JobOrder:
     """What a client asks for.
 
+    speakers: what is said of them; None where they are not to be told apart, and when the job has ended.
     owner: the name of its key, or the key's digest; empty where no keys are asked.
     url: from where the audio is fetched; empty where it was uploaded.
     webhook: the address that is told of the end; empty for none. Its calls are signed with `webhook_secret`.
@@ -27,6 +42,7 @@ class JobOrder:
     url: str = ""
     webhook: str = ""
     webhook_secret: str = ""
+    speakers: SpeakerFields | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +112,11 @@ class Settled:
 
 def encode_told(told: Final | Gap) -> str:
     """Encode a final or a gap for the store."""
-    return json.dumps(asdict(replace(told, tokens=()) if isinstance(told, Final) else told), ensure_ascii=False)
+    fields = asdict(told)
+    if isinstance(told, Final):
+        voices = [asdict(voice) | {"embedding": b64encode(voice.embedding).decode()} for voice in told.voices]
+        fields |= {"tokens": (), "voices": voices}
+    return json.dumps(fields, ensure_ascii=False)
 
 
 def decode_told(text: str) -> Final | Gap:
@@ -108,7 +128,10 @@ def decode_told(text: str) -> Final | Gap:
     alternatives = tuple(
         Alternative(**{**one, "words": _words(one["words"])}) for one in fields.get("alternatives", ())
     )
-    built = {"words": words, "dropped": dropped, "alternatives": alternatives, "tokens": (), "voices": ()}
+    voices = tuple(
+        Voice(tuple(one["spans"]), one["alone"], b64decode(one["embedding"])) for one in fields.get("voices", ())
+    )
+    built = {"words": words, "dropped": dropped, "alternatives": alternatives, "tokens": (), "voices": voices}
     return Final(**{**fields, **built})
 
 
@@ -116,8 +139,44 @@ def _words(told: Iterable[Mapping[str, Any]]) -> tuple[Word, ...]:
     return tuple(Word(**word) for word in told)
 
 
-def transcript_of(facts: JobFacts, told: Sequence[Final | Gap]) -> Transcript:
-    """Return the transcript of a job, in order of time."""
+def encode_wishes(speakers: SpeakerFields) -> bytes:
+    """Encode what a client has said of speakers, for the store."""
+    packed: bytes = msgpack.packb(asdict(speakers))
+    return packed
+
+
+def decode_wishes(packed: bytes) -> SpeakerFields:
+    """Decode what `encode_wishes` has made."""
+    fields = msgpack.unpackb(packed, use_list=False)
+    wishes = fields["wishes"]
+    known = tuple(KnownSpeaker(**one) for one in wishes["known"])
+    recordings = tuple(NamedAudio(**one) for one in fields["recordings"])
+    return SpeakerFields(SpeakerWishes(**{**wishes, "known": known}), recordings)
+
+
+def encode_heard(heard: HeardSpeakers) -> bytes:
+    """Encode who was heard, for the store; takes some 10 ms for an hour of speech."""
+    finals = [
+        [(word.text, word.start, word.end, word.confidence, word.speaker, word.speaker_confidence, word.speaker_name)
+         for word in words]
+        for words in heard.finals
+    ]  # fmt: skip
+    packed: bytes = msgpack.packb([[asdict(one) for one in heard.speakers], finals, heard.tells_embeddings])
+    return packed
+
+
+def decode_heard(packed: bytes) -> HeardSpeakers:
+    """Decode what `encode_heard` has made."""
+    speakers, finals, tells_embeddings = msgpack.unpackb(packed, use_list=False)
+    told = tuple(tuple(Word(*values) for values in words) for words in finals)
+    return HeardSpeakers(tuple(HeardSpeaker(**one) for one in speakers), told, tells_embeddings)
+
+
+def transcript_of(facts: JobFacts, told: Sequence[Final | Gap], speakers: HeardSpeakers | None = None) -> Transcript:
+    """Return the transcript of a job, in order of time, from what was told, in the order in which it was."""
+    if speakers is not None:
+        words = iter(speakers.finals)
+        told = [replace(one, words=next(words)) if isinstance(one, Final) and one.words else one for one in told]
     in_order = sorted(told, key=lambda one: (one.start, one.channel))
     finals = [one for one in in_order if isinstance(one, Final)]
     gaps = sorted([*facts.holes, *(one for one in in_order if isinstance(one, Gap))], key=lambda gap: gap.start)
@@ -128,4 +187,5 @@ def transcript_of(facts: JobFacts, told: Sequence[Final | Gap]) -> Transcript:
         [final for final in finals if final.drop],
         facts.track,
         facts.copies,
+        speakers,
     )

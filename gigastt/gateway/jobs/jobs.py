@@ -30,7 +30,7 @@ from gigastt.errors import (
 from gigastt.gateway.files.decoding import Decoding
 from gigastt.gateway.jobs.bell import Bell, wait_for_ring
 from gigastt.gateway.jobs.job import Job, JobOrder
-from gigastt.gateway.jobs.running import Fetcher, JobProgress, OpenSession, Runner
+from gigastt.gateway.jobs.running import Fetcher, JobProgress, OpenBook, OpenSession, Runner
 from gigastt.gateway.jobs.spool import Oversized, Spool, new_job_id
 from gigastt.gateway.jobs.store import JobStore
 from gigastt.gateway.jobs.turns import JobPace, QueuedJob, order_of
@@ -38,6 +38,7 @@ from gigastt.gateway.jobs.webhook_calls import WebhookCalls
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.webhook import WEBHOOK_PAUSES
 from gigastt.log import get_logger
+from gigastt.transcript import HeardSpeakers
 
 log = get_logger(__name__)
 
@@ -79,6 +80,7 @@ class Jobs:
         max_bytes: Callable[[], int],
         decoding: Decoding,
         open_session: OpenSession,
+        open_book: OpenBook,
         metrics: Metrics,
         *,
         charge: Callable[[str, float], None] = lambda owner, seconds: None,
@@ -92,6 +94,7 @@ class Jobs:
         self._max_bytes = max_bytes
         self._decoding = decoding
         self._open_session = open_session
+        self._open_book = open_book
         self._charge = charge
         self._seconds_between_tries = seconds_between_tries
         self._webhook_pauses = webhook_pauses
@@ -158,6 +161,10 @@ class Jobs:
         """Return what has been found of a job behind a number: (number, final or gap)."""
         return list(await self._store.told(job.id, after))
 
+    async def speakers(self, job: Job) -> HeardSpeakers | None:
+        """Return who was heard, once all is; None where speakers are not told apart."""
+        return await self._store.speakers(job.id)
+
     async def describe(self, job: Job) -> dict[str, Any]:
         """Render a job: what it is at, and as far as that is known how long it will take."""
         fields: dict[str, Any] = {"id": job.id, "status": job.state, "created": round(job.created, 3)}
@@ -218,7 +225,7 @@ class Jobs:
             fetcher = Fetcher(outside, self._hosts)
             runner = Runner(
                 self._store, self._spool, self._decoding, self._open_session, fetcher, self._max_bytes, self._charge,
-                self._pace, self._bell.ring,
+                self._pace, self._bell.ring, self._open_book,
             )  # fmt: skip
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             for _ in range(LANES):

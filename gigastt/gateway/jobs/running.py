@@ -6,9 +6,10 @@ job, after a crash or a full disk, goes on from there.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -24,7 +25,8 @@ from gigastt.gateway.pool.sources import FileSource
 from gigastt.gateway.pool.turnstile import Patience
 from gigastt.gateway.webhook import check_url
 from gigastt.ipc.messages import FinalMessage
-from gigastt.transcript import Gap, Options
+from gigastt.speakers import Book, SpeakerBook, SpeakerFields
+from gigastt.transcript import Final, Gap, Options
 
 if TYPE_CHECKING:
     import httpx2
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 _FETCH_TIMEOUT_SECONDS = 60.0  # for each piece
 _FETCHED_PIECE_BYTES = 256 * 1024
 
+OpenBook = Callable[[SpeakerFields, int, str], Awaitable[Book]]
 OnSettled = Callable[[int, FinalMessage | Gap], None]
 
 
@@ -71,6 +74,7 @@ class Runner:
     max_bytes: how long a recording that is fetched may be.
     charge: counts a recording's seconds for its owner. QuotaExceeded: there may not be so many today.
     notice: is called when there is something new to tell.
+    open_book: opens what tells the speakers of so many channels apart, for a job.
     """
 
     store: JobStore
@@ -82,6 +86,7 @@ class Runner:
     charge: Callable[[str, float], None]
     pace: JobPace
     notice: Callable[[], None]
+    open_book: OpenBook
 
     async def run(self, job: Job, progress: JobProgress) -> None:
         """Run a job to its end.
@@ -127,8 +132,35 @@ class Runner:
     async def _recognise(self, job: Job, file: DecodedChannels, progress: JobProgress) -> None:
         commits = await self.store.commits(job.id)
         numbers = [number for number in file.channels if not commits.get(number, JobCommit()).is_last]
-        if not numbers:
-            return
+        book = await self._take_up_book(job, len(file.channels))
+        if numbers:
+            await self._hear(job, file, progress, numbers, commits, book)
+        if book is not None:
+            heard = await asyncio.to_thread(book.settle)
+            if not heard.tells_embeddings:
+                heard = replace(heard, speakers=tuple(replace(one, embedding=b"") for one in heard.speakers))
+            await self.store.set_speakers(job.id, heard)
+
+    async def _take_up_book(self, job: Job, channels: int) -> Book | None:
+        """Return the book of a job's speakers, as far as its finals are told."""
+        if job.order.speakers is None:
+            return None
+        book = await self.open_book(job.order.speakers, channels, job.id)
+        for _, told in await self.store.told(job.id):
+            if isinstance(told, Final):
+                book.label(told)
+        return book
+
+    async def _hear(
+        self,
+        job: Job,
+        file: DecodedChannels,
+        progress: JobProgress,
+        numbers: Sequence[int],
+        commits: Mapping[int, JobCommit],
+        book: Book | None,
+    ) -> None:
+        """Recognise those channels from where they are."""
         sources = []
         for number in numbers:
             decoded, commit = file.channels[number], commits.get(number, JobCommit())
@@ -145,10 +177,14 @@ class Runner:
                 settled.told.append(replace(news, channel=number))
                 return
             if news.final.text or news.final.drop:
-                settled.told.append(replace(news.final, channel=number))
+                final = replace(news.final, channel=number)
+                if book is not None:
+                    final = replace(book.label(final), voices=final.voices)  # for the book of the next run
+                settled.told.append(final)
             settled.commits[number] = JobCommit(news.committed, news.resume, news.final.reason == "stop")
 
-        session = self.open_session(sources, Options(partials=False), job.id, note)
+        options = Options(partials=False, diarization=isinstance(book, SpeakerBook))
+        session = self.open_session(sources, options, job.id, note)
         done, clock = min(source.first_start for source in sources) / 16_000, time.monotonic()
         try:
             async for event in session.events():

@@ -9,16 +9,28 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from gigastt.audio.selection import FileChoice
 from gigastt.errors import JobsFull
-from gigastt.gateway.jobs.job import Job, JobCommit, JobFacts, JobOrder, Settled, decode_told, encode_told
+from gigastt.gateway.jobs.job import (
+    Job,
+    JobCommit,
+    JobFacts,
+    JobOrder,
+    Settled,
+    decode_heard,
+    decode_told,
+    decode_wishes,
+    encode_heard,
+    encode_told,
+    encode_wishes,
+)
 from gigastt.gateway.jobs.turns import QueuedJob
-from gigastt.transcript import Final, Gap
+from gigastt.transcript import Final, Gap, HeardSpeakers
 
 Answered = TypeVar("Answered")
 
@@ -38,10 +50,12 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS commits (
         job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, channel INTEGER NOT NULL, samples INTEGER NOT NULL,
         resume BLOB NOT NULL, is_last INTEGER NOT NULL, PRIMARY KEY (job, channel));
+    CREATE TABLE IF NOT EXISTS speakers (
+        job TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE, wishes BLOB, heard BLOB);
 """
 _COLUMNS = (
     "id, number, owner, track, splits, url, webhook, webhook_secret, state, created, ended, audio_bytes, facts, "
-    "error_code, error"
+    "error_code, error, (SELECT wishes FROM speakers WHERE job = id)"
 )
 
 
@@ -70,11 +84,12 @@ class JobStore:
         choice = order.choice
         row = (id, order.owner, "queued", time.time(), order.url, audio_bytes, choice.track, choice.splits_channels,
                order.webhook, order.webhook_secret)  # fmt: skip
-        await self._change(
-            "INSERT INTO jobs (id, owner, state, created, url, audio_bytes, track, splits, webhook, webhook_secret) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            row,
-        )
+        await self._change_together(
+            ("INSERT INTO jobs (id, owner, state, created, url, audio_bytes, track, splits, webhook, webhook_secret) "
+             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [row]),
+            ("INSERT INTO speakers (job, wishes) VALUES (?, ?)",
+             [] if order.speakers is None else [(id, encode_wishes(order.speakers))]),
+        )  # fmt: skip
 
     async def find(self, id: str) -> Job | None:
         """Return a job."""
@@ -103,24 +118,13 @@ class JobStore:
     async def settle(self, id: str, settled: Settled) -> None:
         """Write what has been found, and how far each channel is by that, in one step."""
 
-        def write() -> None:
-            database = self._database
-            told = [(id, encode_told(one)) for one in settled.told]
-            commits = [
-                (id, channel, commit.samples, commit.resume, commit.is_last)
-                for channel, commit in settled.commits.items()
-            ]
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                database.executemany("INSERT INTO told (job, body) VALUES (?, ?)", told)
-                database.executemany("INSERT OR REPLACE INTO commits VALUES (?, ?, ?, ?, ?)", commits)
-                database.execute("COMMIT")
-            except BaseException:
-                if database.in_transaction:  # SQLite may have ended it by itself
-                    database.execute("ROLLBACK")
-                raise
-
-        await self._run(write)
+        commits = [
+            (id, channel, commit.samples, commit.resume, commit.is_last) for channel, commit in settled.commits.items()
+        ]
+        await self._change_together(
+            ("INSERT INTO told (job, body) VALUES (?, ?)", ((id, encode_told(one)) for one in settled.told)),
+            ("INSERT OR REPLACE INTO commits VALUES (?, ?, ?, ?, ?)", commits),
+        )
 
     async def commits(self, id: str) -> dict[int, JobCommit]:
         """Return how far each channel is."""
@@ -134,16 +138,34 @@ class JobStore:
         )
         return [(row[0], decode_told(row[1])) for row in rows]
 
+    async def set_speakers(self, id: str, heard: HeardSpeakers) -> None:
+        """Note who was heard, in the order in which finals were told."""
+        await self._change_together(
+            ("UPDATE speakers SET heard = ? WHERE job = ?", ((encode_heard(one), id) for one in [heard]))
+        )
+
+    async def speakers(self, id: str) -> HeardSpeakers | None:
+        """Return who was heard; None where speakers are not told apart, or not yet."""
+
+        def read() -> HeardSpeakers | None:
+            rows = self._database.execute("SELECT heard FROM speakers WHERE job = ? AND heard IS NOT NULL", (id,))
+            return next((decode_heard(row[0]) for row in rows.fetchall()), None)
+
+        return await self._run(read)
+
     async def end(self, id: str, error_code: str = "", error: str = "") -> None:
-        """Note that a job is done, or why it failed."""
+        """Note that a job is done, or why it failed; what is known of voices is forgotten."""
         now = time.time()
         state = "failed" if error_code else "done"
-        await self._change(
-            "UPDATE jobs SET state = ?, ended = ?, error_code = ?, error = ?, audio_bytes = 0, "
-            "webhook_at = CASE WHEN webhook = '' THEN NULL ELSE ? END WHERE id = ?",
-            (state, now, error_code, error, now, id),
-        )
-        await self._change("DELETE FROM commits WHERE job = ?", (id,))
+        await self._change_together(
+            ("UPDATE jobs SET state = ?, ended = ?, error_code = ?, error = ?, audio_bytes = 0, "
+             "webhook_at = CASE WHEN webhook = '' THEN NULL ELSE ? END WHERE id = ?",
+             [(state, now, error_code, error, now, id)]),
+            ("DELETE FROM commits WHERE job = ?", [(id,)]),
+            ("UPDATE told SET body = json_remove(body, '$.voices') WHERE job = ?1 "
+             "AND EXISTS (SELECT 1 FROM speakers WHERE job = ?1)", [(id,)]),
+            ("UPDATE speakers SET wishes = NULL WHERE job = ?", [(id,)]),
+        )  # fmt: skip
 
     async def delete(self, id: str) -> None:
         """Forget a job and all that was found."""
@@ -173,6 +195,23 @@ class JobStore:
     async def _change(self, statement: str, values: Sequence[object]) -> None:
         await self._run(lambda: self._database.execute(statement, values))
 
+    async def _change_together(self, *changes: tuple[str, Iterable[Sequence[object]]]) -> None:
+        """Carry out statements, each for all its rows, in one step."""
+
+        def write() -> None:
+            database = self._database
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                for statement, rows in changes:
+                    database.executemany(statement, rows)
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:  # SQLite may have ended it by itself
+                    database.execute("ROLLBACK")
+                raise
+
+        await self._run(write)
+
     async def _read(self, statement: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
         return await self._run(lambda: self._database.execute(statement, values).fetchall())
 
@@ -184,9 +223,9 @@ class JobStore:
 
 
 def _job_of(row: sqlite3.Row) -> Job:
-    (id, number, owner, track, splits, url, webhook, secret, state, created, ended, audio_bytes, facts, code, error) = (
-        row
-    )
-    order = JobOrder(owner, FileChoice(track, bool(splits)), url, webhook, secret)
+    (id, number, owner, track, splits, url, webhook, secret, state, created, ended, audio_bytes, facts, code, error,
+     wishes) = row  # fmt: skip
+    speakers = decode_wishes(wishes) if wishes else None
+    order = JobOrder(owner, FileChoice(track, bool(splits)), url, webhook, secret, speakers)
     decoded = JobFacts.from_json(facts) if facts else None
     return Job(id, number, order, state, created, ended, audio_bytes, decoded, code, error)

@@ -72,12 +72,7 @@ class Crew:
     """
 
     def __init__(
-        self,
-        size: int,
-        router: Router,
-        capacity: CapacityEstimate,
-        metrics: Metrics,
-        on_change: Callable[[], None],
+        self, size: int, router: Router, capacity: CapacityEstimate, metrics: Metrics, on_change: Callable[[], None]
     ) -> None:
         self.model: ModelCard | None = None
         self._command: WorkerCommand
@@ -296,20 +291,19 @@ class Crew:
         log.info("worker_ready", worker=worker.index, pid=worker.pid, load_seconds=round(ready.load_seconds, 2))
         now = time.monotonic()
         slot.worker, slot.ever_ready = worker, True
-        slot.vitals, slot.wear = Vitals(now, ready.passes), Wear(now)
+        slot.vitals, slot.wear = Vitals(now, ready.passes, ready.width), Wear(now)
         self.model = ModelCard(ready.encoder, ready.vocab_size, ready.provider, ready.alphabet)
         self._capacity.begin(ready.passes)
         self._policy.ready(worker.index, now)
-        self._router.add(worker)
+        self._router.add(worker, ready.width)
         if not self._booted.done() and all(self.was_ready):
             self._booted.set_result(None)
 
     def _record(self, vitals: Vitals, worker: WorkerProcess, stats: Stats) -> None:
         vitals.passes(stats.passes)
         self._slots[worker.index].wear.record(stats)
-        self._capacity.record(
-            stats.passes, self._router.take_talk(), stats.listening, self._router.live_tracks, len(self.pids)
-        )
+        talk, streams = self._router.take_talk(), self._router.live_tracks
+        self._capacity.record(stats.passes, talk, stats.listening, streams, len(self.pids))
         self._metrics.worker_memory_bytes.labels(worker=str(worker.index)).set(stats.memory_bytes)
         for record in stats.passes:
             self._metrics.inference_duration_seconds.labels(kind=record.kind).observe(record.seconds)

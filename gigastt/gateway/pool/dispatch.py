@@ -1,7 +1,8 @@
 """Dispatch: which worker recognises which utterance of which file.
 
 Owned by the router, on the event loop; awaits nothing and has no clock. Each worker has at most two utterances in hand,
-so that it never waits for the next one, and a worker that is busy with live speech takes as many as it gets done. Files
+so that it never waits for the next one, and a worker that is busy with live speech takes as many as it gets done; where
+a pass holds many, it has two passes' worth. Files
 take turns, those in the background when no other has anything to hand out. While somebody speaks to a worker, it gets
 none that another could take.
 """
@@ -17,9 +18,9 @@ from gigastt.gateway.pool.binding import Span, TrackMessage
 from gigastt.gateway.pool.reading import FileReading, Portion
 from gigastt.ipc.messages import Cancel, Failed, Recognised, StreamId, ToWorker
 
-IN_HAND = 2
-# Utterances of a file, for each worker, that are found before they are recognised; with half as many, workers waited
-# for the one that finds for a tenth of their time, on a busy machine.
+IN_HAND = 2  # utterances, for each window of full length that a pass of the worker holds
+# Utterances of a file, likewise, that are found before they are recognised; with half as many, workers waited for the
+# one that finds for a tenth of their time, on a busy machine.
 AHEAD = 4 * IN_HAND
 
 
@@ -55,12 +56,18 @@ class Dispatcher(Generic[Worker]):
         self._ids = ids
         self._is_spoken_to = is_spoken_to
         self._hands: dict[Worker, dict[StreamId, tuple[FileReading, Portion]]] = {}
+        self._widths: dict[Worker, int] = {}
         self._readings: deque[FileReading] = deque()  # in the order of their turns
+
+    @property
+    def width(self) -> int:
+        """Windows of full length that passes of all workers hold together."""
+        return sum(self._widths.values())
 
     @property
     def ahead(self) -> int:
         """How many utterances of a file may be found and not be recognised."""
-        return AHEAD * max(1, len(self._hands))
+        return AHEAD * max(1, self.width)
 
     def open(self, reading: FileReading) -> None:
         """Take a file."""
@@ -75,9 +82,9 @@ class Dispatcher(Generic[Worker]):
                 del hand[stream]
         self.dispatch()
 
-    def add(self, worker: Worker) -> None:
-        """A worker is ready."""
-        self._hands[worker] = {}
+    def add(self, worker: Worker, width: int) -> None:
+        """A worker is ready, whose passes hold so many windows of full length."""
+        self._hands[worker], self._widths[worker] = {}, width
         self.dispatch()
 
     def remove(self, worker: Worker, touched: Iterable[StreamId]) -> list[FileNews]:
@@ -87,6 +94,7 @@ class Dispatcher(Generic[Worker]):
             touched: what it was looking at when it crashed.
         """
         guilty = set(touched)
+        self._widths.pop(worker, None)
         return [
             FileNews(reading, reading.give_back(portion, crashed=stream in guilty))
             for stream, (reading, portion) in self._hands.pop(worker, {}).items()
@@ -109,7 +117,7 @@ class Dispatcher(Generic[Worker]):
         quiet = [worker for worker in self._hands if not self._is_spoken_to(worker)]
         for worker in sorted(quiet or self._hands, key=lambda worker: len(self._hands[worker])):
             hand = self._hands[worker]
-            while len(hand) < IN_HAND and worker.writable:
+            while len(hand) < IN_HAND * self._widths[worker] and worker.writable:
                 taken = self._take()
                 if taken is None:
                     return

@@ -10,10 +10,11 @@ any pass may. So silence is judged by what the process did in it:
 - stopped (SIGSTOP, a debugger): hung after `SILENCE_SECONDS`;
 - sleeping between two pieces of work, without using CPU: hung after `SILENCE_SECONDS` (a live one wakes to send its
   heartbeat);
-- sleeping inside a pass (it waits for an accelerator): hung after four times what the longest window usually takes by
+- sleeping inside a pass (it waits for an accelerator): hung after four times what the longest pass usually takes by
   the clock;
 - running: hung when the CPU time used since it was last heard exceeds the allowance for one pass, which is
-  twice what a 20 s window would take at the slowest rate of this worker's recent passes.
+  twice what the longest pass, a 20 s window or as many as the worker takes at once, would take at the slowest rate of
+  its recent passes.
 
 CPU time, not wall time: a worker that waits for a core among others uses none and is never killed for it. The rates are
 this worker's own, from those passes on that it timed before it was ready; so a slow machine gets the time it needs.
@@ -49,11 +50,13 @@ class ProcessState:
 class Vitals:
     """Signs of life of one worker, from the moment it is ready."""
 
-    def __init__(self, now: float, passes: Iterable[PassRecord]) -> None:
+    def __init__(self, now: float, passes: Iterable[PassRecord], width: int = 1) -> None:
         """Args:
         now: seconds of any monotonic clock.
         passes: those that the worker timed before it was ready.
+        width: windows of full length that one pass may hold.
         """
+        self._longest = width * LONGEST_WINDOW_SECONDS
         self._heard_at = now
         self._cpu_at_heard: float | None = None
         self._cpu_rates: deque[float] = deque(maxlen=32)
@@ -75,13 +78,13 @@ class Vitals:
     @property
     def allowance(self) -> float:
         """CPU seconds one silence may cost."""
-        return max(LEAST_ALLOWANCE, 2 * max(self._cpu_rates, default=0.0) * LONGEST_WINDOW_SECONDS)
+        return max(LEAST_ALLOWANCE, 2 * max(self._cpu_rates, default=0.0) * self._longest)
 
     @property
     def patience(self) -> float:
         """Seconds by the clock that a pass may take which uses no CPU."""
         usual = median(self._clock_rates) if self._clock_rates else 0.0  # one pass on a busy machine may take any time
-        return max(SILENCE_SECONDS, 4 * usual * LONGEST_WINDOW_SECONDS)
+        return max(SILENCE_SECONDS, 4 * usual * self._longest)
 
     def excuse(self, seconds: float) -> None:
         """The gateway itself was late by this much: silence in that time says nothing."""

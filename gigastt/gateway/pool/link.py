@@ -71,7 +71,7 @@ class WorkerProcess(asyncio.Protocol):
 
         Args:
             command: the argument vector for a worker that talks on an inherited descriptor; `--box` and the
-                descriptor of its black box are added.
+                descriptor of its black box, and `--place`, are added.
 
         Raises:
             OSError: the system cannot start a process.
@@ -79,7 +79,8 @@ class WorkerProcess(asyncio.Protocol):
         box = BlackBox.create()
         try:
             self._box = BlackBox(box)
-            process, ours = await spawn_child(lambda fd: [*command(fd), "--box", str(box)], inherit=(box,))
+            added = ["--box", str(box), "--place", str(self.index)]
+            process, ours = await spawn_child(lambda fd: [*command(fd), *added], inherit=(box,))
         finally:
             os.close(box)
         self._process, self._is_started = process, True

@@ -27,7 +27,7 @@ log = get_logger(__name__)
 
 RECYCLING_SECONDS = 1.0  # between two looks at the workers
 RECYCLING_FAILED_SECONDS = 60.0  # after a new worker did not get ready
-UPLOADS_PER_WORKER = 4  # more would not be done sooner
+UPLOADS_PER_WINDOW = 4  # that passes of all workers hold; more would not be done sooner
 
 
 class Pool:
@@ -185,6 +185,6 @@ class Pool:
         if self._max_sessions is not None:
             fits = self._max_sessions * any(self._crew.was_ready)
         self.places.resize(fits)
-        self.uploads.resize(UPLOADS_PER_WORKER * ready)
+        self.uploads.resize(UPLOADS_PER_WINDOW * self.router.width)
         self.metrics.workers_ready.set(ready)
         self.metrics.pool_places.set(fits)

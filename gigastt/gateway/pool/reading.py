@@ -119,7 +119,8 @@ class FileReading(Track):
 
     def request(self, portion: Portion, stream: StreamId) -> Recognise:
         """Return what asks a worker for it."""
-        return Recognise(stream, self._file.segment, self._file.end, portion.excerpt, self._options)
+        excerpt, alone = portion.excerpt, portion.crashes > 0
+        return Recognise(stream, self._file.segment, self._file.end, excerpt, self._options, alone)
 
     def accept(self, portion: Portion, message: Recognised | Failed) -> list[TrackMessage | Span]:
         """Take what a worker says of an utterance; return what may be told now."""

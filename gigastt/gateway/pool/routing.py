@@ -141,10 +141,15 @@ class Router:
 
     # -- workers
 
-    def add(self, carrier: Carrier) -> None:
-        """A worker is ready."""
+    @property
+    def width(self) -> int:
+        """Windows of full length that passes of all workers hold together."""
+        return self._files.width
+
+    def add(self, carrier: Carrier, width: int = 1) -> None:
+        """A worker is ready, whose passes hold so many windows of full length."""
         self._desks[carrier] = _Desk(carrier)
-        self._files.add(carrier)
+        self._files.add(carrier, width)
         waiting, self._waiting = self._waiting, deque()
         for track in waiting:
             self._place(track)

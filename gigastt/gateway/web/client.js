@@ -49,33 +49,30 @@ export class LiveSession {
     this._rate = this._configure.sample_rate;
     this._channels = configure.channels ?? 1;
     this._frameBytes = (WIDTHS[configure.encoding] ?? 2) * this._channels;
-    /** @type {Map<number, number>} */
-    this._ends = new Map(); // of each channel's last final, in seconds
+    this._ends = /** @type {Map<number, number>} */ (new Map()); // of each channel's last final, in seconds
     this._mostSamples = mostSeconds * this._rate;
     /** @type {{at: number, bytes: Uint8Array<ArrayBuffer>}[]} */
     this._pieces = []; // {at, bytes}: `at` in samples of each channel, from the first
     this._rest = new Uint8Array(0); // of a sample that has not come whole
     this._start = this._end = 0; // samples that are kept
-    /** @type {number[]} */
-    this._flushes = []; // samples before which an utterance was to end
+    this._flushes = /** @type {number[]} */ ([]); // samples before which an utterance was to end
     this._stopped = this._over = false;
     this._tellsApart = configure.diarization === true;
     this._stopTold = false;
     // of the session at the server, which is another one after it had to begin anew
-    /** @type {string | null} */
-    this._token = null;
+    this._token = /** @type {string | null} */ (null);
     this._origin = this._firstSeq = this._firstFlush = 0; // what is added to the server's counts
     this._finalSeq = -1; // the last final that was told, in our count
     this._asleep = false; // nothing was sent for long, and there is nothing to send
     this._attempts = 0;
     // of the connection
-    /** @type {WebSocket | null} */
-    this._socket = null;
+    this._socket = /** @type {WebSocket | null} */ (null);
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this._waiting = undefined; // to connect
     this._position = this._nextFlush = 0; // what is to be sent next
     this._goAt = Infinity; // when to leave a server that stops, in milliseconds since 1970
     this._heardAt = Date.now();
+    this._ready = /** @type {any} */ ({}); // its first message
     this._patienceMs = 1000 * patienceSeconds;
     this._aliveAt = Date.now();
     this.reconnects = 0;
@@ -147,10 +144,8 @@ export class LiveSession {
     this._waiting = undefined;
     this._onState(this._attempts++ ? "lost" : "connecting");
     this._maySend = this._acknowledges = this._finalTold = this._stopSent = false;
-    [this._readyToken, this._goAt, this._error, this._heardAt] = [null, Infinity, "", Date.now()];
-    const address = new URL(this._url); // names the session to a server that has no place for others
-    if (this._sessionId !== undefined) address.searchParams.set("session", this._sessionId);
-    const socket = new this._Socket(address.href, this._protocols());
+    [this._goAt, this._error, this._heardAt] = [Infinity, "", Date.now()];
+    const socket = new this._Socket(this._address(), this._protocols());
     socket.addEventListener("open", () => socket === this._socket && this._resume());
     socket.addEventListener("message", ({ data }) => socket === this._socket && this._take(JSON.parse(data)));
     socket.addEventListener("close", ({ code }) => socket === this._socket && this._closed(code));
@@ -158,6 +153,13 @@ export class LiveSession {
     const failed = () => socket === this._socket && socket.readyState !== this._Socket.OPEN && this._closed(1006);
     socket.addEventListener("error", failed);
     this._socket = socket;
+  }
+
+  /** Where the session is found, also on a server that has no place for others. */
+  _address() {
+    const address = new URL(this._url);
+    if (this._sessionId !== undefined) address.searchParams.set("session", this._sessionId);
+    return address.href;
   }
 
   _resume() {
@@ -219,11 +221,8 @@ export class LiveSession {
       this._acknowledged(message);
       if (this._finalTold && this._goAt < Infinity) return this._leave(); // an utterance has just ended
     } else if (message.type === "ready") {
-      this._readyToken = message.resume_token ?? null;
-      if (this._token === null) {
-        this._begin();
-        this._onMessage(message);
-      }
+      this._ready = message;
+      if (this._token === null) this._begin();
     } else if (message.type === "final") {
       this._takeFinal(message);
     } else if (message.type === "goaway") {
@@ -239,11 +238,13 @@ export class LiveSession {
     this._finalTold = message.type === "final";
   }
 
-  /** Begin a session with the audio that is there. */
+  /** Begin a session with the audio that is there; each one is told of by its `ready`. */
   _begin() {
-    this._token = this._readyToken;
+    this._token = this._ready.resume_token ?? null;
+    this._sessionId = this._ready.session_id;
     this._socket?.send(JSON.stringify({ ...this._configure, ...(this._token === null ? {} : { resume: true }) }));
     this._sendFrom(this._start, this._firstFlush);
+    this._onMessage(this._ready);
   }
 
   /** @param {number} position @param {number} flush */

@@ -137,7 +137,7 @@ export class Recording {
   /** Begin a session whose audio begins at that frame. @param {number} base */
   _open(base) {
     const { id, channels, apart } = this.about;
-    [this._base, this._first, this._words, this._labels] = [base, this.segments.length, [], new Map()];
+    this._base = base;
     this.keep();
     this._session = new LiveSession(new URL(`/v1/ws?captions=${id}`, location.href.replace(/^http/, "ws")), {
       configure: { sample_rate: RATE, channels, ...(apart ? this._wishes() : {}) },
@@ -169,7 +169,9 @@ export class Recording {
   /** @param {any} message */
   _take(message) {
     const { type, channel = 0, text, words } = message;
-    if (type === "partial") {
+    if (type === "ready") {
+      [this._first, this._words, this._labels] = [this.segments.length, [], new Map()]; // also after a server's restart
+    } else if (type === "partial") {
       if (text) this._shown.set(channel, { ...message, start: words[0]?.start ?? 0, end: words.at(-1)?.end ?? 0 });
       else this._shown.delete(channel);
       this._told.onPartial(message);

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gigastt.cautions import warn
 from gigastt.config import Settings, check_settings
 from gigastt.errors import ConfigError, QuotaExceeded
 from gigastt.gateway.access.key_file import ApiKey, KeyLimits, add_key
@@ -15,7 +16,6 @@ from gigastt.gateway.access.keys import ApiKeys
 from gigastt.gateway.access.usage_file import UsageFile
 from gigastt.gateway.context import AppContext
 from gigastt.log import fields_of
-from gigastt.serve import warn
 from tests.fakes.gateway import http_client
 from tests.fakes.pool import Fakes
 from tests.waiting import wait_until

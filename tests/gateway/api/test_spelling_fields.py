@@ -59,7 +59,7 @@ async def test_the_url_says_it_too() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("query", ["casing=upper", "punctuation=no"])
+@pytest.mark.parametrize("query", ["casing=upper", "punctuation=no", "numbers=roman"])
 async def test_a_wrong_value_in_the_url_is_refused(query: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
         await hear(f"/v1/ws?{query}")
@@ -118,7 +118,32 @@ async def test_events_are_plain_too() -> None:
     assert events[0]["stable"] == 1
 
 
-@pytest.mark.parametrize("query", ["casing=upper", "punctuation=1"])
+async def test_numbers_are_figures_where_they_are_asked_for() -> None:
+    said = [final("Двадцать пять рублей и сто."), final("", 1, "stop", start=2.0)]
+    partial = Partial("Двадцать пять", said[0].words[:2], 2)
+    context = Fakes(transcriber=FakeTranscriber([partial, *said])).context()
+    body = b"\0" * 64_000
+    async with http_client(context) as http:
+        answer = (await http.post("/v1/transcribe?numbers=digits", content=body)).json()
+        form = await http.post("/v1/transcribe", data={"numbers": "digits"}, files={"file": body})
+        plain = (await http.post(f"/v1/transcribe?numbers=digits&{QUERY}&format=text", content=body)).text
+        events = (await http.post("/v1/transcribe/stream?numbers=digits", content=body)).text
+        deepgram = [
+            (await http.post(f"/v1/listen?punctuate=true&{query}", content=body)).json()
+            for query in ("numerals=true", "smart_format=true", "smart_format=false")
+        ]
+    assert form.json() == answer
+    assert [word["word"] for word in answer["words"]] == ["25", "рублей", "и", "100."]
+    assert (answer["words"][0]["start"], answer["words"][0]["end"]) == (0.0, 0.8)
+    assert answer["text"] == answer["segments"][0]["text"] == "25 рублей и 100."
+    assert plain == "25 рублей и 100\n"
+    assert '"text":"25","words"' in events
+    assert '"stable":0' in events
+    told = [each["results"]["channels"][0]["alternatives"][0]["transcript"] for each in deepgram]
+    assert told == ["25 рублей и 100.", "25 рублей и 100.", "Двадцать пять рублей и сто."]
+
+
+@pytest.mark.parametrize("query", ["casing=upper", "punctuation=1", "numbers=1"])
 @pytest.mark.parametrize("path", ["/v1/transcribe", "/v1/transcribe/stream"])
 async def test_a_wrong_value_is_named(path: str, query: str) -> None:
     async with http_client(Fakes().context()) as http:

@@ -79,3 +79,10 @@ def test_allowance_follows_the_recent_passes_from_those_timed_at_the_start() -> 
     assert vitals.allowance == pytest.approx(2 * 2.0 * 20.5)
     vitals.passes([PassRecord("final", 1, 0.01, 10.0, 0.01)] * 40)
     assert vitals.allowance == LEAST_ALLOWANCE
+
+
+def test_a_pass_may_take_as_long_as_all_the_windows_that_it_may_hold() -> None:
+    timed = [PassRecord("final", 1, 0.2, 2.0, 0.2)]
+    one, sixteen = Vitals(0.0, timed), Vitals(0.0, timed, width=16)
+    assert sixteen.allowance == pytest.approx(16 * one.allowance)
+    assert sixteen.patience == pytest.approx(16 * one.patience)

@@ -15,6 +15,7 @@ from gigastt.gateway.pool.dispatch import AHEAD, IN_HAND
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.pool.session import Session
 from gigastt.gateway.pool.sources import START_STEP, FileSource
+from gigastt.ipc.blackbox import Touch
 from gigastt.ipc.messages import AttachAudio, Cancel, FinalMessage, Proceed, Recognise
 from gigastt.transcript import Final, Gap, Options
 from tests.fakes.memory_pool import MemoryPool, MemoryWorker
@@ -105,6 +106,31 @@ async def test_no_worker_has_more_than_two_in_hand_and_the_finder_learns_how_far
         assert [requests(worker) for worker in pool.workers] == [IN_HAND, IN_HAND]
         pool.run()
         assert sum(isinstance(message, Proceed) for message in finder.sent) == 0  # it has found everything
+
+
+async def test_a_worker_whose_passes_hold_many_windows_has_two_passes_in_hand() -> None:
+    pool = MemoryPool(workers=1, width=16)
+    with reading(pool, [1, 0] * 80):
+        [card] = pool.workers
+        [opening] = [message for message in card.sent if isinstance(message, AttachAudio)]
+        assert opening.ahead == 16 * AHEAD
+        pool.step(card)
+        assert requests(card) == 16 * IN_HAND
+        pool.run()
+    assert pool.router.tracks == 0
+
+
+async def test_what_a_worker_crashed_over_is_asked_for_again_as_one_that_shares_no_pass() -> None:
+    pool = MemoryPool(workers=1, width=16, poison=None)
+    with reading(pool, TALK):
+        pool.step(pool.workers[0])
+        first, *_ = [message for message in pool.workers[0].inbox if isinstance(message, Recognise)]
+        assert not first.alone
+        touched = Touch(first.stream, 0, BLOCK)
+        pool.kill(pool.workers[0], [touched])
+        again = {message.excerpt: message.alone for message in pool.workers[0].sent if isinstance(message, Recognise)}
+        assert [excerpt for excerpt, alone in again.items() if alone] == [first.excerpt]
+        pool.run()
 
 
 async def test_a_worker_that_somebody_speaks_to_gets_no_utterance_while_another_can_take_it() -> None:

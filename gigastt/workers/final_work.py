@@ -1,0 +1,173 @@
+"""Finals in a worker: live tracks whose utterance has ended, or that must know now what it would be.
+
+Owned by the engine, on the worker's main thread. One of them has a pass, or as many as may share it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from gigastt.errors import InferenceError
+from gigastt.ipc.messages import Failed, FinalMessage, StreamId, ToGateway
+from gigastt.log import get_logger
+from gigastt.speech.recognizer import Transcriber
+from gigastt.speech.tokens import Hypothesis, Window
+from gigastt.transcript import Gap
+from gigastt.workers.file_work import TouchFunction
+from gigastt.workers.partial_work import NotePass, PartialWork
+from gigastt.workers.passes import Attempt, transcribe_each
+from gigastt.workers.scheduler import Scheduler, Turn
+from gigastt.workers.streams import LiveTrack, run_preview
+
+log = get_logger(__name__)
+
+
+class FinalWork:
+    """The finals of one worker.
+
+    Args:
+        recognizer: transcribes windows.
+        scheduler: says whose turn it is.
+        live: the live tracks, as they come and go.
+        partials: tells what is seen of an utterance that may be over.
+        touch: told which audio is looked at from now on.
+        send: takes messages to the gateway.
+        note_pass: told of windows before their pass.
+    """
+
+    def __init__(
+        self,
+        recognizer: Transcriber,
+        scheduler: Scheduler,
+        live: Mapping[StreamId, LiveTrack],
+        partials: PartialWork,
+        touch: TouchFunction,
+        send: Callable[[ToGateway], None],
+        note_pass: NotePass,
+    ) -> None:
+        self._recognizer = recognizer
+        self._scheduler = scheduler
+        self._live = live
+        self._partials = partials
+        self._touch = touch
+        self._send = send
+        self._note_pass = note_pass
+        self._waiting: deque[LiveTrack] = deque()  # in the order in which their utterances ended
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a track waits for its turn."""
+        return bool(self._waiting)
+
+    def line_up(self, track: LiveTrack) -> None:
+        """Have a track wait for its turn."""
+        if track not in self._waiting:
+            self._waiting.append(track)
+
+    def step(self, now: float) -> list[LiveTrack]:
+        """Give the next track what it waits for, and those that share its pass; return those that can go on."""
+        first = self._take_first()
+        if self._is_gone(first):
+            return []
+        if (window := _find_window(first)) is not None:
+            batch = self._take_mates(first, window)
+            self._run_pass(batch, now)
+            return [track for track, _ in batch]
+        self._touch([first.touch()])
+        if first.looking:
+            first.looking = False  # there is nothing to see yet
+        elif first.utterance is not None:
+            self.accept(first, first.utterance.hypothesis)  # only its voices were missing
+        elif first.preview:
+            self._run_preview(first)
+        return [first]
+
+    def accept_known(self, track: LiveTrack) -> bool:
+        """Accept the waiting utterance if its words are known without a pass; return whether they were."""
+        if track.utterance is None or track.utterance.hypothesis is None:
+            return False
+        if track.voices is not None and track.voices.needs_pass(track.utterance):
+            return False
+        self.accept(track, track.utterance.hypothesis)
+        return True
+
+    def accept(self, track: LiveTrack, hypothesis: Hypothesis | None) -> None:
+        """Take the words of the waiting utterance, None where it could not be recognised, and tell them."""
+        utterance = track.utterance
+        assert utterance is not None, "only a waiting utterance can be accepted"
+        final = track.stream.accept_final(utterance, hypothesis)
+        track.utterance = track.stream.next_final()
+        if final is None:  # a checkpoint: it tells the stream where to cut, and the client nothing
+            return
+        if track.voices is not None:
+            final = track.voices.complete(utterance, final)
+        if final.drop:
+            surest = max((word.confidence for word in final.dropped), default=0.0)
+            span = {"start": final.start, "end": final.end}
+            log.debug("utterance_dropped", stream=track.id, reason=final.drop, surest=surest, **span)
+        track.told_consumed = track.stream.consumed
+        # The last commit of a stream is at a whole block, which may lie beyond the last sample.
+        track.told_committed = min(utterance.commit.offset, track.told_consumed)
+        resume = utterance.commit.resume
+        self._send(FinalMessage(track.id, final, track.told_consumed, track.told_committed, resume))
+        track.failed = False
+
+    def _is_gone(self, track: LiveTrack) -> bool:
+        return self._live.get(track.id) is not track
+
+    def _take_first(self) -> LiveTrack:
+        """Take the first of those that wait, of those that keep up or of those that lag."""
+        first = {track.lags: track for track in reversed(self._waiting)}
+        track = first[self._scheduler.next_lags(keeping_up=False in first, lagging=True in first)]
+        self._waiting.remove(track)
+        return track
+
+    def _take_mates(self, first: LiveTrack, window: Window) -> list[tuple[LiveTrack, Window]]:
+        """Take those whose windows may share the pass of this one; return all of them."""
+        sharing = self._recognizer.sharing
+        waiting = [] if first.failed or not sharing.finals else self._waiting
+        others = ((t, _find_window(t)) for t in waiting if not (t.failed or self._is_gone(t)))
+        able = [(first, window), *((track, other) for track, other in others if other is not None)]
+        batch = sharing.choose(able, lambda each: len(each[1].features))
+        for track, _ in batch[1:]:
+            self._waiting.remove(track)
+        return batch
+
+    def _run_pass(self, batch: Sequence[tuple[LiveTrack, Window]], now: float) -> None:
+        windows = [window for _, window in batch]
+        self._touch([track.touch(window) for track, window in batch])
+        self._note_pass(Turn.FINAL, windows)
+        for (track, window), attempt in zip(batch, transcribe_each(self._recognizer, windows), strict=True):
+            if track.looking:
+                track.looking = False
+                self._partials.accept(track, window, attempt, now, is_exact=True)
+            else:
+                self._accept_attempt(track, attempt)
+
+    def _accept_attempt(self, track: LiveTrack, attempt: Attempt) -> None:
+        utterance = track.utterance
+        assert utterance is not None, "it is what had the pass"
+        if not isinstance(attempt, InferenceError):
+            self.accept(track, attempt)
+            return
+        log.warning("final_failed", stream=track.id, cause=str(attempt))
+        if not utterance.is_checkpoint:
+            begin, end = map(track.stream.seconds, (utterance.first_frame, utterance.last_frame))
+            self._send(Failed(track.id, Gap("inference_error", begin, end)))
+        self.accept(track, None)
+
+    def _run_preview(self, track: LiveTrack) -> None:
+        message, windows = run_preview(self._recognizer, track)
+        if message is not None:
+            self._send(message)
+        if windows:
+            self._note_pass(Turn.FINAL, windows)
+
+
+def _find_window(track: LiveTrack) -> Window | None:
+    """Return what a track waits to have transcribed; of one that looks ahead, what its final may be."""
+    if track.looking:
+        return track.take_offer()
+    utterance = track.utterance
+    return utterance.window if utterance is not None and utterance.hypothesis is None else None
