@@ -190,6 +190,7 @@ def test_an_unlisted_decoder_is_refused_by_name_before_it_is_opened(name: str, e
         decoded(raw)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [4, 16])
 def test_no_format_tag_of_a_wav_file_reaches_an_unlisted_decoder(bits: int) -> None:
     reached, refused = set(), set()

@@ -60,6 +60,7 @@ def test_what_an_encoder_takes_at_once_is_tried_when_it_is_loaded(tmp_path: Path
     assert Recognizer.load(files, device=CARD).sharing.windows == 1
 
 
+@pytest.mark.slow
 def test_people_and_files_have_the_same_words_whatever_is_in_their_pass() -> None:
     recognizer = Recognizer.load(demo_files(), device=CARD)
     windows = [Window(log_mel(np.frombuffer(clip.pcm, "<i2")), 0) for clip in load_clips()[:6]]

@@ -76,6 +76,7 @@ def test_a_search_that_goes_on_gives_the_tokens_of_the_graphs() -> None:
         _assert_same_resumed(network, graphs, _encode(triplet, clip), Vocabulary.load(files.vocabulary))
 
 
+@pytest.mark.slow
 def test_all_golos_clips_give_the_tokens_of_the_graphs() -> None:
     _assert_same_on(golos_clips())
 

@@ -101,6 +101,7 @@ def test_no_word_goes() -> None:
     assert _text(_search(lattice, "Кутузов")) == "да картузу вот"
 
 
+@pytest.mark.slow
 def test_no_hotwords_are_the_greedy_search_and_unrelated_ones_change_nothing() -> None:
     recognizer, plain = Recognizer.load(files_in(DEMO_MODEL)), Options()
     unrelated = Options(hotwords=tuple(map(Hotword, ("Хабаровск", "амлодипин", "Красная Пахра", "эквайринг"))))
@@ -119,6 +120,7 @@ def test_the_server_s_own_hotwords_are_for_finals_only() -> None:
     assert _text(transducer.search(encoder_out, options=Options())) == "да кутузов"
 
 
+@pytest.mark.slow
 def test_the_graphs_find_what_the_weights_find() -> None:
     files, options = (
         files_in(DEMO_MODEL),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.audio.pcm import Samples
@@ -15,6 +15,7 @@ from gigastt.speech.sharing import ON_CARD, ON_CORE, Sharing
 from gigastt.transcript import Final, Options
 from tests.fakes.engine_bench import PITCHES, Bench, endpoint, speech
 from tests.fakes.recognizer import POISON_HZ, silence, tone
+from tests.properties import tries
 
 PADDED = replace(ON_CARD, pads=True)
 TALKS = [np.concatenate([speech(PITCHES[n : n + 3]), endpoint(), speech(PITCHES[n:5])]) for n in range(4)]
@@ -53,7 +54,7 @@ def test_finals_that_wait_share_one_pass() -> None:
 
 
 @given(order=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 30_000)), max_size=40), pads=st.booleans())
-@settings(deadline=None, max_examples=25)
+@tries(25)
 def test_finals_do_not_depend_on_what_comes_together(order: list[tuple[int, int]], pads: bool) -> None:
     bench = Bench(sharing=replace(ON_CARD, pads=pads))
     streams = [bench.open(number) for number in range(1, 5)]

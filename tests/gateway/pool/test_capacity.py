@@ -173,6 +173,7 @@ def test_work_besides_passes_counts() -> None:
     assert busy.streams < 0.7 * capacity.streams
 
 
+@pytest.mark.slow
 def test_a_day_in_which_nobody_speaks_changes_nothing() -> None:
     capacity = estimate()
     before = capacity.streams
