@@ -52,7 +52,6 @@ def _assert_matches_reference(clips: list[Clip]) -> None:
         np.testing.assert_allclose(features, reference, atol=1e-4, rtol=0, err_msg=clip.path.name)
 
 
-@pytest.mark.slow
 def test_bundled_clips_match_onnx_asr() -> None:
     _assert_matches_reference(bundled_clips())
 

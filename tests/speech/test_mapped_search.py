@@ -65,7 +65,6 @@ def _encode(triplet: Triplet, clip: Clip) -> EncoderOut:
     return encoded[0, :, : lengths[0]]
 
 
-@pytest.mark.slow
 def test_bundled_clips_give_the_tokens_of_the_graphs() -> None:
     _assert_same_on(bundled_clips())
 
