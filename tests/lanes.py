@@ -62,7 +62,7 @@ def check(item: pytest.Item) -> None:
 
 
 def _watch(event: str, arguments: tuple[object, ...]) -> None:
-    if event in _OUTSIDE:
+    if event in _OUTSIDE and arguments[:1] != ("lscpu",):  # which numpy.testing runs when it is imported
         _seen.add(event)
 
 
