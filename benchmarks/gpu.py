@@ -48,6 +48,7 @@ from gigastt.speech.model import Encoder
 from gigastt.speech.sharing import MAX_WINDOW_FRAMES, ON_CARD
 from gigastt.transcript import Final, Options
 from gigastt.workers.config import WorkerConfig
+from gigastt.workers.heartbeat import BEAT_SECONDS
 
 NAMES = FileNames()
 PACKET = SAMPLE_RATE // 10
@@ -131,6 +132,7 @@ async def measure_file(config: WorkerConfig, clips: Sequence[Samples], minutes: 
         began = time.monotonic()
         finals = await hear_file(pool, samples)
         seconds = time.monotonic() - began
+        await asyncio.sleep(2 * BEAT_SECONDS)  # until the worker has told of its last passes
         registry = pool.metrics.registry
         windows, passes = (registry.get_sample_value(f"gigastt_batch_size_{part}") or 0 for part in ("sum", "count"))
     audio = len(samples) / SAMPLE_RATE

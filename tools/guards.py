@@ -148,7 +148,7 @@ GUARDS = (
     ),
     Guard(
         "recycling by memory does not go on for ever",
-        f"{_POOL}/wear.py",
+        f"{_POOL}/replacing.py",
         ((" and now - self.since >= LEAST_SECONDS", ""),),
         "tests/gateway/pool/test_wear.py",
     ),
@@ -161,7 +161,7 @@ GUARDS = (
     Guard(
         "a place goes to the client that holds the fewest",
         f"{_POOL}/admission.py",
-        (("client = min(self._waiters, key=self._held.__getitem__)", "client = next(iter(self._waiters))"),),
+        (("min(self._queues, key=self._held.__getitem__)", "next(iter(self._queues))"),),
         "tests/gateway/pool/test_admission.py",
     ),
     Guard(
