@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gigastt.errors import InferenceError
 from gigastt.ipc.messages import Failed, FinalMessage, StreamId, ToGateway
@@ -23,10 +24,11 @@ from gigastt.workers.streams import LiveTrack, run_preview
 log = get_logger(__name__)
 
 
+@dataclass(slots=True, eq=False)
 class FinalWork:
     """The finals of one worker.
 
-    Args:
+    Attributes:
         recognizer: transcribes windows.
         scheduler: says whose turn it is.
         live: the live tracks, as they come and go.
@@ -36,24 +38,14 @@ class FinalWork:
         note_pass: told of windows before their pass.
     """
 
-    def __init__(
-        self,
-        recognizer: Transcriber,
-        scheduler: Scheduler,
-        live: Mapping[StreamId, LiveTrack],
-        partials: PartialWork,
-        touch: TouchFunction,
-        send: Callable[[ToGateway], None],
-        note_pass: NotePass,
-    ) -> None:
-        self._recognizer = recognizer
-        self._scheduler = scheduler
-        self._live = live
-        self._partials = partials
-        self._touch = touch
-        self._send = send
-        self._note_pass = note_pass
-        self._waiting: deque[LiveTrack] = deque()  # in the order in which their utterances ended
+    recognizer: Transcriber
+    scheduler: Scheduler
+    live: Mapping[StreamId, LiveTrack]
+    partials: PartialWork
+    touch: TouchFunction
+    send: Callable[[ToGateway], None]
+    note_pass: NotePass
+    _waiting: deque[LiveTrack] = field(default_factory=deque, init=False)  # as their utterances ended
 
     @property
     def is_waiting(self) -> bool:
@@ -74,7 +66,7 @@ class FinalWork:
             batch = self._take_mates(first, window)
             self._run_pass(batch, now)
             return [track for track, _ in batch]
-        self._touch([first.touch()])
+        self.touch([first.touch()])
         if first.looking:
             first.looking = False  # there is nothing to see yet
         elif first.utterance is not None:
@@ -110,22 +102,22 @@ class FinalWork:
         # The last commit of a stream is at a whole block, which may lie beyond the last sample.
         track.told_committed = min(utterance.commit.offset, track.told_consumed)
         resume = utterance.commit.resume
-        self._send(FinalMessage(track.id, final, track.told_consumed, track.told_committed, resume))
+        self.send(FinalMessage(track.id, final, track.told_consumed, track.told_committed, resume))
         track.failed = False
 
     def _is_gone(self, track: LiveTrack) -> bool:
-        return self._live.get(track.id) is not track
+        return self.live.get(track.id) is not track
 
     def _take_first(self) -> LiveTrack:
         """Take the first of those that wait, of those that keep up or of those that lag."""
         first = {track.lags: track for track in reversed(self._waiting)}
-        track = first[self._scheduler.next_lags(keeping_up=False in first, lagging=True in first)]
+        track = first[self.scheduler.next_lags(keeping_up=False in first, lagging=True in first)]
         self._waiting.remove(track)
         return track
 
     def _take_mates(self, first: LiveTrack, window: Window) -> list[tuple[LiveTrack, Window]]:
         """Take those whose windows may share the pass of this one; return all of them."""
-        sharing = self._recognizer.sharing
+        sharing = self.recognizer.sharing
         waiting = [] if first.failed or not sharing.finals else self._waiting
         others = ((t, _find_window(t)) for t in waiting if not (t.failed or self._is_gone(t)))
         able = [(first, window), *((track, other) for track, other in others if other is not None)]
@@ -136,12 +128,12 @@ class FinalWork:
 
     def _run_pass(self, batch: Sequence[tuple[LiveTrack, Window]], now: float) -> None:
         windows = [window for _, window in batch]
-        self._touch([track.touch(window) for track, window in batch])
-        self._note_pass(Turn.FINAL, windows)
-        for (track, window), attempt in zip(batch, transcribe_each(self._recognizer, windows), strict=True):
+        self.touch([track.touch(window) for track, window in batch])
+        self.note_pass(Turn.FINAL, windows)
+        for (track, window), attempt in zip(batch, transcribe_each(self.recognizer, windows), strict=True):
             if track.looking:
                 track.looking = False
-                self._partials.accept(track, window, attempt, now, is_exact=True)
+                self.partials.accept(track, window, attempt, now, is_exact=True)
             else:
                 self._accept_attempt(track, attempt)
 
@@ -154,15 +146,15 @@ class FinalWork:
         log.warning("final_failed", stream=track.id, cause=str(attempt))
         if not utterance.is_checkpoint:
             begin, end = map(track.stream.seconds, (utterance.first_frame, utterance.last_frame))
-            self._send(Failed(track.id, Gap("inference_error", begin, end)))
+            self.send(Failed(track.id, Gap("inference_error", begin, end)))
         self.accept(track, None)
 
     def _run_preview(self, track: LiveTrack) -> None:
-        message, windows = run_preview(self._recognizer, track)
+        message, windows = run_preview(self.recognizer, track)
         if message is not None:
-            self._send(message)
+            self.send(message)
         if windows:
-            self._note_pass(Turn.FINAL, windows)
+            self.note_pass(Turn.FINAL, windows)
 
 
 def _find_window(track: LiveTrack) -> Window | None:

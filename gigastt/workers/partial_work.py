@@ -6,6 +6,7 @@ Owned by the engine, on the worker's main thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from gigastt.errors import InferenceError
@@ -23,10 +24,11 @@ log = get_logger(__name__)
 NotePass: TypeAlias = Callable[[Turn, Sequence[Window]], None]
 
 
+@dataclass(slots=True, eq=False)
 class PartialWork:
     """The partials of one worker.
 
-    Args:
+    Attributes:
         recognizer: transcribes windows.
         scheduler: says how far apart partials are.
         live: the live tracks, as they come and go.
@@ -35,33 +37,24 @@ class PartialWork:
         note_pass: told of windows before their pass.
     """
 
-    def __init__(
-        self,
-        recognizer: Transcriber,
-        scheduler: Scheduler,
-        live: Mapping[StreamId, LiveTrack],
-        touch: TouchFunction,
-        send: Callable[[ToGateway], None],
-        note_pass: NotePass,
-    ) -> None:
-        self._recognizer = recognizer
-        self._scheduler = scheduler
-        self._live = live
-        self._touch = touch
-        self._send = send
-        self._note_pass = note_pass
+    recognizer: Transcriber
+    scheduler: Scheduler
+    live: Mapping[StreamId, LiveTrack]
+    touch: TouchFunction
+    send: Callable[[ToGateway], None]
+    note_pass: NotePass
 
     def _wanting(self) -> Iterator[LiveTrack]:
         """Yield the tracks that may have something new to show."""
-        for track in self._live.values():
+        for track in self.live.values():
             if track.partials and track.utterance is None and (track.heard or track.offer is not None):
                 yield track
 
     def _times(self, wanting: Sequence[LiveTrack]) -> dict[LiveTrack, float]:
         """Return when the next partial of each track is due, at the cadence that the load allows."""
-        speaking = sum(track.speaking for track in self._live.values())
-        often = self._scheduler.partial_interval(speaking, first=True)
-        usual = self._scheduler.partial_interval(speaking)
+        speaking = sum(track.speaking for track in self.live.values())
+        often = self.scheduler.partial_interval(speaking, first=True)
+        usual = self.scheduler.partial_interval(speaking)
         return {t: t.partial_at + (often if t.stream.is_wordless else usual) for t in wanting}
 
     def due(self, now: float) -> list[LiveTrack]:
@@ -79,14 +72,14 @@ class PartialWork:
 
     def run(self, due: Sequence[LiveTrack], now: float) -> None:
         """Run one pass over the windows of the first track that is due and of those that may share it."""
-        sharing = self._recognizer.sharing
+        sharing = self.recognizer.sharing
         offers = take_offers(due, shares_finals=sharing.finals)
         batch = sharing.choose(offers, lambda offer: len(offer[1].features))
         if not batch:
             return
         windows = [window for _, window in batch]
-        self._touch([track.touch(window) for track, window in batch])
-        self._note_pass(Turn.PARTIAL, windows)
+        self.touch([track.touch(window) for track, window in batch])
+        self.note_pass(Turn.PARTIAL, windows)
         attempts = self._transcribe(windows)
         is_exact = len(batch) == 1 or sharing.finals
         for (track, window), attempt in zip(batch, attempts, strict=True):
@@ -105,11 +98,11 @@ class PartialWork:
             return
         result = track.stream.accept_partial(window, attempt, alone=is_exact)
         if result is not None:
-            self._send(PartialMessage(track.id, result))
+            self.send(PartialMessage(track.id, result))
 
     def _transcribe(self, windows: list[Window]) -> Sequence[Attempt]:
         """Transcribe windows in one pass; where it fails, each of them counts as failed."""
         try:
-            return self._recognizer.transcribe_batch(windows)
+            return self.recognizer.transcribe_batch(windows)
         except InferenceError as exc:
             return [exc] * len(windows)
