@@ -94,3 +94,19 @@ async def transcribe_live(
         await client.stream(pcm, chunk_bytes)
         await client.stop()
     return client
+
+
+async def transcribe_amid_faults(
+    url: str, pcm: bytes, strike: Callable[[], None], *, strikes: int, **fields: Any
+) -> LiveClient:
+    """Stream a whole recording of 16 kHz as `transcribe_live` does; `strike` after each part has been answered."""
+    part_bytes = len(pcm) // strikes
+    async with live_client(url) as client:
+        await client.configure(sample_rate=16_000, **fields)
+        for begin in range(0, len(pcm), part_bytes):
+            seen = len(client.messages)
+            await client.stream(pcm[begin : begin + part_bytes])
+            await client.wait_for(lambda c, seen=seen: len(c.messages) > seen)  # type: ignore[misc]
+            strike()
+        await client.stop()
+    return client

@@ -130,6 +130,11 @@ class ServerProcess:
         """Return the pids of the inference workers, read off the system and not off the log."""
         return children_of(self.pid, "gigastt.workers")
 
+    def kill_workers(self) -> None:
+        """Kill all of them, as the kernel would."""
+        for pid in self.worker_pids():
+            os.kill(pid, signal.SIGKILL)
+
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 

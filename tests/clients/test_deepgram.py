@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -92,8 +90,7 @@ def test_a_worker_killed_in_the_middle_is_not_noticed(server: ServerProcess) -> 
     with connect(f"{server.url.replace('http', 'ws')}/v1/listen?{query}") as socket:
         for begin in range(0, len(clip.pcm), 6400):
             if begin <= len(clip.pcm) // 2 < begin + 6400:
-                for pid in server.worker_pids():
-                    os.kill(pid, signal.SIGKILL)
+                server.kill_workers()
             socket.send(clip.pcm[begin : begin + 6400])
         socket.send(json.dumps({"type": "CloseStream"}))
         heard = {"messages": [json.loads(message) for message in socket]}

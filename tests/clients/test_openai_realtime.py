@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import os
-import signal
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -120,8 +119,7 @@ async def test_a_worker_killed_in_the_middle_is_not_noticed(frame_ms: int) -> No
             for frame in frames[: len(frames) // 2]:
                 await socket.send(append(frame))
             heard = [await receive_until(socket, "delta")]
-            for pid in server.worker_pids():
-                os.kill(pid, signal.SIGKILL)
+            server.kill_workers()
             for frame in frames[len(frames) // 2 :]:
                 await socket.send(append(frame))
             await socket.send('{"type":"input_audio_buffer.commit"}')

@@ -103,8 +103,7 @@ async def test_an_upload_survives_the_death_of_a_worker(server: ServerProcess) -
     uploads = [
         asyncio.create_task(asyncio.to_thread(server.post, "/v1/transcribe", clip.path.read_bytes())) for _ in range(4)
     ]
-    for pid in server.worker_pids():
-        os.kill(pid, signal.SIGKILL)
+    server.kill_workers()
     for response in await asyncio.gather(*uploads):
         assert response.status_code == 200
         assert response.json() == control.json()

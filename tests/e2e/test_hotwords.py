@@ -6,8 +6,6 @@ The demo model knows these clips, so the hotwords are words that sound like thos
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from websockets.sync.client import connect
 
 from gigastt.spelling import PLAIN
 from tests.clips import load_clips
-from tests.live_client import live_client, transcribe_live
+from tests.live_client import transcribe_amid_faults, transcribe_live
 from tests.server import ServerProcess
 from tests.wave_files import wave_file
 
@@ -74,15 +72,7 @@ async def test_live_is_the_file(server: ServerProcess, chunk_bytes: int) -> None
 async def test_killed_workers_lose_no_phrase(server: ServerProcess) -> None:
     wanted: dict[str, Any] = {"hotwords": SOUND_ALIKES, "alternatives": 3, "diarization": True}
     undisturbed = await transcribe_live(server.websocket_url, TALK, **wanted)
-    async with live_client(server.websocket_url) as client:
-        await client.configure(sample_rate=16_000, **wanted)
-        for begin in range(0, len(TALK), len(TALK) // 3):
-            seen = len(client.messages)
-            await client.stream(TALK[begin : begin + len(TALK) // 3])
-            await client.wait_for(lambda c, seen=seen: len(c.messages) > seen)  # type: ignore[misc]
-            for pid in server.worker_pids():
-                os.kill(pid, signal.SIGKILL)
-        await client.stop()
+    client = await transcribe_amid_faults(server.websocket_url, TALK, server.kill_workers, strikes=3, **wanted)
     told, expected = (
         [{name: final[name] for name in ("text", "words", "alternatives")} for final in each.finals]
         for each in (client, undisturbed)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +17,7 @@ from websockets.asyncio.client import connect
 from benchmarks.conversations import SpokenTurn, Talk
 from benchmarks.speakers import judge
 from tests.clips import load_clips
-from tests.live_client import LiveClient, live_client, transcribe_live
+from tests.live_client import LiveClient, transcribe_amid_faults, transcribe_live
 from tests.server import ServerProcess, run_program
 from tests.wave_files import encode, resample, wave_file
 
@@ -121,15 +119,7 @@ async def test_the_end_of_a_session_is_the_file(
 
 async def test_killed_workers_lose_no_label(server: ServerProcess, answer: dict[str, Any]) -> None:
     undisturbed = await transcribe_live(server.websocket_url, TALK, diarization=True)
-    async with live_client(server.websocket_url) as client:
-        await client.configure(sample_rate=16_000, diarization=True)
-        for begin in range(0, len(TALK), len(TALK) // 4):
-            seen = len(client.messages)
-            await client.stream(TALK[begin : begin + len(TALK) // 4])
-            await client.wait_for(lambda c, seen=seen: len(c.messages) > seen)  # type: ignore[misc]
-            for pid in server.worker_pids():
-                os.kill(pid, signal.SIGKILL)
-        await client.stop()
+    client = await transcribe_amid_faults(server.websocket_url, TALK, server.kill_workers, strikes=4, diarization=True)
 
     assert at_the_end(client) == labels(answer)
     assert [final["words"] for final in client.finals] == [final["words"] for final in undisturbed.finals]
