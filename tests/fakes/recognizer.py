@@ -15,7 +15,7 @@ import numpy as np
 
 from gigastt.audio.pcm import Samples
 from gigastt.errors import InferenceError
-from gigastt.speech.sharing import ON_CORE, Sharing
+from gigastt.speech.recognizer import ON_CORE, Sharing
 from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, SearchState, Token, Window
 from gigastt.speech.vocabulary import Vocabulary
 

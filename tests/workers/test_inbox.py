@@ -11,7 +11,7 @@ import pytest
 
 from gigastt.ipc.messages import Cancel, Closed, StreamId, ToGateway, ToWorker, encode_message
 from gigastt.ipc.packets import encode_packet
-from gigastt.workers.inbox import Inbox, read_socket
+from gigastt.workers.process import Inbox, read_socket
 from tests.waiting import wait_for
 
 _MESSAGES: list[ToWorker] = [Cancel(StreamId(number)) for number in range(10)]
