@@ -23,8 +23,7 @@ from gigastt.speech.mapped_search import choose_network
 from gigastt.speech.model import CtcEncoder, CtcFiles, Encoder, Triplet, TripletFiles
 from gigastt.speech.phrases import alphabet_of
 from gigastt.speech.search import MAX_SYMBOLS, RunNetwork, Transducer
-from gigastt.speech.tokens import EncoderOut, Hypothesis, SearchState, Window
-from gigastt.speech.vocabulary import Vocabulary
+from gigastt.speech.tokens import EncoderOut, Hypothesis, SearchState, Vocabulary, Window
 from gigastt.transcript import Hotword, Options
 
 MAX_WINDOW_FRAMES: Final = 2050  # 20.5 s; beyond about 30 s a full-context encoder degrades

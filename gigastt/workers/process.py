@@ -95,11 +95,16 @@ def run_worker(sock: socket.socket, box: BlackBox, config: WorkerConfig, place: 
 
 
 class Inbox:
-    """Messages in order of arrival, until the pipe ends; all that the reader thread and the main thread share."""
+    """Messages in order of arrival, until the pipe ends; all that the reader thread and the main thread share.
+
+    Attributes:
+        ended: whether the end of the pipe was reached (main thread).
+        violation: what the gateway did against the protocol, if that ended it.
+    """
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[ToWorker | None] = queue.SimpleQueue()
-        self._ended = False
+        self.ended = False
         self.violation: ProtocolViolation | None = None
 
     def put(self, message: ToWorker) -> None:
@@ -120,21 +125,16 @@ class Inbox:
         """
         messages: list[ToWorker] = []
         try:
-            while not self._ended and len(messages) < most:
+            while not self.ended and len(messages) < most:
                 wait = timeout if not messages else 0.0
                 message = self._queue.get(timeout=wait) if wait != 0.0 else self._queue.get_nowait()
                 if message is None:
-                    self._ended = True
+                    self.ended = True
                 else:
                     messages.append(message)
         except queue.Empty:
             pass
         return messages
-
-    @property
-    def ended(self) -> bool:
-        """Whether the end of the pipe was reached (main thread)."""
-        return self._ended
 
 
 def read_socket(sock: socket.socket, inbox: Inbox, finished: Callable[[], None]) -> None:
