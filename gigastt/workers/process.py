@@ -19,18 +19,8 @@ from pathlib import Path
 
 from gigastt.errors import ConfigError, GigasttError, ProtocolViolation
 from gigastt.ipc.blackbox import BlackBox
-from gigastt.ipc.messages import (
-    AttachAudio,
-    Closed,
-    OpenStream,
-    PassRecord,
-    Stats,
-    ToGateway,
-    ToWorker,
-    decode_to_worker,
-    encode_message,
-)
-from gigastt.ipc.packets import PacketDecoder, encode_packet
+from gigastt.ipc.messages import AttachAudio, Closed, OpenStream, PassRecord, Stats, ToGateway, ToWorker
+from gigastt.ipc.packets import PacketDecoder, decode_to_worker, encode_message, encode_packet
 from gigastt.log import bind_fields, configure, get_logger
 from gigastt.processes import return_free_memory
 from gigastt.workers.config import WorkerConfig
