@@ -69,7 +69,7 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """What may have been said in an utterance; its fields are as in `Final`."""
+    """One of several transcripts that an utterance may have; its fields are as in `Final`."""
 
     text: str
     words: tuple[Word, ...]

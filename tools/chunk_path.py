@@ -131,7 +131,8 @@ def main() -> int:
         for (file, way), when in ran.items():
             if way in WAYS:
                 passed.setdefault(file, set()).update(each for each in when if begin < each <= end)
-        often = {file for file, when in passed.items() if len(when) >= OFTEN * (end - begin)}
+        most = max(map(len, passed.values()))
+        often = {file for file, when in passed.items() if len(when) >= OFTEN * most}
         counted[process] = often
         counted[process + ", besides"] = {file for file, when in passed.items() if when} - often
     for name, files in counted.items():

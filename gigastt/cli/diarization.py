@@ -1,4 +1,4 @@
-"""Who speaks, for `gigastt transcribe`: what is known of the speakers, and transcripts once their end is known."""
+"""Diarization for `gigastt transcribe`: facts known of the speakers, and transcripts once all of them are heard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Diarization:
-    """What the command says of speakers.
+    """The command's options about speakers.
 
     model: tells their voices apart; None where a server does.
     speakers: how many there are; 0 if that is not known. `most`: how many there may be.

@@ -35,7 +35,7 @@ Attempt: TypeAlias = Hypothesis | InferenceError
 
 @dataclass(frozen=True, slots=True)
 class Sharing:
-    """What an encoder takes at once.
+    """The windows that an encoder takes in one pass.
 
     windows: in one pass, at most.
     longest: feature frames of a window that shares a pass.

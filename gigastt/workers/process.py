@@ -148,7 +148,7 @@ def read_socket(sock: socket.socket, inbox: Inbox, finished: Callable[[], None])
 
 
 class Heartbeat:
-    """What a worker says of itself: a `Stats` when one is due, of what was done since the one before.
+    """The signs of life of a worker: a `Stats` when one is due, of the work since the one before.
 
     Args:
         now: seconds, of any steady clock.

@@ -63,7 +63,7 @@ class ApiKeys:
 
     @property
     def usages(self) -> Sequence[KeyUsage]:
-        """What is done with each key, in the order of the file."""
+        """The use of each key, in the order of the file."""
         return [self._usages[key.digest] for key in self._keys]
 
     @property

@@ -1,4 +1,4 @@
-"""What the tasks of one connection wait for: messages, and room to write.
+"""Waits: the tasks of one connection wait for messages, and for room to write.
 
 In the place of asyncio's queue and event, which hold 4 kB while nobody waits. On the event loop; one task at a time
 waits for messages, any number for room.
