@@ -223,7 +223,7 @@ def speaker_of(words: Sequence[Word]) -> Word | None:
 
 
 def alternatives_of(finals: Sequence[Final]) -> list[Alternative]:
-    """Return what may have been said in utterances that are told as one: all at their best, all at their second …"""
+    """Return the alternatives of utterances that are told as one: all at their best, all at their second …"""
     ranked = [final.alternatives for final in finals if final.alternatives]
     joined: list[Alternative] = []
     for rank in range(max(map(len, ranked), default=0)):

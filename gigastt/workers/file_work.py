@@ -229,7 +229,7 @@ class FileWork:
             return None
 
     def _tell(self, request: Recognise, samples: Samples, hypothesis: Hypothesis | None) -> None:
-        """Tell of an utterance; of one whose voices are wanted when they are known."""
+        """Tell of an utterance, at once or, if its voices are wanted, when they are known."""
         excerpt, stream = request.excerpt, request.stream
         if hypothesis is None:
             self._send(Failed(stream, Gap("inference_error", excerpt.final.start, excerpt.final.end)))

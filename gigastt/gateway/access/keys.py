@@ -83,7 +83,7 @@ class ApiKeys:
                 usage.hear(seconds)
 
     def reload(self, path: Path) -> KeyChanges:
-        """Read the file again, end what goes on under keys that are gone, and return what is different.
+        """Read the file again, end the sessions of keys that are gone, and return the differences.
 
         Raises:
             ConfigError: the file is wrong; nothing has changed.

@@ -189,7 +189,7 @@ class Conversation:
         return seconds
 
     def resumed(self, configuration: Configuration) -> None:
-        """It goes on with an earlier session: what its audio is was found out there."""
+        """It goes on with an earlier session, which has looked at the first bytes of the audio."""
         self.configuration = configuration
         self._head = None
         self._begin_streaming()
