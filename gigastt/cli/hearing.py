@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
 
 import click
 
-from gigastt.processes import use_one_thread
-
 if TYPE_CHECKING:
     from gigastt.audio.selection import FileChoice
     from gigastt.config import Precision
@@ -119,7 +117,6 @@ def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recogn
     Raises:
         ModelMissing, ModelInvalid: it cannot be had (exit 3).
     """
-    use_one_thread(unless_set=True)
     from gigastt.transcribe import load_recognizer
 
     found, recognizer = load_recognizer(model, model_dir, precision)
