@@ -41,7 +41,7 @@ class _Server:
     workers: it has.
     saturation: its live places that are taken, 0 to 1, when it was asked last.
     sent: files that are there now.
-    not_before: when it may be asked again.
+    not_before: when it may be asked again, and the `reason` why not earlier.
     """
 
     url: str
@@ -49,6 +49,7 @@ class _Server:
     saturation: float = 0.0
     sent: int = 0
     not_before: float = 0.0
+    reason: str = ""
 
     @property
     def load(self) -> float:
@@ -99,18 +100,21 @@ class Servers:
         """Send a file until a server takes it.
 
         Raises:
-            ServerRefused: a server says that it is no file to transcribe.
+            ServerRefused: a server says that it is no file to transcribe; or none will take it in time, as they say.
             CapacityTimeout: no server took it in time.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
+            soonest = min(self._servers, key=lambda each: each.not_before)
+            if soonest.not_before > deadline:
+                raise ServerRefused(soonest.reason)
             server = await self._choose()
             if server is not None:
                 server.sent += 1
                 try:
                     return read_transcript(await self._send(server, source, choice))
                 except _NotNow as exc:
-                    server.not_before = time.monotonic() + exc.seconds
+                    server.not_before, server.reason = time.monotonic() + exc.seconds, str(exc)
                 finally:
                     server.sent -= 1
             if time.monotonic() > deadline:
@@ -144,12 +148,13 @@ class Servers:
             response = await self._client.post(f"{server.url}/v1/transcribe", params=query, **sent)
             answer = response.json()
         except (httpx2.HTTPError, ValueError) as exc:
-            raise _NotNow(_PAUSE_SECONDS) from exc
+            raise _NotNow(f"{server.url} does not answer.", _PAUSE_SECONDS) from exc
         if response.status_code == 200:
             return answer
+        reason = str(answer.get("error", f"{server.url} answered {response.status_code}."))
         if response.status_code in _TRANSIENT:
-            raise _NotNow(answer.get("retry_after_ms", 1e3 * _PAUSE_SECONDS) / 1e3)
-        raise ServerRefused(str(answer.get("error", f"{server.url} answered {response.status_code}.")))
+            raise _NotNow(reason, answer.get("retry_after_ms", 1e3 * _PAUSE_SECONDS) / 1e3)
+        raise ServerRefused(reason)
 
 
 def _fields_of(diarization: Diarization | None) -> tuple[dict[str, str], dict[str, str]]:
@@ -168,8 +173,8 @@ def _fields_of(diarization: Diarization | None) -> tuple[dict[str, str], dict[st
 class _NotNow(Exception):
     """A server takes nothing for so many seconds."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
+    def __init__(self, reason: str, seconds: float) -> None:
+        super().__init__(reason)
         self.seconds = seconds
 
 
