@@ -181,6 +181,9 @@ class Options:
     most_alternatives: int = 1
 
 
+FINALS_ONLY = Options(partials=False)
+
+
 @dataclass(frozen=True, slots=True)
 class HeardSpeaker:
     """One speaker of a whole session or file.

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
 
 import click
 
-from gigastt.processes import use_one_thread
+from gigastt.errors import UnsupportedByModel
+from gigastt.hotwords import unusable
+from gigastt.transcript import FINALS_ONLY, Options
 
 if TYPE_CHECKING:
     from gigastt.audio.selection import FileChoice
@@ -61,13 +63,18 @@ class Here:
 
     places = 1
 
-    def __init__(self, recognizer: Recognizer, min_confidence: float, voices: VoiceModel | None) -> None:
+    def __init__(
+        self, recognizer: Recognizer, min_confidence: float, voices: VoiceModel | None, options: Options
+    ) -> None:
         self._recognizer = recognizer
         self._min_confidence = min_confidence
         self._voices = voices
+        self._options = options
 
     def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> HeardFile:
-        return _HeardHere(source, choice, on_progress, self._recognizer, self._min_confidence, self._voices)
+        return _HeardHere(
+            source, choice, on_progress, self._recognizer, self._min_confidence, self._voices, self._options
+        )
 
 
 class _HeardHere:
@@ -79,6 +86,7 @@ class _HeardHere:
         recognizer: Recognizer,
         min_confidence: float,
         voices: VoiceModel | None,
+        options: Options,
     ) -> None:
         from gigastt.transcribe import TranscribedFile
 
@@ -90,7 +98,7 @@ class _HeardHere:
                 raise asyncio.CancelledError  # Ctrl-C, while nothing is awaited
             on_progress(seconds, source.tell() / max(size, 1))
 
-        self._file = TranscribedFile(source, recognizer, tell, min_confidence, choice, voices)
+        self._file = TranscribedFile(source, recognizer, tell, min_confidence, choice, voices, options)
 
     async def segments(self) -> AsyncIterator[Final]:
         for final in self._file.segments():
@@ -103,14 +111,25 @@ class _HeardHere:
 
 @asynccontextmanager
 async def open_here(
-    model: str, model_dir: Path, precision: Precision, min_confidence: float, speakers: SpeakerModel | None = None
+    model: str,
+    model_dir: Path,
+    precision: Precision,
+    min_confidence: float,
+    speakers: SpeakerModel | None = None,
+    options: Options = FINALS_ONLY,
 ) -> AsyncIterator[Backend]:
-    """Load the models into this process. ModelMissing, ModelInvalid: one cannot be had."""
+    """Load the models into this process.
+
+    Raises:
+        ModelMissing, ModelInvalid: one cannot be had.
+        UnsupportedByModel: it cannot do what is asked for.
+    """
     recognizer = open_recognizer(model, model_dir, precision)
+    check_search(options, recognizer.alphabet)
     from gigastt.speech.voices import VoiceModel
 
     voices = VoiceModel(speakers.embedding, speakers.segmentation) if speakers is not None else None
-    yield Here(recognizer, min_confidence, voices)
+    yield Here(recognizer, min_confidence, voices, options)
 
 
 def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recognizer:
@@ -119,13 +138,25 @@ def open_recognizer(model: str, model_dir: Path, precision: Precision) -> Recogn
     Raises:
         ModelMissing, ModelInvalid: it cannot be had (exit 3).
     """
-    use_one_thread(unless_set=True)
     from gigastt.transcribe import load_recognizer
 
     found, recognizer = load_recognizer(model, model_dir, precision)
     if found.demo:
         warn_of_demo_model()
     return recognizer
+
+
+def check_search(options: Options, alphabet: str) -> None:
+    """Name the hotwords that a model with these letters cannot write. UnsupportedByModel: it searches greedily only."""
+    if not alphabet and (options.hotwords or options.most_alternatives > 1):
+        raise UnsupportedByModel
+    warn_of_unusable(unusable(options.hotwords, alphabet))
+
+
+def warn_of_unusable(phrases: Sequence[str]) -> None:
+    """Say which hotwords do nothing."""
+    if phrases:
+        click.echo(f"gigastt: the model cannot write these hotwords: {', '.join(phrases)}.", err=True)
 
 
 def warn_of_demo_model() -> None:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from gigastt import log
 from gigastt.audio.selection import FileChoice
-from gigastt.cli.hearing import Backend, HeardFile, OnProgress, warn_of_demo_model
+from gigastt.cli.hearing import Backend, HeardFile, OnProgress, check_search, warn_of_demo_model
 from gigastt.config import Settings
 from gigastt.gateway.files.decoder import FileDecoder
 from gigastt.gateway.files.decoding import DecodedChannels, Decoding
@@ -27,11 +27,15 @@ from gigastt.transcript import Final, Gap, Options, Transcript
 
 
 @asynccontextmanager
-async def open_local_workers(settings: Settings) -> AsyncIterator[Backend]:
+async def open_local_workers(settings: Settings, wanted: Options) -> AsyncIterator[Backend]:
     """Start `pool_size` workers, and end them at the end.
+
+    Args:
+        wanted: what is looked for in each utterance.
 
     Raises:
         ModelMissing, ModelInvalid: there is no model for them.
+        UnsupportedByModel: it cannot do what is asked for.
         WorkerBootFailed: they end before they are ready.
     """
     log.configure(settings.log_level, "auto")
@@ -40,7 +44,8 @@ async def open_local_workers(settings: Settings) -> AsyncIterator[Backend]:
         warn_of_demo_model()
     pool = Pool(settings, Metrics())
     async with FileDecoder() as decoder, pool.at_work(await plan_workers(settings, model)):
-        options = Options(partials=False, diarization=settings.speaker_model != "off")
+        check_search(wanted, pool.model.alphabet if pool.model is not None else "")
+        options = replace(wanted, diarization=settings.speaker_model != "off")
         yield LocalWorkers(pool, Decoding(decoder, lambda: MAX_SECONDS), options)
 
 
