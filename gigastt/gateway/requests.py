@@ -141,6 +141,7 @@ class RequestMiddleware:
     """Give a request its id, count it, log it, and turn whatever it raises into an answer.
 
     protocol_of: names the clients' protocol at a path, for the log.
+    on_refused: is told of each WebSocket that is refused before its upgrade.
     """
 
     app: ASGIApp
@@ -148,6 +149,7 @@ class RequestMiddleware:
     routes: Routes
     error_forms: ErrorForms = lambda path: error_fields
     protocol_of: Callable[[str], str | None] = lambda path: None
+    on_refused: Callable[[Scope, RequestError], None] = lambda scope, error: None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -176,6 +178,8 @@ class RequestMiddleware:
                     self.metrics.rate_limit_rejections.inc()
                 elif not isinstance(exc, RequestError):
                     log.exception("request_failed", path=path)
+                if scope["type"] == "websocket" and answer.status is None:
+                    self.on_refused(scope, error)
                 await answer.fail(scope, exc)
             finally:
                 answer.count()

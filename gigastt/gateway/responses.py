@@ -105,7 +105,7 @@ _BY_MEDIA_TYPE: dict[str, TranscriptForm] = {kind: form for form, kind in MEDIA_
 
 
 def choose_form(asked: Sequence[str], accept: str) -> TranscriptForm:
-    """Return the form of an answer: JSON where nothing else is asked for, or only what there is not.
+    """Return the form of an answer: JSON, unless a form that exists is asked for.
 
     Args:
         asked: the values of `format`.

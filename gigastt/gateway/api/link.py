@@ -2,8 +2,8 @@
 
 A transport for the session's shell. Where the client can resume, the loss of its connection is no end: the shell waits
 in `receive`, with its session, its place and its audio, until the client comes back on another connection, which the
-endpoint of that one lends to the link, or until the time for that is over. What was told of late is remembered, to be
-told again.
+endpoint of that one lends to the link, or until the time for that is over. Messages of the last minute are remembered,
+to be told again.
 
     connected ──connection lost, or the client does not read──→ lost ──time is over──→ ClientGone
         ↑                                                        │

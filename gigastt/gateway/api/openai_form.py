@@ -18,7 +18,7 @@ from gigastt.errors import InvalidHotwords, InvalidParameter
 from gigastt.gateway.files.forms import FormFields
 from gigastt.hotwords import read_hotwords
 from gigastt.speakers import NamedAudio, SpeakerFields
-from gigastt.transcript import ENDPOINT_SILENCE_MS, Hotword, Options
+from gigastt.transcript import ENDPOINT_SILENCE_MS, FINALS_ONLY, Hotword, Options
 
 ResponseFormat: TypeAlias = Literal["json", "text", "srt", "vtt", "verbose_json", "diarized_json"]
 Value = TypeVar("Value")
@@ -165,7 +165,7 @@ def _options(asked: _Asked) -> Options:
     """Return how utterances are cut; `chunking_strategy` comes in brackets or as JSON."""
     silence = asked.one("chunking_strategy", _silence_of_json, None)
     silence = asked.one("chunking_strategy", _silence, silence, "silence_duration_ms")
-    options = Options(partials=False)
+    options = FINALS_ONLY
     return options if silence is None else replace(options, endpoint_silence_ms=silence)
 
 

@@ -14,7 +14,7 @@ class Bell:
 
     @property
     def next_ring(self) -> asyncio.Event:
-        """What is set by the next ring."""
+        """The event that the next ring sets."""
         return self._next
 
     def ring(self) -> None:

@@ -181,7 +181,7 @@ class Jobs:
 
     @property
     def next_ring(self) -> asyncio.Event:
-        """What is set when there is news of any job. ShuttingDown: the server is draining."""
+        """The event of the next news of any job. ShuttingDown: the server is draining."""
         if self._draining:
             raise ShuttingDown()
         return self._bell.next_ring

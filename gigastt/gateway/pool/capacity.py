@@ -55,7 +55,7 @@ _LATE_STEP: Final = 0.02  # of what is thought to fit, for a late final
 _LEAST_EASE = 0.2
 _SEEN_SHARE: Final = 0.9  # of the streams that there are: late finals say nothing of fewer
 
-# What a pass that was timed at the start stands for, before anybody has spoken.
+# Before anybody has spoken, a pass that was timed at the start counts as one of these.
 _TIMED_SPEECH = 5.0  # seconds of speech: soon outweighed
 _FINAL_SECONDS = 4.0  # of audio in a final's window
 _SPREAD = 4 / 3  # E[S²] / E[S]² of passes over windows of all lengths
@@ -64,14 +64,14 @@ _LISTENING = 0.003  # seconds of work for a second of audio: features, detector,
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What came of the live streams in some time: seconds of utterances that got their finals, and of all audio."""
+    """The live streams of some time: seconds of utterances that got their finals, and of all audio."""
 
     speech: float = 0.0
     audio: float = 0.0
 
 
 class CapacityEstimate:
-    """What passes cost, smoothed, and the sessions that fit by it."""
+    """The cost of passes, smoothed, and the sessions that fit by it."""
 
     def __init__(self, final_latency_ms: float) -> None:
         """Args:

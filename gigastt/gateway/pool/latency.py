@@ -10,6 +10,7 @@ noted for the reckoning of places; a client that sends recordings faster than th
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final as Constant
@@ -17,10 +18,29 @@ from typing import Final as Constant
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
-from gigastt.gateway.pool.flow import Arrivals
 from gigastt.transcript import Final, Partial
 
 AHEAD_SECONDS: Constant = 2.0  # of audio that came sooner than it can have been spoken: networks deliver in bursts
+
+
+class Arrivals:
+    """When each sample of a track arrived, as far back as latencies need it."""
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[int, float]] = deque(maxlen=2048)  # (samples so far, when)
+
+    def mark(self, end: int, now: float) -> None:
+        """Note that samples up to `end` are there."""
+        self._marks.append((end, now))
+
+    def at(self, sample: int) -> float | None:
+        """When `sample` arrived; None when that is forgotten."""
+        found = None
+        for end, when in reversed(self._marks):
+            if end < sample:
+                break
+            found = when
+        return found
 
 
 @dataclass(slots=True)

@@ -37,6 +37,7 @@ async function look() {
       showSignIn(true);
       return;
     }
+    if (error.retryMs < Infinity) again = Math.max(again, error.retryMs);
     byId("server").textContent = error.code === "network" ? say("away") : say("notReady", error.message);
   }
   if (again) timer = setTimeout(look, again);
