@@ -12,7 +12,8 @@ export class Refusal extends Error {
    */
   constructor(code, message, retryMs = 0) {
     super(message);
-    [this.code, this.retryMs] = [code, retryMs];
+    this.code = code;
+    this.retryMs = retryMs;
   }
 }
 
