@@ -5,7 +5,6 @@ The same names and meanings everywhere; in a query or a form `known_speakers` is
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 from gigastt.config import MOST_TOLD_APART
 from gigastt.errors import InvalidParameter
 from gigastt.gateway.api.configure import Complaint, flag, whole
+from gigastt.gateway.bounded_json import parse_json
 from gigastt.speakers import KnownSpeaker, NamedAudio, SpeakerFields, is_embedding
 
 SPEAKER_FIELDS = ("speakers", "max_speakers", "known_speakers", "speaker_embeddings")
@@ -53,7 +53,7 @@ def read_speaker_fields(
         wishes = replace(wishes, known=known)
     except KeyError:
         pass
-    except (ValueError, RecursionError):
+    except ValueError:
         complain("known_speakers", _KNOWN)
     return SpeakerFields(wishes, recordings), complaints
 
@@ -75,7 +75,7 @@ def read_speaker_query(fields: Mapping[str, Any]) -> SpeakerFields | None:
 
 def _read_known(value: Any) -> tuple[tuple[KnownSpeaker, ...], tuple[NamedAudio, ...]]:
     """Raises ValueError where it is anything but what `_KNOWN` says."""
-    items = json.loads(value) if isinstance(value, str) else value
+    items = parse_json(value) if isinstance(value, str) else value
     if not isinstance(items, list) or len(items) > MOST_KNOWN:
         raise ValueError
     known: list[KnownSpeaker] = []

@@ -137,10 +137,12 @@ class JobStore:
 
     async def told(self, id: str, after: int = 0) -> list[tuple[int, Final | Gap]]:
         """Return what has been found, with numbers that grow, behind the number `after`."""
-        rows = await self._read(
-            "SELECT number, body FROM told WHERE job = ? AND number > ? ORDER BY number", (id, after)
-        )
-        return [(row[0], decode_told(row[1])) for row in rows]
+
+        def read() -> list[tuple[int, Final | Gap]]:
+            statement = "SELECT number, body FROM told WHERE job = ? AND number > ? ORDER BY number"
+            return [(number, decode_told(body)) for number, body in self._database.execute(statement, (id, after))]
+
+        return await self._run(read)
 
     async def set_speakers(self, id: str, heard: HeardSpeakers) -> None:
         """Note who was heard, in the order in which finals were told."""
