@@ -7,7 +7,6 @@ id, `Vary: Origin` and the headers that the inside has added to its `Exchange`, 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import secrets
 import time
@@ -20,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from gigastt.client_json import parse_json
 from gigastt.errors import (
     InternalError,
     InvalidParameter,
@@ -128,8 +128,8 @@ async def read_json(request: Request, most_bytes: int, seconds: float = 30.0) ->
     except ClientDisconnect as exc:
         raise ClientGone from exc
     try:
-        fields = json.loads(body or b"{}")
-    except (ValueError, RecursionError) as exc:
+        fields = parse_json(body.decode("utf-8-sig") or "{}")
+    except ValueError as exc:
         raise InvalidParameter("The body must be a JSON object.") from exc
     if not isinstance(fields, dict):
         raise InvalidParameter("The body must be a JSON object.")
