@@ -92,7 +92,10 @@ async def test_an_order_says_what_configure_says(tmp_path: Path) -> None:
 
 async def test_recordings_of_speakers_count_for_the_quota_until_their_job_ends(tmp_path: Path) -> None:
     wish = json.dumps([{"name": "Анна", "audio": b64encode(bytes(60_000)).decode()}])
-    form = {"files": {"file": ("a.wav", _SIX_SECONDS)}, "data": {"diarization": "true", "known_speakers": wish}}
+    form: dict[str, Any] = {
+        "files": {"file": ("a.wav", _SIX_SECONDS)},
+        "data": {"diarization": "true", "known_speakers": wish},
+    }
     quota = 2 * len(_SIX_SECONDS) + 100_000
     first = FakeJobs(tmp_path, likeness=0.5, quota=quota)
     async with first.running() as context, http_client(context) as client:
