@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from gigastt.client_json import parse_json
 from gigastt.errors import (
     InternalError,
     InvalidParameter,
@@ -31,7 +32,6 @@ from gigastt.errors import (
 )
 from gigastt.gateway.access.client_tokens import Grant
 from gigastt.gateway.access.key_usage import KeyUsage
-from gigastt.gateway.bounded_json import parse_json
 from gigastt.gateway.metrics import KNOWN_METHODS, OTHER_METHOD, OTHER_PATH, Metrics
 from gigastt.gateway.responses import ErrorFields, error_fields, public_error, send_error
 from gigastt.log import bound_fields, get_logger

@@ -153,7 +153,7 @@ async def _event_blocks(jobs: Jobs, job: Job, after: int, spelling: Spelling) ->
     before: dict[str, Any] = {}
     try:
         while True:
-            ring = jobs.next_ring
+            ring = jobs.next_ring(job.id)
             job = await jobs.find(job.id, job.order.owner)
             for number, told in await jobs.told(job, after):
                 after = number

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar, cast
 
 from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
+from gigastt.client_json import parse_json
 from gigastt.errors import InvalidHotwords, InvalidParameter
-from gigastt.gateway.bounded_json import parse_json
+from gigastt.gateway.api.speaker_fields import LONGEST_NAME
 from gigastt.gateway.files.forms import FormFields
 from gigastt.hotwords import read_hotwords
 from gigastt.speakers import NamedAudio, SpeakerFields
@@ -138,6 +139,9 @@ def _speakers(asked: _Asked) -> SpeakerFields:
     if len(names) != len(references) or len(names) > _MOST_KNOWN:
         problem = f"known_speaker_references: expected one for each known_speaker_names, {_MOST_KNOWN} at most."
         raise InvalidParameter(problem, param="known_speaker_references")
+    if any(len(name) > LONGEST_NAME for name in names):
+        problem = f"known_speaker_names: expected names of up to {LONGEST_NAME} characters."
+        raise InvalidParameter(problem, param="known_speaker_names")
     recordings = []
     for name, reference in zip(names, references, strict=True):
         try:
