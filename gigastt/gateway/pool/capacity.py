@@ -9,7 +9,7 @@ A worker runs one pass at a time, finals before partials. With n streams, of whi
                                                                  l: seconds of listening for a second of audio
     pass in the way  R = ⅘ E[S²] / 2 E[S]                        S: seconds of a final's pass; what is left of it
     final waits      1.9 R + 3 R ρ / (1 − ρ)   (p95)             the rest of one pass, and the finals that are ahead
-    streams          the n at which that is the promise L:  ρ = (L − 1.9 R) / (L + 1.1 R)
+    streams          the n at which that is ⅘ of the promise, L:  ρ = (L − 1.9 R) / (L + 1.1 R)
 
 The final's own pass is hidden: it mostly runs ahead, in the silence that ends its utterance. On an idle worker a
 partial is as good, so c is never less than what a second of any pass costs. Passes of uploads do not count: they wait
@@ -17,16 +17,20 @@ for live work. Partials take the time that is left, less often the more streams 
 with few streams most passes are short partials, and more streams would seem to fit than do. Four fifths is what is left
 of finals and partials together where as many speak as fit.
 
+Seconds of passes are those of the processor, which hardly change, times the slowness: how much longer passes take by
+the clock, where neighbours take the processor away. It is smoothed over a minute, and counts for all passes alike: by
+their own lengths, a few that were stretched would seem to stand in the way of every final.
+
 Two things make places fewer than streams. Where people speak for more than half of the time, they take more of the
 room that is reckoned for others; those who come are expected to speak for half of it. And what was measured with few
 streams need not hold with many (processors slow down, neighbours wake up), so that places grow in steps: at first a
-third of what is thought to fit by the processor time of the timed passes, and no more than fit by the clock; then half
-as many again as have been seen to speak.
+third of what is thought to fit; then at most half as many again as have been seen to speak, and half of what is left.
 
-The finals themselves have the last word. Each late one takes a little of what is thought to fit, and each one in time
-gives a nineteenth of that back, so that it stays as it is where one in twenty is late. That is how neighbours count who
-take the processor away between two passes. Sessions that were admitted stay, and go on being late: so late finals show
-only that those who are there do not fit, and never leave less than nine tenths of them.
+The finals themselves have the last word. Where one in twenty is later than three quarters of the promise, places grow
+no more. Each late one takes a little of what is thought to fit, and each one in time gives a nineteenth of that back,
+so that it stays as it is where one in twenty is late. That is how neighbours count who take the processor away between
+two passes. Sessions that were admitted stay, and go on being late: so late finals show only that those who are there do
+not fit, and never leave less than nine tenths of them.
 """
 
 from __future__ import annotations
@@ -39,7 +43,7 @@ from typing import Final
 from gigastt.ipc.messages import PassRecord
 
 SPEECH_SHARE: Final = 0.5  # of a live stream's time somebody speaks
-FADE_SECONDS: Final = 900.0  # of speech: what was measured this long ago counts a third; with 24 streams, 75 s
+FADE_SECONDS: Final = 300.0  # of speech: what was measured this long ago counts a third; with 24 streams, 25 s
 SLOWNESS_SECONDS: Final = 60.0  # by the clock: the same for how much longer passes take than their processor time
 TALK_SECONDS: Final = 1200.0  # of audio: the same for the share of it that is speech; utterances come in lumps
 EDGES: Final = 0.05  # of the time of who speaks half of it is silence at the ends of utterances
@@ -50,7 +54,6 @@ UNTRIED_SHARE: Final = 1 / 3  # of what is thought to fit, before anybody has sp
 STEP: Final = 1.5  # at most, from the streams that were seen to speak to those that are let in,
 STEP_SHARE: Final = 0.5  # and of what is left to what is thought to fit
 TRIAL_SECONDS: Final = 8.0  # of audio of each of them, with few finals that are nearly late: then they have been seen
-TRIALS: Final = 4  # as long as that are counted together, then it begins anew
 NEARLY: Final = 0.75  # of the promise
 
 AIM: Final = 0.8  # of the promise, by the reckoning: finals come in lumps, and neighbours too
@@ -61,7 +64,7 @@ _LEAST_EASE = 0.2
 _SEEN_SHARE: Final = 0.9  # of the streams that there are: late finals say nothing of fewer
 
 # What a pass that was timed at the start stands for, before anybody has spoken.
-_TIMED_SPEECH = 5.0  # seconds of speech: soon outweighed
+_TIMED_SPEECH = 2.0  # seconds of speech: soon outweighed
 _FINAL_SECONDS = 4.0  # of audio in a final's window
 _SPREAD = 4 / 3  # E[S²] / E[S]² of passes over windows of all lengths
 _LISTENING = 0.003  # seconds of work for a second of audio: features, detector, packets
@@ -163,10 +166,10 @@ class CapacityEstimate:
     def _try(self, audio: float, streams: int) -> None:
         if streams > self._tried:
             self._trial += audio
-            if self._trial >= TRIAL_SECONDS * streams and self._near <= LATE_SHARE * self._noted:
-                self._tried = streams
-            elif self._trial < TRIALS * TRIAL_SECONDS * streams:
+            if self._trial < TRIAL_SECONDS * streams:
                 return
+            if self._near <= LATE_SHARE * self._noted:
+                self._tried = streams
         self._trial, self._noted, self._near = 0.0, 0, 0
 
     @property
