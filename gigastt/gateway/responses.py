@@ -25,6 +25,9 @@ ErrorFields: TypeAlias = Callable[[RequestError], Mapping[str, Any]]  # renders 
 
 _DEFAULT_RETRY_AFTER_MS: Final = 1_000
 _TRANSIENT_STATUSES: Final = (429, 503)
+_encode: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":")
+).encode  # `dumps` makes one each time
 _INTERNAL: Final = InternalError(
     "Something went wrong inside the server. Its log has the cause, under this request's id."
 )
@@ -39,7 +42,7 @@ class JSONResponse(responses.JSONResponse):
 
 def json_text(content: Any) -> str:
     """Return compact JSON; a number that JSON lacks (NaN) is an error."""
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _encode(content)
 
 
 def public_error(exc: Exception) -> RequestError:

@@ -288,7 +288,7 @@ def decode_to_gateway(body: bytes) -> ToGateway:
 
 def _values(item: Any) -> list[Any]:
     """Return the fields of a message, or of what lies in one."""
-    return [getattr(item, name) for name in _HINTS[type(item)]]
+    return [getattr(item, name) for name in item.__slots__]
 
 
 def _decode(body: bytes, allowed: tuple[type, ...]) -> Any:
@@ -303,23 +303,26 @@ def _decode(body: bytes, allowed: tuple[type, ...]) -> Any:
 
 
 def _build(cls: type, values: list[Any]) -> Any:
-    if isinstance(values, list) and list(map(type, values)) == _EXACT[cls]:  # nearly always; hundreds of times a second
-        return cls(*values)
-    hints = _HINTS[cls]
-    if not isinstance(values, list) or len(values) != len(hints):
-        raise ProtocolViolation(f"Expected {len(hints)} fields in {cls.__name__}.")
-    for index, (name, accepted) in enumerate(hints.items()):
-        value = values[index]
-        if accepted in (list, tuple):
-            nested = _NESTED.get(name)
-            if not isinstance(value, list) or not (nested or all(type(item) is int for item in value)):
-                raise ProtocolViolation(f"Expected a list in {cls.__name__}.{name}.")
-            values[index] = accepted(_build(nested, item) for item in value) if nested else accepted(value)
-        elif name in _NESTED:
-            values[index] = _build(_NESTED[name], value)
-        elif not isinstance(value, accepted) or isinstance(value, bool) is not (accepted is bool):
-            raise ProtocolViolation(f"Expected {accepted} in {cls.__name__}.{name}, but got {type(value).__name__}.")
+    fields = _FIELDS[cls]
+    if not isinstance(values, list) or len(values) != len(fields):
+        raise ProtocolViolation(f"Expected {len(fields)} fields in {cls.__name__}.")
+    as_ever = list(map(type, values)) == _USUAL[cls]  # nearly always; hundreds of times a second
+    for index, name, accepted in _DEEP[cls] if as_ever else fields:
+        values[index] = _build_field(cls, name, accepted, values[index])
     return cls(*values)
+
+
+def _build_field(cls: type, name: str, accepted: Any, value: Any) -> Any:
+    nested = _NESTED.get(name)
+    if accepted in (list, tuple):
+        if not isinstance(value, list) or not (nested or all(type(item) is int for item in value)):
+            raise ProtocolViolation(f"Expected a list in {cls.__name__}.{name}.")
+        return accepted([_build(nested, item) for item in value]) if nested else accepted(value)
+    if nested:
+        return _build(nested, value)
+    if not isinstance(value, accepted) or isinstance(value, bool) is not (accepted is bool):
+        raise ProtocolViolation(f"Expected {accepted} in {cls.__name__}.{name}, but got {type(value).__name__}.")
+    return value
 
 
 def _accepted(hint: Any) -> Any:
@@ -334,15 +337,16 @@ def _accepted(hint: Any) -> Any:
     return origin or hint
 
 
-_HINTS: dict[type, dict[str, Any]] = {
-    cls: {name: _accepted(hint) for name, hint in get_type_hints(cls).items()}
+# Of each class, where a field stands among its values, its name, and what it admits.
+_FIELDS: dict[type, list[tuple[int, str, Any]]] = {
+    cls: [(index, name, _accepted(hint)) for index, (name, hint) in enumerate(get_type_hints(cls).items())]
     for cls in (*_TO_WORKER, *_TO_GATEWAY, *_NESTED.values())
 }
-# The types that the values of a field nearly always have; None where there is more to look at.
-_EXACT: dict[type, list[type | None]] = {
-    cls: [
-        None if name in _NESTED or accepted is tuple else accepted[0] if isinstance(accepted, tuple) else accepted
-        for name, accepted in hints.items()
-    ]
-    for cls, hints in _HINTS.items()
+_DEEP = {
+    cls: [field for field in fields if field[1] in _NESTED or field[2] in (list, tuple)]
+    for cls, fields in _FIELDS.items()
+}
+_USUAL: dict[type, list[type]] = {
+    cls: [list if field in _DEEP[cls] else field[2][0] if isinstance(field[2], tuple) else field[2] for field in fields]
+    for cls, fields in _FIELDS.items()
 }

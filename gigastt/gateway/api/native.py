@@ -182,7 +182,7 @@ class NativeDialect(Dialect):
         """Return the event as JSON."""
         match event:
             case Partial():
-                return [wire.partial(self._gatherer.partial(event), replace(moment, seq=self._gatherer.told))]
+                return [wire.partial(self._gatherer.partial(event), moment, self._gatherer.told)]
             case Final():
                 told = self._gatherer.final(event)
                 return [] if told is None else [wire.final(told, channels=moment.channels)]

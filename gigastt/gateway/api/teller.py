@@ -175,7 +175,7 @@ class Captions:
         match event:
             case Partial():
                 if self._feed.followers:
-                    self._feed.add(wire.partial(event, moment), passing=True)
+                    self._feed.add(wire.partial(event, moment, moment.seq), passing=True)
             case Final():
                 self._feed.add(wire.final(event, channels=moment.channels), passing=not event.text)
             case Gap():

@@ -302,7 +302,7 @@ class Track:
         stable = max(partial.stable, promised)
         self._promised = texts[:stable]
         self.open_utterance = True
-        return [replace(message, partial=replace(partial, stable=stable))]
+        return [message if stable == partial.stable else replace(message, partial=replace(partial, stable=stable))]
 
     def _show_preview(self, message: PartialMessage) -> list[TrackMessage]:
         """Let a preview through if it is still true; like a final it may differ from words that were promised."""
