@@ -37,7 +37,7 @@ def test_json_is_read_as_it_is(text: str) -> None:
     ids=lambda text: text[:12],
 )
 def test_json_of_too_many_values_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="too many values"):
+    with pytest.raises(ValueError, match=r"too many values|too deep"):
         parse_json(text)
 
 

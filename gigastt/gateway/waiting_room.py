@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-MOST_ENDED: Final = 4_096  # sessions that are over, some 4 kB each; whoever opens one after the other fills no memory
+MOST_OVER: Final = 4_096  # sessions that are over, some 4 kB each; whoever opens one after the other fills no memory
 
 Waiting = TypeVar("Waiting")
 
@@ -41,7 +41,7 @@ class WaitingRoom(Generic[Waiting]):
             self._sessions.pop(session_id, None)
             return
         self._ended[session_id] = asyncio.get_running_loop().call_later(self._seconds(), self._forget, session_id)
-        if len(self._ended) > MOST_ENDED:
+        if len(self._ended) > MOST_OVER:
             self._forget(next(iter(self._ended)))
 
     def _forget(self, session_id: str) -> None:

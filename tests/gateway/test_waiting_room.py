@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gigastt.gateway.waiting_room import MOST_ENDED, WaitingRoom
+from gigastt.gateway.waiting_room import MOST_OVER, WaitingRoom
 from tests.waiting import wait_until
 
 
@@ -19,7 +19,7 @@ async def test_a_session_that_is_over_is_found_for_a_while() -> None:
 async def test_of_very_many_that_are_over_the_last_are_found_and_all_that_run() -> None:
     room = WaitingRoom[int](lambda: 60.0)
     room.enter("runs", -1)
-    for number in range(MOST_ENDED + 3):
+    for number in range(MOST_OVER + 3):
         room.enter(str(number), number)
         room.leave(str(number), at_once=False)
-    assert [room.find(id) for id in ("2", "3", str(MOST_ENDED + 2), "runs")] == [None, 3, MOST_ENDED + 2, -1]
+    assert [room.find(id) for id in ("2", "3", str(MOST_OVER + 2), "runs")] == [None, 3, MOST_OVER + 2, -1]

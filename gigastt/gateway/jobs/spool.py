@@ -21,7 +21,7 @@ from typing import Final, TextIO
 from gigastt.errors import ConfigError, JobsFull
 
 _PIECE_BYTES: Final = 4 * 1024 * 1024
-RETRY_AFTER_MS: Final = 60_000
+SPOOL_RETRY_MS: Final = 60_000
 
 
 class SpooledBody:
@@ -108,7 +108,7 @@ class Spool:
             self.give_back(owner, size)
             unfinished.unlink(missing_ok=True)
             if isinstance(exc, OSError):
-                raise JobsFull("The disk of the jobs is full or broken.", retry_after_ms=RETRY_AFTER_MS) from exc
+                raise JobsFull("The disk of the jobs is full or broken.", retry_after_ms=SPOOL_RETRY_MS) from exc
             raise
         return size
 
@@ -134,7 +134,7 @@ class Spool:
         if not is_kept and (self._held[owner] > most or self._held.total() > self._quota):
             whose = "Your jobs hold" if self._held.total() <= self._quota else "Jobs hold"
             self.give_back(owner, size)
-            raise JobsFull(f"{whose} all the room for recordings that they may.", retry_after_ms=RETRY_AFTER_MS)
+            raise JobsFull(f"{whose} all the room for recordings that they may.", retry_after_ms=SPOOL_RETRY_MS)
 
     def give_back(self, owner: str, size: int) -> None:
         """Count bytes out."""
