@@ -23,7 +23,7 @@ from gigastt.gateway.files.decoding import Decoding
 from gigastt.gateway.jobs.bell import Bell, JobBells, wait_for_ring
 from gigastt.gateway.jobs.job import Job, JobOrder
 from gigastt.gateway.jobs.running import Fetcher, JobProgress, OpenBook, OpenSession, Runner
-from gigastt.gateway.jobs.spool import RETRY_AFTER_MS, Oversized, Spool, new_job_id
+from gigastt.gateway.jobs.spool import SPOOL_RETRY_MS, Oversized, Spool, new_job_id
 from gigastt.gateway.jobs.store import JobStore
 from gigastt.gateway.jobs.turns import JobPace, JobQueue, QueuedJob
 from gigastt.gateway.jobs.webhook_calls import WebhookCalls
@@ -117,7 +117,7 @@ class Jobs:
         if self._draining:
             raise ShuttingDown()
         if self._queue.is_full_for(order.owner):
-            raise JobsFull("There are as many jobs as there may be.", retry_after_ms=RETRY_AFTER_MS)
+            raise JobsFull("There are as many jobs as there may be.", retry_after_ms=SPOOL_RETRY_MS)
         id, size, order_bytes = new_job_id(), 0, order.stored_bytes
         self._spool.hold(order.owner, order_bytes)
         try:
