@@ -122,9 +122,6 @@ class Servers:
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
-            soonest = min(self._servers, key=lambda each: each.not_before)
-            if soonest.not_before > deadline:
-                raise ServerRefused(soonest.reason)
             server = await self._choose()
             if server is not None:
                 server.sent += 1
@@ -134,10 +131,13 @@ class Servers:
                     server.not_before, server.reason = time.monotonic() + exc.seconds, str(exc)
                 finally:
                     server.sent -= 1
-            if time.monotonic() > deadline:
+            soonest, now = min(self._servers, key=lambda each: each.not_before), time.monotonic()
+            if soonest.not_before > deadline:
+                raise ServerRefused(soonest.reason)
+            if now > deadline:
                 raise CapacityTimeout("No server takes the file.")
-            if all(each.not_before > time.monotonic() for each in self._servers):
-                await asyncio.sleep(max(0.1, min(each.not_before for each in self._servers) - time.monotonic()))
+            if soonest.not_before > now:
+                await asyncio.sleep(max(0.1, soonest.not_before - now))
 
     async def _choose(self) -> _Server | None:
         """Return the server with most room, of those that may be asked."""

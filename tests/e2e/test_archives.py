@@ -16,10 +16,8 @@ from tests.waiting import wait_for
 
 _NAMES = ("espeak_01.wav", "espeak_03.wav", "festival_11.wav")
 _HOTWORDS = '[{"phrase": "запикайте", "weight": 3}]'
-_OPTIONS = (
-    *("--recursive", "--format", "json", "--dropped", "--channels", "split"),
-    *("--hotwords", _HOTWORDS, "--alternatives", "3"),
-)
+_WISHES = ("--hotwords", _HOTWORDS, "--alternatives", "3")
+_OPTIONS = ("--recursive", "--format", "json", "--dropped", "--channels", "split", *_WISHES)
 
 
 @pytest.fixture

@@ -54,6 +54,11 @@ class JobOrder:
         """How its recording is recognised."""
         return Options(partials=False, hotwords=self.hotwords, most_alternatives=self.most_alternatives)
 
+    @property
+    def stored_bytes(self) -> int:
+        """What it takes in the store if it has recordings of speakers."""
+        return 0 if self.speakers is None else len(encode_wishes(self.speakers))
+
     def search_to_json(self) -> str:
         """Encode hotwords and alternatives for the store."""
         return json.dumps([[asdict(each) for each in self.hotwords], self.most_alternatives])

@@ -212,8 +212,9 @@ export class LiveSession {
   /** The connection was refused, and nobody tells a WebSocket why: ask the same address as a plain request. */
   async _askWhy() {
     this._socket = null;
-    const key = this._protocols().find((name) => name.startsWith(BEARER))?.slice(BEARER.length);
-    const options = { headers: key ? { authorization: `Bearer ${key}` } : {}, signal: AbortSignal.timeout(SILENCE_MS) };
+    const key = this._protocols().find((name) => name.startsWith(BEARER));
+    const headers = new Headers(!key ? {} : { authorization: `Bearer ${key.slice(BEARER.length)}` });
+    const options = { headers, signal: AbortSignal.timeout(SILENCE_MS) };
     const answer = await fetch(this._address().replace(/^ws/, "http"), options).catch(() => null); // nobody is there
     const told = (await answer?.json().catch(() => null)) ?? {};
     if (this._over) return;

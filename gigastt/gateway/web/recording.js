@@ -6,6 +6,7 @@
  */
 
 import { LiveSession } from "./client.js";
+import { hotwords } from "./hotwords.js";
 import { RATE } from "./resampler.js";
 import { subprotocols } from "./server.js";
 import { match, relabel } from "./speakers.js";
@@ -140,7 +141,7 @@ export class Recording {
     this._base = base;
     this.keep();
     this._session = new LiveSession(new URL(`/v1/ws?captions=${id}`, location.href.replace(/^http/, "ws")), {
-      configure: { sample_rate: RATE, channels, ...(apart ? this._wishes() : {}) },
+      configure: { sample_rate: RATE, channels, ...hotwords(), ...(apart ? this._wishes() : {}) },
       protocols: subprotocols,
       mostSeconds: MOST_SECONDS,
       onState: (state, why) => this._turn(state, why),
@@ -179,6 +180,7 @@ export class Recording {
       this._shown.delete(channel);
       this._add(message);
     } else if (type === "speakers") this._settle(message);
+    else if (type === "hotwords") this._told.onError("unusable_hotwords", message.unusable.join(", "));
     else if (type === "error") this._told.onError(message.code, message.message);
   }
 

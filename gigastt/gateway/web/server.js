@@ -12,7 +12,8 @@ export class Refusal extends Error {
    */
   constructor(code, message, retryMs = 0) {
     super(message);
-    [this.code, this.retryMs] = [code, retryMs];
+    this.code = code;
+    this.retryMs = retryMs;
   }
 }
 
@@ -73,10 +74,11 @@ function refusal(text, { status, statusText }) {
  * Send a file, and yield the events of the answer. (Of `fetch`, nobody can tell how much has been sent.)
  * @param {string} path
  * @param {Blob} file
+ * @param {Record<string, string>} fields beside it
  * @param {AbortSignal} signal
  * @param {(share: number) => void} onSent
  */
-export async function* sendFile(path, file, signal, onSent) {
+export async function* sendFile(path, file, fields, signal, onSent) {
   const request = new XMLHttpRequest();
   request.open("POST", path);
   if (token()) request.setRequestHeader("authorization", `Bearer ${token()}`);
@@ -99,8 +101,15 @@ export async function* sendFile(path, file, signal, onSent) {
       for (const lost of ["error", "abort"]) request.addEventListener(lost, () => controller.error(new Refusal("network", "")));
     },
   });
-  request.send(file);
+  request.send(Object.keys(fields).length ? formOf({ ...fields, file }) : file);
   yield* events(answer);
+}
+
+/** @param {Record<string, string | Blob>} fields */
+function formOf(fields) {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) form.append(name, value);
+  return form;
 }
 
 /**

@@ -50,6 +50,8 @@ const RU = {
   chartLatency: "Задержка текста, p95",
   correct: "Исправлять", correctWord: "Исправить слово «{0}»", search: "Найти", found: "{0} из {1}", notFound: "Не найдено",
   timeline: "Речь {0} из {1}, пауз: {2}, неуверенных слов: {3} из {4}",
+  hotwords: "Ожидаемые имена и термины, через запятую", invalid_hotwords: "Ожидаемые слова не приняты: не больше 500 фраз по 100 знаков.",
+  unusable_hotwords: "Этого модель написать не может:",
   bad_key: "В ключе есть символы, которых в ключах не бывает.",
 };
 const EN = {
@@ -102,6 +104,8 @@ const EN = {
   chartLatency: "Latency of texts, p95",
   correct: "Correct", correctWord: "Correct the word “{0}”", search: "Find", found: "{0} of {1}", notFound: "Not found",
   timeline: "Speech {0} of {1}, pauses: {2}, unsure words: {3} of {4}",
+  hotwords: "Names and terms to expect, with commas between them", invalid_hotwords: "The expected words were not taken: 500 phrases of 100 characters at most.",
+  unusable_hotwords: "The model cannot write these:",
   bad_key: "The key has characters that keys do not have.",
 };
 
