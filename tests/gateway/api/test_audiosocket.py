@@ -22,10 +22,10 @@ from gigastt.gateway.api.audiosocket import AudioSocketFraming
 from gigastt.gateway.api.tcp import BrokenStream
 from gigastt.gateway.app import create_audiosocket
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import memory_context
 from tests.fakes.pool import Fakes
 from tests.fakes.scripted import speech
 from tests.gateway.api.calls import CallServer, call_server
-from tests.gateway.api.test_native_ws import memory_context
 from tests.raw_client import RawClient
 from tests.waiting import wait_until
 

@@ -27,9 +27,9 @@ from gigastt.gateway.server.deadlines import Deadlines
 from gigastt.transcript import Final, Partial, Word
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import memory_context
 from tests.fakes.pool import FakePool, Fakes
 from tests.fakes.scripted import POISON, speech
-from tests.gateway.api.test_native_ws import memory_context
 from tests.raw_client import connect_raw
 
 pytestmark = pytest.mark.slow
