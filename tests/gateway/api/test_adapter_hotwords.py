@@ -82,7 +82,7 @@ def test_lists_of_wyoming_outlive_a_change_of_the_rate_and_come_too_late_behind_
         ('[{"phrase": "Яуза", "boost": 20}, {"phrase": "Пахра"}]', ["Яуза", "Пахра"]),
         ([{"phrase": "Яуза"}], ["Яуза"]),
         (["Яуза", TOO_LONG, 7, None, {}, {"phrase": 7}, ["Пахра"], ""], ["Яуза"]),
-        *((wrong, []) for wrong in (None, 7, True, {"a": 1}, "Яуза", "[", "7", "[" * 50_000, [])),
+        *[(wrong, list[str]()) for wrong in list[Any]((None, 7, True, {"a": 1}, "Яуза", "[", "7", "[" * 50_000, []))],
     ],
 )
 def test_hints_of_jambonz_are_hotwords_and_never_end_a_call(hints: Any, phrases: list[str]) -> None:
