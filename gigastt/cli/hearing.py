@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
 
@@ -18,7 +19,7 @@ import click
 
 from gigastt.errors import UnsupportedByModel
 from gigastt.hotwords import unusable
-from gigastt.transcript import FINALS_ONLY, Options
+from gigastt.transcript import FINALS_ONLY, Final, Options, Transcript
 
 if TYPE_CHECKING:
     from gigastt.audio.selection import FileChoice
@@ -26,68 +27,40 @@ if TYPE_CHECKING:
     from gigastt.models.speaker_models import SpeakerModel
     from gigastt.speech.recognizer import Recognizer
     from gigastt.speech.voices import VoiceModel
-    from gigastt.transcript import Final, Transcript
 
 OnProgress: TypeAlias = Callable[[float, float], None]  # seconds that are done, and the share of the file
+Heard: TypeAlias = AsyncIterator[Final | Transcript]
 
 
-class HeardFile(Protocol):
-    """One file on its way."""
+class Backend(Protocol):
+    """A way to hear files, `places` of them at once."""
 
-    def segments(self) -> AsyncIterator[Final]:
-        """Yield each utterance that has words, as soon as it is known.
+    @property
+    def places(self) -> int: ...
+
+    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> Heard:
+        """Yield each utterance of a file that has words, as soon as it is known, and last the transcript.
 
         Raises:
             RequestError: it is no file to transcribe.
         """
         ...
 
-    def transcript(self, finals: Sequence[Final]) -> Transcript:
-        """Return what was said, once `segments` has yielded these."""
-        ...
-
-
-class Backend(Protocol):
-    """A way to hear files, `places` of them at once."""
-
-    places: int
-
-    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> HeardFile: ...
-
 
 OpenBackend: TypeAlias = Callable[[], AbstractAsyncContextManager[Backend]]
 
 
+@dataclass(frozen=True, slots=True)
 class Here:
     """Hears files in this process, which does nothing else meanwhile."""
 
-    places = 1
+    recognizer: Recognizer
+    min_confidence: float
+    voices: VoiceModel | None
+    options: Options
+    places: int = field(default=1, init=False)
 
-    def __init__(
-        self, recognizer: Recognizer, min_confidence: float, voices: VoiceModel | None, options: Options
-    ) -> None:
-        self._recognizer = recognizer
-        self._min_confidence = min_confidence
-        self._voices = voices
-        self._options = options
-
-    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> HeardFile:
-        return _HeardHere(
-            source, choice, on_progress, self._recognizer, self._min_confidence, self._voices, self._options
-        )
-
-
-class _HeardHere:
-    def __init__(
-        self,
-        source: BinaryIO,
-        choice: FileChoice,
-        on_progress: OnProgress,
-        recognizer: Recognizer,
-        min_confidence: float,
-        voices: VoiceModel | None,
-        options: Options,
-    ) -> None:
+    async def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> Heard:
         from gigastt.transcribe import TranscribedFile
 
         size = source.seek(0, os.SEEK_END)
@@ -98,15 +71,13 @@ class _HeardHere:
                 raise asyncio.CancelledError  # Ctrl-C, while nothing is awaited
             on_progress(seconds, source.tell() / max(size, 1))
 
-        self._file = TranscribedFile(source, recognizer, tell, min_confidence, choice, voices, options)
-
-    async def segments(self) -> AsyncIterator[Final]:
-        for final in self._file.segments():
+        file = TranscribedFile(source, self.recognizer, tell, self.min_confidence, choice, self.voices, self.options)
+        finals: list[Final] = []
+        for final in file.segments():
+            finals.append(final)
             yield final
             await asyncio.sleep(0)
-
-    def transcript(self, finals: Sequence[Final]) -> Transcript:
-        return self._file.transcript(finals)
+        yield file.transcript(finals)
 
 
 @asynccontextmanager

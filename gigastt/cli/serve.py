@@ -64,7 +64,7 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
 
 
 def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
-    """Return what is wrong with settings together, where those that are wrong alone have no part in it."""
+    """Return the mistakes of several settings together, without those that are `wrong` alone."""
     settings = settings_of({name: value for name, value in values.items() if name not in wrong})
     return [mistake.text for mistake in find_mistakes(settings) if not mistake.names & wrong]
 

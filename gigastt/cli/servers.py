@@ -19,7 +19,7 @@ import httpx2
 
 from gigastt.audio.selection import FileChoice
 from gigastt.cli.diarization import Diarization
-from gigastt.cli.hearing import Backend, HeardFile, OnProgress, warn_of_unusable
+from gigastt.cli.hearing import Backend, Heard, OnProgress, warn_of_unusable
 from gigastt.errors import CapacityTimeout, RequestError
 from gigastt.transcript import (
     Alternative,
@@ -107,10 +107,13 @@ class Servers:
         self._client = client
         self._servers = servers
 
-    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> HeardFile:
-        return _HeardByServer(self, source, choice)
+    async def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> Heard:
+        heard = await self._transcribe(source, choice)
+        for final in heard.finals:
+            yield final
+        yield heard
 
-    async def transcribe(self, source: BinaryIO, choice: FileChoice) -> Transcript:
+    async def _transcribe(self, source: BinaryIO, choice: FileChoice) -> Transcript:
         """Send a file until a server takes it.
 
         Raises:
@@ -195,23 +198,6 @@ class _NotNow(Exception):
     def __init__(self, reason: str, seconds: float) -> None:
         super().__init__(reason)
         self.seconds = seconds
-
-
-class _HeardByServer:
-    def __init__(self, servers: Servers, source: BinaryIO, choice: FileChoice) -> None:
-        self._servers = servers
-        self._source = source
-        self._choice = choice
-        self._heard: Transcript | None = None
-
-    async def segments(self) -> AsyncIterator[Final]:
-        self._heard = await self._servers.transcribe(self._source, self._choice)
-        for final in self._heard.finals:
-            yield final
-
-    def transcript(self, finals: Sequence[Final]) -> Transcript:
-        assert self._heard is not None, "a server has answered"
-        return self._heard
 
 
 async def _introduce(client: httpx2.AsyncClient, server: _Server) -> None:

@@ -40,7 +40,8 @@ def answering(*answers: tuple[int, dict[str, Any]]) -> httpx2.AsyncClient:
 
 async def hear(client: httpx2.AsyncClient, servers: int = 1) -> None:
     asked = [_Server(f"http://server{number}") for number in range(servers)]
-    await Servers(client, asked, 1, None, FINALS_ONLY).transcribe(io.BytesIO(b"RIFF"), ALL_MIXED)
+    told = Servers(client, asked, 1, None, FINALS_ONLY).hear(io.BytesIO(b"RIFF"), ALL_MIXED, lambda done, of: None)
+    assert [each async for each in told]
 
 
 async def test_a_key_whose_day_is_used_up_ends_a_file_at_once() -> None:

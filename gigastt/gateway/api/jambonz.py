@@ -17,11 +17,10 @@ from typing import Any, ClassVar, Final
 
 from gigastt.gateway.api import dialect
 from gigastt.gateway.api.client_messages import as_text, message_type, parse
-from gigastt.gateway.api.configure import FIELDS, apply
+from gigastt.gateway.api.configure import FIELDS, apply, read_search_fields
 from gigastt.gateway.api.conversation import CLOSE_UNSUPPORTED_DATA
 from gigastt.gateway.api.dialect import Configuration, Dialect, Message, Moment, Request
 from gigastt.gateway.api.openai_form import is_russian
-from gigastt.gateway.api.search_fields import read_search_fields
 from gigastt.gateway.api.wire import gap_error_fields
 from gigastt.gateway.responses import json_text
 from gigastt.hotwords import fit_hotwords

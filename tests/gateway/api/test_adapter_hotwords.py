@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import repeat
 from typing import Any
 
 import pytest
@@ -82,7 +83,7 @@ def test_lists_of_wyoming_outlive_a_change_of_the_rate_and_come_too_late_behind_
         ('[{"phrase": "Яуза", "boost": 20}, {"phrase": "Пахра"}]', ["Яуза", "Пахра"]),
         ([{"phrase": "Яуза"}], ["Яуза"]),
         (["Яуза", TOO_LONG, 7, None, {}, {"phrase": 7}, ["Пахра"], ""], ["Яуза"]),
-        *[(wrong, list[str]()) for wrong in list[Any]((None, 7, True, {"a": 1}, "Яуза", "[", "7", "[" * 50_000, []))],
+        *zip((None, 7, True, {"a": 1}, "Яуза", "[", "7", "[" * 10_000, []), repeat([]), strict=False),
     ],
 )
 def test_hints_of_jambonz_are_hotwords_and_never_end_a_call(hints: Any, phrases: list[str]) -> None:
