@@ -256,10 +256,6 @@ async def test_followers_that_leave_are_forgotten() -> None:
             await wait_until(lambda: len(server.context.feeds) == 0)
 
 
-def test_a_call_may_hang_up_before_any_sound() -> None:
-    assert list(AudioSocketFraming().cut(hello() + HANG_UP)) == [f"01{CALL.hex}", "00"]
-
-
 async def test_those_who_wait_for_a_call_hear_of_a_rate_that_refuses_it() -> None:
     async with calls(limits=Limits(rate_limit_per_minute=1, rate_limit_burst=2)) as running:
         following = asyncio.create_task(running.events(str(CALL)))
