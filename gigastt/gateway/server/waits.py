@@ -7,25 +7,31 @@ waits for messages, any number for room.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class MessageQueue(Generic[T]):
-    """Messages that the application has not taken yet."""
+    """Messages that the application has not taken yet.
 
-    __slots__ = ("_messages", "_taker")
+    Args:
+        wake: sets the result of what the application waits for, now or soon.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_messages", "_taker", "_wake")
+
+    def __init__(self, wake: Callable[[asyncio.Future[None]], None]) -> None:
+        self._wake = wake
         self._messages: list[T] = []  # a few at most
         self._taker: asyncio.Future[None] | None = None
 
     def put_nowait(self, message: T) -> None:
         """Add a message."""
         self._messages.append(message)
-        if self._taker is not None and not self._taker.done():
-            self._taker.set_result(None)
+        if self._taker is not None and len(self._messages) == 1:
+            self._wake(self._taker)
 
     async def get(self) -> T:
         """Wait for the next message, and take it."""
