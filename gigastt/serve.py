@@ -316,12 +316,12 @@ def tune_garbage_collection() -> None:
     """Keep collections from holding up the event loop.
 
     With thousands of connections a full collection takes hundreds of milliseconds. Objects that live on from here
-    need not be looked at again; the others nearly always die young. A collection of the
-    young, 2,000 objects, takes a millisecond.
+    need not be looked at again; the others nearly always die young. A collection of the young takes a millisecond; the
+    next older ones are looked at once there are a million.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(2_000, 10, 50_000)
+    gc.set_threshold(2_000, 500, 1_000)
 
 
 @contextlib.asynccontextmanager
