@@ -16,6 +16,7 @@ import itertools
 import resource
 import signal
 import socket
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 
@@ -78,6 +79,7 @@ from gigastt.transcript import Options
 
 log = get_logger(__name__)
 
+_SWITCH_SECONDS = 0.001  # the loop waits so long for a thread, as one that renders a long transcript
 Greeting = Callable[
     [str, bool], None
 ]  # what to do when the server is ready: its URL, and whether it has the demo model
@@ -102,6 +104,7 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
         DutyFailed: a part of the server did not last as long as the server.
     """
     forbid_core_files()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     if settings.wyoming_announce:
         check_zeroconf()
     require_provider(settings)
