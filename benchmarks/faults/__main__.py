@@ -2,8 +2,10 @@
 
 People speak at the pace of speech to the shipped server (demo model, two workers), over a cable that is cut, stalled,
 closed on one side and made anew out of order, at random; meanwhile workers are killed, and the server is replaced by
-another, which shares its secret. Every final must be the one of the control run: number, text, times and words. Prints
-one JSON object, and exits with 1 if a word was lost, came twice or differs. Needs Linux.
+another, which shares its secret. Every final must be the one of the control run: number, text, times and words. Where
+both runs are at one speed, it tells how much later than undisturbed words were shown: all, and the first behind each
+kill (in each stream, also where its worker lived on). Prints one JSON object, and exits with 1 if a word was lost, came
+twice or differs. Needs Linux.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults.cable import Cable, laid
-from benchmarks.faults.streams import Difference, Record, speak
+from benchmarks.faults.streams import Difference, Record, delay_behind, delays, speak
+from benchmarks.live import percentiles
 from benchmarks.pinned import machine
 from benchmarks.playlist import Playlist, load_clips, make_playlist
 from benchmarks.server_process import ServerProcess, serve
@@ -40,6 +43,7 @@ class Stage:
     def __init__(self, cable: Cable, secret: Path, arguments: list[str]) -> None:
         self.server: ServerProcess
         self.done: Counter[str] = Counter()
+        self.kills: list[float] = []  # when, by the monotonic clock
         self._cable = cable
         self._secret = secret
         self._arguments = arguments
@@ -67,6 +71,7 @@ class Stage:
         if pids:
             os.kill(chance.choice(pids), signal.SIGKILL)
             self.done["killed"] += 1
+            self.kills.append(time.monotonic())
 
 
 async def torment(stage: Stage, options: argparse.Namespace, chance: random.Random, over: asyncio.Event) -> None:
@@ -113,7 +118,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
                 seconds = time.monotonic() - began
             finally:
                 await asyncio.to_thread(stage.close)
-    return report(options, controls, disturbed, stage.done, seconds)
+    return report(options, controls, disturbed, stage, seconds)
 
 
 async def play_all(url: str, playlists: list[Playlist], speed: float) -> list[Record]:
@@ -122,7 +127,7 @@ async def play_all(url: str, playlists: list[Playlist], speed: float) -> list[Re
 
 
 def report(
-    options: argparse.Namespace, controls: list[Record], disturbed: list[Record], done: Counter[str], seconds: float
+    options: argparse.Namespace, controls: list[Record], disturbed: list[Record], stage: Stage, seconds: float
 ) -> dict[str, Any]:
     differences = [Difference.between(one, other) for one, other in zip(controls, disturbed, strict=True)]
     connections: Counter[str] = Counter()
@@ -133,7 +138,7 @@ def report(
         "seed": options.seed,
         "seconds": round(seconds, 1),
         "streams": len(disturbed),
-        "done": dict(done),
+        "done": dict(stage.done),
         "connections": dict(connections),
         "finals": sum(len(record.finals) for record in controls),
         "words": sum(len(record.words) for record in controls),
@@ -142,11 +147,23 @@ def report(
         "different_finals": sum(each.different_finals for each in differences),
         "failures": sorted({record.failure for record in [*controls, *disturbed] if record.failure}),
         "errors": dict(Counter(code for record in disturbed for code in record.errors)),
-        "longest_gap_seconds": round(max(record.longest_gap for record in disturbed), 1),
+        **(lateness(controls, disturbed, stage.kills) if options.speed == options.control_speed else {}),
         "most_kept_seconds": round(max(record.most_kept_seconds for record in disturbed), 1),
         "differing": [
             {"stream": index, **asdict(each)} for index, each in enumerate(differences) if any(asdict(each).values())
         ],
+    }
+
+
+def lateness(controls: list[Record], disturbed: list[Record], kills: list[float]) -> dict[str, Any]:
+    """Return how much later words were shown, all of them and the first behind each kill, in seconds."""
+    pairs = list(zip(controls, disturbed, strict=True))
+    all_words = [seconds for one, other in pairs for seconds in delays(one, other)]
+    behind = [delay_behind(one, other, kill - other.began) for one, other in pairs for kill in kills]
+    first = [seconds for seconds in behind if seconds is not None]
+    return {
+        name: {**(percentiles(late) or {}), "most": round(max(late, default=0.0), 3)}
+        for name, late in (("word_late_seconds", all_words), ("first_word_late_seconds", first))
     }
 
 

@@ -21,16 +21,23 @@ class Record:
 
     finals: number, text, start, end and words of each.
     connections: by what happened to them.
-    gaps: seconds between two messages that show words, while the person spoke.
+    began: when its audio began, by the monotonic clock.
+    shown: when each word was shown first, in seconds from then on.
     failure: why the session came to no end; empty if it did.
     """
 
     finals: list[Told] = field(default_factory=list)
     connections: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
-    longest_gap: float = 0.0
+    began: float = 0.0
+    shown: list[float] = field(default_factory=list)
     most_kept_seconds: float = 0.0
     failure: str = ""
+
+    def show(self, words: int) -> None:
+        """Note that so many words are shown behind the finals before."""
+        new = len(self.words) + words - len(self.shown)
+        self.shown += [time.monotonic() - self.began] * new
 
     @property
     def words(self) -> list[str]:
@@ -42,16 +49,14 @@ async def speak(url: str, playlist: Playlist, *, speed: float, patience: float =
     record = Record()
     async with Session(url, sample_rate=SAMPLE_RATE, patience=patience) as session:
         sending = asyncio.create_task(_send(session, playlist, speed, record))
-        heard = time.monotonic()
         try:
             async for message in session.events():
+                if message["type"] in ("partial", "final"):
+                    record.show(len(message["words"]))
                 match message["type"]:
                     case "final":
                         words = [(w["word"], w["start"], w["end"], w["confidence"]) for w in message["words"]]
                         record.finals.append((message["seq"], message["text"], message["start"], message["end"], words))
-                    case "partial":
-                        record.longest_gap = max(record.longest_gap, time.monotonic() - heard)
-                        heard = time.monotonic()
                     case "connection":
                         record.connections[message["state"]] += 1
                     case "error":
@@ -67,7 +72,7 @@ async def speak(url: str, playlist: Playlist, *, speed: float, patience: float =
 async def _send(session: Session, playlist: Playlist, speed: float, record: Record) -> None:
     pcm = playlist.samples.astype("<i2").tobytes()
     size = 2 * int(SAMPLE_RATE * CHUNK_SECONDS)
-    began = time.monotonic()
+    record.began = began = time.monotonic()
     for index, begin in enumerate(range(0, len(pcm), size)):
         await session.send(pcm[begin : begin + size])
         record.most_kept_seconds = max(record.most_kept_seconds, session.kept_seconds)
@@ -93,3 +98,16 @@ class Difference:
             (found - expected).total(),
             max(len(control.finals), len(disturbed.finals)) - same,
         )
+
+
+def delays(control: Record, disturbed: Record) -> list[float]:
+    """Return how much later than undisturbed each word was shown first, in seconds."""
+    return [max(0.0, came - expected) for expected, came in zip(control.shown, disturbed.shown, strict=False)]
+
+
+def delay_behind(control: Record, disturbed: Record, since: float) -> float | None:
+    """Return the delay of the first word that came, undisturbed, after a moment of the stream; None: there is none."""
+    for expected, came in zip(control.shown, disturbed.shown, strict=False):
+        if expected > since:
+            return max(0.0, came - expected)
+    return None

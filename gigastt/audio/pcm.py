@@ -83,6 +83,9 @@ class PcmDecoder:
 
     def _take_whole(self, piece: bytes | bytearray | memoryview) -> bytes:
         raw = self._carried + bytes(piece) if self._carried else bytes(piece)
+        if len(raw) % self._block == 0:
+            self._carried = b""
+            return raw
         whole = len(raw) - len(raw) % self._block
         self._carried = raw[whole:]
         return raw[:whole]

@@ -133,6 +133,11 @@ class Feeds:
     def __len__(self) -> int:
         return len(self._feeds)
 
+    def is_awaited(self, session_id: str) -> bool:
+        """Tell whether somebody follows a session that has not begun."""
+        feed = self._feeds.get(session_id)
+        return feed is not None and not feed.began and feed.followers > 0
+
     def begin(self, session_id: str) -> Feed:
         """Return the feed of a session that begins now.
 

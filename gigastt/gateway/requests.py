@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from gigastt.client_json import parse_json
 from gigastt.errors import (
     InternalError,
     InvalidParameter,
@@ -31,7 +32,6 @@ from gigastt.errors import (
 )
 from gigastt.gateway.access.client_tokens import Grant
 from gigastt.gateway.access.key_usage import KeyUsage
-from gigastt.gateway.bounded_json import parse_json
 from gigastt.gateway.metrics import KNOWN_METHODS, OTHER_METHOD, OTHER_PATH, Metrics
 from gigastt.gateway.responses import ErrorFields, error_fields, public_error, send_error
 from gigastt.log import bound_fields, get_logger
@@ -142,6 +142,7 @@ class RequestMiddleware:
     """Give a request its id, count it, log it, and turn whatever it raises into an answer.
 
     protocol_of: names the clients' protocol at a path, for the log.
+    on_refused: is told of each WebSocket that is refused before its upgrade.
     """
 
     app: ASGIApp
@@ -149,6 +150,7 @@ class RequestMiddleware:
     routes: Routes
     error_forms: ErrorForms = lambda path: error_fields
     protocol_of: Callable[[str], str | None] = lambda path: None
+    on_refused: Callable[[Scope, RequestError], None] = lambda scope, error: None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -178,6 +180,8 @@ class RequestMiddleware:
                     self.metrics.rate_limit_rejections.inc()
                 elif not isinstance(exc, RequestError):
                     log.exception("request_failed", path=path)
+                if scope["type"] == "websocket" and answer.status is None:
+                    self.on_refused(scope, error)
                 await answer.fail(scope, exc)
             finally:
                 answer.count()

@@ -26,6 +26,9 @@ ErrorFields: TypeAlias = Callable[[RequestError], Mapping[str, Any]]  # renders 
 _FEW: Final = 32  # utterances of which JSON is made at once
 _DEFAULT_RETRY_AFTER_MS: Final = 1_000
 _TRANSIENT_STATUSES: Final = (429, 503)
+_encode: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":")
+).encode  # `dumps` makes one each time
 _INTERNAL: Final = InternalError(
     "Something went wrong inside the server. Its log has the cause, under this request's id."
 )
@@ -47,7 +50,7 @@ class LongJSONResponse(JSONResponse):
 
 def json_text(content: Any) -> str:
     """Return compact JSON; a number that JSON lacks (NaN) is an error."""
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _encode(content)
 
 
 def _json_pieces(content: Any) -> Iterator[str]:
@@ -131,7 +134,7 @@ _BY_MEDIA_TYPE: dict[str, TranscriptForm] = {kind: form for form, kind in MEDIA_
 
 
 def choose_form(asked: Sequence[str], accept: str) -> TranscriptForm:
-    """Return the form of an answer: JSON where nothing else is asked for, or only what there is not.
+    """Return the form of an answer: JSON, unless a form that exists is asked for.
 
     Args:
         asked: the values of `format`.

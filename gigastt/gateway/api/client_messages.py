@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-from gigastt.gateway.bounded_json import parse_json
+from gigastt.client_json import parse_json
 
 MESSAGE_TYPES = ("configure", "flush", "stop", "resume", "keepalive", "ping")
 SIGNS_OF_LIFE = ("keepalive", "keep_alive", "keep-alive", "heartbeat", "pong")

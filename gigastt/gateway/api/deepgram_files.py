@@ -19,7 +19,7 @@ from gigastt.gateway.requests import exchange_of
 from gigastt.gateway.responses import LongJSONResponse
 from gigastt.rendering import failed_fields
 from gigastt.speakers import SpeakerFields, turns_of
-from gigastt.transcript import Final, Options, Transcript, alternatives_of, mean_confidence, speaker_of, text_of
+from gigastt.transcript import FINALS_ONLY, Final, Transcript, alternatives_of, mean_confidence, speaker_of, text_of
 
 _OF_FILES = ("diarization", "hotwords", "most_alternatives")  # of the options, that change what is told of a file
 
@@ -40,7 +40,7 @@ class DeepgramFiles:
         wishes = read_wishes(request.query_params)
         with await self._uploads.receive_body(request.scope, request.receive) as upload:
             asked = wishes.configuration.options
-            options = replace(Options(partials=False), **{name: getattr(asked, name) for name in _OF_FILES})
+            options = replace(FINALS_ONLY, **{name: getattr(asked, name) for name in _OF_FILES})
             speakers = SpeakerFields() if options.diarization else None
             choice = FileChoice(splits_channels=wishes.multichannel)
             heard = await self._uploads.transcribe_whole(upload, request.receive, options, choice, speakers)

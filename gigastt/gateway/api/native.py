@@ -32,12 +32,13 @@ from gigastt.gateway.api.configure import (
     apply,
     endpoint_mode,
     near_miss,
+    read_search_fields,
+    read_search_query,
     supports_version,
 )
 from gigastt.gateway.api.conversation import CLOSE_PROTOCOL_ERROR, CLOSE_UNSUPPORTED_DATA
 from gigastt.gateway.api.dialect import Configuration, Dialect, Message, Moment, Opening, Request
 from gigastt.gateway.api.gathering import Gatherer
-from gigastt.gateway.api.search_fields import read_search_fields, read_search_query
 from gigastt.gateway.api.speaker_fields import read_speaker_fields
 from gigastt.hotwords import unusable
 from gigastt.transcript import Final, Gap, HeardSpeakers, Partial
@@ -186,7 +187,7 @@ class NativeDialect(Dialect):
         """Return the event as JSON."""
         match event:
             case Partial():
-                return [wire.partial(self._gatherer.partial(event), replace(moment, seq=self._gatherer.told))]
+                return [wire.partial(self._gatherer.partial(event), moment, self._gatherer.told)]
             case Final():
                 told = self._gatherer.final(event)
                 return [] if told is None else [wire.final(told, channels=moment.channels)]

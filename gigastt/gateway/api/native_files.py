@@ -23,9 +23,8 @@ from starlette.types import Receive, Scope
 from gigastt import transcript
 from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
 from gigastt.errors import CapacityTimeout, RequestError
-from gigastt.gateway.api.configure import read_spelling
+from gigastt.gateway.api.configure import read_search_query, read_spelling
 from gigastt.gateway.api.enrolment import open_file_book
-from gigastt.gateway.api.search_fields import read_search_query
 from gigastt.gateway.api.speaker_fields import read_speaker_query
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.files.bodies import Bodies, Upload

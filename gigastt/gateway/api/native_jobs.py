@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from gigastt.audio.selection import read_choice
 from gigastt.errors import InvalidParameter, JobFailed, JobNotDone, JobsDisabled, RequestError
-from gigastt.gateway.api.configure import read_spelling
+from gigastt.gateway.api.configure import SEARCH_FIELDS, read_search_query, read_spelling
 from gigastt.gateway.api.enrolment import require_model
 from gigastt.gateway.api.event_stream import (
     QUIET_COMMENT,
@@ -31,7 +31,6 @@ from gigastt.gateway.api.event_stream import (
     last_event,
 )
 from gigastt.gateway.api.native_files import Uploads, render_answer
-from gigastt.gateway.api.search_fields import SEARCH_FIELDS, read_search_query
 from gigastt.gateway.api.speaker_fields import SPEAKER_FIELDS, read_speaker_query
 from gigastt.gateway.api.wire import gap_error_fields, session_speakers
 from gigastt.gateway.context import AppContext
@@ -154,7 +153,7 @@ async def _event_blocks(jobs: Jobs, job: Job, after: int, spelling: Spelling) ->
     before: dict[str, Any] = {}
     try:
         while True:
-            ring = jobs.next_ring
+            ring = jobs.next_ring(job.id)
             job = await jobs.find(job.id, job.order.owner)
             for number, told in await jobs.told(job, after):
                 after = number

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar, cast
 
 from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
+from gigastt.client_json import parse_json
 from gigastt.errors import InvalidHotwords, InvalidParameter
-from gigastt.gateway.bounded_json import parse_json
+from gigastt.gateway.api.speaker_fields import LONGEST_NAME
 from gigastt.gateway.files.forms import FormFields
 from gigastt.hotwords import read_hotwords
 from gigastt.speakers import NamedAudio, SpeakerFields
-from gigastt.transcript import ENDPOINT_SILENCE_MS, Hotword, Options
+from gigastt.transcript import ENDPOINT_SILENCE_MS, FINALS_ONLY, Hotword, Options
 
 ResponseFormat: TypeAlias = Literal["json", "text", "srt", "vtt", "verbose_json", "diarized_json"]
 Value = TypeVar("Value")
@@ -138,6 +139,9 @@ def _speakers(asked: _Asked) -> SpeakerFields:
     if len(names) != len(references) or len(names) > _MOST_KNOWN:
         problem = f"known_speaker_references: expected one for each known_speaker_names, {_MOST_KNOWN} at most."
         raise InvalidParameter(problem, param="known_speaker_references")
+    if any(len(name) > LONGEST_NAME for name in names):
+        problem = f"known_speaker_names: expected names of up to {LONGEST_NAME} characters."
+        raise InvalidParameter(problem, param="known_speaker_names")
     recordings = []
     for name, reference in zip(names, references, strict=True):
         try:
@@ -165,7 +169,7 @@ def _options(asked: _Asked) -> Options:
     """Return how utterances are cut; `chunking_strategy` comes in brackets or as JSON."""
     silence = asked.one("chunking_strategy", _silence_of_json, None)
     silence = asked.one("chunking_strategy", _silence, silence, "silence_duration_ms")
-    options = Options(partials=False)
+    options = FINALS_ONLY
     return options if silence is None else replace(options, endpoint_silence_ms=silence)
 
 

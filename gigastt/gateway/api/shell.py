@@ -33,7 +33,6 @@ from gigastt.speakers import SpeakerBook
 from gigastt.transcript import Gap
 
 log = get_logger(__name__)
-CLOSE_INTERNAL = 1011
 
 
 async def converse(
@@ -85,7 +84,7 @@ class Shell:
         self._woken = False
         self._listening = False  # the reader waits for a message, and has dealt with all before it
         self._alarm = Alarm(self._conversation, self.wake, self._preview)
-        self._close_code = CLOSE_INTERNAL
+        self._close_code = conversation.CLOSE_INTERNAL
 
     def wake(self) -> None:
         """Make the reader look up: the server drains, the conversation's deadline has come, or the writer is done."""
@@ -211,10 +210,11 @@ class Shell:
         """Feed audio in the place of the reader and return its answer; None: something has to be waited for."""
         if not data or not self._listening or self._intake is None or not self._conversation.takes_audio:
             return None
-        at_once = self._dialect.takes_at_once(data, is_sending=self._teller.is_sending)
-        if not at_once or not self._intake.feed_at_once(data, self._loop.time()):
+        now = self._loop.time()
+        at_once = self._dialect.takes_at_once(data, is_sending=self._teller.sending > 0)
+        if not at_once or not self._intake.feed_at_once(data, now):
             return None
-        self._audio_taken(len(data))
+        self._audio_taken(len(data), now)
         return self._dialect.answer_frame()
 
     def _take(self, message: Message | InputEnded) -> list[conversation.Effect]:
@@ -228,10 +228,10 @@ class Shell:
         try:
             await intake.feed(data)
         finally:
-            self._audio_taken(len(data))
+            self._audio_taken(len(data), self._loop.time())
 
-    def _audio_taken(self, size: int) -> None:
-        seconds = self._conversation.audio_taken(size, self._loop.time())
+    def _audio_taken(self, size: int, now: float) -> None:
+        seconds = self._conversation.audio_taken(size, now)
         self._guest.heard(seconds)
         if not self._account.hear(seconds):
             self.wake()

@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from gigastt.client_json import parse_json
 from gigastt.config import MOST_TOLD_APART
 from gigastt.errors import InvalidParameter
 from gigastt.gateway.api.configure import Complaint, flag, whole
-from gigastt.gateway.bounded_json import parse_json
 from gigastt.speakers import KnownSpeaker, NamedAudio, SpeakerFields, is_embedding
 
 SPEAKER_FIELDS = ("speakers", "max_speakers", "known_speakers", "speaker_embeddings")
 MOST_KNOWN = 16
-_LONGEST_NAME = 100
+LONGEST_NAME = 100
 _EMBEDDING_BYTES = (64, 4096)
 _KNOWN = (
-    f"a list of at most {MOST_KNOWN} objects, each with a name of up to {_LONGEST_NAME} characters and either an "
+    f"a list of at most {MOST_KNOWN} objects, each with a name of up to {LONGEST_NAME} characters and either an "
     "embedding, as this server gave it, or audio, a short recording in base64"
 )
 
@@ -82,13 +82,13 @@ def _read_known(value: Any) -> tuple[tuple[KnownSpeaker, ...], tuple[NamedAudio,
     recordings: list[NamedAudio] = []
     for item in items:
         match item:
-            case {"name": str(name), "embedding": str(text)} if 0 < len(name) <= _LONGEST_NAME:
+            case {"name": str(name), "embedding": str(text)} if 0 < len(name) <= LONGEST_NAME:
                 embedding = b64decode(text, validate=True)
                 least, most = _EMBEDDING_BYTES
                 if not least <= len(embedding) <= most or not is_embedding(embedding):
                     raise ValueError
                 known.append(KnownSpeaker(name, embedding))
-            case {"name": str(name), "audio": str(text)} if 0 < len(name) <= _LONGEST_NAME:
+            case {"name": str(name), "audio": str(text)} if 0 < len(name) <= LONGEST_NAME:
                 recordings.append(NamedAudio(name, b64decode(text, validate=True)))
             case _:
                 raise ValueError

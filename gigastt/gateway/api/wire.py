@@ -89,9 +89,9 @@ def error(code: str, message: str, retry_after_ms: int | None = None) -> str:
     return json_text(fields)
 
 
-def partial(event: Partial, moment: Moment) -> str:
-    """Return a partial; its `seq` is the number its final will have."""
-    fields = {**partial_fields(event), "seq": moment.seq}
+def partial(event: Partial, moment: Moment, seq: int) -> str:
+    """Return a partial; `seq` is the number that its final will have."""
+    fields = {**partial_fields(event), "seq": seq}
     if moment.lag_seconds > LAG_WORTH_TELLING_SECONDS:
         fields["lag_ms"] = round(moment.lag_seconds * 1000)
     return json_text(fields | channel_fields(event, is_told=moment.channels > 1))

@@ -107,7 +107,9 @@ class JobStore:
     async def queued(self) -> list[QueuedJob]:
         """Return the jobs that have not ended, in the order in which they came."""
         rows = await self._read(
-            "SELECT number, id, owner, audio_bytes, created FROM jobs WHERE state = 'queued' ORDER BY number"
+            "SELECT number, id, owner, audio_bytes, created, "
+            "COALESCE((SELECT LENGTH(wishes) FROM speakers WHERE job = id), 0) "
+            "FROM jobs WHERE state = 'queued' ORDER BY number"
         )
         return [QueuedJob(*row) for row in rows]
 

@@ -23,8 +23,7 @@ from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import ProtocolViolation
 from gigastt.gateway.pool.events import TrackCheckpoint
-from gigastt.gateway.pool.flow import credit
-from gigastt.gateway.pool.sources import START_STEP, FileSource, LiveSource
+from gigastt.gateway.pool.sources import START_STEP, FileSource, LiveSource, credit
 from gigastt.ipc.messages import (
     Audio,
     Cancel,
@@ -302,7 +301,7 @@ class Track:
         stable = max(partial.stable, promised)
         self._promised = texts[:stable]
         self.open_utterance = True
-        return [replace(message, partial=replace(partial, stable=stable))]
+        return [message if stable == partial.stable else replace(message, partial=replace(partial, stable=stable))]
 
     def _show_preview(self, message: PartialMessage) -> list[TrackMessage]:
         """Let a preview through if it is still true; like a final it may differ from words that were promised."""

@@ -71,7 +71,7 @@ class Sequencer:
     def partial(self, channel: int, message: PartialMessage) -> None:
         """Take a partial."""
         lane = self._lanes[channel]
-        partial = replace(message.partial, channel=channel)
+        partial = message.partial if channel == 0 else replace(message.partial, channel=channel)
         if lane.entries and isinstance(lane.entries[-1], transcript.Partial):
             lane.entries.pop()
         lane.entries.append(partial)
