@@ -12,8 +12,8 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from gigastt.client_json import MOST_VALUES
 from gigastt.gateway.app import NATIVE
-from gigastt.gateway.bounded_json import MOST_VALUES
 from gigastt.ipc.messages import OpenStream
 from gigastt.transcript import Alternative, Final, Hotword, Options, Word, alternatives_of
 from tests.fakes.gateway import http_client, serving
