@@ -16,6 +16,7 @@ import itertools
 import resource
 import signal
 import socket
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 
@@ -78,6 +79,7 @@ from gigastt.transcript import Options
 
 log = get_logger(__name__)
 
+_SWITCH_SECONDS = 0.001  # the loop waits so long for a thread, as one that renders a long transcript
 Greeting = Callable[
     [str, bool], None
 ]  # what to do when the server is ready: its URL, and whether it has the demo model
@@ -102,6 +104,7 @@ def run_server(settings: Settings, read_settings: SettingsReader, greet: Greetin
         DutyFailed: a part of the server did not last as long as the server.
     """
     forbid_core_files()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     if settings.wyoming_announce:
         check_zeroconf()
     require_provider(settings)
@@ -316,11 +319,12 @@ def tune_garbage_collection() -> None:
     """Keep collections from holding up the event loop.
 
     With thousands of connections a full collection takes hundreds of milliseconds. Objects that live on from here
-    need not be looked at again; the others nearly always die young.
+    need not be looked at again; the others nearly always die young. A collection of the young takes a millisecond; the
+    next older ones are looked at once there are a million.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 50, 1_000)
+    gc.set_threshold(2_000, 500, 1_000)
 
 
 @contextlib.asynccontextmanager

@@ -101,15 +101,16 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         await native(websocket, context)
 
     sockets: dict[str, Endpoint] = {
+        _WEBSOCKET_PATH: native,
         _REALTIME_PATH: speak(realtime_of),
         _DEEPGRAM_PATH: speak(deepgram_of),
         _ASTERISK_PATH: answer_asterisk,
         _JAMBONZ_PATH: speak(lambda _: JambonzDialect()),
         _JITSI_PATH: answer_jitsi,
-        _WEBSOCKET_PATH: native,
         _DEPRECATED_WEBSOCKET_PATH: run_deprecated,
     }
     routes = [
+        *(route for path, endpoint in sockets.items() for route in _socket_routes(path, endpoint, context)),
         *(Route(path, pages.answer) for path in (*PAGES, FILES)),
         Route("/health", ops.health),
         Route("/ready", ops.ready),
@@ -136,7 +137,6 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         Route("/v1/realtime/client_secrets", realtime_secrets.create, methods=["POST"]),
         Route("/v1/realtime/transcription_sessions", realtime_secrets.create_as_in_beta, methods=["POST"]),
         Route(_DEEPGRAM_PATH, DeepgramFiles(uploads, context.model.name).transcribe, methods=["POST"]),
-        *(route for path, endpoint in sockets.items() for route in _socket_routes(path, endpoint, context)),
     ]
 
     def tell_refused(scope: Scope, error: RequestError) -> None:

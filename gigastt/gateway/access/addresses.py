@@ -7,6 +7,7 @@ then only its right-most hop that is not itself trusted: everything left of it w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
@@ -26,6 +27,7 @@ def parse_networks(networks: Sequence[str]) -> tuple[AddressRange, ...]:
     return tuple(ip_network(network, strict=False) for network in networks)
 
 
+@lru_cache(maxsize=1_024)  # of one client several times, and again with its next request
 def parse_address(text: str) -> Address | None:
     """Parse an address with or without a port or zone; an IPv4 address inside IPv6 comes out as IPv4."""
     text = text.strip()

@@ -47,6 +47,9 @@ async def take_place(
         RequestError: there is none in time, or the server drains.
         ClientGone: the client has lost its patience.
     """
+    if pool.places.available and not pool.places.waiters:  # nearly always; a start is cheaper without two tasks
+        await stack.enter_async_context(pool.places.admit(timeout, guest))
+        return None
     admission = asyncio.ensure_future(stack.enter_async_context(pool.places.admit(timeout, guest)))
     first = asyncio.ensure_future(transport.receive())
     try:

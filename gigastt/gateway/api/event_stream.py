@@ -25,7 +25,7 @@ from gigastt.gateway.pool.events import Event
 from gigastt.gateway.responses import error_fields, json_text, public_error
 from gigastt.log import get_logger
 from gigastt.speakers import SpeakerFields
-from gigastt.transcript import Options
+from gigastt.transcript import HeardSpeakers, Options
 
 log = get_logger(__name__)
 
@@ -88,7 +88,10 @@ async def _blocks(
     try:
         async with aclosing(with_pauses(recognition.events, QUIET_SECONDS)) as events:
             async for event in events:
-                yield QUIET_COMMENT if event is None else write.event(event)
+                if isinstance(event, HeardSpeakers):  # all words of the file once more
+                    yield await asyncio.to_thread(write.event, event)
+                else:
+                    yield QUIET_COMMENT if event is None else write.event(event)
     except Exception as exc:  # the answer has begun: the error becomes its last event
         if not isinstance(exc, RequestError):
             log.exception("transcription_failed")
@@ -96,7 +99,7 @@ async def _blocks(
         note_failure(error)
         yield write.failure(error)
         return
-    yield write.end()
+    yield await asyncio.to_thread(write.end)  # perhaps the whole text
 
 
 async def send_blocks(send: Send, blocks: AsyncGenerator[bytes, None]) -> None:
@@ -107,6 +110,7 @@ async def send_blocks(send: Send, blocks: AsyncGenerator[bytes, None]) -> None:
         async for block in blocks:
             if block:
                 await send({"type": "http.response.body", "body": block, "more_body": True})
+                await asyncio.sleep(0)  # others have their turn between the events of a job that is done
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

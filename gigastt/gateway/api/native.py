@@ -58,6 +58,8 @@ def native_of(websocket: WebSocket) -> Dialect:
         InvalidParameter: a field is wrong, or nearly has a field's name; `param` names it.
     """
     query = websocket.query_params
+    if not query:
+        return NativeDialect()
     unknown = [name for name in query if name not in FIELDS and name != "captions"]
     for name in unknown[:_MOST_COMPARED]:
         if (near := near_miss(name, FIELDS)) is not None:

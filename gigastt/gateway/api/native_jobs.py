@@ -44,7 +44,7 @@ from gigastt.gateway.responses import JSONResponse, choose_form
 from gigastt.gateway.webhook import check_url
 from gigastt.rendering import channel_fields, final_fields
 from gigastt.spelling import Spelling
-from gigastt.transcript import Final, Options
+from gigastt.transcript import Final, HeardSpeakers, Options
 
 _MOST_ORDER_BYTES: Constant = MOST_FIELD_BYTES + 16 * 1024
 _FIELDS: Constant = ("channels", "track", "url", "webhook", "webhook_secret")
@@ -169,7 +169,7 @@ async def _event_blocks(jobs: Jobs, job: Job, after: int, spelling: Spelling) ->
                 yield b"id: %d\n" % number + encode_block(fields)
             state = {"type": "job", **await jobs.describe(job), "last": job.state != "queued"}
             if state["last"] and (heard := await jobs.speakers(job)) is not None:
-                yield encode_block({**session_speakers(spelling.of(heard)), "last": False})
+                yield await asyncio.to_thread(_speakers_block, spelling, heard)
             yield encode_block(state) if state != before else QUIET_COMMENT
             if state["last"]:
                 return
@@ -177,6 +177,10 @@ async def _event_blocks(jobs: Jobs, job: Job, after: int, spelling: Spelling) ->
             await wait_for_ring(ring, QUIET_SECONDS)
     except RequestError as exc:
         yield failure_block(exc)
+
+
+def _speakers_block(spelling: Spelling, heard: HeardSpeakers) -> bytes:
+    return encode_block({**session_speakers(spelling.of(heard)), "last": False})
 
 
 def _checked(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ send its audio again. It is signed and bound to the client's API key.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -21,11 +22,13 @@ from gigastt.gateway.access.tokens import Tokens
 from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.api.intake import Position
 from gigastt.gateway.pool.events import Checkpoint, TrackCheckpoint
+from gigastt.speakers import SpeakerFields
 from gigastt.spelling import Spelling
 from gigastt.transcript import Hotword, Options
 
 _PURPOSE = "resume"
 _VERSION = 1
+_NO_SPEAKERS = SpeakerFields()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class ResumePoint:
             _VERSION,
             self.session_id,
             self.owner,
-            _pack_configuration(self.configuration),
+            _pack_configuration(replace(self.configuration, speakers=_NO_SPEAKERS)),
             [self.position.client, self.position.session],
             None if checkpoint is None else [list(asdict(track).values()) for track in checkpoint.tracks],
             0 if checkpoint is None else checkpoint.next_seq,
@@ -79,13 +82,13 @@ class ResumePoint:
             return None
 
 
-def _pack_configuration(configuration: Configuration) -> dict[str, Any]:
+@lru_cache(maxsize=64)  # the same with every token of a session, and for most of them
+def _pack_configuration(configuration: Configuration) -> Mapping[str, Any]:
     fields = asdict(replace(configuration, options=replace(configuration.options, hotwords=())))
     del fields["speakers"]
     return {**fields, "hotwords": _pack_hotwords(configuration.options.hotwords)}
 
 
-@lru_cache(maxsize=64)  # the same with every token of a session
 def _pack_hotwords(hotwords: tuple[Hotword, ...]) -> bytes:
     return zlib.compress(msgpack.packb([[each.phrase, each.weight] for each in hotwords])) if hotwords else b""
 

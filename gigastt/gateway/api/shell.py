@@ -22,7 +22,7 @@ from gigastt.gateway.api.entrance import HasPlace, take_place
 from gigastt.gateway.api.intake import Intake, Position
 from gigastt.gateway.api.resume_points import ResumePoint
 from gigastt.gateway.api.resumption import Resumption
-from gigastt.gateway.api.teller import SlowConsumer, Teller
+from gigastt.gateway.api.teller import SlowConsumer, Teller, spelled
 from gigastt.gateway.api.transport import Answers, InputEnded, Transport
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.pool.admission import Guest
@@ -335,7 +335,7 @@ class Shell:
                 if isinstance(event, Gap):
                     self._context.metrics.count_error(event.code)
                 configuration = self._conversation.configuration
-                told = configuration.spelling.of(event)
+                told = await spelled(event, configuration.spelling)
                 await self._teller.tell(told, configuration.channels, session.lag_seconds)
             if not self._teller.is_over:
                 await self._teller.send(self._dialect.end())

@@ -20,6 +20,7 @@ from gigastt.gateway.context import AppContext
 from gigastt.gateway.feeds import Feed, Feeds
 from gigastt.gateway.pool.events import Event, ProgressEvent
 from gigastt.gateway.requests import ClientGone
+from gigastt.spelling import Spelling
 from gigastt.transcript import EndpointReason, Final, Gap, HeardSpeakers, Partial
 
 ACK_SECONDS = 1.0
@@ -79,7 +80,8 @@ class Teller:
         if isinstance(event, ProgressEvent):
             return
         if isinstance(event, HeardSpeakers):
-            await self.send(self._dialect.tell_speakers(event), self.next_seq)
+            # All words of the session once more: an hour's take 50 ms.
+            await self.send(await asyncio.to_thread(self._dialect.tell_speakers, event), self.next_seq)
             return
         seq = self.next_seq
         if isinstance(event, Final):
@@ -182,6 +184,11 @@ class Captions:
         self._feeds.end(self._feed)
         if self._feed.ended:
             self._feed.add('{"type":"end"}')
+
+
+async def spelled(event: Event, spelling: Spelling) -> Event:
+    """Return an event as the client wants words written; all those of a session in a thread."""
+    return await asyncio.to_thread(spelling.of, event) if isinstance(event, HeardSpeakers) else spelling.of(event)
 
 
 def _begin(feeds: Feeds, name: str | None, owner: Hashable) -> Feed | None:

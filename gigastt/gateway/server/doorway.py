@@ -6,8 +6,9 @@
         └─where TLS is spoken: its first byte is looked at ──→ TLS, or plain HTTP, which is told where to go instead
 
 Accepting is cheap, serving a connection is not: ten thousand from one address wait for each other, and one from another
-address for a few of them. With TLS a connection has no transport until its first byte is there, which stays in the
-socket. On the event loop.
+address for a few of them. One address is let in so often a second (`NEWCOMERS`), and waits for its turn beyond that;
+trusted proxies are not held back. With TLS a connection has no transport until its first byte is there, which stays in
+the socket. On the event loop.
 """
 
 from __future__ import annotations
@@ -22,10 +23,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
+from gigastt.gateway.rate import Rate, RateLimiter
 from gigastt.gateway.server.caps import Connections, Place
 from gigastt.log import get_logger
 
 log = get_logger(__name__)
+
+# A new connection for each request costs a quarter of a millisecond or more, so this is an eighth of a core. An office
+# behind one address may come all at once, after a restart.
+NEWCOMERS: Final = Rate(per_minute=60 * 500, burst=500)
 
 _HANDSHAKE: Final = b"\x16"
 _MOST_ACCEPTED: Final = 128  # in one pass of the loop
@@ -56,10 +62,16 @@ class Doorway:
         connections: counts those that come.
         open_plain: for connections without TLS.
         tls: None: the first byte is not looked at.
+        newcomers: how many connections of one address are let in.
     """
 
     def __init__(
-        self, listener: socket.socket, connections: Connections, open_plain: Open, tls: Tls | None = None
+        self,
+        listener: socket.socket,
+        connections: Connections,
+        open_plain: Open,
+        tls: Tls | None = None,
+        newcomers: Rate = NEWCOMERS,
     ) -> None:
         self.sockets = (listener,)
         self._connections = connections
@@ -68,6 +80,8 @@ class Doorway:
         self._loop = asyncio.get_running_loop()
         self._silent: dict[socket.socket, tuple[Place, asyncio.TimerHandle]] = {}
         self._lines: dict[int, deque[tuple[socket.socket, Place, Open]]] = {}  # by address; each first in its turn
+        self._held: dict[int, deque[tuple[socket.socket, Place, Open]]] = {}  # lines that wait for their next turn
+        self._newcomers = RateLimiter(newcomers)
         self._opening: set[asyncio.Future[object]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._loop.add_reader(listener.fileno(), self._accept)
@@ -81,11 +95,12 @@ class Doorway:
             self._pause.cancel()
         for connection in list(self._silent):
             self._hang_up(connection)
-        for line in self._lines.values():
+        for line in (*self._lines.values(), *self._held.values()):
             for connection, place, _ in line:
                 place.leave()
                 connection.close()
         self._lines.clear()
+        self._held.clear()
         for task in self._opening:
             task.cancel()
 
@@ -134,6 +149,9 @@ class Doorway:
         self._stand_in_line(connection, place, tls.open if first == _HANDSHAKE else self._open_plain)
 
     def _stand_in_line(self, connection: socket.socket, place: Place, opening: Open) -> None:
+        if (held := self._held.get(place.key)) is not None:
+            held.append((connection, place, opening))
+            return
         if not self._lines:
             self._loop.call_soon(self._let_in)
         self._lines.setdefault(place.key, deque()).append((connection, place, opening))
@@ -145,6 +163,11 @@ class Doorway:
                 return
             key = next(iter(self._lines))
             line = self._lines.pop(key)
+            shared = line[0][1].shared
+            if not shared and (wait := self._newcomers.take(key, self._loop.time())):
+                self._held[key] = line
+                self._loop.call_later(wait, self._release, key)
+                continue
             connection, place, opening = line.popleft()
             if line:
                 self._lines[key] = line
@@ -153,6 +176,14 @@ class Doorway:
             task.add_done_callback(partial(self._opened, connection, place))
         if self._lines:
             self._loop.call_soon(self._let_in)
+
+    def _release(self, key: int) -> None:
+        """Let a line take its next turn."""
+        line = self._held.pop(key, None)
+        if line is not None:
+            if not self._lines:
+                self._loop.call_soon(self._let_in)
+            self._lines[key] = line
 
     def _opened(self, connection: socket.socket, place: Place, task: asyncio.Future[object]) -> None:
         self._opening.discard(task)

@@ -27,7 +27,7 @@ from gigastt.gateway.server.caps import PLACE, Place, Refusal
 from gigastt.gateway.server.deadlines import ConnectionConfig, ReadersDeadline, raw_answer
 from gigastt.gateway.server.framing import Framing, body_length, request_target
 from gigastt.gateway.server.http_exchange import CONTINUE, Cycle, Flow, Line, peer_of
-from gigastt.gateway.server.turns import Turns
+from gigastt.gateway.server.turns import TASK_SECONDS, Turns
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_HEADERS: Final = 256
@@ -201,6 +201,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
             keep_alive=version == "1.1" and self.parser.should_keep_alive() and self._refusal is None,
             on_response=self.on_response_complete,
         )
+        self._rota.spend(TASK_SECONDS)
         self._task = task = self.loop.create_task(self.cycle.run_asgi(self.app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

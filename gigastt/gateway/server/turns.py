@@ -7,8 +7,9 @@ A whole read fed to a parser at once (256 KiB may be 40,000 messages) would bloc
 steps; after `TURN_SECONDS` of them the connection goes to the end of the line, and all connections together use about
 `PASS_SECONDS` of each pass of the loop. Memory is bounded: nothing is read while bytes wait.
 
-Bytes also make work elsewhere: a request is answered in a task, a hundred of them in a hundred tasks of one pass. So a
-pass that took longer than `WHOLE_PASS_SECONDS`, whatever in it did, leaves less time for turns in the next.
+Bytes also make work elsewhere: a hundred messages, or the ends of a hundred connections, wake a hundred tasks. These
+are woken beside the turns, a few in each pass; and a pass that took longer than `WHOLE_PASS_SECONDS`, whatever in it
+did, leaves less time for both in the next.
 
 There are two lines: of connections whose last turn was not enough, which have one turn in five, and of all others. So
 a request or a microphone does not wait behind the turns of a hundred connections that always have something to do.
@@ -27,6 +28,7 @@ from typing import Final, TypeAlias
 TURN_SECONDS: Final = 0.0005  # a turn ends with the step that passes this
 PASS_SECONDS: Final = 0.003
 LEAST_PASS_SECONDS: Final = TURN_SECONDS  # always one turn
+TASK_SECONDS: Final = 0.0002  # what a task is taken to need that is woken, or begun
 WHOLE_PASS_SECONDS: Final = 0.004  # of processor time, of all that a pass of the loop does
 FRESH_PER_LEFT_OVER: Final = 4  # turns
 
@@ -51,6 +53,7 @@ class Rota:
         self._spent = 0.0
         self._fresh: deque[Turns] = deque()
         self._left_over: deque[Turns] = deque()
+        self._asleep: deque[asyncio.Future[None]] = deque()  # what tasks wait for that may go on
         self._fresh_turns = 0  # since the last of one that was left over
         self._due = False
 
@@ -73,6 +76,19 @@ class Rota:
         (self._left_over if left_over else self._fresh).append(turns)
         self._call_soon()
 
+    def wake(self, waited_for: asyncio.Future[None]) -> None:
+        """Set the result of what a task waits for, in this pass or a later one."""
+        if self.has_time and not self._asleep:
+            self._wake(waited_for)
+        else:
+            self._asleep.append(waited_for)
+            self._call_soon()
+
+    def _wake(self, waited_for: asyncio.Future[None]) -> None:
+        if not waited_for.done():  # else it was cancelled
+            waited_for.set_result(None)
+            self.spend(TASK_SECONDS)
+
     def _call_soon(self) -> None:
         if not self._due:
             self._due = True
@@ -84,14 +100,16 @@ class Rota:
         self._due = False
         self._spent = 0.0
         self._weigh(self._clock() - self._began)
-        while self.has_time and len(self):
+        while self.has_time and (self._asleep or len(self)):
+            if self._asleep:
+                self._wake(self._asleep.popleft())
             if self._fresh and (self._fresh_turns < FRESH_PER_LEFT_OVER or not self._left_over):
                 self._fresh_turns += 1
                 self._fresh.popleft().take()
-            else:
+            elif self._left_over:
                 self._fresh_turns = 0
                 self._left_over.popleft().take()
-        if len(self):
+        if self._asleep or len(self):
             self._call_soon()
 
     def _weigh(self, seconds: float) -> None:

@@ -7,6 +7,7 @@ waits for messages, any number for room.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -15,21 +16,25 @@ T = TypeVar("T")
 class MessageQueue(Generic[T]):
     """Messages for the application.
 
+    Args:
+        wake: sets the result of what the application waits for, now or soon.
+
     Attributes:
         messages: those that it has not taken yet, a few at most.
     """
 
-    __slots__ = ("_taker", "messages")
+    __slots__ = ("_taker", "_wake", "messages")
 
-    def __init__(self) -> None:
+    def __init__(self, wake: Callable[[asyncio.Future[None]], None]) -> None:
+        self._wake = wake
         self.messages: list[T] = []
         self._taker: asyncio.Future[None] | None = None
 
     def put_nowait(self, message: T) -> None:
         """Add a message."""
         self.messages.append(message)
-        if self._taker is not None and not self._taker.done():
-            self._taker.set_result(None)
+        if self._taker is not None and len(self.messages) == 1:
+            self._wake(self._taker)
 
     async def get(self) -> T:
         """Wait for the next message, and take it."""

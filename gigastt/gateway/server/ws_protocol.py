@@ -30,7 +30,7 @@ from gigastt.errors import BadRequest
 from gigastt.gateway.server import ws_frames
 from gigastt.gateway.server.caps import PLACE, Place
 from gigastt.gateway.server.deadlines import ConnectionConfig, ReadersDeadline, raw_answer
-from gigastt.gateway.server.turns import Turns
+from gigastt.gateway.server.turns import TASK_SECONDS, Turns
 from gigastt.gateway.server.waits import MessageQueue, WriteRoom
 from gigastt.gateway.server.ws_frames import Allowance, FrameEdges, FrameProtocol, apply_mask
 from gigastt.gateway.server.ws_keepalive import Keepalive, Reading
@@ -56,7 +56,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         self.deadlines = config.deadlines
         self.reading = Reading(config.deadlines)
         super().__init__(config, server_state, app_state, _loop)
-        self.queue: MessageQueue[ASGIReceiveEvent] = MessageQueue()  # type: ignore[assignment]
+        self.queue: MessageQueue[ASGIReceiveEvent] = MessageQueue(config.rota.wake)  # type: ignore[assignment]
         self.writable: WriteRoom = WriteRoom()  # type: ignore[assignment]
         self.conn: FrameProtocol = FrameProtocol(max_size=config.ws_max_size, logger=self.logger)
         self.close_timeout = self.deadlines.linger
@@ -153,6 +153,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         super().handle_connect(event)
         event.headers.clear()  # the scope has them; websockets' parser keeps the request as long as the connection
         if not self.close_sent:
+            self._rota.spend(TASK_SECONDS)
             self._state = self.scope["state"]
             self._state[TAKER] = self._set_taker
 

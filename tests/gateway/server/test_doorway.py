@@ -17,7 +17,9 @@ from websockets.exceptions import InvalidStatus
 
 from gigastt.authority import Authority, own_authority
 from gigastt.config import Limits
+from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.key_file import add_key
+from gigastt.gateway.rate import Rate
 from gigastt.gateway.server.caps import Caps, Connections, Place
 from gigastt.gateway.server.deadlines import Deadlines
 from gigastt.gateway.server.doorway import Doorway, Tls
@@ -89,6 +91,40 @@ async def test_a_crowd_from_one_address_lets_others_through(listener: socket.soc
         doorway.close()
     assert opened.peers.index("127.0.0.3") == 1
     assert len(connections) == 0
+
+
+async def test_an_address_that_comes_too_often_waits_for_its_turn_alone(listener: socket.socket) -> None:
+    opened, connections = Opened(), Connections()
+    with ExitStack() as stack:
+        doorway = Doorway(listener, connections, opened, newcomers=Rate(per_minute=60, burst=5))
+        crowd = come_from(stack, listener, "127.0.0.2", 30)
+        await wait_until(lambda: len(connections) == 25)
+        come_from(stack, listener, "127.0.0.2")
+        come_from(stack, listener, "127.0.0.3")
+        await wait_until(lambda: "127.0.0.3" in opened.peers)
+        assert len(opened.peers) < 15  # one a second, and none of them was refused
+        doorway.close()
+        assert len(connections) == 0
+        assert crowd[-1].recv(1) == b""
+
+
+async def test_all_of_an_address_that_waits_come_in(listener: socket.socket) -> None:
+    opened, connections = Opened(), Connections()
+    with ExitStack() as stack:
+        doorway = Doorway(listener, connections, opened, newcomers=Rate(per_minute=60_000, burst=1))
+        come_from(stack, listener, "127.0.0.2", 30)
+        await wait_until(lambda: len(opened.peers) == 30)
+        doorway.close()
+    assert len(connections) == 0
+
+
+async def test_a_trusted_proxy_is_not_held_back(listener: socket.socket) -> None:
+    opened, connections = Opened(), Connections(trusted=parse_networks(["127.0.0.2"]))
+    with ExitStack() as stack:
+        doorway = Doorway(listener, connections, opened, newcomers=Rate(per_minute=1, burst=1))
+        come_from(stack, listener, "127.0.0.2", 30)
+        await wait_until(lambda: len(opened.peers) == 30)
+        doorway.close()
 
 
 async def test_they_count_while_they_wait_and_too_many_are_hung_up_on(listener: socket.socket) -> None:

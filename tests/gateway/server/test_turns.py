@@ -10,7 +10,7 @@ from time import perf_counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigastt.gateway.server.turns import Rota, Turns
+from gigastt.gateway.server.turns import TASK_SECONDS, Rota, Turns
 from tests.waiting import wait_until
 
 
@@ -199,3 +199,25 @@ async def test_a_pass_that_took_long_leaves_less_time_for_turns() -> None:
         await asyncio.sleep(0)
         bites.append(len(client.eaten) - before)
     assert max(bites[8:]) <= 4  # seven without that measure, and 14 ms of work in a pass
+
+
+async def test_tasks_are_woken_in_their_order_a_few_in_each_pass_and_turns_come_between() -> None:
+    rota = Rota(pass_seconds=5 * TASK_SECONDS, clock=lambda: 0.0)
+    waiting = [asyncio.get_running_loop().create_future() for _ in range(100)]
+    for waited_for in waiting:
+        rota.wake(waited_for)
+    assert sum(waited_for.done() for waited_for in waiting) <= 5
+    eater = Eater(rota)
+    eater.turns.receive(b"x" * 3)
+    await asyncio.sleep(0)
+    assert eater.eaten == b"x" * 3
+    waiting[50].cancel()
+    passes = 0
+    while not waiting[-1].done():
+        before = [waited_for.done() for waited_for in waiting]
+        await asyncio.sleep(0)
+        after = [waited_for.done() for waited_for in waiting]
+        assert sum(after) - sum(before) <= 6
+        assert sorted(after[:50], reverse=True) == after[:50]
+        passes += 1
+    assert passes >= 15

@@ -8,8 +8,12 @@ from gigastt.gateway.server.waits import MessageQueue, WriteRoom
 from tests.waiting import wait_until
 
 
+def wake(waited_for: asyncio.Future[None]) -> None:
+    waited_for.set_result(None)
+
+
 async def test_messages_come_in_their_order_and_are_waited_for() -> None:
-    queue: MessageQueue[int] = MessageQueue()
+    queue: MessageQueue[int] = MessageQueue(wake)
     taking = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     for number in (1, 2, 3):
@@ -21,7 +25,7 @@ async def test_messages_come_in_their_order_and_are_waited_for() -> None:
 
 
 async def test_who_gives_up_takes_no_message_along() -> None:
-    queue: MessageQueue[int] = MessageQueue()
+    queue: MessageQueue[int] = MessageQueue(wake)
     taking = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     queue.put_nowait(1)
