@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 KUSTOMIZE = DEPLOY / "kubernetes"
 CHART = DEPLOY / "helm" / "gigastt"
 VERSIONS = ("1.29", "1.37")
-SECOND = "autoscaling.by=keda,apiKeysSecret=gigastt-keys,model.claim.create=true"
+SECOND = "autoscaling.by=keda,apiKeysSecret=gigastt-keys,model.claim.create=true,usage.claim.create=true"
 
 Manifest = dict[str, Any]
 
@@ -108,11 +108,24 @@ def test_the_demo_model_is_not_fetched() -> None:
 
 @pytest.mark.parametrize(("folder", "values"), [("base", []), ("example", ["--set", SECOND])])
 def test_kustomize_and_helm_make_the_same(folder: str, values: list[str]) -> None:
-    one = {manifest["kind"]: bare(manifest) for manifest in kustomized(folder)}
-    other = {manifest["kind"]: bare(manifest) for manifest in templated(*values)}
+    one = {(m["kind"], m["metadata"]["name"]): bare(m) for m in kustomized(folder)}
+    other = {(m["kind"], m["metadata"]["name"]): bare(m) for m in templated(*values)}
     assert one.keys() == other.keys()
-    for kind in one:
-        assert one[kind] == other[kind], kind
+    for name in one:
+        assert one[name] == other[name], name
+
+
+def test_what_keys_have_used_is_kept_where_they_are_asked_for() -> None:
+    assert "GIGASTT_USAGE_FILE" not in environment(templated("--set", "usage.claim.create=true"))
+    for values, volume in (
+        ([], {"emptyDir": {"sizeLimit": "16Mi"}}),
+        (["--set", "usage.claim.existing=mine"], {"persistentVolumeClaim": {"claimName": "mine"}}),
+    ):
+        manifests = templated("--set", "apiKeysSecret=gigastt-keys", *values)
+        file = Path(environment(manifests)["GIGASTT_USAGE_FILE"])
+        [mount] = [m for m in pod_of(manifests)["containers"][0]["volumeMounts"] if m["mountPath"] == str(file.parent)]
+        assert "readOnly" not in mount
+        assert {"name": mount["name"], **volume} in pod_of(manifests)["volumes"]
 
 
 def pod_of(manifests: list[Manifest]) -> Manifest:

@@ -1,7 +1,7 @@
 """Usage: what is done with one API key, and when that is as much as its limits allow.
 
-Counted since the start of this server; the audio of a day since midnight in UTC, with what came before the start if
-there is a file of usage. On the event loop.
+Counted since the start of this server; the audio of a day since midnight in UTC, with what came before the start and to
+other servers if there is a file of usage. On the event loop.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class KeyUsage:
         self._clock = clock
         self._full_at = 0.0  # the bucket of requests
         self._day = 0
-        self._day_began = 0.0  # `audio_seconds` when the day began; below 0 where some came before the start
+        self._day_began = 0.0  # `audio_seconds` when the day began
+        self._elsewhere = 0.0  # seconds of audio of this day that came before the start, and to other servers
 
     @property
     def name(self) -> str | None:
@@ -95,17 +96,17 @@ class KeyUsage:
 
     @property
     def heard_today(self) -> float:
-        """Seconds of audio since midnight."""
+        """Seconds of audio since midnight, of those that came to this server."""
         day = int(self._clock() // _DAY_SECONDS)
         if day != self._day:
-            self._day, self._day_began = day, self.audio_seconds
+            self._day, self._day_began, self._elsewhere = day, self.audio_seconds, 0.0
         return self.audio_seconds - self._day_began
 
-    def take_up(self, seconds: float) -> None:
-        """Count what an earlier server has heard today."""
-        self._day_began = self.audio_seconds - self.heard_today - seconds
+    def take_up(self, total: float) -> None:
+        """Count what all servers have heard today."""
+        self._elsewhere = max(0.0, total - self.heard_today)
 
     def _left(self) -> float | None:
         """Return the seconds of audio that may still come today; None for any number."""
         hours = self.key.limits.audio_hours_per_day
-        return None if hours is None else hours * 3600 - self.heard_today
+        return None if hours is None else hours * 3600 - self.heard_today - self._elsewhere

@@ -65,6 +65,51 @@ def test_another_day_begins_anew(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "usage").read_text())["audio_seconds"] == {KEY.digest.hex(): 3599.0}
 
 
+def test_servers_that_share_it_count_together(tmp_path: Path) -> None:
+    one, other = Server(tmp_path / "usage"), Server(tmp_path / "usage")
+    for _ in range(3):
+        one.hear(500.0)
+        one.file.save()
+        other.hear(600.0)
+        other.file.save()
+    one.file.save()
+    assert json.loads((tmp_path / "usage").read_text())["audio_seconds"] == {KEY.digest.hex(): 3300.0}
+    for server in (one, other, Server(tmp_path / "usage")):
+        with pytest.raises(QuotaExceeded):
+            server.keys.usage(KEY).expect_audio(301.0)
+        server.keys.usage(KEY).expect_audio(300.0)
+    assert one.keys.usage(KEY).audio_seconds == 1500.0  # each one's metric is its own
+    one.now += DAY
+    one.hear(7.0)
+    one.file.save()
+    other.now += DAY
+    other.hear(8.0)
+    other.file.save()
+    assert json.loads((tmp_path / "usage").read_text())["audio_seconds"] == {KEY.digest.hex(): 15.0}
+
+
+def test_a_key_that_was_revoked_and_comes_back_has_used_what_it_had_used(tmp_path: Path) -> None:
+    server = Server(tmp_path / "usage")
+    server.hear(3000.0)
+    server.file.save()
+    keys = tmp_path / "keys"
+    for lines in ("bob:" + "60" * 32, "alice:" + "9f" * 32 + " audio-hours-per-day=1"):
+        keys.write_text(f"{lines}\n")
+        server.keys.reload(keys)
+    server.hear(100.0)
+    server.file.save()
+    assert not server.hear(500.0)
+
+
+def test_a_file_that_is_removed_is_written_again(tmp_path: Path) -> None:
+    server = Server(tmp_path / "usage")
+    server.hear(3000.0)
+    server.file.save()
+    (tmp_path / "usage").unlink()
+    server.file.save()
+    assert "3000.0" in (tmp_path / "usage").read_text()
+
+
 async def test_it_is_written_while_something_changes_and_by_nobody_but_its_owner(tmp_path: Path) -> None:
     server, path = Server(tmp_path / "usage"), tmp_path / "usage"
     empty = path.stat().st_ino
@@ -77,7 +122,7 @@ async def test_it_is_written_while_something_changes_and_by_nobody_but_its_owner
     await wait_until(lambda: "2.0" in path.read_text())
     keeping.cancel()
     assert path.stat().st_mode & 0o777 == 0o600
-    assert names_in(tmp_path) == ["usage"]
+    assert sorted(names_in(tmp_path)) == [".usage.lock", "usage"]
 
 
 @pytest.mark.parametrize("content", ["", "alice:12", "[]", '{"day": 3}', '{"day": "2026-11-27", "audio_seconds": 4}'])
@@ -104,6 +149,10 @@ def test_a_disk_that_fails_later_has_its_line_and_is_tried_again(
     server.file.save()
     assert [fields_of(record)["event"] for record in caplog.records] == ["usage_not_written"]
     (tmp_path / "away").rename(folder)
+    (folder / "usage").write_text("alice:12")
+    server.file.save()
+    assert len(caplog.records) == 2
+    (folder / "usage").unlink()
     server.file.save()
     assert "7.0" in (folder / "usage").read_text()
 

@@ -22,6 +22,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .Values.model.claim.existing | default (printf "%s-models" (include "gigastt.name" .)) }}
 {{- end }}
 
+{{- define "gigastt.usageClaim" -}}
+{{ .Values.usage.claim.existing | default (printf "%s-usage" (include "gigastt.name" .)) }}
+{{- end }}
+
 {{- define "gigastt.locked" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
