@@ -22,13 +22,13 @@ from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE, Samples
 from gigastt.config import Settings
 from gigastt.gateway.metrics import Metrics
+from gigastt.gateway.pool.latency import decided_after
 from gigastt.gateway.pool.pool import Pool
 from gigastt.gateway.pool.session import Session
 
 CHUNK_SECONDS: Final = 0.1
 SETTLING_SHARE: Final = 0.5  # of the trial: finals count from then on, with all the sessions that there are at the end
 _NOISE = 3.0  # LSB: pauses are quiet rooms
-_TAIL_SECONDS = 0.32  # of silence that a final's end includes
 _MORE_THAN_FIT = 2
 
 
@@ -97,7 +97,7 @@ async def run_trial(
 async def _converse(pool: Pool, speech: Callable[[], bytes], counts_from: float, lateness: list[float]) -> None:
     """Wait for a place and speak until cancelled; note how late each final came that an endpoint made."""
     options = transcript.Options()
-    decided_after = options.endpoint_silence_ms / 1000 - _TAIL_SECONDS
+    decided = decided_after(options.endpoint_silence_ms)
     async with pool.places.admit(3600.0):
         session = Session(pool, options)
         began = time.monotonic()
@@ -114,7 +114,7 @@ async def _converse(pool: Pool, speech: Callable[[], bytes], counts_from: float,
             async for event in session.events():
                 now = time.monotonic()
                 if isinstance(event, transcript.Final) and event.reason == "silence" and now >= counts_from:
-                    lateness.append(now - began - event.end - decided_after)
+                    lateness.append(now - began - event.end - decided)
         finally:
             speaking.cancel()
             session.cancel()

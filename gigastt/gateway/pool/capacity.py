@@ -66,6 +66,7 @@ _SEEN_SHARE: Final = 0.9  # of the streams that there are: late finals say nothi
 # What a pass that was timed at the start stands for, before anybody has spoken.
 _TIMED_SPEECH = 2.0  # seconds of speech: soon outweighed
 _FINAL_SECONDS = 4.0  # of audio in a final's window
+_LEAST_RATE = 1e-6  # seconds of the processor for a second of audio; where a card does all, there is next to nothing
 _SPREAD = 4 / 3  # E[S²] / E[S]² of passes over windows of all lengths
 _LISTENING = 0.003  # seconds of work for a second of audio: features, detector, packets
 
@@ -105,15 +106,15 @@ class CapacityEstimate:
 
     def begin(self, timed: Iterable[PassRecord]) -> None:
         """Start from passes of known length, until there are some of speech."""
-        timed = [record for record in timed if record.audio_seconds and record.cpu_seconds]
+        timed = [record for record in timed if record.audio_seconds]
         if self._speech or not timed:
             return
-        rate = min(record.cpu_seconds / record.audio_seconds for record in timed)
+        rate = max(_LEAST_RATE, min(record.cpu_seconds / record.audio_seconds for record in timed))
         self._speech = _TIMED_SPEECH
         self._finals = self._passes = self._cpu = rate * _TIMED_SPEECH
         self._windows = _TIMED_SPEECH
         self._squares = self._finals * _SPREAD * _FINAL_SECONDS * rate
-        self._clock = self._cpu * min(record.seconds / record.cpu_seconds for record in timed)
+        self._clock = _TIMED_SPEECH * min(record.seconds / record.audio_seconds for record in timed)
         self._audio = _TIMED_SPEECH / SPEECH_SHARE
         self._listening = _LISTENING * self._audio
 

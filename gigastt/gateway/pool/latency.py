@@ -5,7 +5,8 @@ noted for the reckoning of places; a client that sends recordings faster than th
 
 - First partial: from the arrival of the audio in which the utterance's first word begins, to the first partial.
 - Final: from the arrival of the last audio the final needed (the end of its speech and the endpoint silence, or
-  the end of the session) to the final.
+  the end of the session) to the final. A final's own end is later than that of its speech: it includes `TAIL_SECONDS`
+  of the silence, or all of a shorter one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ from gigastt.gateway.pool.events import Event
 from gigastt.gateway.pool.flow import Arrivals
 from gigastt.transcript import Final, Partial
 
+TAIL_SECONDS: Constant = 0.32  # of silence that a final's end includes
 AHEAD_SECONDS: Constant = 2.0  # of audio that came sooner than it can have been spoken: networks deliver in bursts
+
+
+def decided_after(endpoint_silence_ms: int) -> float:
+    """Return how many seconds of audio behind a final's end tell that its utterance is over."""
+    return max(0.0, endpoint_silence_ms / 1000 - TAIL_SECONDS)
 
 
 @dataclass(slots=True)
@@ -43,7 +50,7 @@ class Stopwatch:
         self._metrics = metrics
         self._note_final = note_final
         self._began: float | None = None
-        self._endpoint_silence = endpoint_silence_ms * SAMPLE_RATE // 1000
+        self._decided_after = round(decided_after(endpoint_silence_ms) * SAMPLE_RATE)
         self._channels = [_Channel() for _ in range(channels)]
         self._finished_at: float | None = None
 
@@ -79,7 +86,7 @@ class Stopwatch:
     def _needed_at(self, channel: _Channel, event: Final) -> float | None:
         match event.reason:
             case "silence":
-                needed = round(event.end * SAMPLE_RATE) + self._endpoint_silence
+                needed = round(event.end * SAMPLE_RATE) + self._decided_after
                 return channel.arrivals.at(min(needed, channel.end))
             case "max_duration":
                 return channel.arrivals.at(min(round(event.end * SAMPLE_RATE), channel.end))
