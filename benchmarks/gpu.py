@@ -45,10 +45,10 @@ from gigastt.optimize.observe import make_trial, relative_difference
 from gigastt.optimize.words import edit_distance, load_clips
 from gigastt.speech.device import choose_device
 from gigastt.speech.model import Encoder
-from gigastt.speech.sharing import MAX_WINDOW_FRAMES, ON_CARD
+from gigastt.speech.recognizer import MAX_WINDOW_FRAMES, ON_CARD
 from gigastt.transcript import Final, Options
 from gigastt.workers.config import WorkerConfig
-from gigastt.workers.heartbeat import BEAT_SECONDS
+from gigastt.workers.process import BEAT_SECONDS
 
 NAMES = FileNames()
 PACKET = SAMPLE_RATE // 10

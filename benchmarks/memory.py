@@ -29,8 +29,8 @@ from pathlib import Path
 from benchmarks.peers import optimized_encoder
 from benchmarks.pinned import machine
 from gigastt.ipc.blackbox import BlackBox
-from gigastt.ipc.messages import Ready, decode_to_gateway
-from gigastt.ipc.packets import PacketDecoder
+from gigastt.ipc.messages import Ready
+from gigastt.ipc.packets import PacketDecoder, decode_to_gateway
 from gigastt.models.catalog import DECODER, ENCODER_FP32, JOINT, VOCABULARY
 from gigastt.models.prepacked import prepare_load
 from gigastt.workers.config import WorkerConfig

@@ -45,8 +45,7 @@ from gigastt.speech.mapped_search import choose_network
 from gigastt.speech.model import Encoder, Triplet, TripletFiles
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.search import RunNetwork, Transducer
-from gigastt.speech.tokens import FRAME_SAMPLES, EncoderOut, Features, Hypothesis, Window
-from gigastt.speech.vocabulary import Vocabulary
+from gigastt.speech.tokens import FRAME_SAMPLES, EncoderOut, Features, Hypothesis, Vocabulary, Window
 from gigastt.transcribe import TranscribedFile
 
 PLAIN_SECONDS = 20

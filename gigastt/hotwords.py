@@ -5,12 +5,12 @@ Pure but for reading a file. What the recogniser makes of them is in `speech.phr
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gigastt.client_json import parse_json
 from gigastt.errors import ConfigError, InvalidHotwords
 from gigastt.transcript import Hotword
 
@@ -109,8 +109,8 @@ def _split(text: str) -> Sequence[Any] | None:
     if not text.lstrip().startswith("["):
         return [phrase for line in text.splitlines() for phrase in line.split(",") if phrase.strip()]
     try:
-        items = json.loads(text)
-    except (ValueError, RecursionError):
+        items = parse_json(text)
+    except ValueError:
         return None
     return items if isinstance(items, list) else None
 

@@ -209,7 +209,7 @@ def final_fields(final: Final) -> dict[str, Any]:
 
 
 def alternatives_fields(alternatives: Sequence[Alternative]) -> dict[str, Any]:
-    """Render what may have been said, where that was asked for."""
+    """Render alternatives, where they were asked for."""
     told = [
         {"text": one.text, "confidence": one.confidence, "words": [word_fields(word) for word in one.words]}
         for one in alternatives

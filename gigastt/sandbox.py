@@ -1,4 +1,4 @@
-"""The sandbox: what a process gives up before it looks at bytes that a stranger has sent.
+"""The sandbox: rights that a process gives up before it looks at bytes that a stranger has sent.
 
     close_descriptors ──► limit descriptors and processes to none ──► no new privileges ──► system calls by a list
 

@@ -39,7 +39,7 @@ class KnownSpeaker:
 
 @dataclass(frozen=True, slots=True)
 class SpeakerWishes:
-    """What a client says of the speakers, and wants to know.
+    """A client's wishes about the speakers, and facts that it knows of them.
 
     speakers: how many there are; 0 if that is not known.
     most: how many there may be.
@@ -62,7 +62,7 @@ class NamedAudio:
 
 @dataclass(frozen=True, slots=True)
 class SpeakerFields:
-    """What the client says, and recordings of those it knows."""
+    """A client's wishes, and recordings of the speakers that it knows."""
 
     wishes: SpeakerWishes = field(default_factory=SpeakerWishes)
     recordings: tuple[NamedAudio, ...] = ()

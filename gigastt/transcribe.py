@@ -21,7 +21,7 @@ from gigastt.speech import recording as pump
 from gigastt.speech.model import recogniser_files
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.voices import VoiceModel
-from gigastt.transcript import Final, Gap, Options, Transcript
+from gigastt.transcript import FINALS_ONLY, Final, Gap, Options, Transcript
 
 MAX_SECONDS = 24 * 3600.0
 
@@ -34,6 +34,7 @@ class TranscribedFile:
     seconds: how much audio has been decoded so far; all of it once `segments` has ended.
     failed: the spans so far that the recogniser refused; they have no words.
     voices: tells voices apart, where somebody wants to know the speakers.
+    options: what is looked for in each utterance.
     """
 
     source: BinaryIO
@@ -42,6 +43,7 @@ class TranscribedFile:
     min_confidence: float = 0.0
     choice: FileChoice = ALL_MIXED
     voices: VoiceModel | None = None
+    options: Options = FINALS_ONLY
     seconds: float = field(default=0.0, init=False)
     failed: list[Gap] = field(default_factory=list, init=False)
     _findings: Findings = field(default_factory=Findings, init=False)
@@ -80,7 +82,7 @@ class TranscribedFile:
         finals = pump.transcribe_recording(
             self.recognizer,
             self._count(chunks),
-            Options(partials=False, diarization=voices is not None),
+            replace(self.options, diarization=voices is not None),
             on_failure=lambda gap: self.failed.append(replace(gap, channel=number)),
             min_confidence=self.min_confidence,
             voices=voices,

@@ -69,7 +69,7 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """What may have been said in an utterance; its fields are as in `Final`."""
+    """One of several transcripts that an utterance may have; its fields are as in `Final`."""
 
     text: str
     words: tuple[Word, ...]
@@ -181,6 +181,9 @@ class Options:
     most_alternatives: int = 1
 
 
+FINALS_ONLY = Options(partials=False)
+
+
 @dataclass(frozen=True, slots=True)
 class HeardSpeaker:
     """One speaker of a whole session or file.
@@ -223,7 +226,7 @@ def speaker_of(words: Sequence[Word]) -> Word | None:
 
 
 def alternatives_of(finals: Sequence[Final]) -> list[Alternative]:
-    """Return what may have been said in utterances that are told as one: all at their best, all at their second …"""
+    """Return the alternatives of utterances that are told as one: all at their best, all at their second …"""
     ranked = [final.alternatives for final in finals if final.alternatives]
     joined: list[Alternative] = []
     for rank in range(max(map(len, ranked), default=0)):

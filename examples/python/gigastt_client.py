@@ -8,19 +8,24 @@
 
 Audio is kept until the server needs it no more. When the connection is lost, the server says nothing for a while, or
 asks its clients to go, another one is opened, after pauses that grow, and the session goes on there: no final is told
-twice or left out. `{"type": "connection", "state": "lost" | "resumed" | "begun anew"}` tells of that. Needs websockets.
+twice or left out. `{"type": "connection", "state": "lost" | "resumed" | "begun anew"}` tells of that. A server that
+refuses is asked again when it says (`"refused"`, with its `code`), unless that is over a minute away or of no use: then
+`ConnectionFailed` has the `code`. Needs websockets.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.http11 import Response
 
 WIDTHS = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
 MOST_SECONDS = 120.0  # of audio that is kept; `send` waits when there is more
@@ -32,12 +37,33 @@ SECONDS_TO_GO = 1.0  # before a server that asked its clients to go ends the ses
 REFUSALS = (1002, 1003, 1007, 1008, 1009)  # closes that another attempt would not change
 COMING_BACK = 4000  # a close code that ends no session
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # answers to the handshake that another attempt may change
+LONGEST_REFUSAL = 60.0  # seconds: one that takes longer is not waited for
+MOVING = ("shutting_down", "pool_closed")  # another server may be there at once, whatever this one says
 
 Event = dict[str, Any]
 
 
 class ConnectionFailed(Exception):
-    """The server could not be reached again, or has ended the session."""
+    """The server could not be reached again, refuses the session, or has ended it.
+
+    code: the server's word for the reason; empty where it gave none.
+    seconds: until another attempt may succeed.
+    """
+
+    def __init__(self, message: str, code: str = "", seconds: float = math.inf) -> None:
+        super().__init__(message)
+        self.code, self.seconds = code, 0.0 if code in MOVING else seconds
+
+
+def refusal_of(answer: Response) -> ConnectionFailed:
+    """Read the answer to a handshake."""
+    told: Event = {}
+    with suppress(ValueError, TypeError):  # it may be a proxy's
+        told = dict(json.loads(answer.body or b"{}"))
+    after = answer.headers.get("Retry-After", "")
+    seconds = float(after) if after.isdecimal() else 0.0
+    message = f"The server answers {answer.status_code}. {told.get('error', '')}"
+    return ConnectionFailed(message, told.get("code", ""), seconds if answer.status_code in PASSING else math.inf)
 
 
 class KeptAudio:
@@ -110,7 +136,7 @@ class Session:
         self._origin = self._first_seq = self._first_flush = 0  # what is added to the server's counts
         self._final_seq = -1  # the last final that was told, in our count
         self._ends: dict[int, float] = {}  # of each channel's last final, in seconds
-        self._error = ""  # the last one
+        self._error: Event = {}  # the last one
         # of the connection
         self._ready_token: str | None = None
         self._position = self._next_flush = 0  # what is to be sent next
@@ -170,19 +196,19 @@ class Session:
                 async with self._changed:
                     await self._changed.wait_for(lambda: not self._asleep or self.kept_seconds or self._stopped)
                 self._asleep = False
+                failure = ConnectionFailed(f"There is no connection to {self._url}.", seconds=0.0)
                 try:
                     async with connect(self._url, **self._connect) as socket:
                         if await self._converse(socket):
                             delay, since = FIRST_DELAY, loop.time()
                 except InvalidStatus as exc:
-                    if exc.response.status_code not in PASSING:
-                        raise ConnectionFailed(f"The server answers {exc.response.status_code}.") from exc
+                    failure = refusal_of(exc.response)
+                except ConnectionFailed as exc:
+                    failure = exc
                 except (OSError, InvalidHandshake, ConnectionClosed, TimeoutError):
                     pass
                 if not self._over:
-                    if loop.time() - since > self._patience:
-                        raise ConnectionFailed(f"There is no connection to {self._url}.")
-                    await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+                    await self._wait(delay * random.uniform(0.5, 1.0), since + self._patience, failure)
                     delay = min(LONGEST_DELAY, 2 * delay)
         except ConnectionFailed as exc:
             self._failure = exc
@@ -192,10 +218,18 @@ class Session:
             async with self._changed:
                 self._changed.notify_all()
 
+    async def _wait(self, seconds: float, deadline: float, failure: ConnectionFailed) -> None:
+        """Wait before another attempt, unless none is worth it."""
+        if failure.seconds > min(LONGEST_REFUSAL, deadline - asyncio.get_running_loop().time()):
+            raise failure
+        if failure.code:
+            self._events.put_nowait({"type": "connection", "state": "refused", "code": failure.code})
+        await asyncio.sleep(seconds + failure.seconds)
+
     async def _converse(self, socket: ClientConnection) -> bool:
         """Use one connection to its end; return whether the session was alive on it."""
         self._may_send = self._acknowledges = self._final_told = False
-        self._go_at, self._error = None, ""
+        self._go_at, self._error = None, {}
         if self._token is not None:
             self.reconnects += 1
             resume = {"token": self._token, "from": self.audio.start - self._origin}
@@ -212,7 +246,7 @@ class Session:
         except TimeoutError:
             pass  # half open, or it is time to go
         except ConnectionClosed:
-            self._closed(socket.close_code or 1006)
+            self._closed(socket.close_code or 1006, socket.close_reason or "")
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
@@ -230,13 +264,16 @@ class Session:
             return SILENCE_SECONDS
         return max(0.0, min(SILENCE_SECONDS, self._go_at - asyncio.get_running_loop().time()))
 
-    def _closed(self, code: int) -> None:
+    def _closed(self, code: int, reason: str) -> None:
         """The connection was closed: behind the last final, by a server that wants no more, or by the network."""
         if self._over or (self._stop_told and code == 1000):
             self._over = True
             return
-        if code in REFUSALS and self._error != "max_session_duration_exceeded":
-            raise ConnectionFailed(f"The server has closed the session with {code}: {self._error}.")
+        why = self._error.get("code", reason)
+        if code in REFUSALS and why != "max_session_duration_exceeded":
+            raise ConnectionFailed(f"The server has closed the session with {code}: {why}.", why)
+        if (after := self._error.get("retry_after_ms")) is not None:
+            raise ConnectionFailed(self._error["message"], why, after / 1000)
         if self._token is None and self._position > self._origin:
             raise ConnectionFailed("The connection was lost, and this server has no way to resume a session.")
 
@@ -262,7 +299,7 @@ class Session:
                 self._events.put_nowait({"type": "connection", "state": "begun anew"})
                 await self._begin(socket)
             case "error":
-                self._error = message["code"]
+                self._error = message
                 if message.get("retry_after_ms") is None:  # else another attempt may succeed
                     self._events.put_nowait(self._shifted(message))
             case _:
@@ -300,7 +337,7 @@ class Session:
     def _take_final(self, message: Event) -> None:
         final = self._shifted({**message, "seq": message["seq"] + self._first_seq})
         reason = final["endpoint_reason"]
-        unfinished = reason in ("timeout", "shutdown") and self._error != "idle_timeout"
+        unfinished = reason in ("timeout", "shutdown") and self._error.get("code") != "idle_timeout"
         if final["seq"] <= self._final_seq or unfinished:  # known, or to be told whole by the next session
             return
         self._final_seq = final["seq"]

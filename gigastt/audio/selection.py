@@ -1,4 +1,4 @@
-"""Selection: what of a file is to be heard, and what is found in it on the way."""
+"""Selection: the track and the channels of a file that are to be heard, and findings on the way."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class Manifest:
         self._append({"target": self._name(target), "error": reason})
 
     def remove_unfinished(self, target: Path) -> None:
-        """Remove what runs that were killed have left of a transcript; no other run is on its way."""
+        """Remove the unfinished files of a transcript that killed runs have left; no other run is on its way."""
         for part in target.parent.glob(f".{_escape(target.name)}.*.part"):
             part.unlink(missing_ok=True)
 

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 import click
 
 from gigastt.cli.archive import Manifest, SourceStamp
-from gigastt.cli.diarization import Diarization, Diarized
-from gigastt.cli.hearing import Backend, HeardFile, OpenBackend
+from gigastt.cli.diarization import Diarization
+from gigastt.cli.hearing import Backend, OpenBackend
 from gigastt.cli.progress import ProgressBoard
 from gigastt.cli.targets import STANDARD_INPUT, writing
 from gigastt.errors import RequestError
 from gigastt.spelling import AS_RECOGNISED, Spelling
+from gigastt.transcript import Final, Transcript
 
 if TYPE_CHECKING:
     from gigastt.audio.selection import FileChoice
     from gigastt.rendering import TranscriptForm
-    from gigastt.transcript import Final, Transcript
 
 GAPS = {
     "audio_damaged": "the audio is damaged",
@@ -154,36 +154,31 @@ class Batch:
             tells_channels=how.choice.splits_channels,
             tells_dropped=how.tells_dropped,
         )
-        finals: list[Final] = []
+        heard: Transcript | None = None
         begun = False
-
-        def begin() -> None:  # only now: a file that is no audio leaves nothing behind
-            if several and how.form == "text":
-                self._board.clear()
-                target.write(f"==> {name} <==\n")
-            target.write(renderer.begin())
-
         with _open_source(name) as source, self._board.line(name) as line:
-            hearing: HeardFile = backend.hear(source, how.choice, line.update)
+            hearing = backend.hear(source, how.choice, line.update)
             if how.diarization is not None:
-                hearing = Diarized(hearing, how.diarization)
-            async for heard_final in hearing.segments():
-                if not (final := how.spelling.of(heard_final)).text:
+                hearing = how.diarization.of(hearing)
+            async for told in hearing:
+                spelled = how.spelling.of(told)
+                if isinstance(spelled, Final) and not spelled.text:
                     continue
-                if not begun:
-                    begin()
-                begun = True
-                finals.append(final)
+                if several and how.form == "text" and not begun:
+                    self._board.clear()
+                    target.write(f"==> {name} <==\n")
+                if not begun:  # only now: a file that is no audio leaves nothing behind
+                    target.write(renderer.begin())
+                    begun = True
                 if target.isatty():
                     self._board.clear()
-                target.write(renderer.segment(final))
-                target.flush()
-            if not begun:
-                begin()
-            heard = how.spelling.of(hearing.transcript(finals))
-            if target.isatty():
-                self._board.clear()
-            target.write(renderer.end(heard))
+                if isinstance(spelled, Final):
+                    target.write(renderer.segment(spelled))
+                    target.flush()
+                else:
+                    heard = spelled
+                    target.write(renderer.end(heard))
+        assert heard is not None, "it comes last"
         self._tell_gaps(name, heard)
         return not any(gap.code in _NOT_RECOGNISED for gap in heard.gaps)
 

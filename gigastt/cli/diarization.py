@@ -1,24 +1,23 @@
-"""Who speaks, for `gigastt transcribe`: what is known of the speakers, and transcripts once their end is known."""
+"""Diarization for `gigastt transcribe`: facts known of the speakers, and transcripts once all of them are heard."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gigastt.cli.hearing import Backend, HeardFile
+from gigastt.cli.hearing import Backend, Heard
 from gigastt.errors import ConfigError, RequestError
+from gigastt.transcript import Transcript
 
 if TYPE_CHECKING:
     from gigastt.models.speaker_models import SpeakerModel
     from gigastt.speakers import Book, KnownSpeaker
-    from gigastt.transcript import Final, HeardSpeakers, Transcript
 
 
 @dataclass(slots=True)
 class Diarization:
-    """What the command says of speakers.
+    """The command's options about speakers.
 
     model: tells their voices apart; None where a server does.
     speakers: how many there are; 0 if that is not known. `most`: how many there may be.
@@ -40,13 +39,22 @@ class Diarization:
             try:
                 with path.open("rb") as source:
                     hearing = backend.hear(source, ALL_MIXED, lambda seconds, share: None)
-                    finals = [final async for final in hearing.segments()]
+                    [recording] = [each async for each in hearing if isinstance(each, Transcript)]
             except (OSError, RequestError) as exc:
                 raise ConfigError(f"--known-speaker {path}: {exc}") from exc
-            heard = _tell_speakers(hearing.transcript(finals), self._open_book(1)).speakers
+            heard = _tell_speakers(recording, self._open_book(1)).speakers
             if heard is None or not heard.speakers:
                 raise ConfigError(f"--known-speaker {path}: no words are heard in it.")
             self._known.append(KnownSpeaker(name, heard.speakers[0].embedding))
+
+    async def of(self, hearing: Heard) -> Heard:
+        """Yield a file's utterances once all are heard, with the speakers that are known best then."""
+        async for each in hearing:
+            if isinstance(each, Transcript):
+                heard = self.tell_speakers(each)
+                for final in heard.finals:
+                    yield final
+                yield heard
 
     def tell_speakers(self, heard: Transcript) -> Transcript:
         """Return a transcript with its speakers, unless a server has told them."""
@@ -73,25 +81,6 @@ def find_speaker_model(choice: str, model_dir: Path, likeness: float | None) -> 
     if model is None:
         raise ConfigError("--diarization needs a speaker model: leave out --speaker-model off.")
     return replace(model, embedding=model.embedding.resolve())
-
-
-class Diarized:
-    """A file whose utterances come when all are heard, with the speakers that are known best then."""
-
-    def __init__(self, hearing: HeardFile, diarization: Diarization) -> None:
-        self._hearing = hearing
-        self._diarization = diarization
-        self._speakers: HeardSpeakers | None = None
-
-    async def segments(self) -> AsyncIterator[Final]:
-        finals = [final async for final in self._hearing.segments()]
-        heard = self._diarization.tell_speakers(self._hearing.transcript(finals))
-        self._speakers = heard.speakers
-        for final in heard.finals:
-            yield final
-
-    def transcript(self, finals: Sequence[Final]) -> Transcript:
-        return replace(self._hearing.transcript(finals), speakers=self._speakers)
 
 
 def _tell_speakers(heard: Transcript, book: Book) -> Transcript:

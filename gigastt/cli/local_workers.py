@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import BinaryIO
 
 from gigastt import log
 from gigastt.audio.selection import FileChoice
-from gigastt.cli.hearing import Backend, HeardFile, OnProgress, warn_of_demo_model
+from gigastt.cli.hearing import Backend, Heard, OnProgress, check_search, warn_of_demo_model
 from gigastt.config import Settings
 from gigastt.gateway.files.decoder import FileDecoder
-from gigastt.gateway.files.decoding import DecodedChannels, Decoding
+from gigastt.gateway.files.decoding import Decoding
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import ChannelEvent, ProgressEvent
 from gigastt.gateway.pool.pool import Pool
@@ -27,11 +27,15 @@ from gigastt.transcript import Final, Gap, Options, Transcript
 
 
 @asynccontextmanager
-async def open_local_workers(settings: Settings) -> AsyncIterator[Backend]:
+async def open_local_workers(settings: Settings, wanted: Options) -> AsyncIterator[Backend]:
     """Start `pool_size` workers, and end them at the end.
+
+    Args:
+        wanted: what is looked for in each utterance.
 
     Raises:
         ModelMissing, ModelInvalid: there is no model for them.
+        UnsupportedByModel: it cannot do what is asked for.
         WorkerBootFailed: they end before they are ready.
     """
     log.configure(settings.log_level, "auto")
@@ -40,7 +44,8 @@ async def open_local_workers(settings: Settings) -> AsyncIterator[Backend]:
         warn_of_demo_model()
     pool = Pool(settings, Metrics())
     async with FileDecoder() as decoder, pool.at_work(await plan_workers(settings, model)):
-        options = Options(partials=False, diarization=settings.speaker_model != "off")
+        check_search(wanted, pool.model.alphabet if pool.model is not None else "")
+        options = replace(wanted, diarization=settings.speaker_model != "off")
         yield LocalWorkers(pool, Decoding(decoder, lambda: MAX_SECONDS), options)
 
 
@@ -53,8 +58,29 @@ class LocalWorkers:
         self._pool = pool
         self._decoding = decoding
 
-    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> HeardFile:
-        return _HeardByWorkers(source, choice, on_progress, self._pool, self._decoding, self._options)
+    async def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> Heard:
+        finals: list[Final] = []
+        dropped: list[Final] = []
+        async with self._decoding.decode(_OpenFile(source), choice, Patience(math.inf)) as file:
+            gaps = [*file.holes]
+            numbers = list(file.channels)
+            sources = [FileSource(each.name, each.samples) for each in file.channels.values()]
+            options = replace(self._options, diarization=self._options.diarization and len(numbers) == 1)
+            async for event in transcribe_files(self._pool, sources, options):
+                if isinstance(event, ProgressEvent):
+                    on_progress(event.seconds, event.seconds / file.seconds)
+                if not isinstance(event, ChannelEvent):
+                    continue
+                told = replace(event, channel=numbers[event.channel])
+                if isinstance(told, Gap):
+                    gaps.append(told)
+                elif isinstance(told, Final) and told.text:
+                    finals.append(told)
+                    yield told
+                elif isinstance(told, Final) and told.drop:
+                    dropped.append(told)
+        gaps.sort(key=lambda gap: gap.start)
+        yield Transcript(finals, file.seconds, gaps, dropped, file.track, file.copies)
 
 
 class _OpenFile:
@@ -67,42 +93,3 @@ class _OpenFile:
 
     def open(self) -> int:
         return self._source.fileno()
-
-
-@dataclass(slots=True)
-class _HeardByWorkers:
-    source: BinaryIO
-    choice: FileChoice
-    on_progress: OnProgress
-    pool: Pool
-    decoding: Decoding
-    options: Options
-    _file: DecodedChannels | None = field(default=None, init=False)
-    _gaps: list[Gap] = field(default_factory=list, init=False)
-    _dropped: list[Final] = field(default_factory=list, init=False)
-
-    async def segments(self) -> AsyncIterator[Final]:
-        async with self.decoding.decode(_OpenFile(self.source), self.choice, Patience(math.inf)) as file:
-            self._file = file
-            self._gaps += file.holes
-            numbers = list(file.channels)
-            sources = [FileSource(each.name, each.samples) for each in file.channels.values()]
-            by_voice = self.options.diarization and len(numbers) == 1
-            options = replace(self.options, diarization=by_voice)
-            async for event in transcribe_files(self.pool, sources, options):
-                if isinstance(event, ProgressEvent):
-                    self.on_progress(event.seconds, event.seconds / file.seconds)
-                if not isinstance(event, ChannelEvent):
-                    continue
-                told = replace(event, channel=numbers[event.channel])
-                if isinstance(told, Gap):
-                    self._gaps.append(told)
-                elif isinstance(told, Final) and told.text:
-                    yield told
-                elif isinstance(told, Final) and told.drop:
-                    self._dropped.append(told)
-
-    def transcript(self, finals: Sequence[Final]) -> Transcript:
-        assert self._file is not None, "it has been decoded"
-        gaps = sorted(self._gaps, key=lambda gap: gap.start)
-        return Transcript(finals, self._file.seconds, gaps, self._dropped, self._file.track, self._file.copies)

@@ -21,6 +21,7 @@ from gigastt import __version__
 from gigastt.cli.environment import PREFIX, check_environment
 from gigastt.cli.mistakes import collects_mistakes, mistakes_of
 from gigastt.errors import ConfigErrors, GigasttError
+from gigastt.processes import use_one_thread
 
 EXIT_INTERRUPTED = 130
 
@@ -88,6 +89,7 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Run the command of this process's command line, and end the process with its exit code."""
+    use_one_thread(unless_set=True)  # before any command imports numpy: nothing here computes on more than one
     sys.exit(run_command(sys.argv[1:]))
 
 

@@ -148,7 +148,9 @@ tls_dir_option = setting(
     help="Where `gigastt tls init` and --tls auto keep authority and certificate.",
 )
 
-
+hotwords_file_option = setting(
+    "--hotwords-file", type=FILE_PATH, help="File of phrases, one a line, that are preferred to what sounds alike."
+)
 speaker_model_option = setting(
     "--speaker-model",
     default=Settings().speaker_model,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gigastt.cli.archive import SourceStamp, open_part
-from gigastt.cli.hearing import open_recognizer
+from gigastt.cli.hearing import check_search, open_recognizer
 from gigastt.cli.ray_plan import RayPlan, is_remote
 from gigastt.cli.targets import writing
 from gigastt.errors import RequestError
@@ -56,8 +56,14 @@ class RayActor:
                 return True
             target.parent.mkdir(parents=True, exist_ok=True)
             self._manifest.remove_unfinished(target)
+            check_search(plan.options, self._recognizer.alphabet)
             recording = TranscribedFile(
-                source, self._recognizer, min_confidence=plan.min_confidence, choice=plan.choice, voices=self._voices
+                source,
+                self._recognizer,
+                min_confidence=plan.min_confidence,
+                choice=plan.choice,
+                voices=self._voices,
+                options=plan.options,
             )
             heard = recording.transcript(list(recording.segments()))
             if plan.diarization is not None:

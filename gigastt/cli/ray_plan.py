@@ -12,6 +12,7 @@ import click
 
 from gigastt.cli.archive import find_files, mirror_targets, open_manifest
 from gigastt.errors import ConfigError
+from gigastt.transcript import FINALS_ONLY, Options
 
 if TYPE_CHECKING:
     from gigastt.audio.selection import FileChoice
@@ -35,6 +36,7 @@ class RayPlan:
     min_confidence: float
     spelling: Spelling
     diarization: Diarization | None
+    options: Options = FINALS_ONLY
 
 
 def transcribe_through_ray(address: str, actors: int | None, names: Sequence[str], suffix: str, plan: RayPlan) -> int:

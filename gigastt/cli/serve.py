@@ -22,6 +22,7 @@ from gigastt.cli.options import (
     Function,
     allowed_host_option,
     host_option,
+    hotwords_file_option,
     listener_options,
     min_confidence_option,
     model_options,
@@ -63,7 +64,7 @@ def limit_setting(flag: str, kind: click.ParamType[Any], text: str) -> Callable[
 
 
 def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
-    """Return what is wrong with settings together, where those that are wrong alone have no part in it."""
+    """Return the mistakes of several settings together, without those that are `wrong` alone."""
     settings = settings_of({name: value for name, value in values.items() if name not in wrong})
     return [mistake.text for mistake in find_mistakes(settings) if not mistake.names & wrong]
 
@@ -131,9 +132,7 @@ def find_more(values: Mapping[str, Any], wrong: set[str]) -> Sequence[str]:
 @setting("--webhook-secret-file", type=FILE_PATH, help="File with the secret that signs what is sent there.")
 @setting("--wyoming-allow", type=Cidr(), multiple=True, help="Network that may use --wyoming (else all); repeatable.")
 @setting("--wyoming-announce", is_flag=True, help="Announce --wyoming to Home Assistant (needs gigastt[zeroconf]).")
-@setting(
-    "--hotwords-file", type=FILE_PATH, help="File of phrases, one a line, that are preferred to what sounds alike."
-)
+@hotwords_file_option
 @setting("--jobs-dir", type=FOLDER_PATH, help="Take jobs, and keep their recordings and transcripts in this folder.")
 @setting(
     "--jobs-quota-bytes",

@@ -12,16 +12,26 @@ import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
 import httpx2
 
 from gigastt.audio.selection import FileChoice
 from gigastt.cli.diarization import Diarization
-from gigastt.cli.hearing import Backend, HeardFile, OnProgress
+from gigastt.cli.hearing import Backend, Heard, OnProgress, warn_of_unusable
 from gigastt.errors import CapacityTimeout, RequestError
-from gigastt.transcript import Final, Gap, HeardSpeaker, HeardSpeakers, HeardTrack, Transcript, Word
+from gigastt.transcript import (
+    Alternative,
+    Final,
+    Gap,
+    HeardSpeaker,
+    HeardSpeakers,
+    HeardTrack,
+    Options,
+    Transcript,
+    Word,
+)
 
 _PIECE_BYTES = 256 * 1024
 _TIMEOUT = httpx2.Timeout(10.0, read=2 * 3600.0, write=120.0)
@@ -41,7 +51,7 @@ class _Server:
     workers: it has.
     saturation: its live places that are taken, 0 to 1, when it was asked last.
     sent: files that are there now.
-    not_before: when it may be asked again.
+    not_before: when it may be asked again, and the `reason` why not earlier.
     """
 
     url: str
@@ -49,6 +59,7 @@ class _Server:
     saturation: float = 0.0
     sent: int = 0
     not_before: float = 0.0
+    reason: str = ""
 
     @property
     def load(self) -> float:
@@ -57,13 +68,14 @@ class _Server:
 
 @asynccontextmanager
 async def open_servers(
-    urls: Sequence[str], key: str | None, jobs: int | None, diarization: Diarization | None = None
+    urls: Sequence[str], key: str | None, jobs: int | None, diarization: Diarization | None, options: Options
 ) -> AsyncIterator[Backend]:
     """Ask servers how many workers they have.
 
     Args:
         diarization: what is known of the speakers; None where they are not to be told apart.
         jobs: files that are sent at once; None: two for each of their workers.
+        options: what is looked for in each utterance.
 
     Raises:
         CapacityTimeout: none of them answers.
@@ -74,7 +86,8 @@ async def open_servers(
         await asyncio.gather(*(_introduce(client, server) for server in servers))
         if all(server.not_before for server in servers):
             raise CapacityTimeout(f"No server answers: {', '.join(server.url for server in servers)}.")
-        yield Servers(client, servers, jobs or 2 * sum(server.workers for server in servers), diarization)
+        places = jobs or 2 * sum(server.workers for server in servers)
+        yield Servers(client, servers, places, diarization, options)
 
 
 class Servers:
@@ -85,21 +98,26 @@ class Servers:
         client: httpx2.AsyncClient,
         servers: Sequence[_Server],
         places: int,
-        diarization: Diarization | None = None,
+        diarization: Diarization | None,
+        options: Options,
     ) -> None:
         self.places = places
-        self._speakers, self._fields = _fields_of(diarization)
+        self._query, self._fields = _fields_of(diarization, options)
+        self._warned = False
         self._client = client
         self._servers = servers
 
-    def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> HeardFile:
-        return _HeardByServer(self, source, choice)
+    async def hear(self, source: BinaryIO, choice: FileChoice, on_progress: OnProgress) -> Heard:
+        heard = await self._transcribe(source, choice)
+        for final in heard.finals:
+            yield final
+        yield heard
 
-    async def transcribe(self, source: BinaryIO, choice: FileChoice) -> Transcript:
+    async def _transcribe(self, source: BinaryIO, choice: FileChoice) -> Transcript:
         """Send a file until a server takes it.
 
         Raises:
-            ServerRefused: a server says that it is no file to transcribe.
+            ServerRefused: a server says that it is no file to transcribe; or none will take it in time, as they say.
             CapacityTimeout: no server took it in time.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -110,13 +128,16 @@ class Servers:
                 try:
                     return read_transcript(await self._send(server, source, choice))
                 except _NotNow as exc:
-                    server.not_before = time.monotonic() + exc.seconds
+                    server.not_before, server.reason = time.monotonic() + exc.seconds, str(exc)
                 finally:
                     server.sent -= 1
-            if time.monotonic() > deadline:
+            soonest, now = min(self._servers, key=lambda each: each.not_before), time.monotonic()
+            if soonest.not_before > deadline:
+                raise ServerRefused(soonest.reason)
+            if now > deadline:
                 raise CapacityTimeout("No server takes the file.")
-            if all(each.not_before > time.monotonic() for each in self._servers):
-                await asyncio.sleep(max(0.1, min(each.not_before for each in self._servers) - time.monotonic()))
+            if soonest.not_before > now:
+                await asyncio.sleep(max(0.1, soonest.not_before - now))
 
     async def _choose(self) -> _Server | None:
         """Return the server with most room, of those that may be asked."""
@@ -133,7 +154,7 @@ class Servers:
                 yield piece
 
         channels = "split" if choice.splits_channels else "mix"
-        query = {"dropped": "true", "channels": channels, "track": choice.track, **self._speakers}
+        query = {"dropped": "true", "channels": channels, "track": choice.track, **self._query}
         size = source.seek(0, os.SEEK_END)
         source.seek(0)
         headers = {"content-length": str(size), "content-type": "application/octet-stream"}
@@ -144,50 +165,39 @@ class Servers:
             response = await self._client.post(f"{server.url}/v1/transcribe", params=query, **sent)
             answer = response.json()
         except (httpx2.HTTPError, ValueError) as exc:
-            raise _NotNow(_PAUSE_SECONDS) from exc
+            raise _NotNow(f"{server.url} does not answer.", _PAUSE_SECONDS) from exc
         if response.status_code == 200:
+            if not self._warned:
+                warn_of_unusable(answer.get("unusable_hotwords", ()))
+                self._warned = True
             return answer
+        reason = str(answer.get("error", f"{server.url} answered {response.status_code}."))
         if response.status_code in _TRANSIENT:
-            raise _NotNow(answer.get("retry_after_ms", 1e3 * _PAUSE_SECONDS) / 1e3)
-        raise ServerRefused(str(answer.get("error", f"{server.url} answered {response.status_code}.")))
+            raise _NotNow(reason, answer.get("retry_after_ms", 1e3 * _PAUSE_SECONDS) / 1e3)
+        raise ServerRefused(reason)
 
 
-def _fields_of(diarization: Diarization | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what a server is told of speakers: in the query, and in a form beside the file."""
+def _fields_of(diarization: Diarization | None, options: Options) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what a server is told of wishes: in the query, and in a form beside the file what may be long."""
+    query = {"alternatives": str(options.most_alternatives)} if options.most_alternatives > 1 else {}
+    fields = {"hotwords": json.dumps([asdict(each) for each in options.hotwords])} if options.hotwords else {}
     if diarization is None:
-        return {}, {}
-    query = {"diarization": "true", "max_speakers": str(diarization.most)}
+        return query, fields
+    query |= {"diarization": "true", "max_speakers": str(diarization.most)}
     if diarization.speakers:
         query["speakers"] = str(diarization.speakers)
     known = [
         {"name": name, "audio": b64encode(path.read_bytes()).decode()} for name, path in diarization.recordings.items()
     ]
-    return query, {"known_speakers": json.dumps(known)} if known else {}
+    return query, fields | ({"known_speakers": json.dumps(known)} if known else {})
 
 
 class _NotNow(Exception):
     """A server takes nothing for so many seconds."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
+    def __init__(self, reason: str, seconds: float) -> None:
+        super().__init__(reason)
         self.seconds = seconds
-
-
-class _HeardByServer:
-    def __init__(self, servers: Servers, source: BinaryIO, choice: FileChoice) -> None:
-        self._servers = servers
-        self._source = source
-        self._choice = choice
-        self._heard: Transcript | None = None
-
-    async def segments(self) -> AsyncIterator[Final]:
-        self._heard = await self._servers.transcribe(self._source, self._choice)
-        for final in self._heard.finals:
-            yield final
-
-    def transcript(self, finals: Sequence[Final]) -> Transcript:
-        assert self._heard is not None, "a server has answered"
-        return self._heard
 
 
 async def _introduce(client: httpx2.AsyncClient, server: _Server) -> None:
@@ -218,9 +228,11 @@ async def _look_at(client: httpx2.AsyncClient, server: _Server) -> None:
 def read_transcript(answer: Any) -> Transcript:
     """Read the JSON of a transcript, as `transcript_fields` writes it."""
     finals = [
-        Final(each["text"], _words(each), each["start"], each["end"], each["confidence"], "silence", _channel(each))
+        Final(each["text"], _words(each), each["start"], each["end"], each["confidence"], "silence", _channel(each),
+              alternatives=tuple(Alternative(one["text"], _words(one), one["confidence"])
+                                 for one in each.get("alternatives", ())))
         for each in answer["segments"]
-    ]
+    ]  # fmt: skip
     dropped = [
         Final("", (), each["start"], each["end"], 0.0, "silence", _channel(each), drop=each["reason"],
               dropped=_words(each))

@@ -21,6 +21,7 @@ from gigastt.cli.hearing import OpenBackend, open_here
 from gigastt.cli.kinds import FOLDER_PATH, CountOrAuto, HttpAddress, NamedFile
 from gigastt.cli.options import (
     NonEmptyOption,
+    hotwords_file_option,
     min_confidence_option,
     model_options,
     setting,
@@ -31,6 +32,8 @@ from gigastt.cli.ray_plan import RayPlan, transcribe_through_ray
 from gigastt.cli.targets import STANDARD_INPUT, plan_targets, prepare_targets
 from gigastt.config import MOST_TOLD_APART, Precision, Settings, default_pool_size
 from gigastt.errors import InvalidParameter
+from gigastt.hotwords import read_hotwords, read_hotwords_file
+from gigastt.transcript import MOST_ALTERNATIVES, Hotword, Options
 
 if TYPE_CHECKING:
     from gigastt.rendering import TranscriptForm
@@ -46,6 +49,14 @@ def _check_track(context: click.Context, parameter: click.Parameter, track: str)
 
     try:
         return read_choice({"track": track}).track
+    except InvalidParameter as exc:
+        raise click.BadParameter(str(exc), context, parameter) from exc
+
+
+def _read_hotwords(context: click.Context, parameter: click.Parameter, text: str) -> tuple[Hotword, ...]:
+    """Read a list of phrases as the server's field of this name."""
+    try:
+        return read_hotwords(text)
     except InvalidParameter as exc:
         raise click.BadParameter(str(exc), context, parameter) from exc
 
@@ -128,6 +139,21 @@ def _check_track(context: click.Context, parameter: click.Parameter, track: str)
 )
 @speaker_model_option
 @speaker_likeness_option
+@click.option(
+    "--hotwords",
+    default="",
+    metavar="PHRASES",
+    callback=_read_hotwords,
+    help="Phrases that are preferred to what sounds like them: with commas between them, or as JSON with weights.",
+)
+@hotwords_file_option
+@click.option(
+    "--alternatives",
+    type=click.IntRange(1, MOST_ALTERNATIVES),
+    default=1,
+    show_default=True,
+    help="How many transcripts of each utterance to tell, in the JSON.",
+)
 @click.option("--punctuation/--no-punctuation", default=True, help="Write it, or leave it out.")
 @click.option("--casing", type=click.Choice(["original", "lower"]), default="original", help="Capitals, or none.")
 @click.option("--numbers", type=click.Choice(["words", "digits"]), default="words", help="Spoken ones, or figures.")
@@ -149,6 +175,9 @@ def transcribe(
     known_speaker: tuple[tuple[str, Path], ...],
     speaker_model: str,
     speaker_likeness: float | None,
+    hotwords: tuple[Hotword, ...],
+    hotwords_file: Path | None,
+    alternatives: int,
     punctuation: bool,
     casing: Casing,
     numbers: Numbers,
@@ -187,6 +216,8 @@ def transcribe(
         raise click.UsageError("--server-key needs --server.")
     if dropped and form != "json":
         raise click.UsageError("--dropped needs --format json.")
+    if alternatives > 1 and form != "json":
+        raise click.UsageError("--alternatives needs --format json.")
     if (speakers or known_speaker) and not diarization:
         raise click.UsageError("--speakers and --known-speaker need --diarization.")
     from gigastt.audio.selection import FileChoice
@@ -196,12 +227,14 @@ def transcribe(
     spelling = Spelling(punctuation, casing, numbers)
     voices = find_speaker_model(speaker_model, model_dir, speaker_likeness) if diarization and not server else None
     speaking = Diarization(voices, speakers or 0, max_speakers, dict(known_speaker)) if diarization else None
-    here: OpenBackend = partial(open_here, model, model_dir, precision, min_confidence, voices)
+    phrases = (read_hotwords_file(hotwords_file) if hotwords_file is not None else ()) + hotwords
+    options = Options(partials=False, hotwords=phrases, most_alternatives=alternatives)
+    here: OpenBackend = partial(open_here, model, model_dir, precision, min_confidence, voices, options)
     if ray is not None and output_dir is not None:
         if speaking is not None and known_speaker:
             asyncio.run(_learn(speaking, here))
         plan = RayPlan(output_dir, form, choice, dropped, model, model_dir, precision, min_confidence, spelling,
-                       speaking)  # fmt: skip
+                       speaking, options)  # fmt: skip
         return transcribe_through_ray(ray, jobs, names, _SUFFIXES[form], plan)
     targets: dict[str, Path] = {}
     if output_dir is not None and recursive:
@@ -215,14 +248,14 @@ def transcribe(
     if server:
         from gigastt.cli.servers import open_servers
 
-        open_backend = partial(open_servers, server, server_key, jobs, speaking)
+        open_backend = partial(open_servers, server, server_key, jobs, speaking, options)
     elif workers > 1:
         from gigastt.cli.local_workers import open_local_workers
 
         settings = Settings(model=model, model_dir=model_dir, precision=precision, min_confidence=min_confidence,
                             speaker_model=speaker_model if diarization else "off",
                             pool_size=workers, log_level="error")  # fmt: skip
-        open_backend = partial(open_local_workers, settings)
+        open_backend = partial(open_local_workers, settings, options)
 
     def run(batch: Batch, names: AsyncIterator[str]) -> int:
         with asyncio.Runner() as runner:

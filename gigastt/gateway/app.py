@@ -20,13 +20,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from gigastt.config import is_loopback, split_address
-from gigastt.errors import TlsRequired
+from gigastt.errors import RequestError, TlsRequired
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.browsers import HostPolicy, own_names
 from gigastt.gateway.access.client_tokens import ClientTokens
 from gigastt.gateway.access.policy import FOLLOWING, check_host
 from gigastt.gateway.api import openai_wire
-from gigastt.gateway.api.asterisk import answer_asterisk
+from gigastt.gateway.api.asterisk import answer_asterisk, tell_refused_call
 from gigastt.gateway.api.audiosocket import AudioSocketFraming, answer_audiosocket
 from gigastt.gateway.api.calls import CallEvents
 from gigastt.gateway.api.deepgram import deepgram_of
@@ -138,7 +138,19 @@ def create_app(context: AppContext, native: Endpoint = NATIVE) -> Starlette:
         Route(_DEEPGRAM_PATH, DeepgramFiles(uploads, context.model.name).transcribe, methods=["POST"]),
         *(route for path, endpoint in sockets.items() for route in _socket_routes(path, endpoint, context)),
     ]
-    return build_app(context, routes, context.settings.host, protocol_of=_protocol_of, error_form=_error_form)
+
+    def tell_refused(scope: Scope, error: RequestError) -> None:
+        if scope["path"] == _ASTERISK_PATH:
+            tell_refused_call(context, scope, error)
+
+    return build_app(
+        context,
+        routes,
+        context.settings.host,
+        protocol_of=_protocol_of,
+        error_form=_error_form,
+        on_refused=tell_refused,
+    )
 
 
 def create_metrics_app(context: AppContext) -> Starlette:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,7 +14,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from gigastt.config import is_loopback
-from gigastt.errors import InternalError, MethodNotAllowed, NotFound, UpgradeRequired
+from gigastt.errors import InternalError, MethodNotAllowed, NotFound, RequestError, UpgradeRequired
 from gigastt.gateway.access.addresses import parse_networks
 from gigastt.gateway.access.browsers import HostPolicy, OriginPolicy, own_names
 from gigastt.gateway.access.client_tokens import ClientTokens
@@ -33,6 +34,7 @@ def build_app(
     asks_keys: bool = True,
     protocol_of: Callable[[str], str | None] = lambda path: None,
     error_form: Callable[[str], ErrorFields] = lambda path: error_fields,
+    on_refused: Callable[[Scope, RequestError], None] = lambda scope, error: None,
 ) -> Starlette:
     """Build an application.
 
@@ -42,6 +44,7 @@ def build_app(
         asks_keys: whether those ask for an API key, where the server has some.
         protocol_of: the protocol that a path speaks.
         error_form: how a path tells errors.
+        on_refused: is told of each WebSocket that is refused before its upgrade.
     """
     routes = routes_of(endpoints)
 
@@ -58,7 +61,12 @@ def build_app(
 
     middleware = [
         Middleware(
-            RequestMiddleware, metrics=context.metrics, routes=routes, error_forms=error_form, protocol_of=protocol_of
+            RequestMiddleware,
+            metrics=context.metrics,
+            routes=routes,
+            error_forms=error_form,
+            protocol_of=protocol_of,
+            on_refused=on_refused,
         )
     ]
     if host is not None:
@@ -93,7 +101,10 @@ def routes_of(endpoints: Sequence[BaseRoute]) -> Routes:
 
 
 async def refuse_plain_request(request: Request) -> Response:
-    raise UpgradeRequired("This address speaks WebSocket: open it with a WebSocket client.")
+    """Refuse a request without an upgrade as its upgrade would be: browsers tell a page no reason for that one."""
+    usage = exchange_of(request.scope).usage
+    with usage.session() if usage is not None else nullcontext():
+        raise UpgradeRequired("This address speaks WebSocket: open it with a WebSocket client.")
 
 
 async def refuse_unknown_address(scope: Scope, receive: Receive, send: Send) -> None:

@@ -25,6 +25,7 @@ from gigastt.errors import NotFound, SessionTaken, ShuttingDown
 MOST_MESSAGES: Final = 4_096  # of one call: hours of speech
 LAST_MESSAGES: Final = 64  # of one session that others read along with
 MOST_ENDED: Final = 256  # sessions that have ended and can still be followed
+WOKEN_AT_ONCE: Final = 32  # followers: a message costs each some 60 microseconds
 KEPT_SECONDS: Final = 60.0  # after the end
 
 
@@ -47,7 +48,7 @@ class Feed:
     __slots__ = (
         "_messages",
         "_most",
-        "_news",
+        "_waiting",
         "began",
         "ended",
         "followers",
@@ -66,7 +67,7 @@ class Feed:
         self.number = number  # of the last message
         self._messages: list[FeedMessage] = []
         self._most = MOST_MESSAGES
-        self._news: asyncio.Event | None = None  # while anybody follows
+        self._waiting: set[asyncio.Future[None]] = set()  # of followers who have read all
 
     def add(self, text: str, *, passing: bool = False) -> None:
         """Add a message."""
@@ -83,23 +84,36 @@ class Feed:
         del self._messages[: -self._most]
 
     def wake(self) -> None:
-        """Let followers look up."""
-        if self._news is not None:
-            self._news.set()
-            self._news = None
+        """Let followers look up, a few in each pass of the loop: there may be a thousand."""
+        waiting, self._waiting = self._waiting, set()
+        if waiting:
+            _wake(list(waiting))
 
     async def read(self, after: int = 0, given_up: Callable[[], bool] = lambda: False) -> AsyncGenerator[FeedMessage]:
         """Yield the messages behind a number, those to come among them, until the end or, when awake, `given_up`."""
         while True:
-            news = self._news = self._news or asyncio.Event()
+            number = self.number
             for message in [each for each in self._messages if each.number > after]:
                 yield message
                 after = message.number
-            if news is not self._news:  # more came while these were read
+            if number != self.number:  # more came while these were read
                 continue
             if self.ended or given_up():
                 return
-            await news.wait()
+            news = asyncio.get_running_loop().create_future()
+            self._waiting.add(news)
+            try:
+                await news
+            finally:
+                self._waiting.discard(news)
+
+
+def _wake(waiting: list[asyncio.Future[None]]) -> None:
+    for news in waiting[:WOKEN_AT_ONCE]:
+        if not news.done():  # else it is cancelled
+            news.set_result(None)
+    if len(waiting) > WOKEN_AT_ONCE:
+        asyncio.get_running_loop().call_soon(_wake, waiting[WOKEN_AT_ONCE:])
 
 
 class Feeds:
@@ -118,6 +132,11 @@ class Feeds:
 
     def __len__(self) -> int:
         return len(self._feeds)
+
+    def is_awaited(self, session_id: str) -> bool:
+        """Tell whether somebody follows a session that has not begun."""
+        feed = self._feeds.get(session_id)
+        return feed is not None and not feed.began and feed.followers > 0
 
     def begin(self, session_id: str) -> Feed:
         """Return the feed of a session that begins now.

@@ -190,7 +190,7 @@ class Metrics:
 
 
 class Usage(Protocol):
-    """What is done with one key."""
+    """The use of one key."""
 
     requests: int
     sessions: int

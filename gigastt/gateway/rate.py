@@ -41,27 +41,6 @@ def take_token(rate: Rate, full_at: float, now: float) -> tuple[float, float]:
     return (full_at, wait) if wait > _TOLERANCE else (after, 0.0)
 
 
-class Tolerance:
-    """How many frames that mean nothing a client may send before it is taken for something else.
-
-    Time forgives, and so does audio: a client that sends a useless message every second for a day has done nothing
-    worth a close.
-    """
-
-    def __init__(self, most: int, forgiven_per_second: float) -> None:
-        self._rate = Rate(round(60 * forgiven_per_second), most)
-        self._full_at = 0.0
-
-    def bear(self, now: float) -> bool:
-        """Count one more frame; return whether that can still be borne."""
-        self._full_at, wait = take_token(self._rate, self._full_at, now)
-        return wait == 0
-
-    def forgive(self) -> None:
-        """Forget all that was counted."""
-        self._full_at = 0.0
-
-
 class RateLimiter:
     """The buckets of all clients, by `addresses.rate_key`, in bounded memory.
 

@@ -7,7 +7,6 @@ id, `Vary: Origin` and the headers that the inside has added to its `Exchange`, 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import secrets
 import time
@@ -20,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from gigastt.client_json import parse_json
 from gigastt.errors import (
     InternalError,
     InvalidParameter,
@@ -44,6 +44,7 @@ ErrorForms = Callable[[str], ErrorFields]  # from a path to the shape of errors 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _QUIET = ("/health", "/ready", "/metrics")
 _STARTS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
+_MOST_PARAMETERS = 1_000  # of a query: twice as many as there may be hotwords
 _MOST_REASON = 200  # characters of an error's text in the log
 _CLIENT_GONE = 499  # nginx's status for it; only in the metrics and the log
 
@@ -128,8 +129,8 @@ async def read_json(request: Request, most_bytes: int, seconds: float = 30.0) ->
     except ClientDisconnect as exc:
         raise ClientGone from exc
     try:
-        fields = json.loads(body or b"{}")
-    except (ValueError, RecursionError) as exc:
+        fields = parse_json(body.decode("utf-8-sig") or "{}")
+    except ValueError as exc:
         raise InvalidParameter("The body must be a JSON object.") from exc
     if not isinstance(fields, dict):
         raise InvalidParameter("The body must be a JSON object.")
@@ -141,6 +142,7 @@ class RequestMiddleware:
     """Give a request its id, count it, log it, and turn whatever it raises into an answer.
 
     protocol_of: names the clients' protocol at a path, for the log.
+    on_refused: is told of each WebSocket that is refused before its upgrade.
     """
 
     app: ASGIApp
@@ -148,6 +150,7 @@ class RequestMiddleware:
     routes: Routes
     error_forms: ErrorForms = lambda path: error_fields
     protocol_of: Callable[[str], str | None] = lambda path: None
+    on_refused: Callable[[Scope, RequestError], None] = lambda scope, error: None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -162,6 +165,7 @@ class RequestMiddleware:
         code: str | None = None
         with bound_fields(request_id=request_id):
             try:
+                _check_query(scope)
                 await self.app(scope, receive, answer.send)
             except (ClientGone, WebSocketDisconnect):
                 answer.status = answer.status or _CLIENT_GONE
@@ -176,6 +180,8 @@ class RequestMiddleware:
                     self.metrics.rate_limit_rejections.inc()
                 elif not isinstance(exc, RequestError):
                     log.exception("request_failed", path=path)
+                if scope["type"] == "websocket" and answer.status is None:
+                    self.on_refused(scope, error)
                 await answer.fail(scope, exc)
             finally:
                 answer.count()
@@ -259,6 +265,12 @@ class _Answer:
             self._metrics.http_requests.labels(*self._labels, str(self.status or 500)).inc()
             if self._served:
                 self._metrics.http_request_duration_seconds.labels(*self._timed).observe(self.elapsed)
+
+
+def _check_query(scope: Scope) -> None:
+    """Refuse a query of which reading alone would hold everybody up. Raises InvalidParameter."""
+    if scope["query_string"].count(b"&") >= _MOST_PARAMETERS:
+        raise InvalidParameter(f"The query has over {_MOST_PARAMETERS} parameters.")
 
 
 def _request_id(presented: list[str]) -> str:

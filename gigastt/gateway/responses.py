@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, get_args
 
 from starlette import responses
@@ -23,6 +23,7 @@ from gigastt.rendering import MEDIA_TYPES, TranscriptForm
 
 ErrorFields: TypeAlias = Callable[[RequestError], Mapping[str, Any]]  # renders an error as the body of an answer
 
+_FEW: Final = 32  # utterances of which JSON is made at once
 _DEFAULT_RETRY_AFTER_MS: Final = 1_000
 _TRANSIENT_STATUSES: Final = (429, 503)
 _encode: Final = json.JSONEncoder(
@@ -40,9 +41,37 @@ class JSONResponse(responses.JSONResponse):
         super().__init__(content, status, {"cache-control": "no-store", **(headers or {})})
 
 
+class LongJSONResponse(JSONResponse):
+    """One with a whole transcript; to be made in a thread, which others need not wait for."""
+
+    def render(self, content: Any) -> bytes:
+        return "".join(_json_pieces(content)).encode()
+
+
 def json_text(content: Any) -> str:
     """Return compact JSON; a number that JSON lacks (NaN) is an error."""
     return _encode(content)
+
+
+def _json_pieces(content: Any) -> Iterator[str]:
+    """Yield compact JSON; long lists in pieces: while one is made, no other thread runs."""
+    if isinstance(content, dict):
+        for number, (name, value) in enumerate(content.items()):
+            yield f"{',' if number else '{'}{json_text(name)}:"
+            yield from _json_pieces(value)
+        yield "}" if content else "{}"
+    elif isinstance(content, list) and len(content) <= _FEW:
+        yield "["
+        for number, value in enumerate(content):
+            yield "," if number else ""
+            yield from _json_pieces(value)
+        yield "]"
+    elif isinstance(content, list):
+        for begin in range(0, len(content), _FEW):
+            yield f"{',' if begin else '['}{json_text(content[begin : begin + _FEW])[1:-1]}"
+        yield "]"
+    else:
+        yield json_text(content)
 
 
 def public_error(exc: Exception) -> RequestError:
@@ -105,7 +134,7 @@ _BY_MEDIA_TYPE: dict[str, TranscriptForm] = {kind: form for form, kind in MEDIA_
 
 
 def choose_form(asked: Sequence[str], accept: str) -> TranscriptForm:
-    """Return the form of an answer: JSON where nothing else is asked for, or only what there is not.
+    """Return the form of an answer: JSON, unless a form that exists is asked for.
 
     Args:
         asked: the values of `format`.

@@ -30,7 +30,12 @@ class Status:
 
     async def page(self, request: Request) -> Response:
         """`GET /v1/page`, which asks for no key."""
-        told = {"keys": self._context.api_keys is not None, "diarization": self._context.model.likeness is not None}
+        card = self._context.pool.model
+        told = {
+            "keys": self._context.api_keys is not None,
+            "diarization": self._context.model.likeness is not None,
+            "hotwords": card is not None and card.alphabet != "",
+        }
         return JSONResponse({**self._describe(), **told})
 
     async def status(self, request: Request) -> Response:

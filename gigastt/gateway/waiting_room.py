@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+MOST_OVER: Final = 4_096  # sessions that are over, some 4 kB each; whoever opens one after the other fills no memory
 
 Waiting = TypeVar("Waiting")
 
@@ -23,6 +25,7 @@ class WaitingRoom(Generic[Waiting]):
     def __init__(self, seconds: Callable[[], float]) -> None:
         self._seconds = seconds
         self._sessions: dict[str, Waiting] = {}
+        self._ended: dict[str, asyncio.TimerHandle] = {}  # the earliest first
 
     def enter(self, session_id: str, session: Waiting) -> None:
         """Let a client find its session again."""
@@ -36,5 +39,11 @@ class WaitingRoom(Generic[Waiting]):
         """A session is over; unless `at_once`, its client may still fetch its last finals."""
         if at_once:
             self._sessions.pop(session_id, None)
-        else:
-            asyncio.get_running_loop().call_later(self._seconds(), self._sessions.pop, session_id, None)
+            return
+        self._ended[session_id] = asyncio.get_running_loop().call_later(self._seconds(), self._forget, session_id)
+        if len(self._ended) > MOST_OVER:
+            self._forget(next(iter(self._ended)))
+
+    def _forget(self, session_id: str) -> None:
+        self._ended.pop(session_id).cancel()
+        self._sessions.pop(session_id, None)

@@ -130,7 +130,7 @@ class Graph:
 
 
 class Links:
-    """Who makes and who uses each value of a graph, as it was when this was made."""
+    """The maker and the users of each value of a graph, as it was when this was made."""
 
     def __init__(self, graph: Graph) -> None:
         self._makers = {name: node for node in graph.nodes for name in node.output if name}

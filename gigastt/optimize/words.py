@@ -38,7 +38,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """What one encoder made of the clips, both front ends together.
+    """The score of one encoder over the clips, both front ends together.
 
     words: said. errors: of them heard wrong, left out or put in. confidence: the mean of the words heard, 0 to 1.
     """

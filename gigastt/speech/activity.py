@@ -1,7 +1,8 @@
 """Speech activity: how likely each block of 40 ms holds speech, from the log-mel the encoder needs anyway.
 
-Owns the detector's network (one onnxruntime session for all streams of a process) and the recurrent state
-of one stream. Runs on the worker's main thread.
+Owns the detector's network (one onnxruntime session for all streams of a process), the recurrent state of one stream,
+and its samples' way to features and levels. Runs on the worker's main thread. Positions are absolute: samples, frames
+of 10 ms, blocks of 40 ms from the client's first sample.
 
 Bit stability. The network always sees exactly `UNIT_BLOCKS` blocks, counted from where the stream began, so
 how the audio arrived cannot change a single bit of a probability; only the end of a stream gives a shorter
@@ -24,10 +25,11 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from gigastt.speech.features import MELS
+from gigastt.audio.pcm import Samples
+from gigastt.speech.features import MELS, FeatureBuffer, FeatureExtractor
 from gigastt.speech.network import session_options
 from gigastt.speech.segmenter import FULL_LEVEL, ON_LEVEL
-from gigastt.speech.tokens import SUBSAMPLING, Features
+from gigastt.speech.tokens import FRAME_SAMPLES, SUBSAMPLING, WINDOW_SAMPLES, Features
 
 DEPTH = 360  # tenths of a decibel below the loudest speech; the syllables of one speaker lie within 300
 RELEASE = 4  # tenths of a decibel per block of 40 ms: 10 dB a second
@@ -42,6 +44,9 @@ BLOCK_FRAMES = SUBSAMPLING  # feature frames of 10 ms in a block; blocks are enc
 UNIT_BLOCKS = 2  # blocks of one call: 80 ms
 UNIT_FRAMES = UNIT_BLOCKS * BLOCK_FRAMES
 LONG_BLOCKS = 12 * UNIT_BLOCKS  # 0.96 s
+BLOCK_SAMPLES = BLOCK_FRAMES * FRAME_SAMPLES  # 640: 40 ms
+_UNIT_SAMPLES = UNIT_FRAMES * FRAME_SAMPLES
+_OVERLAP_SAMPLES = WINDOW_SAMPLES - FRAME_SAMPLES  # a frame reads so far into the next one's samples
 _NETWORK_BYTES = 4 * (MELS + MELS + HIDDEN)
 STATE_BYTES = _NETWORK_BYTES + GATE_STATE_BYTES
 
@@ -190,3 +195,89 @@ class Gate:
     def set_state(self, state: bytes) -> None:
         """Continue from a state of `get_state`; the caller has checked its length."""
         (self._peak,) = _GATE_STATE.unpack(state)
+
+
+class Analysis:
+    """Features and levels of one stream: samples in, features kept and activity levels out, unit by unit.
+
+    Args:
+        detector: fresh, or continued at block `position`.
+        start: the first sample that will be pushed; a multiple of 640.
+        position: the first block the detector has not seen; at `start` or later.
+        keeps_samples: whether `read_samples` will be called.
+    """
+
+    def __init__(self, detector: ActivityDetector, start: int, position: int, *, keeps_samples: bool = False) -> None:
+        self._samples: Samples | None = np.empty(0, np.int16) if keeps_samples else None
+        self._samples_from = start
+        self.features = FeatureBuffer(start // FRAME_SAMPLES)
+        self.position = position  # the next block the detector will see
+        self.extracted = start  # samples taken in
+        self._detector = detector
+        self._extractor = FeatureExtractor()
+        self._pending: list[Samples] = []  # too few to be worth a call
+        self._pending_samples = 0
+        self._end: int | None = None  # the block after the last one, once the audio has ended
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the audio has ended."""
+        return self._end is not None
+
+    def push(self, samples: Samples) -> bool:
+        """Take the next samples; return whether there may be levels."""
+        self._pending.append(samples)
+        self._pending_samples += len(samples)
+        needed = self.position * BLOCK_SAMPLES + _UNIT_SAMPLES + _OVERLAP_SAMPLES
+        if self.extracted + self._pending_samples < needed:
+            return False
+        self._extract()
+        return True
+
+    def finish(self) -> None:
+        """End the audio: the last block is filled with silence."""
+        self._extract()
+        self._end = max(self.position, -(-self.extracted // BLOCK_SAMPLES))
+        padding = self._end * BLOCK_SAMPLES + _OVERLAP_SAMPLES - self.extracted
+        self.features.append(self._extractor.push(np.zeros(padding, np.int16)))
+
+    def next_levels(self) -> bytes:
+        """Return the levels of the next unit, one byte per block; none when the audio does not reach so far."""
+        longest = self._detector.longest_blocks
+        ready = (self.features.end // BLOCK_FRAMES if self._end is None else self._end) - self.position
+        blocks = longest if ready >= longest else UNIT_BLOCKS
+        if self._end is not None:
+            blocks = min(blocks, ready)
+        if not 0 < blocks <= ready:
+            return b""
+        first = self.position * BLOCK_FRAMES
+        self.position += blocks
+        return self._detector.push(self.features.read(first, self.position * BLOCK_FRAMES))
+
+    def drop_before(self, frame: int) -> None:
+        """Forget what lies before a frame."""
+        self.features.drop_before(frame)
+        if self._samples is not None and (count := frame * FRAME_SAMPLES - self._samples_from) > 0:
+            self._samples = self._samples[count:].copy()
+            self._samples_from += count
+
+    def read_samples(self, first: int, end: int) -> Samples:
+        """Return the samples of frames `first` to before `end`; fewer at the end of the audio."""
+        if self._samples is None or first * FRAME_SAMPLES < self._samples_from:
+            raise IndexError(f"Expected frames that are kept, but got {first}..{end}.")
+        offset = self._samples_from
+        return self._samples[first * FRAME_SAMPLES - offset : end * FRAME_SAMPLES - offset]
+
+    def get_detector_state(self) -> bytes:
+        """Return the detector's state before block `position`."""
+        return self._detector.get_state()
+
+    def _extract(self) -> None:
+        if self._pending:
+            samples = np.concatenate(self._pending) if len(self._pending) > 1 else self._pending[0]
+            self.features.append(self._extractor.push(samples))
+            if self._samples is not None:
+                self._samples = np.concatenate((self._samples, samples))
+        self.extracted += self._pending_samples
+        self._pending.clear()
+        self._pending_samples = 0

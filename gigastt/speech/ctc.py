@@ -11,8 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from gigastt.speech.search import token_probability
-from gigastt.speech.tokens import SUBSAMPLING, EncoderOut, Hypothesis, SearchState, Token
-from gigastt.speech.vocabulary import Vocabulary
+from gigastt.speech.tokens import SUBSAMPLING, EncoderOut, Hypothesis, SearchState, Token, Vocabulary
 from gigastt.transcript import Options
 
 _NOTHING = np.zeros(0, np.float32)

@@ -1,4 +1,4 @@
-"""Where an encoder runs: on this process's core, or on a card through CUDA.
+"""Device: an encoder runs on this process's core, or on a card through CUDA.
 
 onnxruntime goes on with the processor, without an error, where a card's libraries do not load or a run on it fails.
 Sessions are opened here, so that it is the device that was asked for, or a sentence. One thread.
@@ -26,7 +26,7 @@ _CUDA_OPTIONS: Final = {"cudnn_conv_algo_search": "HEURISTIC"}
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What runs an encoder.
+    """A processor that runs an encoder.
 
     provider: onnxruntime's name for it.
     options: that onnxruntime gives it.

@@ -10,7 +10,7 @@ Frame i covers samples [160 i, 160 i + 320), whatever the pieces the samples cam
 the same bits however many are computed with it: all steps are elementwise or go row by row (a matrix product
 over many rows would pick its summation order by their number, and perhaps by the number of threads).
 
-An extractor belongs to one stream and is called by the thread that owns it.
+An extractor and a buffer belong to one stream and are called by the thread that owns it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from gigastt.speech.tokens import FRAME_SAMPLES, WINDOW_SAMPLES, Features
 
 MELS = 64
 _BINS = WINDOW_SAMPLES // 2 + 1
+_SMALLEST = 64  # frames of a buffer
 _BLOCK_FRAMES = 100  # what is computed at once stays in the cache
 _LOWEST_POWER = np.float32(1e-9)  # int16 samples cannot reach the front end's upper bound of 1e9
 _BAND_SPLIT = 40  # low mel bins see few frequencies, high ones many: two small products instead of one
@@ -44,6 +45,54 @@ class FeatureExtractor:
         frames = max(0, len(pending) - WINDOW_SAMPLES + FRAME_SAMPLES) // FRAME_SAMPLES
         self._pending = pending[frames * FRAME_SAMPLES :].copy()
         return _log_mel(pending, frames, _PUBLISHED)
+
+
+class FeatureBuffer:
+    """A window of the stream's log-mel, from `first` to before `end`: appended at the end, dropped at the front.
+
+    Holds a few kilobytes while nothing is open and at most about a megabyte in a long utterance.
+    """
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self._rows: Features = np.empty((_SMALLEST, MELS), np.float32)
+        self._used = 0
+
+    @property
+    def end(self) -> int:
+        """The frame after the last one."""
+        return self.first + self._used
+
+    def append(self, features: Features) -> None:
+        """Take the next frames, float32 [frames, mel=64]."""
+        used = self._used + len(features)
+        if used > len(self._rows):
+            self._resize(max(used, 2 * len(self._rows)))
+        self._rows[self._used : used] = features
+        self._used = used
+
+    def drop_before(self, frame: int) -> None:
+        """Forget the frames before `frame`."""
+        count = min(max(0, frame - self.first), self._used)
+        if not count:
+            return
+        kept = self._used - count
+        self._rows[:kept] = self._rows[count : self._used]
+        self.first += count
+        self._used = kept
+        if len(self._rows) > max(_SMALLEST, 4 * kept):
+            self._resize(max(_SMALLEST, 2 * kept))
+
+    def read(self, first: int, end: int) -> Features:
+        """Return a copy of frames `first` to before `end`."""
+        if not self.first <= first <= end <= self.end:
+            raise IndexError(f"Expected frames within {self.first}..{self.end}, but got {first}..{end}.")
+        return self._rows[first - self.first : end - self.first].copy()
+
+    def _resize(self, capacity: int) -> None:
+        rows = np.empty((capacity, MELS), np.float32)
+        rows[: self._used] = self._rows[: self._used]
+        self._rows = rows
 
 
 def log_mel(samples: Samples) -> Features:

@@ -35,7 +35,7 @@ _PADDING_TOLERANCE = 0.05  # of a frame; 16-bit rounding moves one by less than 
 
 @dataclass(frozen=True, slots=True)
 class TripletFiles:
-    """Where the files of one model are."""
+    """The files of one model."""
 
     encoder: Path
     decoder: Path
@@ -50,7 +50,7 @@ class TripletFiles:
 
 @dataclass(frozen=True, slots=True)
 class CtcFiles:
-    """Where the files of a model are whose encoder and head are one graph."""
+    """The files of a model whose encoder and head are one graph."""
 
     encoder: Path
     vocabulary: Path

@@ -17,7 +17,7 @@ from gigastt.speech.activity import ActivityDetector, ActivityModel
 from gigastt.speech.stream import Stream, Utterance
 from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window
 from gigastt.speech.voices import VoiceModel, voice_windows
-from gigastt.transcript import Final, Gap, Options, Voice
+from gigastt.transcript import FINALS_ONLY, Final, Gap, Options, Voice
 
 PIECE_SAMPLES = 160_000  # 10 s: what is taken in before the utterances it completes are transcribed
 
@@ -31,7 +31,7 @@ class Recognizes(Protocol):
 def transcribe_recording(
     recognizer: Recognizes,
     chunks: Iterable[Samples],
-    options: Options | None = None,
+    options: Options = FINALS_ONLY,
     on_failure: Callable[[Gap], None] = lambda gap: None,
     *,
     is_live: bool = False,
@@ -53,7 +53,7 @@ def transcribe_recording(
     """
     model = ActivityModel.load()
     detector = partial(ActivityDetector, model, is_recorded=not is_live)
-    stream = Stream(options or Options(partials=False), detector, min_confidence=min_confidence)
+    stream = Stream(options, detector, min_confidence=min_confidence)
     for chunk in chunks:
         for begin in range(0, len(chunk), PIECE_SAMPLES):
             stream.push(chunk[begin : begin + PIECE_SAMPLES])

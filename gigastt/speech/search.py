@@ -23,8 +23,7 @@ from gigastt.speech.model import Decoder, Floats, Joint
 from gigastt.speech.phrases import Phrases, spell_pieces
 from gigastt.speech.preference import prefer
 from gigastt.speech.token_tree import Predictor, ScoredFrames, TokenTree
-from gigastt.speech.tokens import SUBSAMPLING, EncoderOut, Hypothesis, SearchState, Token, join_pieces
-from gigastt.speech.vocabulary import Vocabulary
+from gigastt.speech.tokens import SUBSAMPLING, EncoderOut, Hypothesis, SearchState, Token, Vocabulary, join_pieces
 from gigastt.transcript import Hotword, Options
 
 _MOST_LISTS = 8  # of hotwords, made ready

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gigastt.audio.pcm import SAMPLE_RATE, Samples
-from gigastt.speech.activity import BLOCK_FRAMES, ActivityDetector
-from gigastt.speech.analysis import BLOCK_SAMPLES, Analysis
+from gigastt.speech.activity import BLOCK_FRAMES, BLOCK_SAMPLES, ActivityDetector, Analysis
 from gigastt.speech.commit import Commit, ResumeState
 from gigastt.speech.draft import Draft
 from gigastt.speech.excerpts import add_words, put_in_room

@@ -19,8 +19,7 @@ import numpy.typing as npt
 
 from gigastt.errors import InferenceError
 from gigastt.speech.model import Floats
-from gigastt.speech.tokens import SUBSAMPLING, Hypothesis, SearchState, Token
-from gigastt.speech.vocabulary import Vocabulary
+from gigastt.speech.tokens import SUBSAMPLING, Hypothesis, SearchState, Token, Vocabulary
 
 Mask: TypeAlias = npt.NDArray[np.bool_]  # [V]
 

@@ -1,4 +1,4 @@
-"""Tokens, words and hypotheses: what the search found and when.
+"""Tokens, words and hypotheses: what the search found and when; and the vocabulary, by which tokens are text.
 
 Plain values, shared by the search, the stream and the worker engine. Times inside the recogniser are
 counted in feature frames of 10 ms from the first sample of the client's audio, so they are exact and
@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from gigastt.audio.pcm import SAMPLE_RATE
+from gigastt.errors import ModelInvalid
 from gigastt.transcript import Options, Word
 
 Features = npt.NDArray[np.float32]  # log-mel [frames, mel=64], 10 ms per frame
@@ -24,9 +26,51 @@ FRAME_SAMPLES = 160  # hop of a feature frame: 10 ms
 WINDOW_SAMPLES = 320  # length of a feature frame: frame i covers samples [160 i, 160 i + 320)
 SUBSAMPLING = 4  # feature frames per encoder frame: 40 ms
 WORD_START = "▁"
+BLANK = "<blk>"
 _UNKNOWN = "<unk>"
 _SPELLED_UNKNOWN = " \u2047 "  # as SentencePiece spells it
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+class Vocabulary:
+    """The pieces of text that token ids stand for; the last one is blank. Any thread may read it."""
+
+    def __init__(self, pieces: tuple[str, ...]) -> None:
+        """Take the pieces in the order of their ids.
+
+        Raises:
+            ModelInvalid: there are none, or the last one is not blank, or blank is there twice.
+        """
+        if not pieces or pieces[-1] != BLANK or pieces.count(BLANK) != 1:
+            raise ModelInvalid(f"Expected a vocabulary whose last piece, and only that, is {BLANK}.")
+        self.pieces = pieces
+        self.blank_id = len(pieces) - 1
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """Read a file of lines `piece id`, in any order, ids from 0 without a gap.
+
+        Raises:
+            ModelInvalid: the file cannot be read or breaks that form.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ModelInvalid(f"Cannot read the vocabulary {path.name}: {exc}") from exc
+        by_id: dict[int, str] = {}
+        for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
+            piece, _, token_id = line.removesuffix("\r").rpartition(" ")
+            if not piece or not token_id.isascii() or not token_id.isdigit():
+                raise ModelInvalid(f"Expected 'piece id' in line {number} of {path.name}, but got {line!r}.")
+            if int(token_id) in by_id:
+                raise ModelInvalid(f"Expected every id once in {path.name}, but line {number} repeats {token_id}.")
+            by_id[int(token_id)] = piece
+        if sorted(by_id) != list(range(len(by_id))):
+            raise ModelInvalid(f"Expected ids from 0 to {len(by_id) - 1} without a gap in {path.name}.")
+        return cls(tuple(by_id[token_id] for token_id in range(len(by_id))))
+
+    def __len__(self) -> int:
+        return len(self.pieces)
 
 
 @dataclass(frozen=True, slots=True)

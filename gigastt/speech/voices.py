@@ -52,7 +52,7 @@ _FRONT_ENDS: dict[int, _FrontEnd] = {
 
 @dataclass(frozen=True, slots=True)
 class VoiceWindow:
-    """Where voices are looked for, in frames of 10 ms: heard from `context` to `end`, told from `begin` on."""
+    """A span to look for voices in, in frames of 10 ms: heard from `context` to `end`, told from `begin` on."""
 
     context: int
     begin: int

@@ -36,8 +36,7 @@ from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import FRAME_SAMPLES, Window
 from gigastt.transcript import Gap, Options
 from gigastt.workers.file_work import AttachFunction, FileWork, TouchFunction
-from gigastt.workers.final_work import FinalWork
-from gigastt.workers.partial_work import PartialWork
+from gigastt.workers.live_work import LiveWork
 from gigastt.workers.scheduler import Scheduler, Turn
 from gigastt.workers.streams import PROGRESS_STEP_SAMPLES, FileTrack, LiveTrack, StreamTrack
 from gigastt.workers.voices import LoadVoices, VoiceTrace
@@ -79,10 +78,7 @@ class Engine:
         self._touched: dict[StreamId, StreamTrack] = {}  # that have made progress since messages were collected
         self._untold: dict[StreamId, StreamTrack] = {}  # that have made progress of which the gateway does not know
         self._record: tuple[Turn, Sequence[Window]] | None = None
-        self._partials = PartialWork(recognizer, self._scheduler, self._live, touch, self._put, self._note_pass)
-        self._finals = FinalWork(
-            recognizer, self._scheduler, self._live, self._partials, touch, self._put, self._note_pass
-        )
+        self._live_work = LiveWork(recognizer, self._scheduler, self._live, touch, self._put, self._note_pass)
         self._files = FileWork(
             recognizer,
             attach,
@@ -136,11 +132,11 @@ class Engine:
 
     def wait_seconds(self, now: float) -> float | None:
         """Return how long there is nothing to do: 0 when there is work, None until the next message."""
-        if self._finals.is_waiting or self._files.is_waiting:
+        if self._live_work.has_finals or self._files.is_waiting:
             return 0.0
         if self._next_voice() is not None:
             return 0.0
-        return self._partials.wait_seconds(now)
+        return self._live_work.wait_seconds(now)
 
     def collect(self) -> list[ToGateway]:
         """Return the messages that are ready to go, with the progress of every stream that has made some.
@@ -160,19 +156,19 @@ class Engine:
     def step(self, now: float) -> list[ToGateway]:
         """Run at most one encoder pass, or analyse a few seconds of one file; return what came of it."""
         self._record = None
-        partials = self._partials.due(now)
+        partials = self._live_work.due_partials(now)
         turn = self._scheduler.next_turn(
-            finals=self._finals.is_waiting, partials=bool(partials), files=self._files.is_waiting
+            finals=self._live_work.has_finals, partials=bool(partials), files=self._files.is_waiting
         )
         if turn is Turn.FINAL:
-            for going_on in self._finals.step(now):
+            for going_on in self._live_work.run_final(now):
                 self._feed_live(going_on)
             self._note_reading(self._files.read_ahead())
         elif turn is not Turn.FILE and (track := self._next_voice()) is not None:
             self._touch([track.touch()])
             track.look_for_voices()
         elif turn is Turn.PARTIAL:
-            self._partials.run(partials, now)
+            self._live_work.run_partials(partials, now)
             self._note_reading(self._files.read_ahead())
         elif turn is Turn.FILE:
             self._note_reading(self._files.step())
@@ -238,11 +234,11 @@ class Engine:
         self._touch([track.touch()])
         while track.utterance is not None or track.feed():
             self._touched[track.id] = track
-            if track.utterance is not None and not self._finals.accept_known(track):
-                self._finals.line_up(track)
+            if track.utterance is not None and not self._live_work.accept_known(track):
+                self._live_work.line_up(track)
                 return
         if track.looking or track.preview:
-            self._finals.line_up(track)
+            self._live_work.line_up(track)
         self._close_if_done(track)
 
     def _next_voice(self) -> LiveTrack | None:

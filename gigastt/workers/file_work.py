@@ -30,11 +30,10 @@ from gigastt.ipc.messages import (
 )
 from gigastt.log import get_logger
 from gigastt.speech.excerpts import add_words, read_window
-from gigastt.speech.recognizer import Transcriber
+from gigastt.speech.recognizer import Attempt, Transcriber, transcribe_each
 from gigastt.speech.tokens import FRAME_SAMPLES, Hypothesis, Window
 from gigastt.speech.voices import VoiceWindow, voice_windows
 from gigastt.transcript import Final, Gap, Voice
-from gigastt.workers.passes import Attempt, transcribe_each
 from gigastt.workers.streams import FileTrack
 from gigastt.workers.voices import FindsVoices, LoadVoices, find_voices
 
@@ -230,7 +229,7 @@ class FileWork:
             return None
 
     def _tell(self, request: Recognise, samples: Samples, hypothesis: Hypothesis | None) -> None:
-        """Tell of an utterance; of one whose voices are wanted when they are known."""
+        """Tell of an utterance, at once or, if its voices are wanted, when they are known."""
         excerpt, stream = request.excerpt, request.stream
         if hypothesis is None:
             self._send(Failed(stream, Gap("inference_error", excerpt.final.start, excerpt.final.end)))

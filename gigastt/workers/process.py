@@ -9,39 +9,33 @@ from __future__ import annotations
 
 import argparse
 import os
+import queue
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
-from gigastt.audio.pcm import Samples
-from gigastt.audio.shared import SharedSegment
-from gigastt.errors import ConfigError, GigasttError, ModelInvalid
+from gigastt.errors import ConfigError, GigasttError, ProtocolViolation
 from gigastt.ipc.blackbox import BlackBox
-from gigastt.ipc.messages import AttachAudio, Closed, OpenStream, Ready, ToGateway, ToWorker, encode_message
-from gigastt.ipc.packets import encode_packet
+from gigastt.ipc.messages import AttachAudio, Closed, OpenStream, PassRecord, Stats, ToGateway, ToWorker
+from gigastt.ipc.packets import PacketDecoder, decode_to_worker, encode_message, encode_packet
 from gigastt.log import bind_fields, configure, get_logger
 from gigastt.processes import return_free_memory
-from gigastt.speech.activity import ActivityDetector, ActivityModel
-from gigastt.speech.device import choose_device
-from gigastt.speech.model import recogniser_files
-from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.stream import Stream
-from gigastt.speech.voices import VoiceModel
-from gigastt.transcript import Hotword, Options
-from gigastt.workers.canary import run_canary, time_passes
 from gigastt.workers.config import WorkerConfig
 from gigastt.workers.engine import Engine
-from gigastt.workers.heartbeat import Heartbeat, read_memory
-from gigastt.workers.inbox import Inbox, read_socket
-from gigastt.workers.voices import LoadVoices
+from gigastt.workers.start import start_engine
 
 log = get_logger(__name__)
 
-_GRACE_SECONDS = 0.5  # from the end of the pipe to the end of the process, even amid a long pass
 MESSAGES_PER_STEP = 256
+BEAT_SECONDS = 0.4  # half a second is promised; waking up takes its time on a busy machine
+MEMORY_SECONDS = 10.0  # between two readings: the kernel walks all pages of the process for one
+_ROLLUP = Path("/proc/self/smaps_rollup")
+_STATM = Path("/proc/self/statm")
+_GRACE_SECONDS = 0.5  # from the end of the pipe to the end of the process, even amid a long pass
+_READ_BYTES = 256 * 1024
 _CRASHED = 1
 
 
@@ -74,7 +68,8 @@ def run_worker(sock: socket.socket, box: BlackBox, config: WorkerConfig, place: 
     finished = partial(_leave_soon, stopped)
     threading.Thread(target=read_socket, args=(sock, inbox, finished), name="reader", daemon=True).start()
     try:
-        engine = _start(sock, box, config, place)
+        engine, ready = start_engine(config, place, box.write)
+        _send(sock, [ready])
         work(engine, inbox, partial(_send, sock), Heartbeat(time.monotonic(), settle_memory), time.monotonic)
     except GatewayGone:
         pass
@@ -89,48 +84,102 @@ def run_worker(sock: socket.socket, box: BlackBox, config: WorkerConfig, place: 
     return 0
 
 
-def _start(sock: socket.socket, box: BlackBox, config: WorkerConfig, place: int) -> Engine:
-    """Load the model, run the canary, and say that the worker is ready."""
-    begun = time.monotonic()
-    decoder, joint = (Path(path) if path else None for path in (config.decoder, config.joint))
-    files = recogniser_files(Path(config.encoder), decoder, joint, Path(config.vocabulary))
-    device = choose_device(config.provider, place, stands_in=config.stands_in)
-    hotwords = tuple(Hotword(phrase, weight) for phrase, weight in config.hotwords)
-    recognizer = Recognizer.load(files, session_config=config.session_config, hotwords=hotwords, device=device)
-    detector = partial(ActivityDetector, ActivityModel.load())
+class Inbox:
+    """Messages in order of arrival, until the pipe ends; all that the reader thread and the main thread share.
 
-    def open_stream(options: Options, start: int, resume: bytes) -> Stream:
-        # without partials nobody waits for the next block: a file, as a rule
-        recorded = partial(detector, is_recorded=not options.partials)
-        return Stream(options, recorded, start, resume, config.min_confidence)
+    Attributes:
+        ended: whether the end of the pipe was reached (main thread).
+        violation: what the gateway did against the protocol, if that ended it.
+    """
 
-    run_canary(Engine(recognizer, open_stream, attach))
-    # A card's time is the worker's: while it computes, the processor may seem to have nothing to do.
-    timed = time_passes(recognizer, time.perf_counter, time.perf_counter if device.is_card else time.process_time)
-    return_free_memory()
-    seconds = time.monotonic() - begun
-    pieces = len(recognizer.vocabulary.pieces)
-    alphabet, width = recognizer.alphabet, recognizer.sharing.width
-    ready = Ready(os.getpid(), seconds, recognizer.encoder_name, pieces, config.provider, timed, alphabet, width)
-    _send(sock, [ready])
-    log.debug("worker_loaded", model=config.model, load_seconds=round(seconds, 3))
-    return Engine(recognizer, open_stream, attach, box.write, config.min_confidence, voices_of(config))
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[ToWorker | None] = queue.SimpleQueue()
+        self.ended = False
+        self.violation: ProtocolViolation | None = None
 
+    def put(self, message: ToWorker) -> None:
+        """Add a message (reader thread)."""
+        self._queue.put(message)
 
-def voices_of(config: WorkerConfig) -> LoadVoices:
-    """Return what loads the speaker model at its first call; words are told without speakers if it cannot."""
+    def end(self, violation: ProtocolViolation | None = None) -> None:
+        """Say that nothing more comes, and why if it is not the end of the pipe (reader thread)."""
+        self.violation = violation
+        self._queue.put(None)
 
-    @cache
-    def load() -> VoiceModel | None:
-        if config.speaker_model is None or config.segmentation_model is None:
-            return None
+    def receive(self, timeout: float | None, most: int) -> list[ToWorker]:
+        """Return the waiting messages; wait for the first one up to `timeout` seconds (main thread).
+
+        Args:
+            timeout: None waits without end, 0 not at all.
+            most: messages to return at once, so that the worker's own work is not put off by a flood.
+        """
+        messages: list[ToWorker] = []
         try:
-            return VoiceModel(Path(config.speaker_model), Path(config.segmentation_model))
-        except ModelInvalid as exc:
-            log.error("speaker_model_invalid", reason=str(exc))
-            return None
+            while not self.ended and len(messages) < most:
+                wait = timeout if not messages else 0.0
+                message = self._queue.get(timeout=wait) if wait != 0.0 else self._queue.get_nowait()
+                if message is None:
+                    self.ended = True
+                else:
+                    messages.append(message)
+        except queue.Empty:
+            pass
+        return messages
 
-    return load
+
+def read_socket(sock: socket.socket, inbox: Inbox, finished: Callable[[], None]) -> None:
+    """Move everything the gateway sends into the inbox; the body of the reader thread.
+
+    Args:
+        finished: called when the pipe has ended: the gateway is gone, or broke the protocol.
+    """
+    decoder = PacketDecoder()
+    violation: ProtocolViolation | None = None
+    try:
+        while piece := sock.recv(_READ_BYTES):
+            for body in decoder.feed(piece):
+                inbox.put(decode_to_worker(body))
+    except ProtocolViolation as exc:
+        violation = exc
+    except OSError:  # a reset is as much an end as any
+        pass
+    inbox.end(violation)
+    finished()
+
+
+class Heartbeat:
+    """The signs of life of a worker: a `Stats` when one is due, of the work since the one before.
+
+    Args:
+        now: seconds, of any steady clock.
+        read_memory: returns the bytes that this process holds.
+    """
+
+    def __init__(self, now: float, read_memory: Callable[[], int]) -> None:
+        self._read_memory = read_memory
+        self._memory = read_memory()
+        self._memory_at = now
+        self._beat_at = now
+        self._listening = 0.0
+        self._passes: list[PassRecord] = []
+
+    def record(self, listening: float, made: PassRecord | None) -> None:
+        """Note a step: how long it took what had come, and the pass that it ran, if any."""
+        self._listening += listening
+        if made is not None:
+            self._passes.append(made)
+
+    def seconds_left(self, now: float) -> float:
+        """Return the seconds until a beat is due; 0 when it is."""
+        return max(0.0, self._beat_at + BEAT_SECONDS - now)
+
+    def beat(self, now: float, streams: int) -> Stats:
+        """Return what was done since the last beat, and begin anew."""
+        if now - self._memory_at >= MEMORY_SECONDS:
+            self._memory, self._memory_at = self._read_memory(), now
+        stats = Stats(streams, self._listening, self._memory, self._passes)
+        self._beat_at, self._listening, self._passes = now, 0.0, []
+        return stats
 
 
 def work(
@@ -181,15 +230,15 @@ def settle_memory() -> int:
     return read_memory()
 
 
-def attach(name: str, samples: int) -> Samples:
-    """Map the first samples of a shared segment.
-
-    Raises:
-        OSError: it is gone.
-        ValueError: it holds fewer.
-    """
-    with SharedSegment.attach(name) as segment:
-        return segment.map(samples)
+def read_memory() -> int:
+    """Return this process's share of memory (PSS), in bytes; its resident set where the kernel does not tell."""
+    try:
+        for line in _ROLLUP.read_text(encoding="ascii").splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+        return int(_STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 def _send(sock: socket.socket, messages: Sequence[ToGateway]) -> None:

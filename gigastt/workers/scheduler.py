@@ -21,7 +21,7 @@ _LEARNING_RATE = 0.2
 
 
 class Turn(Enum):
-    """What kind of pass is next."""
+    """The kinds of passes."""
 
     FINAL = "final"
     PARTIAL = "partial"
@@ -29,7 +29,7 @@ class Turn(Enum):
 
 
 class Scheduler:
-    """Whose turn it is, and how far apart partials are."""
+    """The order of passes, and the time between two partials of a stream."""
 
     def __init__(self) -> None:
         self._live_passes = 0  # since a file last had its turn

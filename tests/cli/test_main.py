@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import entry_points, version
@@ -77,3 +78,16 @@ def test_the_module_loads_nothing_from_the_current_directory(tmp_path: Path) -> 
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wanted", [None, "3"])
+def test_numerical_libraries_start_no_threads_unless_the_user_wants_some(wanted: str | None) -> None:
+    code = (
+        "import os, sys, atexit\nfrom gigastt.cli.main import main\nsys.argv = ['gigastt', '--version']\n"
+        "atexit.register(lambda: print(os.environ['OPENBLAS_NUM_THREADS']))\nmain()"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment |= {"OPENBLAS_NUM_THREADS": wanted} if wanted else {}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, text=True)
+    assert done.stdout.splitlines()[-1] == (wanted or "1")

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gigastt.cli.hearing import check_search
 from gigastt.cli.main import run_command
+from gigastt.errors import UnsupportedByModel
+from gigastt.transcript import Hotword, Options
 from tests.fakes.terminal import Terminal
 
 pytestmark = pytest.mark.slow
@@ -199,3 +202,50 @@ def test_words_are_plain_on_request(capsys: pytest.CaptureFixture[str]) -> None:
 def test_numbers_are_figures_on_request(capsys: pytest.CaptureFixture[str]) -> None:
     assert transcribe("--numbers", "digits", "--no-punctuation", CLIPS / "festival_11.wav") == 0
     assert capsys.readouterr().out.splitlines()[1] == "Смешайте 700 граммов затем запекайте огурцы 43 минут"
+
+
+def test_hotwords_are_preferred_wherever_they_stand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "hotwords.txt"
+    file.write_text("запикайте\t3\n", encoding="utf-8")
+    for given in (("--hotwords-file", file), ("--hotwords", '[{"phrase": "запикайте", "weight": 3}]')):
+        assert transcribe(*given, CLIPS / "festival_11.wav") == 0
+        assert "затем запикайте огурцы" in capsys.readouterr().out
+
+
+def test_alternatives_stand_in_the_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert transcribe("--format", "json", "--alternatives", "3", SHUTTERS) == 0
+    [segment] = json.loads(capsys.readouterr().out)["segments"]
+    assert segment["alternatives"][0]["text"] == segment["text"] == "Закрой шторы в спальне."
+    assert len(segment["alternatives"]) > 1
+
+
+def test_hotwords_that_the_model_cannot_write_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert transcribe("--hotwords", "SAP, Яуза", SHUTTERS) == 0
+    assert "cannot write these hotwords: SAP." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        (("--hotwords", "x" * 101), "hotwords must be a list"),
+        (("--hotwords", '[{"phrase": "да", "weight": 4}]'), "hotwords must be a list"),
+        (("--hotwords-file", "/nowhere"), "/nowhere"),
+        (("--alternatives", "6", "--format", "json"), "alternatives"),
+        (("--alternatives", "2"), "--format json"),
+    ],
+)
+def test_wrong_wishes_are_one_line_before_anything_is_begun(
+    wrong: tuple[str, ...], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert transcribe(*wrong, SHUTTERS) == 2
+    captured = capsys.readouterr()
+    assert word in captured.err
+    assert (captured.out, captured.err.count("\n")) == ("", 1)
+
+
+def test_a_model_without_hotwords_says_so() -> None:
+    with pytest.raises(UnsupportedByModel):
+        check_search(Options(hotwords=(Hotword("Яуза"),)), "")
+    with pytest.raises(UnsupportedByModel):
+        check_search(Options(most_alternatives=2), "")
+    check_search(Options(), "")

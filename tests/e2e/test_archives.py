@@ -15,7 +15,9 @@ from tests.server import ServerProcess, clean_environment, command, run_program
 from tests.waiting import wait_for
 
 _NAMES = ("espeak_01.wav", "espeak_03.wav", "festival_11.wav")
-_OPTIONS = ("--recursive", "--format", "json", "--dropped", "--channels", "split")
+_HOTWORDS = '[{"phrase": "запикайте", "weight": 3}]'
+_WISHES = ("--hotwords", _HOTWORDS, "--alternatives", "3")
+_OPTIONS = ("--recursive", "--format", "json", "--dropped", "--channels", "split", *_WISHES)
 
 
 @pytest.fixture
@@ -48,6 +50,8 @@ def test_workers_and_servers_write_what_this_process_writes(
         assert "notes.txt: This is not an audio file of a known format." in done.stderr
     written = {name: transcripts(tmp_path / name) for name in ways}
     assert len(written["here"]) == len(_NAMES)
+    assert "запикайте" in str(written["here"])
+    assert "alternatives" in str(written["here"])
     assert written["workers"] == written["here"]
     assert written["servers"] == written["here"]
 

@@ -32,9 +32,10 @@ from tests.waiting import wait_until
 _SCRIPT = """
 import { createInterface } from "node:readline";
 import { LiveSession } from "CLIENT";
-const [url, options] = [process.argv[2], JSON.parse(process.argv[3])];
+const [url, { key, ...options }] = [process.argv[2], JSON.parse(process.argv[3])];
 const print = (fields) => console.log(JSON.stringify(fields));
-const told = { onMessage: print, onState: (state) => print({ type: "state", state }) };
+const told = { onMessage: print, onState: (state, why) => print({ type: "state", state, ...why }) };
+if (key) options.protocols = () => ["gigastt.v1", `gigastt.bearer.${key}`];
 const session = new LiveSession(url, { ...options, ...told });
 for await (const line of createInterface({ input: process.stdin })) {
   const { pcm, flush, stop } = JSON.parse(line);

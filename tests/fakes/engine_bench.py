@@ -29,7 +29,7 @@ from gigastt.ipc.messages import (
     ToGateway,
 )
 from gigastt.speech.activity import ActivityDetector
-from gigastt.speech.sharing import ON_CORE, Sharing
+from gigastt.speech.recognizer import ON_CORE, Sharing
 from gigastt.speech.stream import Stream
 from gigastt.speech.tokens import Hypothesis, Window
 from gigastt.transcript import Options

@@ -9,8 +9,7 @@ import numpy as np
 
 from gigastt.speech.model import Floats
 from gigastt.speech.search import Emission, token_probability
-from gigastt.speech.tokens import EncoderOut, SearchState
-from gigastt.speech.vocabulary import Vocabulary
+from gigastt.speech.tokens import EncoderOut, SearchState, Vocabulary
 
 Lattice = Mapping[tuple[int, str], Mapping[str, float]]  # (frame, last piece, "" at the start) → likelihoods
 _SELDOM = 1e-9

@@ -15,9 +15,8 @@ import numpy as np
 
 from gigastt.audio.pcm import Samples
 from gigastt.errors import InferenceError
-from gigastt.speech.sharing import ON_CORE, Sharing
-from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, SearchState, Token, Window
-from gigastt.speech.vocabulary import Vocabulary
+from gigastt.speech.recognizer import ON_CORE, Sharing
+from gigastt.speech.tokens import SUBSAMPLING, Features, Hypothesis, SearchState, Token, Vocabulary, Window
 
 POISON_HZ = 7_800.0
 LOUD = 2.0  # largest log-mel of a frame: silence is at -20, a tone of amplitude 0.3 near 7

@@ -20,8 +20,8 @@ import time
 from collections.abc import Sequence
 
 from gigastt.ipc.blackbox import BlackBox
-from gigastt.ipc.messages import Audio, PassRecord, Ready, Stats, ToGateway, decode_to_worker, encode_message
-from gigastt.ipc.packets import PacketDecoder, encode_packet
+from gigastt.ipc.messages import Audio, PassRecord, Ready, Stats, ToGateway
+from gigastt.ipc.packets import PacketDecoder, decode_to_worker, encode_message, encode_packet
 from tests.fakes.scripted import BLOCK, FakeRecognizer, Poisoned
 
 SPIN, SLEEP, HANG_UP, RUBBISH, COMPUTE, WAIT = 777, 778, 779, 780, 781, 782

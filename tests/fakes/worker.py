@@ -14,8 +14,8 @@ from typing import TypeVar
 from gigastt.audio.pcm import Samples
 from gigastt.config import DEMO_MODEL
 from gigastt.ipc.blackbox import BlackBox
-from gigastt.ipc.messages import Audio, Closed, StreamId, ToGateway, ToWorker, decode_to_gateway, encode_message
-from gigastt.ipc.packets import PacketDecoder, encode_packet
+from gigastt.ipc.messages import Audio, Closed, StreamId, ToGateway, ToWorker
+from gigastt.ipc.packets import PacketDecoder, decode_to_gateway, encode_message, encode_packet
 from gigastt.models.store import resolve
 from gigastt.workers.config import WorkerConfig
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from gigastt.config import Limits
-from gigastt.gateway.pool.flow import CREDIT_SAMPLES
+from gigastt.gateway.pool.sources import CREDIT_SAMPLES
 from tests.fakes.memory_pool import MemoryPool
 from tests.fakes.scripted import BLOCK, speech
 from tests.gateway.api.test_native_ws import Client, client, server

@@ -25,6 +25,7 @@ async def test_the_page_learns_without_a_key_what_it_needs(tmp_path: Path) -> No
             "preparing": None,
             "keys": True,
             "diarization": False,
+            "hotwords": True,
         }
         fakes.pool.state = "initializing"
         context.preparing = lambda: "downloading 37 %"

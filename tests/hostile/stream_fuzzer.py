@@ -33,7 +33,7 @@ def draw_event(rng: random.Random, *, valid: bool) -> bytes:
         return rng.choice(_GARBAGE)
     payload = b""
     kind = "audio-chunk" if rng.random() < 0.6 else rng.choice(_KINDS)
-    fields: dict[str, Any] = {"rate": 16_000, "width": 2, "channels": 1, "language": "ru"}
+    fields: dict[str, Any] = {"rate": 16_000, "width": 2, "channels": 1, "language": "ru", "text": "\ud800"}
     if kind == "audio-chunk":
         payload = rng.randbytes(rng.choice((0, 0, 1, 31, 640, 3_200, 9_600)))
     if rng.random() < 0.1:

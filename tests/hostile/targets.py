@@ -25,7 +25,16 @@ from tests.fakes.scripted import speech
 from tests.gateway.api.calls import follow
 from tests.gateway.api.test_wyoming import AUDIO, chunk, read, say
 
-ODD_TEXTS = (b"{}", b"[" * 2_000, b"\xff\xfe\xfd", "слово".encode()[:3], b"\xef\xbb\xbf{}", b"", b'{"type":[]}')
+ODD_TEXTS = (
+    b"{}",
+    b"[" * 2_000,
+    b"\xff\xfe\xfd",
+    "слово".encode()[:3],
+    b"\xef\xbb\xbf{}",
+    b"",
+    b'{"type":[]}',
+    b'{"type":"\\ud800"}',
+)
 _SOURCES = ("null", "[]", '{"format":"x"}', '{"format":{"type":"audio/pcmu"}}', '{"turn_detection":null}')
 _DEEPGRAM_QUERY = "encoding=linear16&sample_rate=16000&punctuate=true&interim_results=true&vad_events=true"
 
@@ -142,6 +151,7 @@ TARGETS = {
         (
             _CONFIGURE.encode(),
             b'{"type":"configure","sample_rate":16000.5,"channels":2}',
+            b'{"type":"configure","resume":true,"hotwords":["\\ud800"]}',
             b'{"type":"stop"}',
             b'{"type":"flush"}',
             *ODD_TEXTS,
@@ -161,7 +171,7 @@ TARGETS = {
             b'{"type":"session.update"}',
             *(f'{{"type":"session.update","session":{{"audio":{{"input":{each}}}}}}}'.encode() for each in _SOURCES),
             b'{"type":"transcription_session.update","session":{"input_audio_format":"g711_alaw","include":7}}',
-            b'{"type":"response.create"}',
+            b'{"type":"response.create","event_id":"\\ud800"}',
             *ODD_TEXTS,
         ),
         _speak_native,

@@ -14,6 +14,7 @@ from tests.fakes.pool import Fakes
 from tests.hostile.attackers import LoopWatch, flood_http, flood_websocket
 
 MOST_SECONDS = 0.06  # of processor time in one pass
+MOST_LARGE_SECONDS = 0.03  # of a message or a head that is dear by what is in it; unbounded 0.1 and more
 FLOOD_BYTES = 512 * 1024
 WAIT_SECONDS = 3.0
 
@@ -47,6 +48,37 @@ async def test_small_frames_leave_the_loop_to_others(unit: bytes) -> None:
         with LoopWatch() as watch:
             await asyncio.to_thread(flood_websocket, running.port, handshake, flood(unit), WAIT_SECONDS)
     assert watch.longest_seconds <= MOST_SECONDS
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("{}," * 150_000, id="objects"),
+        pytest.param("[]," * 150_000, id="lists"),
+        pytest.param("1," * 240_000, id="numbers"),
+        pytest.param("1.5e308," * 60_000, id="floats"),
+    ],
+)
+async def test_large_configurations_leave_the_loop_to_others(content: str) -> None:
+    configure = f'{{"type":"configure","itn":[{content}1]}}'.encode()
+    head = bytes([TEXT, 0xFF]) + len(configure).to_bytes(8) + bytes(4)
+    fakes = Fakes(pool=MemoryPool(automatic=True))
+    async with serving(fakes.context(), native=NATIVE) as running:
+        handshake = Target(running.port, WAIT_SECONDS).head(*HANDSHAKE)
+        with LoopWatch() as watch:
+            await asyncio.to_thread(flood_websocket, running.port, handshake, head + configure, WAIT_SECONDS)
+    assert watch.longest_seconds <= MOST_LARGE_SECONDS
+
+
+@pytest.mark.parametrize("path", ["/v1/ws", "/v1/listen", "/v1/realtime", "/v1/jobs/1"])
+@pytest.mark.parametrize("name", ["{:x}", "pqrsaw{:x}"])
+async def test_long_queries_leave_the_loop_to_others(path: str, name: str) -> None:
+    query = "&".join(f"{name.format(number)}=" for number in range(13_000))[:60_000]
+    async with serving(Fakes().context(), native=NATIVE) as running:
+        head = Target(running.port, WAIT_SECONDS).head(f"GET {path}?{query}", *HANDSHAKE[1:])
+        with LoopWatch() as watch:
+            await asyncio.to_thread(flood_http, running.port, head, b"invalid_parameter", WAIT_SECONDS)
+    assert watch.longest_seconds <= MOST_LARGE_SECONDS
 
 
 async def test_pipelined_requests_leave_the_loop_to_others() -> None:

@@ -24,10 +24,8 @@ from gigastt.ipc.messages import (
     StreamId,
     ToGateway,
     ToWorker,
-    decode_to_gateway,
-    decode_to_worker,
-    encode_message,
 )
+from gigastt.ipc.packets import decode_to_gateway, decode_to_worker, encode_message
 from gigastt.transcript import Options, Word
 from tests.properties import tries
 

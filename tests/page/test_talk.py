@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from pathlib import Path
 
 from playwright.sync_api import Page, WebSocketRoute, expect
 
+from gigastt.gateway.access.key_file import KeyLimits, add_key
 from tests.page.conftest import CLIP, OpenPage
 from tests.page.microphone import microphone
 from tests.server import ServerProcess
@@ -102,3 +104,16 @@ def test_over_plain_http_from_elsewhere_it_says_why_and_what_to_do(server: Serve
     expect(page.locator("#insecure")).to_contain_text("HTTPS-прокси")
     page.locator("#choose").set_input_files(CLIP.path)  # files work all the same
     page.locator("[data-form=txt]").wait_for()
+
+
+def test_a_key_that_is_used_up_ends_the_talk_and_says_so(tmp_path: Path, open_page: OpenPage) -> None:
+    key = add_key(tmp_path / "keys", "alice", KeyLimits(audio_hours_per_day=0.0003))
+    with ServerProcess("--pool-size", "1", "--api-keys-file", str(tmp_path / "keys")) as server:
+        page = open_page(server.url)
+        page.locator("#key").fill(key)
+        page.locator("#key").press("Enter")
+        for _ in ("amid a talk", "before the next one is opened"):
+            page.get_by_role("button", name="Начать запись").click()
+            expect(page.locator("#talkError")).to_contain_text("Ключ исчерпал")
+            expect(page.locator("#talkError")).to_contain_text("уйдёт со следующей записью")
+            expect(page.get_by_role("button", name="Начать запись")).to_be_enabled()

@@ -21,7 +21,7 @@ from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.pool import Pool
 from gigastt.ipc.messages import Ready
 from gigastt.optimize.half import halve_encoder
-from gigastt.speech.sharing import ON_CARD
+from gigastt.speech.recognizer import ON_CARD
 from gigastt.workers.config import WorkerConfig
 from tests.clips import load_clips
 from tests.fakes.worker import demo_config, spawn_worker

@@ -13,8 +13,7 @@ from gigastt.models.store import resolve
 from gigastt.speech.device import CORE, choose_device
 from gigastt.speech.features import log_mel
 from gigastt.speech.model import Encoder, Floats, Lengths, TripletFiles, recogniser_files
-from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.sharing import ON_CARD, ON_CORE
+from gigastt.speech.recognizer import ON_CARD, ON_CORE, Recognizer
 from gigastt.speech.tokens import Window
 from tests.clips import load_clips
 from tests.fakes.triplet import write_encoder, write_triplet

@@ -16,8 +16,7 @@ from gigastt.speech.ctc import CtcSearch
 from gigastt.speech.features import log_mel
 from gigastt.speech.model import CtcFiles, recogniser_files
 from gigastt.speech.recognizer import Recognizer
-from gigastt.speech.tokens import FRAME_SAMPLES, Window, group_words, join_pieces
-from gigastt.speech.vocabulary import Vocabulary
+from gigastt.speech.tokens import FRAME_SAMPLES, Vocabulary, Window, group_words, join_pieces
 from tests.clips import load_clips
 from tests.fakes.heads import write_ctc, write_model
 from tests.recordings import samples_of

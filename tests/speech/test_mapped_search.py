@@ -12,8 +12,7 @@ from gigastt.speech.features import log_mel
 from gigastt.speech.mapped_search import HEADER_FIELDS, WeightNetwork, agree, choose_network
 from gigastt.speech.model import Triplet, TripletFiles
 from gigastt.speech.search import Network, RunNetwork, Transducer
-from gigastt.speech.tokens import EncoderOut, Hypothesis
-from gigastt.speech.vocabulary import Vocabulary
+from gigastt.speech.tokens import EncoderOut, Hypothesis, Vocabulary
 from tests.clips import Clip
 from tests.fakes.triplet import DIM, write_decoder, write_joint, write_triplet
 from tests.recordings import DEMO_MODEL, bundled_clips, files_in, golos_clips, samples_of

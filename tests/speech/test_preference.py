@@ -9,8 +9,7 @@ from gigastt.speech.features import log_mel
 from gigastt.speech.model import Triplet
 from gigastt.speech.recognizer import Recognizer
 from gigastt.speech.search import RunNetwork, Transducer
-from gigastt.speech.tokens import EncoderOut, Hypothesis, Window, join_pieces
-from gigastt.speech.vocabulary import Vocabulary
+from gigastt.speech.tokens import EncoderOut, Hypothesis, Vocabulary, Window, join_pieces
 from gigastt.transcript import Hotword, Options
 from tests.clips import Clip
 from tests.fakes.lattice import Lattice, LatticeNetwork

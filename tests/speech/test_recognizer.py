@@ -10,8 +10,7 @@ import pytest
 from gigastt.errors import InferenceError, ModelInvalid
 from gigastt.optimize.search_writer import write_search_weights
 from gigastt.speech.features import log_mel
-from gigastt.speech.recognizer import Recognizer, Transcriber
-from gigastt.speech.sharing import MAX_WINDOW_FRAMES
+from gigastt.speech.recognizer import MAX_WINDOW_FRAMES, Recognizer, Transcriber
 from gigastt.speech.tokens import Hypothesis, Window, group_words, join_pieces
 from tests.fakes.recognizer import FakeRecognizer
 from tests.fakes.triplet import write_encoder, write_triplet

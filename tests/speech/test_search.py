@@ -11,8 +11,7 @@ import pytest
 from gigastt.errors import InferenceError
 from gigastt.speech.model import Floats
 from gigastt.speech.search import Emission, Transducer, token_probability
-from gigastt.speech.tokens import EncoderOut, Hypothesis, SearchState
-from gigastt.speech.vocabulary import Vocabulary
+from gigastt.speech.tokens import EncoderOut, Hypothesis, SearchState, Vocabulary
 
 _VOCABULARY = Vocabulary(("<unk>", "▁да", "▁нет", "<blk>"))
 _DA, _NET, _BLANK = 1, 2, 3

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigastt.speech.sharing import MAX_WINDOW_FRAMES, ON_CARD, ON_CORE, Sharing
+from gigastt.speech.recognizer import MAX_WINDOW_FRAMES, ON_CARD, ON_CORE, Sharing
 
 
 def choose(sharing: Sharing, frames: list[int]) -> list[int]:

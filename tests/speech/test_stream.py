@@ -15,8 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from gigastt.audio.pcm import Samples
-from gigastt.speech.activity import ActivityDetector, ActivityModel, Row
-from gigastt.speech.analysis import BLOCK_SAMPLES
+from gigastt.speech.activity import BLOCK_SAMPLES, ActivityDetector, ActivityModel, Row
 from gigastt.speech.commit import Commit
 from gigastt.speech.segmenter import ROOM_BLOCKS
 from gigastt.speech.stream import Stream

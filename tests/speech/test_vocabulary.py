@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gigastt.errors import ModelInvalid
-from gigastt.speech.vocabulary import Vocabulary
+from gigastt.speech.tokens import Vocabulary
 from tests.recordings import DEMO_MODEL
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from gigastt.errors import InferenceError, ModelInvalid
 from gigastt.speech.tokens import Hypothesis, Window
-from gigastt.workers.canary import SOUND_SECONDS, TIMED_PASSES, make_sound, run_canary, time_passes
 from gigastt.workers.engine import Engine
+from gigastt.workers.start import SOUND_SECONDS, TIMED_PASSES, make_sound, run_canary, time_passes
 from tests.fakes.engine_bench import Bench, open_stream
 from tests.fakes.recognizer import FakeRecognizer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gigastt.ipc.messages import PassRecord, Stats
-from gigastt.workers.heartbeat import BEAT_SECONDS, Heartbeat, read_memory
+from gigastt.workers.process import BEAT_SECONDS, Heartbeat, read_memory
 
 _PASS = PassRecord("final", 1, 0.1, 2.0, 0.1)
 

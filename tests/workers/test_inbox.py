@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from gigastt.ipc.messages import Cancel, Closed, StreamId, ToGateway, ToWorker, encode_message
-from gigastt.ipc.packets import encode_packet
-from gigastt.workers.inbox import Inbox, read_socket
+from gigastt.ipc.messages import Cancel, Closed, StreamId, ToGateway, ToWorker
+from gigastt.ipc.packets import encode_message, encode_packet
+from gigastt.workers.process import Inbox, read_socket
 from tests.waiting import wait_for
 
 _MESSAGES: list[ToWorker] = [Cancel(StreamId(number)) for number in range(10)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gigastt.audio.pcm import Samples
 from gigastt.ipc.messages import AttachAudio, Closed, Failed, FinalMessage, Found, Recognise, Recognised, StreamId
-from gigastt.speech.sharing import ON_CARD, ON_CORE, Sharing
+from gigastt.speech.recognizer import ON_CARD, ON_CORE, Sharing
 from gigastt.transcript import Final, Options
 from tests.fakes.engine_bench import PITCHES, Bench, endpoint, speech
 from tests.fakes.recognizer import POISON_HZ, silence, tone

@@ -8,9 +8,7 @@ import numpy as np
 
 from gigastt.ipc.messages import Audio, OpenStream, Progress, Stats, StreamId, ToGateway
 from gigastt.transcript import Options
-from gigastt.workers.heartbeat import Heartbeat
-from gigastt.workers.inbox import Inbox
-from gigastt.workers.process import MESSAGES_PER_STEP, work
+from gigastt.workers.process import MESSAGES_PER_STEP, Heartbeat, Inbox, work
 from tests.fakes.engine_bench import Bench
 
 

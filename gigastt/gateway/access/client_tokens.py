@@ -1,4 +1,4 @@
-"""Client tokens: what the holder of a key gives to a page or a program, which may then use the server for a while.
+"""Client tokens: the holder of a key gives one to a page or a program, which may then use the server for a while.
 
 A token is signed and carries when it expires, whose key it was made with and what it is good for; the server keeps
 nothing of it. It dies with its key.

@@ -59,7 +59,7 @@ class ApiKey:
 
     @property
     def owner(self) -> str:
-        """What belongs to the key is kept under this: its name, or its digest."""
+        """The key's name, or its digest: its use is kept under this."""
         return self.name or self.digest.hex()
 
     @property

@@ -20,7 +20,7 @@ _SESSION_RETRY_MS: Final = 5_000
 
 
 class KeyUsage:
-    """What is done with a key.
+    """The use of one key.
 
     Attributes:
         key: as the file has it now.

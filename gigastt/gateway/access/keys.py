@@ -63,7 +63,7 @@ class ApiKeys:
 
     @property
     def usages(self) -> Sequence[KeyUsage]:
-        """What is done with each key, in the order of the file."""
+        """The use of each key, in the order of the file."""
         return [self._usages[key.digest] for key in self._keys]
 
     @property
@@ -83,7 +83,7 @@ class ApiKeys:
                 usage.hear(seconds)
 
     def reload(self, path: Path) -> KeyChanges:
-        """Read the file again, end what goes on under keys that are gone, and return what is different.
+        """Read the file again, end the sessions of keys that are gone, and return the differences.
 
         Raises:
             ConfigError: the file is wrong; nothing has changed.

@@ -13,10 +13,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
+from starlette.datastructures import Headers, QueryParams
+from starlette.types import Scope
 from starlette.websockets import WebSocket
 
 from gigastt.audio.pcm import Encoding
 from gigastt.errors import BadRequest, InvalidParameter, RequestError
+from gigastt.gateway.access.keys import presented_token
 from gigastt.gateway.api.calls import call_id, first_message, refuse_call, transcribe_call
 from gigastt.gateway.api.client_messages import parse
 from gigastt.gateway.api.dialect import Configuration, Message, Reply, Request, Speech
@@ -29,6 +32,7 @@ _HANG_UP: Final = "HANGUP"
 _HANG_UP_IN_JSON: Final = '{"command":"HANGUP"}'
 _START: Final = "MEDIA_START"
 _IDS: Final = ("channel_id", "connection_id")
+_OF_POLICY: Final = (429, 503)  # a limit, or the drain; any other refusal is of somebody who may not ask
 _LINEAR: Final = "pcm_s16le"
 _FORMATS: Final[Mapping[str, tuple[Encoding, int]]] = {
     "ulaw": ("mulaw", 8_000),
@@ -89,6 +93,19 @@ async def answer_asterisk(websocket: WebSocket, context: AppContext) -> None:
     dialect = AsteriskDialect(Configuration(sample_rate=rate, encoding=encoding))
     goodbye = _HANG_UP_IN_JSON if text.startswith("{") else _HANG_UP
     await transcribe_call(transport, named, dialect, context, exchange, goodbye=goodbye)
+
+
+def tell_refused_call(context: AppContext, scope: Scope, error: RequestError) -> None:
+    """Tell those who wait for a call that the policies have refused its connection.
+
+    A client without a key could not have begun it, and ends nothing that others wait for.
+    """
+    name = QueryParams(scope["query_string"]).get("session", "").strip().lower()
+    if error.status not in _OF_POLICY or not context.feeds.is_awaited(name):
+        return
+    key = presented_token(Headers(scope=scope).getlist("authorization"), scope.get("subprotocols", ()))
+    if context.api_keys is None or context.api_keys.find(key) is not None:
+        refuse_call(context, name, error)
 
 
 def read_event(text: str) -> tuple[str, dict[str, str]]:

@@ -52,7 +52,7 @@ class AudioSocketFraming:
 
     def __init__(self) -> None:
         self._rest = b""  # of a packet that is not whole
-        self._announced = 0  # kind of samples
+        self._announced: int | None = None  # kind of samples
 
     def cut(self, data: bytes) -> Iterator[Message]:
         """Yield packets; samples that follow one another together."""

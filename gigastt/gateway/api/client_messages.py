@@ -6,8 +6,9 @@ around it are forgiven.
 
 from __future__ import annotations
 
-import json
-from typing import Any, NoReturn, TypeGuard
+from typing import Any, TypeGuard
+
+from gigastt.client_json import parse_json
 
 MESSAGE_TYPES = ("configure", "flush", "stop", "resume", "keepalive", "ping")
 SIGNS_OF_LIFE = ("keepalive", "keep_alive", "keep-alive", "heartbeat", "pong")
@@ -21,8 +22,8 @@ def parse(text: str, most: int = MOST_TEXT_CHARACTERS) -> dict[str, Any] | None:
     if len(text) > most:
         return None
     try:
-        fields = _DECODER.decode(text.removeprefix("\ufeff"))
-    except (ValueError, RecursionError):
+        fields = parse_json(text.removeprefix("\ufeff"))
+    except ValueError:
         return None
     return fields if isinstance(fields, dict) else None
 
@@ -48,11 +49,3 @@ def as_text(data: bytes) -> str | None:
 def is_whole(told: object, span: tuple[int, int]) -> TypeGuard[int]:
     """Tell whether a client's value is a whole number, written as such, from the first to the second."""
     return isinstance(told, int) and not isinstance(told, bool) and span[0] <= told <= span[1]
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    """NaN and the infinities are not JSON, whatever Python's parser thinks."""
-    raise ValueError(name)
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # made once: it takes as long as a short message

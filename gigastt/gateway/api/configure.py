@@ -2,7 +2,8 @@
 
 Pure. A field that is absent or null leaves things as they were; a field that is wrong is reported under its code
 and changes nothing, while the others take effect. Values are understood as people write them (`16000.0`, `"16000"`,
-`"true"`). A field that is not in the protocol is reported, with the one that may have been meant.
+`"true"`). A field that is not in the protocol is reported, with the one that may have been meant. Where a query or form
+has these fields, they mean the same; `hotwords` is JSON there, or phrases with commas between them.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from typing import Any, get_args
 
 from gigastt.audio.pcm import ENCODINGS, Encoding
 from gigastt.audio.resample import SAMPLE_RATE_RANGE
-from gigastt.errors import InvalidParameter
+from gigastt.errors import InvalidHotwords, InvalidParameter, UnsupportedByModel
 from gigastt.gateway.api.dialect import Configuration
 from gigastt.gateway.api.gathering import EndpointMode
+from gigastt.hotwords import read_hotwords
 from gigastt.spelling import Casing, Numbers, Spelling
-from gigastt.transcript import ENDPOINT_SILENCE_MS
+from gigastt.transcript import ENDPOINT_SILENCE_MS, MOST_ALTERNATIVES, Options
 
 PROTOCOL_VERSION = "1.2"
 VERSIONS = ("1.0", "1.1", PROTOCOL_VERSION)  # each adds fields to the one before
 CHANNELS = (1, 2)
 
+SEARCH_FIELDS = ("hotwords", "alternatives")
 SPELLING_FIELDS = ("punctuation", "casing", "numbers")
 FORMAT_FIELDS = ("sample_rate", "encoding", "channels")  # without them right, audio is noise
 FIELDS = (
@@ -34,7 +37,7 @@ FIELDS = (
     "min_silence_ms",
     "endpoint_mode",
     "partials",
-    *("hotwords", "alternatives"),  # see search_fields
+    *SEARCH_FIELDS,
     "resume",
     *("diarization", "speakers", "max_speakers", "known_speakers", "speaker_embeddings"),  # see speaker_fields
     "protocol_version",
@@ -140,6 +143,48 @@ def read_spelling(fields: Mapping[str, str]) -> Spelling:
     if complaints:
         raise InvalidParameter(complaints[0].message, param=complaints[0].field)
     return configuration.spelling
+
+
+def read_search_fields(
+    fields: Mapping[str, Any], options: Options, alphabet: str | None
+) -> tuple[Options, list[Complaint]]:
+    """Return options with what fields say, those that are absent as before, and what is wrong with them.
+
+    Args:
+        alphabet: the letters of the served model; empty for one that searches greedily only, None where none is loaded.
+    """
+    complaints: list[Complaint] = []
+    told = options
+    if fields.get("hotwords") is not None:
+        try:
+            told = replace(told, hotwords=read_hotwords(fields["hotwords"]))
+        except InvalidHotwords as exc:
+            complaints.append(Complaint(exc.code, str(exc), "hotwords"))
+    if fields.get("alternatives") is not None:
+        most = whole(fields["alternatives"])
+        if most is not None and 1 <= most <= MOST_ALTERNATIVES:
+            told = replace(told, most_alternatives=most)
+        else:
+            expected = f"alternatives must be a whole number from 1 to {MOST_ALTERNATIVES}."
+            complaints.append(Complaint("invalid_configuration", expected, "alternatives"))
+    if alphabet == "" and (told.hotwords or told.most_alternatives > 1):
+        refusal = UnsupportedByModel()
+        return options, [*complaints, Complaint(refusal.code, str(refusal), "")]
+    return told, complaints
+
+
+def read_search_query(fields: Mapping[str, str], options: Options, alphabet: str | None) -> Options:
+    """Return options with what a query or a form says.
+
+    Raises:
+        InvalidHotwords, InvalidParameter: a field is wrong; `param` names it.
+        UnsupportedByModel: the served model cannot do that.
+    """
+    told, complaints = read_search_fields(fields, options, alphabet)
+    for complaint in complaints:
+        errors = {InvalidHotwords.code: InvalidHotwords, UnsupportedByModel.code: UnsupportedByModel}
+        raise errors.get(complaint.code, InvalidParameter)(complaint.message, param=complaint.field)
+    return told
 
 
 def near_miss(name: str, names: Iterable[str]) -> str | None:

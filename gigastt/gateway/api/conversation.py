@@ -36,12 +36,14 @@ from gigastt.gateway.api.dialect import (
     Stop,
 )
 from gigastt.gateway.pool.events import EndReason
-from gigastt.gateway.rate import Tolerance
+from gigastt.gateway.rate import Rate, take_token
 
-MOST_EMPTY_FRAMES = 1_000  # at once; forgiven at the rate of a client that sends one for every 20 ms of silence
-EMPTY_FRAMES_PER_SECOND = 50.0
+# Frames that mean nothing, at once and a minute: a client that sends one every second for a day, or an empty one for
+# every 20 ms of silence, has done nothing worth a close. Audio makes up for all of them.
+MOST_EMPTY_FRAMES = 1_000
+EMPTY_FRAMES = Rate(60 * 50, MOST_EMPTY_FRAMES)
 MOST_GARBAGE_FRAMES = 100
-GARBAGE_FRAMES_PER_SECOND = 2.0
+GARBAGE_FRAMES = Rate(60 * 2, MOST_GARBAGE_FRAMES)
 
 PAUSE_GRACE_SECONDS = 0.4  # networks deliver late; beyond the endpoint silence, or the length of the client's frames
 LONGEST_FRAME_SECONDS = 2.0  # of a client's cadence; longer frames are of a recording that is sent at once
@@ -52,6 +54,7 @@ CLOSE_PROTOCOL_ERROR = 1002
 CLOSE_UNSUPPORTED_DATA = 1003
 CLOSE_POLICY = 1008
 CLOSE_TOO_LARGE = 1009
+CLOSE_INTERNAL = 1011
 CLOSE_SERVICE_RESTART = 1012
 CLOSE_TRY_LATER = 1013
 
@@ -126,8 +129,7 @@ class Conversation:
         self._began = now
         self._heard = now
         self._feeding = False
-        self._empty_frames = Tolerance(MOST_EMPTY_FRAMES, EMPTY_FRAMES_PER_SECOND)
-        self._garbage_frames = Tolerance(MOST_GARBAGE_FRAMES, GARBAGE_FRAMES_PER_SECOND)
+        self._empty_full_at = self._garbage_full_at = 0.0  # of their buckets
         self._told: set[Problem] = set()
         self._head: bytes | None = b""  # of the audio, until it is known what it is
         self._unsettled = False  # audio has come since the last pause was noticed,
@@ -158,7 +160,8 @@ class Conversation:
         if len(message) > self._max_frame_bytes:
             return self._finish("error", CLOSE_TOO_LARGE)
         if message == b"":
-            if not self._empty_frames.bear(now):
+            self._empty_full_at, wait = take_token(EMPTY_FRAMES, self._empty_full_at, now)
+            if wait:
                 return self._end_of_patience()
             return [Reply(answer)] if (answer := self._dialect.answer_frame()) else []
         effects: list[Effect] = []
@@ -182,12 +185,11 @@ class Conversation:
         self._unsettled = self._unflushed = True
         seconds = size / self._bytes_per_second
         self._pause_at = now + max(self._pause_secs, min(seconds, LONGEST_FRAME_SECONDS)) + PAUSE_GRACE_SECONDS
-        self._empty_frames.forgive()
-        self._garbage_frames.forgive()
+        self._empty_full_at = self._garbage_full_at = 0.0
         return seconds
 
     def resumed(self, configuration: Configuration) -> None:
-        """It goes on with an earlier session: what its audio is was found out there."""
+        """It goes on with an earlier session, which has looked at the first bytes of the audio."""
         self.configuration = configuration
         self._head = None
         self._begin_streaming()
@@ -334,7 +336,8 @@ class Conversation:
 
     def _count(self, now: float) -> list[Effect]:
         """Count a message that means nothing; return how the session ends if there are too many."""
-        return [] if self._garbage_frames.bear(now) else self._end_of_patience()
+        self._garbage_full_at, wait = take_token(GARBAGE_FRAMES, self._garbage_full_at, now)
+        return self._end_of_patience() if wait else []
 
     def _end_of_patience(self) -> list[Effect]:
         error = SendError("policy_violation", "Too many frames that mean nothing.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,10 +16,10 @@ from gigastt.gateway.api.deepgram import alternative
 from gigastt.gateway.api.deepgram_query import Wishes, read_wishes
 from gigastt.gateway.api.native_files import Uploads
 from gigastt.gateway.requests import exchange_of
-from gigastt.gateway.responses import JSONResponse
+from gigastt.gateway.responses import LongJSONResponse
 from gigastt.rendering import failed_fields
 from gigastt.speakers import SpeakerFields, turns_of
-from gigastt.transcript import Final, Options, Transcript, alternatives_of, mean_confidence, speaker_of, text_of
+from gigastt.transcript import FINALS_ONLY, Final, Transcript, alternatives_of, mean_confidence, speaker_of, text_of
 
 _OF_FILES = ("diarization", "hotwords", "most_alternatives")  # of the options, that change what is told of a file
 
@@ -39,14 +40,16 @@ class DeepgramFiles:
         wishes = read_wishes(request.query_params)
         with await self._uploads.receive_body(request.scope, request.receive) as upload:
             asked = wishes.configuration.options
-            options = replace(Options(partials=False), **{name: getattr(asked, name) for name in _OF_FILES})
+            options = replace(FINALS_ONLY, **{name: getattr(asked, name) for name in _OF_FILES})
             speakers = SpeakerFields() if options.diarization else None
             choice = FileChoice(splits_channels=wishes.multichannel)
             heard = await self._uploads.transcribe_whole(upload, request.receive, options, choice, speakers)
-        heard = wishes.configuration.spelling.of(heard)
-        return JSONResponse(self._answer(heard, wishes, exchange_of(request.scope).request_id))
+        return await asyncio.to_thread(self._answer, heard, wishes, exchange_of(request.scope).request_id)
 
-    def _answer(self, heard: Transcript, wishes: Wishes, request_id: str) -> dict[str, Any]:
+    def _answer(self, heard: Transcript, wishes: Wishes, request_id: str) -> Response:
+        return LongJSONResponse(self._fields(wishes.configuration.spelling.of(heard), wishes, request_id))
+
+    def _fields(self, heard: Transcript, wishes: Wishes, request_id: str) -> dict[str, Any]:
         channels = [
             [final for final in heard.finals if final.channel == (channel if copy is None else copy)]
             for channel, copy in enumerate(heard.copies or (None,))

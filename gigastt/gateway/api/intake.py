@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from gigastt.audio.pcm import SAMPLE_RATE, PcmDecoder, sample_bytes, to_bytes
 from gigastt.audio.resample import Resampler
 from gigastt.gateway.api.dialect import Configuration
-from gigastt.gateway.pool.flow import Pace
 from gigastt.gateway.pool.session import Session
 
 _PIECE_BYTES = 64 * 1024  # so that one large frame does not hold up the loop
+_PACE_RATIO = 16.0  # a client may send this many times faster than real time ...
+_PACE_BURST_SECONDS = 10.0  # ... after this much audio at any speed
 _RUN_UP = SAMPLE_RATE // 5  # samples after which nothing is left of where a resampler began
 
 
@@ -30,6 +31,18 @@ class Position:
 
     client: int = 0
     session: int = 0
+
+
+class Pace:
+    """A client's speed limit: sixteen times real time after a burst of ten seconds."""
+
+    def __init__(self, now: float) -> None:
+        self._due = now  # when all audio so far would have come at this speed
+
+    def delay(self, seconds: float, now: float) -> float:
+        """Count `seconds` of audio; return how long to wait before reading more."""
+        self._due = max(self._due, now) + seconds / _PACE_RATIO  # time without audio is not saved up
+        return max(0.0, self._due - now - _PACE_BURST_SECONDS / _PACE_RATIO)
 
 
 class Intake:

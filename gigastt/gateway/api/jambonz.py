@@ -9,21 +9,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from gigastt.gateway.api import dialect
 from gigastt.gateway.api.client_messages import as_text, message_type, parse
-from gigastt.gateway.api.configure import FIELDS, apply
+from gigastt.gateway.api.configure import FIELDS, apply, read_search_fields
 from gigastt.gateway.api.conversation import CLOSE_UNSUPPORTED_DATA
 from gigastt.gateway.api.dialect import Configuration, Dialect, Message, Moment, Request
 from gigastt.gateway.api.openai_form import is_russian
-from gigastt.gateway.api.search_fields import read_search_fields
 from gigastt.gateway.api.wire import gap_error_fields
 from gigastt.gateway.responses import json_text
+from gigastt.hotwords import fit_hotwords
 from gigastt.transcript import Final as FinalEvent
-from gigastt.transcript import Gap, Partial, mean_confidence
+from gigastt.transcript import Gap, Hotword, Partial, mean_confidence
 
 _LANGUAGE: Final = "ru-RU"
 _RATE: Final = 8_000
@@ -91,7 +93,8 @@ class JambonzDialect(Dialect):
         wished = {name: options[name] for name in FIELDS if name in options} if isinstance(options, dict) else {}
         format_fields = {"sample_rate": fields.get("sampleRateHz"), "encoding": fields.get("encoding")}
         configuration, complaints = apply(before, {**wished, **format_fields})
-        search, wrong = read_search_fields(wished, configuration.options, None)
+        hinted = replace(configuration.options, hotwords=_read_hints(options))
+        search, wrong = read_search_fields(wished, hinted, None)
         configuration = replace(configuration, options=search)
         for complaint in complaints + wrong:
             return _refuse(complaint.code, complaint.message)
@@ -99,6 +102,16 @@ class JambonzDialect(Dialect):
         self._interim = fields.get("interimResults") is True
         wanted = replace(configuration, options=replace(configuration.options, partials=self._interim))
         return [dialect.Configure(wanted)]
+
+
+def _read_hints(options: object) -> tuple[Hotword, ...]:
+    """Return the hints of a recogniser: texts, or in JSON objects with a phrase, whose boost has no scale."""
+    hints = options.get("hints") if isinstance(options, dict) else None
+    if isinstance(hints, str):
+        with suppress(ValueError, RecursionError):
+            hints = json.loads(hints)
+    hints = hints if isinstance(hints, list) else []
+    return fit_hotwords([([hint.get("phrase") if isinstance(hint, dict) else hint for hint in hints], 1.0)])
 
 
 def _refuse(code: str, message: str) -> Sequence[Request]:

@@ -2,8 +2,8 @@
 
 A transport for the session's shell. Where the client can resume, the loss of its connection is no end: the shell waits
 in `receive`, with its session, its place and its audio, until the client comes back on another connection, which the
-endpoint of that one lends to the link, or until the time for that is over. What was told of late is remembered, to be
-told again.
+endpoint of that one lends to the link, or until the time for that is over. Messages of the last minute are remembered,
+to be told again.
 
     connected ──connection lost, or the client does not read──→ lost ──time is over──→ ClientGone
         ↑                                                        │
@@ -230,6 +230,7 @@ class Link:
         self._asks_to_resume = (lambda: True) if self._asks_to_resume() else (lambda: False)
         self._wake = lambda: None
         self._take = None
+        self._transport = _NOBODY
 
     def _dismiss(self, transport: Transport) -> None:
         """Close a connection that is not needed any more, and give it back if it was lent."""
@@ -263,6 +264,25 @@ class Link:
     def told_after(self, have_seq: int) -> list[Message]:
         """Return what a client with finals up to `have_seq` may have missed."""
         return [each.message for each in self._remembered if each.seq > have_seq]
+
+
+class _Nobody(Transport):
+    """The transport of a session that is over: it can be found for a while yet, its connection is not kept for that."""
+
+    async def receive(self) -> Message | InputEnded:
+        raise ClientGone
+
+    async def send(self, message: Message) -> None:
+        raise ClientGone
+
+    async def close(self, code: int, reason: str) -> None:
+        raise ClientGone
+
+    def hand_over(self, take: AudioTaker) -> None:
+        pass
+
+
+_NOBODY = _Nobody()
 
 
 def _refuse(data: bytes) -> None:

@@ -32,17 +32,19 @@ from gigastt.gateway.api.configure import (
     apply,
     endpoint_mode,
     near_miss,
+    read_search_fields,
+    read_search_query,
     supports_version,
 )
 from gigastt.gateway.api.conversation import CLOSE_PROTOCOL_ERROR, CLOSE_UNSUPPORTED_DATA
 from gigastt.gateway.api.dialect import Configuration, Dialect, Message, Moment, Opening, Request
 from gigastt.gateway.api.gathering import Gatherer
-from gigastt.gateway.api.search_fields import read_search_fields, read_search_query
 from gigastt.gateway.api.speaker_fields import read_speaker_fields
 from gigastt.hotwords import unusable
 from gigastt.transcript import Final, Gap, HeardSpeakers, Partial
 
 _MOST = (1 << 53) - 1  # of a count that JavaScript can say
+_MOST_COMPARED = len(FIELDS)  # unknown names: each takes as long as the rest of a short query
 _RESUME_GOES_WITH = "resume goes with endpoint_mode auto only."
 _CAPTIONS = re.compile(r"[a-z0-9-]{16,64}")  # its readers know it and nobody else: not to be guessed
 
@@ -56,7 +58,8 @@ def native_of(websocket: WebSocket) -> Dialect:
         InvalidParameter: a field is wrong, or nearly has a field's name; `param` names it.
     """
     query = websocket.query_params
-    for name in query.keys() - {*FIELDS, "captions"}:
+    unknown = [name for name in query if name not in FIELDS and name != "captions"]
+    for name in unknown[:_MOST_COMPARED]:
         if (near := near_miss(name, FIELDS)) is not None:
             raise InvalidParameter(f"The query has a parameter that this server does not know. Was {near} meant?")
     fields = {name: query[name] for name in query if name in FIELDS}

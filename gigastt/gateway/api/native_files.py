@@ -23,9 +23,8 @@ from starlette.types import Receive, Scope
 from gigastt import transcript
 from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
 from gigastt.errors import CapacityTimeout, RequestError
-from gigastt.gateway.api.configure import read_spelling
+from gigastt.gateway.api.configure import read_search_query, read_spelling
 from gigastt.gateway.api.enrolment import open_file_book
-from gigastt.gateway.api.search_fields import read_search_query
 from gigastt.gateway.api.speaker_fields import read_speaker_query
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.files.bodies import Bodies, Upload
@@ -33,7 +32,7 @@ from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import ChannelEvent, Event
 from gigastt.gateway.pool.turnstile import Patience
 from gigastt.gateway.requests import ClientGone
-from gigastt.gateway.responses import JSONResponse, choose_form
+from gigastt.gateway.responses import LongJSONResponse, choose_form
 from gigastt.hotwords import unusable
 from gigastt.log import get_logger
 from gigastt.rendering import MEDIA_TYPES, TranscriptForm, render_transcript, transcript_fields
@@ -71,8 +70,9 @@ class Uploads:
             speakers, spelling = speaker_fields_of(request, upload), spelling_of(request, upload)
             options = self.search_options_of(request, upload, Options(partials=False, diarization=speakers is not None))
             heard = await self.transcribe_whole(upload, request.receive, options, choice, speakers)
-        told = {"tells_dropped": request.query_params.get("dropped") == "true"}
-        return render_answer(form, spelling.of(heard), **told, unusable_hotwords=self.unusable_of(options))
+        told: dict[str, Any] = {"tells_dropped": request.query_params.get("dropped") == "true"}
+        told |= {"unusable_hotwords": self.unusable_of(options)}
+        return await asyncio.to_thread(lambda: render_answer(form, spelling.of(heard), **told))
 
     async def transcribe_whole(
         self,
@@ -194,10 +194,13 @@ def spelling_of(request: Request, upload: Upload) -> Spelling:
 def render_answer(
     form: TranscriptForm, heard: Transcript, *, tells_dropped: bool = False, unusable_hotwords: Sequence[str] = ()
 ) -> Response:
-    """Return a transcript as a response; with what was left out, and unusable phrases, if its form can say that."""
+    """Return a transcript as a response; with what was left out, and unusable phrases, if its form can say that.
+
+    To be called in a thread, as all that renders whole transcripts: an hour of speech takes a tenth of a second.
+    """
     if form == "json":
         fields = transcript_fields(heard, tells_dropped=tells_dropped)
-        return JSONResponse(fields | ({"unusable_hotwords": unusable_hotwords} if unusable_hotwords else {}))
+        return LongJSONResponse(fields | ({"unusable_hotwords": unusable_hotwords} if unusable_hotwords else {}))
     headers = {"content-type": f"{MEDIA_TYPES[form]}; charset=utf-8", "cache-control": "no-store"}
     return Response(render_transcript(form, heard), headers=headers)
 

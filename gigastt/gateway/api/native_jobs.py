@@ -9,6 +9,7 @@ DELETE /v1/jobs/{id}          ends it, and forgets all of it
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
@@ -19,7 +20,7 @@ from starlette.responses import Response
 
 from gigastt.audio.selection import read_choice
 from gigastt.errors import InvalidParameter, JobFailed, JobNotDone, JobsDisabled, RequestError
-from gigastt.gateway.api.configure import read_spelling
+from gigastt.gateway.api.configure import SEARCH_FIELDS, read_search_query, read_spelling
 from gigastt.gateway.api.enrolment import require_model
 from gigastt.gateway.api.event_stream import (
     QUIET_COMMENT,
@@ -30,7 +31,6 @@ from gigastt.gateway.api.event_stream import (
     last_event,
 )
 from gigastt.gateway.api.native_files import Uploads, render_answer
-from gigastt.gateway.api.search_fields import SEARCH_FIELDS, read_search_query
 from gigastt.gateway.api.speaker_fields import SPEAKER_FIELDS, read_speaker_query
 from gigastt.gateway.api.wire import gap_error_fields, session_speakers
 from gigastt.gateway.context import AppContext
@@ -102,8 +102,14 @@ class JobRoutes:
             raise JobNotDone("The job is not done yet.")
         if job.state == "failed" or job.facts is None:
             raise JobFailed(f"The job failed: {job.error}")
-        heard = transcript_of(job.facts, [told for _, told in await jobs.told(job)], await jobs.speakers(job))
-        return render_answer(form, spelling.of(heard), tells_dropped=request.query_params.get("dropped") == "true")
+        facts, tells_dropped = job.facts, request.query_params.get("dropped") == "true"
+        told, speakers = await jobs.told(job), await jobs.speakers(job)
+
+        def render() -> Response:
+            heard = transcript_of(facts, [one for _, one in told], speakers)
+            return render_answer(form, spelling.of(heard), tells_dropped=tells_dropped)
+
+        return await asyncio.to_thread(render)
 
     async def events(self, request: Request) -> Response:
         """`GET /v1/jobs/{id}/events`: from the beginning, or behind the event that `Last-Event-ID` names."""
@@ -147,7 +153,7 @@ async def _event_blocks(jobs: Jobs, job: Job, after: int, spelling: Spelling) ->
     before: dict[str, Any] = {}
     try:
         while True:
-            ring = jobs.next_ring
+            ring = jobs.next_ring(job.id)
             job = await jobs.find(job.id, job.order.owner)
             for number, told in await jobs.told(job, after):
                 after = number

@@ -10,6 +10,7 @@ A codec around the same uploads as the native routes. Runs in the task of its re
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -25,7 +26,7 @@ from gigastt.gateway.api.native_files import Uploads, render_answer
 from gigastt.gateway.api.openai_form import Wish, read_wish
 from gigastt.gateway.files.decoding import DecodedChannels
 from gigastt.gateway.pool.events import Event
-from gigastt.gateway.responses import JSONResponse
+from gigastt.gateway.responses import JSONResponse, LongJSONResponse
 from gigastt.rendering import failed_fields
 from gigastt.transcript import Final, Gap, Transcript, text_of
 
@@ -50,18 +51,19 @@ class Transcriptions:
                 await answer_with_events(*told)
                 return
             heard = await self._uploads.transcribe_whole(upload, receive, wish.options, wish.choice, wish.speakers)
-        await _answer(wish, heard)(scope, receive, send)
+        answer = await asyncio.to_thread(_answer, wish, heard)
+        await answer(scope, receive, send)
 
 
 def _answer(wish: Wish, heard: Transcript) -> Response:
     match wish.form:
         case "json":
-            return JSONResponse(openai_wire.transcription(heard, logprobs=wish.logprobs))
+            return LongJSONResponse(openai_wire.transcription(heard, logprobs=wish.logprobs))
         case "verbose_json":
             told = openai_wire.verbose_transcription(heard, words=wish.words, segments=wish.segments)
-            return JSONResponse(told)
+            return LongJSONResponse(told)
         case "diarized_json":
-            return JSONResponse(openai_wire.diarized_transcription(heard))
+            return LongJSONResponse(openai_wire.diarized_transcription(heard))
         case "text":
             text = text_of(heard.finals) + "\n"
             return Response(text, media_type="text/plain", headers={"cache-control": "no-store"})

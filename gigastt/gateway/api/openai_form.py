@@ -7,18 +7,19 @@ but the silence that ends an utterance. A field that is not known here is ignore
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypeVar, cast
 
 from gigastt.audio.selection import ALL_MIXED, FileChoice, read_choice
+from gigastt.client_json import parse_json
 from gigastt.errors import InvalidHotwords, InvalidParameter
+from gigastt.gateway.api.speaker_fields import LONGEST_NAME
 from gigastt.gateway.files.forms import FormFields
 from gigastt.hotwords import read_hotwords
 from gigastt.speakers import NamedAudio, SpeakerFields
-from gigastt.transcript import ENDPOINT_SILENCE_MS, Hotword, Options
+from gigastt.transcript import ENDPOINT_SILENCE_MS, FINALS_ONLY, Hotword, Options
 
 ResponseFormat: TypeAlias = Literal["json", "text", "srt", "vtt", "verbose_json", "diarized_json"]
 Value = TypeVar("Value")
@@ -118,8 +119,8 @@ class _Asked:
 def _items(value: str) -> list[str]:
     if value.startswith("["):
         try:
-            return [item for item in json.loads(value) if isinstance(item, str)]
-        except (ValueError, RecursionError):
+            return [item for item in parse_json(value) if isinstance(item, str)]
+        except ValueError:
             return [value]
     return [item for part in value.split(",") if (item := part.strip())]
 
@@ -138,6 +139,9 @@ def _speakers(asked: _Asked) -> SpeakerFields:
     if len(names) != len(references) or len(names) > _MOST_KNOWN:
         problem = f"known_speaker_references: expected one for each known_speaker_names, {_MOST_KNOWN} at most."
         raise InvalidParameter(problem, param="known_speaker_references")
+    if any(len(name) > LONGEST_NAME for name in names):
+        problem = f"known_speaker_names: expected names of up to {LONGEST_NAME} characters."
+        raise InvalidParameter(problem, param="known_speaker_names")
     recordings = []
     for name, reference in zip(names, references, strict=True):
         try:
@@ -165,14 +169,14 @@ def _options(asked: _Asked) -> Options:
     """Return how utterances are cut; `chunking_strategy` comes in brackets or as JSON."""
     silence = asked.one("chunking_strategy", _silence_of_json, None)
     silence = asked.one("chunking_strategy", _silence, silence, "silence_duration_ms")
-    options = Options(partials=False)
+    options = FINALS_ONLY
     return options if silence is None else replace(options, endpoint_silence_ms=silence)
 
 
 def _silence_of_json(text: str) -> int | None:
     if text in ("auto", "") or not text.startswith("{"):
         return None
-    strategy = cast("dict[str, object]", json.loads(text))
+    strategy = cast("dict[str, object]", parse_json(text))
     silence = strategy.get("silence_duration_ms")
     return None if silence is None else _silence(str(silence))
 

@@ -20,14 +20,13 @@ from gigastt.gateway.api.conversation import (
     CLOSE_GOING_AWAY,
     CLOSE_NORMAL,
     CLOSE_POLICY,
-    GARBAGE_FRAMES_PER_SECOND,
-    MOST_GARBAGE_FRAMES,
+    GARBAGE_FRAMES,
 )
 from gigastt.gateway.api.dialect import Dialect, Message
 from gigastt.gateway.api.shell import converse
 from gigastt.gateway.api.transport import Answers, AudioTaker, InputEnded, Transport
 from gigastt.gateway.context import AppContext
-from gigastt.gateway.rate import Tolerance
+from gigastt.gateway.rate import take_token
 from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.log import get_logger
 
@@ -145,7 +144,7 @@ class Participants:
         self._loop = asyncio.get_running_loop()
         self._participants: dict[str, Participant] = {}
         self._tasks: dict[Participant, asyncio.Task[None]] = {}
-        self._garbage = Tolerance(MOST_GARBAGE_FRAMES, GARBAGE_FRAMES_PER_SECOND)
+        self._garbage_full_at = 0.0  # of its bucket
         self._room = asyncio.Event()
         self._heard_at = self._loop.time()
         self._scope: asyncio.Timeout | None = None
@@ -201,14 +200,15 @@ class Participants:
             self._heard_at = self._loop.time()
             frame = self._read_frame(message)
             if frame is None:
-                if not self._garbage.bear(self._heard_at):
+                self._garbage_full_at, wait = take_token(GARBAGE_FRAMES, self._garbage_full_at, self._heard_at)
+                if wait:
                     return CLOSE_POLICY
                 continue
             name, audio = frame
             if not name:
                 return CLOSE_NORMAL
             if audio:
-                self._garbage.forgive()
+                self._garbage_full_at = 0.0
                 await self._give(name, audio)
         return CLOSE_GOING_AWAY
 

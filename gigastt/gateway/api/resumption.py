@@ -104,6 +104,7 @@ class Resumption:
         """The session is over."""
         self.link.let_go()
         self._session = self._intake = None
+        self._configuration = Configuration()  # it is found for a while yet, and may be large
         self._room.leave(self.session_id, at_once=self.link.ended is None or not self.link.can_resume)
 
     # -- coming back

@@ -33,7 +33,6 @@ from gigastt.speakers import SpeakerBook
 from gigastt.transcript import Gap
 
 log = get_logger(__name__)
-CLOSE_INTERNAL = 1011
 
 
 async def converse(
@@ -85,7 +84,7 @@ class Shell:
         self._woken = False
         self._listening = False  # the reader waits for a message, and has dealt with all before it
         self._alarm = Alarm(self._conversation, self.wake, self._preview)
-        self._close_code = CLOSE_INTERNAL
+        self._close_code = conversation.CLOSE_INTERNAL
 
     def wake(self) -> None:
         """Make the reader look up: the server drains, the conversation's deadline has come, or the writer is done."""
@@ -212,7 +211,7 @@ class Shell:
         if not data or not self._listening or self._intake is None or not self._conversation.takes_audio:
             return None
         now = self._loop.time()
-        at_once = self._dialect.takes_at_once(data, is_sending=self._teller.is_sending)
+        at_once = self._dialect.takes_at_once(data, is_sending=self._teller.sending > 0)
         if not at_once or not self._intake.feed_at_once(data, now):
             return None
         self._audio_taken(len(data), now)

@@ -5,12 +5,12 @@ The same names and meanings everywhere; in a query or a form `known_speakers` is
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from gigastt.client_json import parse_json
 from gigastt.config import MOST_TOLD_APART
 from gigastt.errors import InvalidParameter
 from gigastt.gateway.api.configure import Complaint, flag, whole
@@ -18,10 +18,10 @@ from gigastt.speakers import KnownSpeaker, NamedAudio, SpeakerFields, is_embeddi
 
 SPEAKER_FIELDS = ("speakers", "max_speakers", "known_speakers", "speaker_embeddings")
 MOST_KNOWN = 16
-_LONGEST_NAME = 100
+LONGEST_NAME = 100
 _EMBEDDING_BYTES = (64, 4096)
 _KNOWN = (
-    f"a list of at most {MOST_KNOWN} objects, each with a name of up to {_LONGEST_NAME} characters and either an "
+    f"a list of at most {MOST_KNOWN} objects, each with a name of up to {LONGEST_NAME} characters and either an "
     "embedding, as this server gave it, or audio, a short recording in base64"
 )
 
@@ -53,7 +53,7 @@ def read_speaker_fields(
         wishes = replace(wishes, known=known)
     except KeyError:
         pass
-    except (ValueError, RecursionError):
+    except ValueError:
         complain("known_speakers", _KNOWN)
     return SpeakerFields(wishes, recordings), complaints
 
@@ -75,20 +75,20 @@ def read_speaker_query(fields: Mapping[str, Any]) -> SpeakerFields | None:
 
 def _read_known(value: Any) -> tuple[tuple[KnownSpeaker, ...], tuple[NamedAudio, ...]]:
     """Raises ValueError where it is anything but what `_KNOWN` says."""
-    items = json.loads(value) if isinstance(value, str) else value
+    items = parse_json(value) if isinstance(value, str) else value
     if not isinstance(items, list) or len(items) > MOST_KNOWN:
         raise ValueError
     known: list[KnownSpeaker] = []
     recordings: list[NamedAudio] = []
     for item in items:
         match item:
-            case {"name": str(name), "embedding": str(text)} if 0 < len(name) <= _LONGEST_NAME:
+            case {"name": str(name), "embedding": str(text)} if 0 < len(name) <= LONGEST_NAME:
                 embedding = b64decode(text, validate=True)
                 least, most = _EMBEDDING_BYTES
                 if not least <= len(embedding) <= most or not is_embedding(embedding):
                     raise ValueError
                 known.append(KnownSpeaker(name, embedding))
-            case {"name": str(name), "audio": str(text)} if 0 < len(name) <= _LONGEST_NAME:
+            case {"name": str(name), "audio": str(text)} if 0 < len(name) <= LONGEST_NAME:
                 recordings.append(NamedAudio(name, b64decode(text, validate=True)))
             case _:
                 raise ValueError

@@ -26,7 +26,7 @@ from gigastt.gateway.api.transport import AudioTaker, InputEnded
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.requests import ClientGone, Exchange
 from gigastt.gateway.server.caps import Place
-from gigastt.gateway.server.deadlines import MOST_UNSENT_BYTES, ConnectionConfig
+from gigastt.gateway.server.deadlines import ConnectionConfig, ReadersDeadline
 from gigastt.gateway.server.listener import ConnectionFactory
 from gigastt.gateway.server.turns import Turns
 from gigastt.log import bound_fields, get_logger
@@ -99,7 +99,7 @@ def listen_for(
     return lambda config, state, place: TcpConnection(config, state, place, framing_of(), serve)
 
 
-class TcpConnection(asyncio.Protocol):
+class TcpConnection(ReadersDeadline):
     """One connection; a `Transport`."""
 
     def __init__(
@@ -111,11 +111,12 @@ class TcpConnection(asyncio.Protocol):
         serve: Callable[[TcpConnection], Awaitable[None]],
     ) -> None:
         self.peer: str | None = None
+        self.loop = asyncio.get_running_loop()
+        self.deadlines = config.deadlines
         self._config = config
         self._state = state
         self._framing = framing
         self._serve = serve
-        self._transport: asyncio.Transport
         self._turns: Turns
         self._place = place
         self._queue: deque[Message] = deque()
@@ -150,7 +151,7 @@ class TcpConnection(asyncio.Protocol):
         await self._writable.wait()
         if self._gone or self._closing is not None:
             raise ClientGone
-        self._transport.write(self._framing.frame(message))
+        self.transport.write(self._framing.frame(message))
 
     async def close(self, code: int, reason: str) -> None:
         """Hang up; TCP has no codes."""
@@ -168,31 +169,31 @@ class TcpConnection(asyncio.Protocol):
             return
         self._turns.close()
         if not self._writable.is_set():
-            self._transport.abort()
-        elif self._end is not None or not self._transport.can_write_eof():
-            self._transport.close()
+            self.transport.abort()
+        elif self._end is not None or not self.transport.can_write_eof():
+            self.transport.close()
         else:
-            self._closing = asyncio.get_running_loop().call_later(self._config.deadlines.linger, self._transport.abort)
+            self._closing = self.loop.call_later(self.deadlines.linger, self.transport.abort)
             with suppress(OSError):  # asyncio's own transport tells of a peer that has gone meanwhile
-                self._transport.write_eof()
+                self.transport.write_eof()
 
     def shutdown(self) -> None:
         """The server stops before the endpoint has ended."""
-        self._transport.close()
+        self.transport.close()
 
     # -- called by the loop
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvloop's is none
-        self._transport = transport
+        super().connection_made(transport)
+        self.transport = transport
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else None
-        self._turns = Turns(self._config.rota, self._transport, self._step)
+        self._turns = Turns(self._config.rota, self.transport, self._step)
         if self._place.refusal is not None:
-            self._transport.abort()
+            self.transport.abort()
             return
-        self._transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn calls nothing of it but `shutdown`
-        task = asyncio.get_running_loop().create_task(self._run())
+        task = self.loop.create_task(self._run())
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
 
@@ -225,7 +226,7 @@ class TcpConnection(asyncio.Protocol):
         if not isinstance(message, bytes) or self._taker is None or (answers := self._taker(message)) is None:
             return False
         for answer in answers:
-            self._transport.write(self._framing.frame(answer))
+            self.transport.write(self._framing.frame(answer))
         return True
 
     def eof_received(self) -> bool:
@@ -234,12 +235,15 @@ class TcpConnection(asyncio.Protocol):
         return self._closing is None
 
     def pause_writing(self) -> None:
+        super().pause_writing()
         self._writable.clear()
 
     def resume_writing(self) -> None:
+        super().resume_writing()
         self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
         self._gone = True
         self._taker = None
         self._turns.close()

@@ -36,6 +36,7 @@ class Teller:
     Attributes:
         next_seq: the number of the next final.
         is_over: nothing more is to be said, and nobody listened to.
+        sending: how many sends wait for the client to read.
         captions: what those are told who read along; None before the session is open.
     """
 
@@ -45,10 +46,10 @@ class Teller:
         "_dialect",
         "_link",
         "_resumption",
-        "_sending",
         "captions",
         "is_over",
         "next_seq",
+        "sending",
     )  # as many as connections
 
     def __init__(self, link: Link, dialect: Dialect, resumption: Resumption, account: Account) -> None:
@@ -60,7 +61,7 @@ class Teller:
         self._resumption = resumption
         self._account = account
         self._closed = False
-        self._sending = 0
+        self.sending = 0
 
     async def greet(self, context: AppContext, limits: Limits, client: Hashable) -> None:
         """Tell a client that it may begin, and let others read along."""
@@ -115,11 +116,6 @@ class Teller:
                     await self.acknowledge()
                 await asyncio.sleep(ACK_SECONDS)
 
-    @property
-    def is_sending(self) -> bool:
-        """Whether something waits to be sent."""
-        return self._sending > 0
-
     async def send(self, messages: Sequence[Message], seq: int | None = None) -> None:
         """Send messages, which belong to the final `seq` if they may have to be told again.
 
@@ -127,7 +123,7 @@ class Teller:
             SlowConsumer: the client does not read.
             ClientGone: it hung up.
         """
-        self._sending += 1
+        self.sending += 1
         try:
             for message in messages:
                 if self._closed or self.is_over:  # by the other task, or the client; what is unsaid stays so
@@ -136,7 +132,7 @@ class Teller:
         except TimeoutError as exc:
             raise SlowConsumer from exc
         finally:
-            self._sending -= 1
+            self.sending -= 1
 
     async def close(self, code: int, reason: str) -> None:
         """Close the connection."""

@@ -1,8 +1,8 @@
 """WebSockets as a transport of conversations.
 
 A client waits for its place behind the upgrade. With `Prefer: wait=N` it does so before, for N seconds: a full server
-then refuses the upgrade with 503, and a proxy can ask another. Who names a session of this server in the query comes
-back to a place.
+then refuses the upgrade with 503, and a proxy can ask another. A client that names a session of this server in the
+query comes back to a place.
 """
 
 from __future__ import annotations

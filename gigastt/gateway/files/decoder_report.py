@@ -1,4 +1,4 @@
-"""The decoder's reports: what a process that has looked at a hostile file says of it, and what of that is believed."""
+"""The decoder's reports on files, and the checks without which a process that saw a hostile file is not believed."""
 
 from __future__ import annotations
 

@@ -17,6 +17,8 @@ from gigastt.errors import InvalidAudio, PayloadTooLarge
 SLICE_BYTES: Final = 64 * 1024  # some 0.2 ms of work
 FREE_BYTES: Final = 16 * 1024 * 1024  # may come out of however little
 MOST_TIMES: Final = 100  # beyond that, so much more may come out than went in; speech packs to a half
+FREE_MEMBERS: Final = 1_000  # a body may have, however little is in them: each costs time, an empty one too
+LEAST_MEMBER_BYTES: Final = 16 * 1024  # of what comes out, for each further member
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _WINDOW_LOG: Final = 23  # 8 MiB, the most that RFC 9659 lets a body ask for
 
@@ -36,19 +38,24 @@ class Unpacker:
         self._failure = failure
         self._member = start()
         self._begun = False
+        self._members = 1
         self._received = 0
         self._made = 0
 
     def unpack(self, piece: bytes) -> Iterator[bytes]:
-        """Yield what comes out of the next bytes.
+        """Yield what comes out of the next bytes, and nothing (empty bytes) where a member ends.
 
         Raises:
-            InvalidAudio: they are not packed as it was said.
+            InvalidAudio: they are not packed as it was said, or in far more members than audio needs.
             PayloadTooLarge: far more comes out than audio can hold.
         """
         self._received += len(piece)
         while piece or not self._member.needs_input:
             if self._member.eof:  # another member follows, as `cat a.gz b.gz` makes them
+                yield b""
+                self._members += 1
+                if self._members > FREE_MEMBERS + self._made // LEAST_MEMBER_BYTES:
+                    raise InvalidAudio(f"The body with Content-Encoding: {self._encoding} has far too many members.")
                 self._member, self._begun = self._start(), False
                 continue
             try:

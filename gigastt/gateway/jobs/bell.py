@@ -1,9 +1,10 @@
-"""A bell: wakes all who wait for news of jobs."""
+"""Bells: they wake those who wait for news, of all jobs or of one."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from weakref import WeakValueDictionary
 
 
 class Bell:
@@ -14,13 +15,35 @@ class Bell:
 
     @property
     def next_ring(self) -> asyncio.Event:
-        """What is set by the next ring."""
+        """The event that the next ring sets."""
         return self._next
 
     def ring(self) -> None:
         """Wake all."""
         self._next.set()
         self._next = asyncio.Event()
+
+
+class JobBells:
+    """A bell for each job that somebody follows."""
+
+    def __init__(self) -> None:
+        self._rings: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
+
+    def next_ring(self, id: str) -> asyncio.Event:
+        """Return what is set by the next ring; it is kept as long as somebody has it."""
+        return self._rings.setdefault(id, asyncio.Event())
+
+    def ring(self, id: str) -> None:
+        """Wake those who follow a job."""
+        ring = self._rings.pop(id, None)
+        if ring is not None:
+            ring.set()
+
+    def ring_all(self) -> None:
+        """Wake all."""
+        for id in list(self._rings):
+            self.ring(id)
 
 
 async def wait_for_ring(ring: asyncio.Event, seconds: float | None) -> None:

@@ -31,7 +31,7 @@ JobState: TypeAlias = Literal["queued", "done", "failed"]  # one that is running
 
 @dataclass(frozen=True, slots=True)
 class JobOrder:
-    """What a client asks for.
+    """The order of a client.
 
     speakers: what is said of them; None where they are not to be told apart, and when the job has ended.
     owner: the name of its key, or the key's digest; empty where no keys are asked.
@@ -51,8 +51,13 @@ class JobOrder:
 
     @property
     def options(self) -> Options:
-        """What recognition is told."""
+        """How its recording is recognised."""
         return Options(partials=False, hotwords=self.hotwords, most_alternatives=self.most_alternatives)
+
+    @property
+    def stored_bytes(self) -> int:
+        """What it takes in the store if it has recordings of speakers."""
+        return 0 if self.speakers is None else len(encode_wishes(self.speakers))
 
     def search_to_json(self) -> str:
         """Encode hotwords and alternatives for the store."""
@@ -67,7 +72,7 @@ class JobOrder:
 
 @dataclass(frozen=True, slots=True)
 class JobFacts:
-    """What decoding has found: as in `Transcript`, and the holes of the file."""
+    """Facts of a decoded recording, as in `Transcript`, and the holes of its file."""
 
     duration: float
     holes: Sequence[Gap] = ()
@@ -121,7 +126,7 @@ class JobCommit:
 
 @dataclass(slots=True)
 class Settled:
-    """What has been found since the last time, on its way into the store."""
+    """Results since the last time, on their way into the store."""
 
     told: list[Final | Gap] = field(default_factory=list)
     commits: dict[int, JobCommit] = field(default_factory=dict)

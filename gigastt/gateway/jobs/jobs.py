@@ -14,18 +14,18 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from gigastt.errors import FetchFailed, InternalError, JobsFull, NotFound, PayloadTooLarge, RequestError, ShuttingDown
 from gigastt.gateway.files.decoding import Decoding
-from gigastt.gateway.jobs.bell import Bell, wait_for_ring
+from gigastt.gateway.jobs.bell import Bell, JobBells, wait_for_ring
 from gigastt.gateway.jobs.job import Job, JobOrder
 from gigastt.gateway.jobs.running import Fetcher, JobProgress, OpenBook, OpenSession, Runner
-from gigastt.gateway.jobs.spool import Oversized, Spool, new_job_id
+from gigastt.gateway.jobs.spool import SPOOL_RETRY_MS, Oversized, Spool, new_job_id
 from gigastt.gateway.jobs.store import JobStore
-from gigastt.gateway.jobs.turns import JobPace, QueuedJob, order_of
+from gigastt.gateway.jobs.turns import JobPace, JobQueue, QueuedJob
 from gigastt.gateway.jobs.webhook_calls import WebhookCalls
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.webhook import WEBHOOK_PAUSES
@@ -96,10 +96,12 @@ class Jobs:
         self._tries: dict[str, int] = {}  # of fetching
         self._bell = Bell()
         self._draining = False
-        self._open: dict[str, float] = {}  # jobs that have not ended, and when they came; the oldest first
+        self._queue = JobQueue(self._running.keys())
+        self._bells = JobBells()
+        self._number = 0  # of the last job
         self._metrics = metrics
-        metrics.jobs.labels("queued").set_function(lambda: len(self._open.keys() - self._running.keys()))
-        metrics.jobs.labels("running").set_function(lambda: len(self._open.keys() & self._running.keys()))
+        metrics.jobs.labels("queued").set_function(lambda: len(self._queue) - self._queue.running)
+        metrics.jobs.labels("running").set_function(lambda: self._queue.running)
         metrics.jobs_oldest_seconds.set_function(self._oldest_seconds)
         metrics.jobs_spool_bytes.set_function(lambda: self._spool.held_bytes)
 
@@ -114,19 +116,22 @@ class Jobs:
         """
         if self._draining:
             raise ShuttingDown()
-        id, size = new_job_id(), 0
-        if pieces is not None:
-            try:
-                size = await self._spool.keep(id, order.owner, pieces, self._max_bytes())
-            except Oversized as exc:
-                raise PayloadTooLarge(f"The body is over {self._max_bytes()} bytes.") from exc
-        self._open[id] = time.time()
+        if self._queue.is_full_for(order.owner):
+            raise JobsFull("There are as many jobs as there may be.", retry_after_ms=SPOOL_RETRY_MS)
+        id, size, order_bytes = new_job_id(), 0, order.stored_bytes
+        self._spool.hold(order.owner, order_bytes)
         try:
+            if pieces is not None:
+                size = await self._spool.keep(id, order.owner, pieces, self._max_bytes())
             await self._store.add(id, order, size)
-        except BaseException:
-            del self._open[id]
+        except BaseException as exc:
+            self._spool.give_back(order.owner, order_bytes)
             self._spool.remove(id, order.owner, size)
+            if isinstance(exc, Oversized):
+                raise PayloadTooLarge(f"The body is over {self._max_bytes()} bytes.") from exc
             raise
+        self._number += 1
+        self._queue.put(QueuedJob(self._number, id, order.owner, size, time.time(), order_bytes))
         self._bell.ring()
         return await self.find(id, order.owner)
 
@@ -144,10 +149,11 @@ class Jobs:
             run.task.cancel()
             await asyncio.wait({run.task})
         await self._store.delete(job.id)
-        self._open.pop(job.id, None)
+        self._forget(job.id)
         now = await self._bytes_of(job)
         self._spool.remove(job.id, job.order.owner, now)
         self._bell.ring()
+        self._bells.ring(job.id)
 
     async def told(self, job: Job, after: int = 0) -> list[Any]:
         """Return what has been found of a job behind a number: (number, final or gap)."""
@@ -167,10 +173,8 @@ class Jobs:
             fields |= {"status": "running", "doing": progress.doing, "seconds": round(progress.seconds, 2)}
             fields["seconds_left"] = self._rounded(self._left_of(run))
         elif job.state == "queued":
-            order = await self._order()
-            ahead = next((number for number, each in enumerate(order) if each.id == job.id), 0)
-            fields["position"] = ahead + 1
-            fields["seconds_left"] = self._rounded(self._left_until(order[: ahead + 1]))
+            fields["position"], audio_bytes = self._queue.standing(job.id)
+            fields["seconds_left"] = self._rounded(self._left_until(audio_bytes))
         else:
             fields["ended"] = round(job.ended, 3)
         if duration is not None:
@@ -179,12 +183,11 @@ class Jobs:
             fields |= {"error": job.error, "code": job.error_code}
         return fields
 
-    @property
-    def next_ring(self) -> asyncio.Event:
-        """What is set when there is news of any job. ShuttingDown: the server is draining."""
+    def next_ring(self, id: str) -> asyncio.Event:
+        """Return what is set by news of a job but its place in the queue. ShuttingDown: the server is draining."""
         if self._draining:
             raise ShuttingDown()
-        return self._bell.next_ring
+        return self._bells.next_ring(id)
 
     # -- life
 
@@ -193,7 +196,9 @@ class Jobs:
         queued = await self._store.queued()
         here = self._spool.take_stock((job.id, job.owner, job.audio_bytes) for job in queued)
         for job in queued:
-            self._open[job.id] = job.created
+            self._spool.hold(job.owner, job.order_bytes, is_kept=True)
+            self._queue.put(job if job.id in here else replace(job, audio_bytes=0))
+            self._number = job.number
             if job.audio_bytes and job.id not in here:
                 await self._store.set_audio(job.id, 0)
         if queued:
@@ -205,6 +210,7 @@ class Jobs:
         for run in self._running.values():
             run.task.cancel()
         self._bell.ring()
+        self._bells.ring_all()
 
     async def run(self) -> None:
         """Run jobs, call webhooks and forget what is old, until cancelled."""
@@ -217,7 +223,7 @@ class Jobs:
             fetcher = Fetcher(outside, self._hosts)
             runner = Runner(
                 self._store, self._spool, self._decoding, self._open_session, fetcher, self._max_bytes, self._charge,
-                self._pace, self._bell.ring, self._open_book,
+                self._pace, self._bells.ring, self._open_book,
             )  # fmt: skip
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             for _ in range(LANES):
@@ -239,7 +245,8 @@ class Jobs:
             job, progress = await self._next(), JobProgress()
             task = asyncio.create_task(self._run_one(runner, job, progress))
             self._running[job.id] = _Run(job, progress, task)  # before another lane looks for its next one
-            self._bell.ring()
+            self._queue.turn()
+            self._bells.ring(job.id)
             try:
                 await asyncio.wait({task})
                 if not task.cancelled():
@@ -248,7 +255,9 @@ class Jobs:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
                 self._running.pop(job.id, None)
+                self._queue.turn()
                 self._bell.ring()
+                self._bells.ring(job.id)
 
     async def _next(self) -> QueuedJob:
         """Wait for the next job that may run."""
@@ -256,7 +265,7 @@ class Jobs:
             ring = self._bell.next_ring
             if not self._draining:
                 now = time.monotonic()
-                for job in await self._order():
+                for job in self._queue.order:
                     if self._not_before.get(job.id, 0.0) <= now and job.id not in self._running:
                         return job
             await wait_for_ring(ring, min(1.0, self._seconds_between_tries) if self._not_before else None)
@@ -293,7 +302,7 @@ class Jobs:
         size = await self._bytes_of(job)
         await self._store.end(job.id, code, error)
         self._spool.remove(job.id, job.order.owner, size)
-        if self._open.pop(job.id, None) is not None:
+        if self._forget(job.id):
             self._metrics.jobs_ended.labels("failed" if code else "done").inc()
         self._not_before.pop(job.id, None)
         self._tries.pop(job.id, None)
@@ -311,17 +320,16 @@ class Jobs:
 
     # -- the queue
 
-    async def _order(self) -> list[QueuedJob]:
-        """Return the jobs that wait, the next one first; empty while the store cannot be read."""
-        with contextlib.suppress(JobsFull):
-            queued = await self._store.queued()
-            running = [run.job for run in self._running.values()]
-            return order_of((job for job in queued if job.id not in self._running), running)
-        return []
+    def _forget(self, id: str) -> bool:
+        """A job has ended, or is deleted; return whether it had not before."""
+        job = self._queue.remove(id)
+        if job is not None:
+            self._spool.give_back(job.owner, job.order_bytes)
+        return job is not None
 
     def _oldest_seconds(self) -> float:
         now = time.time()
-        return max(0.0, now - next(iter(self._open.values()), now))
+        return max(0.0, now - next((job.created for job in self._queue), now))
 
     def _left_of(self, run: _Run) -> float | None:
         progress = run.progress
@@ -329,10 +337,10 @@ class Jobs:
             return self._pace.left(progress.duration - progress.seconds)
         return self._pace.left(0.0, [run.job.audio_bytes])
 
-    def _left_until(self, jobs: list[QueuedJob]) -> float | None:
-        """Return how long it may take until all that runs, and these jobs, are done."""
+    def _left_until(self, audio_bytes: int) -> float | None:
+        """Return how long it may take until all that runs, and jobs with so many bytes, are done; 0: nobody knows."""
         lefts = [self._left_of(run) for run in self._running.values()]
-        lefts.append(self._pace.left(0.0, [job.audio_bytes for job in jobs]))
+        lefts.append(self._pace.left(0.0, [audio_bytes]))
         return sum(left for left in lefts if left is not None) if None not in lefts else None
 
     def _rounded(self, seconds: float | None) -> float | None:

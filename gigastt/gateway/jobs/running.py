@@ -73,7 +73,7 @@ class Runner:
 
     max_bytes: how long a recording that is fetched may be.
     charge: counts a recording's seconds for its owner. QuotaExceeded: there may not be so many today.
-    notice: is called when there is something new to tell.
+    notice: is called when there is something new to tell of a job, with its id.
     open_book: opens what tells the speakers of so many channels apart, for a job.
     """
 
@@ -85,7 +85,7 @@ class Runner:
     max_bytes: Callable[[], int]
     charge: Callable[[str, float], None]
     pace: JobPace
-    notice: Callable[[], None]
+    notice: Callable[[str], None]
     open_book: OpenBook
 
     async def run(self, job: Job, progress: JobProgress) -> None:
@@ -196,7 +196,7 @@ class Runner:
                     self.pace.note(max(0.0, event.seconds - done), now - clock)
                     done, clock = max(done, event.seconds), now
                     progress.seconds = done
-                    self.notice()
+                    self.notice(job.id)
             if settled:
                 await self.store.settle(job.id, settled)
         finally:

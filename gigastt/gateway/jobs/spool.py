@@ -21,7 +21,7 @@ from typing import Final, TextIO
 from gigastt.errors import ConfigError, JobsFull
 
 _PIECE_BYTES: Final = 4 * 1024 * 1024
-_RETRY_AFTER_MS: Final = 60_000
+SPOOL_RETRY_MS: Final = 60_000
 
 
 class SpooledBody:
@@ -68,7 +68,7 @@ class Spool:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of all recordings."""
+        """Bytes of all recordings, those of speakers among them."""
         return self._held.total()
 
     def close(self) -> None:
@@ -99,16 +99,16 @@ class Spool:
                 async for piece in pieces:
                     if size + len(piece) > limit:
                         raise Oversized
+                    self.hold(owner, len(piece))
                     size += len(piece)
-                    self._take(owner, len(piece))
                     await asyncio.to_thread(_write, file.fileno(), piece)
                 await asyncio.to_thread(os.fsync, file.fileno())
             unfinished.replace(self._audio / id)
         except BaseException as exc:
-            self._give_back(owner, size)
+            self.give_back(owner, size)
             unfinished.unlink(missing_ok=True)
             if isinstance(exc, OSError):
-                raise JobsFull("The disk of the jobs is full or broken.", retry_after_ms=_RETRY_AFTER_MS) from exc
+                raise JobsFull("The disk of the jobs is full or broken.", retry_after_ms=SPOOL_RETRY_MS) from exc
             raise
         return size
 
@@ -117,21 +117,27 @@ class Spool:
         path = self._audio / id
         if path.exists():
             path.unlink()
-            self._give_back(owner, size)
+            self.give_back(owner, size)
 
     def open(self, id: str) -> SpooledBody:
         """Open a recording. Raises OSError: it is gone."""
         return SpooledBody(self._audio / id)
 
-    def _take(self, owner: str, size: int) -> None:
-        """Count bytes in, before they are written; `keep` counts them out again if that fails."""
+    def hold(self, owner: str, size: int, *, is_kept: bool = False) -> None:
+        """Count bytes in, before they are written, or those that are kept already.
+
+        Raises:
+            JobsFull: there is no room for them; nothing is counted.
+        """
         self._held[owner] += size
         most = self._quota // 2 if owner else self._quota
-        if self._held[owner] > most or self._held.total() > self._quota:
+        if not is_kept and (self._held[owner] > most or self._held.total() > self._quota):
             whose = "Your jobs hold" if self._held.total() <= self._quota else "Jobs hold"
-            raise JobsFull(f"{whose} all the room for recordings that they may.", retry_after_ms=_RETRY_AFTER_MS)
+            self.give_back(owner, size)
+            raise JobsFull(f"{whose} all the room for recordings that they may.", retry_after_ms=SPOOL_RETRY_MS)
 
-    def _give_back(self, owner: str, size: int) -> None:
+    def give_back(self, owner: str, size: int) -> None:
+        """Count bytes out."""
         self._held[owner] -= size
         if self._held[owner] <= 0:
             del self._held[owner]

@@ -107,7 +107,9 @@ class JobStore:
     async def queued(self) -> list[QueuedJob]:
         """Return the jobs that have not ended, in the order in which they came."""
         rows = await self._read(
-            "SELECT number, id, owner, audio_bytes, created FROM jobs WHERE state = 'queued' ORDER BY number"
+            "SELECT number, id, owner, audio_bytes, created, "
+            "COALESCE((SELECT LENGTH(wishes) FROM speakers WHERE job = id), 0) "
+            "FROM jobs WHERE state = 'queued' ORDER BY number"
         )
         return [QueuedJob(*row) for row in rows]
 
@@ -137,10 +139,12 @@ class JobStore:
 
     async def told(self, id: str, after: int = 0) -> list[tuple[int, Final | Gap]]:
         """Return what has been found, with numbers that grow, behind the number `after`."""
-        rows = await self._read(
-            "SELECT number, body FROM told WHERE job = ? AND number > ? ORDER BY number", (id, after)
-        )
-        return [(row[0], decode_told(row[1])) for row in rows]
+
+        def read() -> list[tuple[int, Final | Gap]]:
+            statement = "SELECT number, body FROM told WHERE job = ? AND number > ? ORDER BY number"
+            return [(number, decode_told(body)) for number, body in self._database.execute(statement, (id, after))]
+
+        return await self._run(read)
 
     async def set_speakers(self, id: str, heard: HeardSpeakers) -> None:
         """Note who was heard, in the order in which finals were told."""

@@ -23,8 +23,7 @@ from gigastt import transcript
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.errors import ProtocolViolation
 from gigastt.gateway.pool.events import TrackCheckpoint
-from gigastt.gateway.pool.flow import credit
-from gigastt.gateway.pool.sources import START_STEP, FileSource, LiveSource
+from gigastt.gateway.pool.sources import START_STEP, FileSource, LiveSource, credit
 from gigastt.ipc.messages import (
     Audio,
     Cancel,

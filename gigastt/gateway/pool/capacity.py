@@ -30,7 +30,7 @@ The finals themselves have the last word. Where one in twenty is later than thre
 no more. Each late one takes a little of what is thought to fit, and each one in time gives a nineteenth of that back,
 so that it stays as it is where one in twenty is late. That is how neighbours count who take the processor away between
 two passes. Sessions that were admitted stay, and go on being late: so late finals show only that those who are there do
-not fit, and never leave less than nine tenths of them.
+not fit, and never leave less than nineteen twentieths of them.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ LATE_SHARE: Final = 0.05  # of the finals may be late
 _IN_THE_WAY: Final = 0.8  # of what is left of a final's pass: shorter passes of partials are in the way, too
 _LATE_STEP: Final = 0.02  # of what is thought to fit, for a late final
 _LEAST_EASE = 0.2
-_SEEN_SHARE: Final = 0.9  # of the streams that there are: late finals say nothing of fewer
+_SEEN_SHARE: Final = 0.95  # of the streams that there are: late finals say nothing of fewer
 
-# What a pass that was timed at the start stands for, before anybody has spoken.
+# Before anybody has spoken, a pass that was timed at the start counts as one of these.
 _TIMED_SPEECH = 2.0  # seconds of speech: soon outweighed
 _FINAL_SECONDS = 4.0  # of audio in a final's window
 _LEAST_RATE = 1e-6  # seconds of the processor for a second of audio; where a card does all, there is next to nothing
@@ -73,14 +73,14 @@ _LISTENING = 0.003  # seconds of work for a second of audio: features, detector,
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What came of the live streams in some time: seconds of utterances that got their finals, and of all audio."""
+    """The live streams of some time: seconds of utterances that got their finals, and of all audio."""
 
     speech: float = 0.0
     audio: float = 0.0
 
 
 class CapacityEstimate:
-    """What passes cost, smoothed, and the sessions that fit by it."""
+    """The cost of passes, smoothed, and the sessions that fit by it."""
 
     def __init__(self, final_latency_ms: float) -> None:
         """Args:

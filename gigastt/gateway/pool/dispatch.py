@@ -111,7 +111,7 @@ class Dispatcher(Generic[Worker]):
         return FileNews(reading, reading.accept(portion, message))
 
     def dispatch(self) -> None:
-        """Hand out what there is to those who have room."""
+        """Hand out utterances to the workers that have room."""
         if not self._readings:
             return
         quiet = [worker for worker in self._hands if not self._is_spoken_to(worker)]

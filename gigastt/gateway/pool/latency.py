@@ -11,6 +11,7 @@ noted for the reckoning of places; a client that sends recordings faster than th
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final as Constant
@@ -18,7 +19,6 @@ from typing import Final as Constant
 from gigastt.audio.pcm import SAMPLE_RATE
 from gigastt.gateway.metrics import Metrics
 from gigastt.gateway.pool.events import Event
-from gigastt.gateway.pool.flow import Arrivals
 from gigastt.transcript import Final, Partial
 
 TAIL_SECONDS: Constant = 0.32  # of silence that a final's end includes
@@ -28,6 +28,26 @@ AHEAD_SECONDS: Constant = 2.0  # of audio that came sooner than it can have been
 def decided_after(endpoint_silence_ms: int) -> float:
     """Return how many seconds of audio behind a final's end tell that its utterance is over."""
     return max(0.0, endpoint_silence_ms / 1000 - TAIL_SECONDS)
+
+
+class Arrivals:
+    """When each sample of a track arrived, as far back as latencies need it."""
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[int, float]] = deque(maxlen=2048)  # (samples so far, when)
+
+    def mark(self, end: int, now: float) -> None:
+        """Note that samples up to `end` are there."""
+        self._marks.append((end, now))
+
+    def at(self, sample: int) -> float | None:
+        """When `sample` arrived; None when that is forgotten."""
+        found = None
+        for end, when in reversed(self._marks):
+            if end < sample:
+                break
+            found = when
+        return found
 
 
 @dataclass(slots=True)

@@ -18,8 +18,8 @@ from typing import cast
 from gigastt.errors import ProtocolViolation
 from gigastt.gateway.pool.lifesigns import ProcessState
 from gigastt.ipc.blackbox import BlackBox, Touch
-from gigastt.ipc.messages import ToGateway, ToWorker, decode_to_gateway, encode_message
-from gigastt.ipc.packets import PacketDecoder, encode_packet
+from gigastt.ipc.messages import ToGateway, ToWorker
+from gigastt.ipc.packets import PacketDecoder, decode_to_gateway, encode_message, encode_packet
 from gigastt.log import get_logger
 from gigastt.processes import FAULTS, spawn_child
 

@@ -113,7 +113,7 @@ class Turnstile(ABC, Generic[Visitor]):
 
     @abstractmethod
     def _refusal(self) -> CapacityTimeout:
-        """Return what one is told for whom there was no place in time; it still waits."""
+        """Return the refusal of a visitor that got no place in time; it still waits."""
 
     @abstractmethod
     def _report(self) -> None:

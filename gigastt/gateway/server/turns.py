@@ -7,6 +7,9 @@ A whole read fed to a parser at once (256 KiB may be 40,000 messages) would bloc
 steps; after `TURN_SECONDS` of them the connection goes to the end of the line, and all connections together use about
 `PASS_SECONDS` of each pass of the loop. Memory is bounded: nothing is read while bytes wait.
 
+Bytes also make work elsewhere: a request is answered in a task, a hundred of them in a hundred tasks of one pass. So a
+pass that took longer than `WHOLE_PASS_SECONDS`, whatever in it did, leaves less time for turns in the next.
+
 There are two lines: of connections whose last turn was not enough, which have one turn in five, and of all others. So
 a request or a microphone does not wait behind the turns of a hundred connections that always have something to do.
 
@@ -18,11 +21,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Final, TypeAlias
 
 TURN_SECONDS: Final = 0.0005  # a turn ends with the step that passes this
 PASS_SECONDS: Final = 0.003
+LEAST_PASS_SECONDS: Final = TURN_SECONDS  # always one turn
+WHOLE_PASS_SECONDS: Final = 0.004  # of processor time, of all that a pass of the loop does
 FRESH_PER_LEFT_OVER: Final = 4  # turns
 
 Step: TypeAlias = Callable[[bytes, int], int]
@@ -33,9 +38,16 @@ after `Turns.wake`. One step is a few hundred microseconds of work at most."""
 class Rota:
     """The line of connections that have bytes waiting, and the time they share."""
 
-    def __init__(self, pass_seconds: float = PASS_SECONDS, turn_seconds: float = TURN_SECONDS) -> None:
+    def __init__(
+        self,
+        pass_seconds: float = PASS_SECONDS,
+        turn_seconds: float = TURN_SECONDS,
+        clock: Callable[[], float] = thread_time,
+    ) -> None:
         self.turn_seconds = turn_seconds
-        self._pass_seconds = pass_seconds
+        self._most_pass_seconds = self._pass_seconds = pass_seconds
+        self._clock = clock
+        self._began = 0.0  # when the pass was asked for that is due
         self._spent = 0.0
         self._fresh: deque[Turns] = deque()
         self._left_over: deque[Turns] = deque()
@@ -64,12 +76,14 @@ class Rota:
     def _call_soon(self) -> None:
         if not self._due:
             self._due = True
+            self._began = self._clock()
             asyncio.get_running_loop().call_soon(self._pass)
 
     def _pass(self) -> None:
         """Begin a new pass: connections in line take their turns while there is time."""
         self._due = False
         self._spent = 0.0
+        self._weigh(self._clock() - self._began)
         while self.has_time and len(self):
             if self._fresh and (self._fresh_turns < FRESH_PER_LEFT_OVER or not self._left_over):
                 self._fresh_turns += 1
@@ -79,6 +93,14 @@ class Rota:
                 self._left_over.popleft().take()
         if len(self):
             self._call_soon()
+
+    def _weigh(self, seconds: float) -> None:
+        """Leave less time for turns after a pass that took too long, more after any other."""
+        if seconds > WHOLE_PASS_SECONDS:
+            shorter = max(LEAST_PASS_SECONDS, self._pass_seconds * WHOLE_PASS_SECONDS / seconds)
+            self._pass_seconds = min(self._pass_seconds, shorter)
+        else:
+            self._pass_seconds = min(self._most_pass_seconds, 1.25 * self._pass_seconds)
 
 
 class Turns:

@@ -1,4 +1,4 @@
-"""What the tasks of one connection wait for: messages, and room to write.
+"""Waits: the tasks of one connection wait for messages, and for room to write.
 
 In the place of asyncio's queue and event, which hold 4 kB while nobody waits. On the event loop; one task at a time
 waits for messages, any number for room.
@@ -13,38 +13,34 @@ T = TypeVar("T")
 
 
 class MessageQueue(Generic[T]):
-    """Messages that the application has not taken yet."""
+    """Messages for the application.
 
-    __slots__ = ("_messages", "_taker")
+    Attributes:
+        messages: those that it has not taken yet, a few at most.
+    """
+
+    __slots__ = ("_taker", "messages")
 
     def __init__(self) -> None:
-        self._messages: list[T] = []  # a few at most
+        self.messages: list[T] = []
         self._taker: asyncio.Future[None] | None = None
 
     def put_nowait(self, message: T) -> None:
         """Add a message."""
-        self._messages.append(message)
+        self.messages.append(message)
         if self._taker is not None and not self._taker.done():
             self._taker.set_result(None)
 
     async def get(self) -> T:
         """Wait for the next message, and take it."""
         assert self._taker is None, "another task waits for messages"
-        while not self._messages:
+        while not self.messages:
             self._taker = asyncio.get_running_loop().create_future()
             try:
                 await self._taker
             finally:
                 self._taker = None
-        return self._messages.pop(0)
-
-    def empty(self) -> bool:
-        """Whether there is none."""
-        return not self._messages
-
-    def qsize(self) -> int:
-        """Return how many there are."""
-        return len(self._messages)
+        return self.messages.pop(0)
 
 
 class WriteRoom:

@@ -111,20 +111,17 @@ class Keepalive:
         self._flush()
         self._schedule(self.reading.seconds_to_look)
 
-    def _send_answers(self, answers: Sequence[str | bytes] | None) -> bool:
-        """Send the answers to a message, without waiting for a peer that does not read, as its pongs will show.
-
-        Return whether it was taken; None means that it was not.
-        """
-        if answers and not self.close_sent:
-            for answer in answers:
-                if isinstance(answer, str):
-                    self.conn.send_text(answer.encode())
-                else:
-                    self.conn.send_binary(answer)
-            self.sent_any = True
-            self._flush()
-        return answers is not None
+    def _send_answers(self, answers: Sequence[str | bytes]) -> None:
+        """Send the answers to a message, without waiting for a peer that does not read, as its pongs will show."""
+        if self.close_sent:
+            return
+        for answer in answers:
+            if isinstance(answer, str):
+                self.conn.send_text(answer.encode())
+            else:
+                self.conn.send_binary(answer)
+        self.sent_any = True
+        self._flush()
 
     def _flush(self) -> None:
         """Send the protocol's output, unless the transport is closing."""

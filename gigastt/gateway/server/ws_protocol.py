@@ -96,11 +96,14 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
 
     def _taken(self, data: bytes) -> bool:
         """Offer `data` to the taker if it is one whole binary frame, and no earlier bytes wait."""
-        if self._taker is None or not self.conn.between_frames or self.frames or not self.queue.empty():
+        if self._taker is None or not self.conn.between_frames or self.frames or self.queue.messages:
             return False
         if data[:2] != b"\x82\xfe" or not len(data) - 8 == int.from_bytes(data[2:4]) <= self._most_bytes:
             return False  # not final and binary, masked, with a length of 16 bits
-        return self._send_answers(self._taker(apply_mask(data[8:], data[4:8])))
+        answers = self._taker(apply_mask(data[8:], data[4:8]))
+        if answers:
+            self._send_answers(answers)
+        return answers is not None
 
     def _step(self, data: bytes, offset: int) -> int:
         """Parse at most one frame; none while the application is behind or the peer over its rate."""
@@ -123,7 +126,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
             not self.handshake_complete
             or self.input_ended
             or not self.writable.is_set()  # its pings would be answered into a buffer nobody reads
-            or self.queue.qsize() >= ws_patience.MOST_QUEUED_MESSAGES
+            or len(self.queue.messages) >= ws_patience.MOST_QUEUED_MESSAGES
             or self._queued_bytes >= ws_patience.MOST_QUEUED_BYTES
             or self._waking is not None
         ):
@@ -221,7 +224,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
             self._queued_bytes -= len(message.get("bytes") or message.get("text") or "")
         elif INPUT_ENDED in message and self._taker is not None:
             return cast(ASGIReceiveEvent, {**message, "type": "websocket.receive"})
-        if self.queue.empty():
+        if not self.queue.messages:
             self._turns.wake()
         return message
 

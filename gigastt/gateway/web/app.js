@@ -3,6 +3,7 @@
 import { canCapture } from "./capture.js";
 import { byId } from "./dom.js";
 import { startFiles } from "./files.js";
+import { showHotwords, startHotwords } from "./hotwords.js";
 import { showSaved, startSaved } from "./saved.js";
 import { ask } from "./server.js";
 import { showSignIn, startSignIn } from "./signin.js";
@@ -28,6 +29,7 @@ async function look() {
     byId("server").textContent = about.reason ? say("notReady", about.reason) : say("ready", about.demo ? about.model : about.title);
     showPreparing(about);
     for (const id of ["apartSource", "filesApartSource"]) byId(id).hidden = !about.diarization;
+    showHotwords(about.hotwords);
     if (about.keys) await ask("/v1/models"); // does it let us in?
     showSignIn(false);
     if (!about.reason) again = about.demo ? DEMO_AGAIN_MS : 0;
@@ -37,6 +39,7 @@ async function look() {
       showSignIn(true);
       return;
     }
+    if (error.retryMs < Infinity) again = Math.max(again, error.retryMs);
     byId("server").textContent = error.code === "network" ? say("away") : say("notReady", error.message);
   }
   if (again) timer = setTimeout(look, again);
@@ -67,6 +70,7 @@ function showWays() {
 translatePage();
 showWays();
 startSignIn(look);
+startHotwords();
 startFiles(look);
 look();
 startTalk(look, showSaved).then(() => startSaved((id) => id === talkId()));

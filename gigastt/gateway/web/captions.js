@@ -33,7 +33,8 @@ async function follow() {
     } catch (error) {
       if (error.code === "network") byId("state").textContent = say("away");
       else byId("state").textContent = error.code === "unauthorized" ? say("linkExpired") : sayError(error.code, error.message);
-      if (error.code === "unauthorized") return;
+      if (error.retryMs === Infinity) return; // waiting would change nothing
+      wait = Math.max(wait, error.retryMs ?? 0);
     }
     await new Promise((resolve) => setTimeout(resolve, wait));
     wait = Math.min(LONGEST_WAIT_MS, wait * 2);

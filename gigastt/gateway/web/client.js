@@ -11,8 +11,11 @@
  *
  * Audio is kept until the server needs it no more. When the connection is lost, when the server says nothing for a
  * while, or when it asks its clients to go, another one is opened, after pauses that grow, and the session goes on
- * there: no final is told twice, and none is left out.
+ * there: no final is told twice, and none is left out. A server that refuses is asked again when it says, unless that is
+ * over a minute away or of no use: then the session has failed, and `onState` is told why.
  */
+
+/** @typedef {{code: string, message: string}} Reason the server's, why it takes no session */
 
 /** @type {Record<string, number>} */
 const WIDTHS = { pcm_s16le: 2, pcm_f32le: 4, mulaw: 1, alaw: 1 };
@@ -24,6 +27,10 @@ const [FIRST_WAIT_MS, LONGEST_WAIT_MS] = [100, 8_000]; // between two attempts t
 const MS_TO_GO = 1_000; // before a server that asked its clients to go ends the session
 const REFUSALS = [1002, 1003, 1007, 1008, 1009]; // closes that another attempt would not change
 const COMING_BACK = 4000; // a close code that ends no session
+const PASSING = [408, 425, 429, 500, 502, 503, 504]; // refusals that another attempt may change
+const LONGEST_REFUSAL_MS = 60_000; // one that takes longer is not waited for
+const MOVING = ["shutting_down", "pool_closed"]; // another server may be there at once, whatever this one says
+const BEARER = "gigastt.bearer."; // what a key has before it as a subprotocol
 
 export class LiveSession {
   /**
@@ -32,7 +39,7 @@ export class LiveSession {
    * @param {Record<string, any>} [options.configure] fields of `configure`; without them 48 kHz, 16 bits, one channel
    * @param {() => string[]} [options.protocols] subprotocols of the next connection: with a key, where one is asked for
    * @param {(message: any) => void} [options.onMessage]
-   * @param {(state: "connecting" | "open" | "lost" | "done" | "failed") => void} [options.onState]
+   * @param {(state: "connecting" | "open" | "lost" | "done" | "failed", why?: Reason) => void} [options.onState]
    * @param {number} [options.mostSeconds] of audio that is kept
    * @param {number} [options.patienceSeconds] to try to connect before giving up
    * @param {typeof WebSocket} [options.Socket]
@@ -144,13 +151,13 @@ export class LiveSession {
     this._waiting = undefined;
     this._onState(this._attempts++ ? "lost" : "connecting");
     this._maySend = this._acknowledges = this._finalTold = this._stopSent = false;
-    [this._goAt, this._error, this._heardAt] = [Infinity, "", Date.now()];
+    [this._goAt, this._error, this._heardAt, this._opened] = [Infinity, {}, Date.now(), false];
     const socket = new this._Socket(this._address(), this._protocols());
     socket.addEventListener("open", () => socket === this._socket && this._resume());
     socket.addEventListener("message", ({ data }) => socket === this._socket && this._take(JSON.parse(data)));
-    socket.addEventListener("close", ({ code }) => socket === this._socket && this._closed(code));
+    socket.addEventListener("close", ({ code, reason }) => socket === this._socket && this._closed(code, reason));
     // In Node 20 no `close` follows where no connection was made.
-    const failed = () => socket === this._socket && socket.readyState !== this._Socket.OPEN && this._closed(1006);
+    const failed = () => socket === this._socket && socket.readyState !== this._Socket.OPEN && this._closed(1006, "");
     socket.addEventListener("error", failed);
     this._socket = socket;
   }
@@ -163,6 +170,7 @@ export class LiveSession {
   }
 
   _resume() {
+    this._opened = true;
     if (this._token === null) return;
     this.reconnects++;
     const have = { from: this._start - this._origin, have_final_seq: this._finalSeq - this._firstSeq };
@@ -177,27 +185,47 @@ export class LiveSession {
     this._comeBack();
   }
 
-  _comeBack() {
+  /** @param {Reason} [why] that it was refused for, and for how long @param {number} [refusedMs] */
+  _comeBack(why, refusedMs = 0) {
     this._socket = null;
     this._maySend = false;
-    if (Date.now() - this._aliveAt > this._patienceMs) return this._finish("failed");
-    this._onState("lost");
+    const left = this._aliveAt + this._patienceMs - Date.now();
+    if (refusedMs > Math.min(LONGEST_REFUSAL_MS, left)) return this._finish("failed", why);
+    this._onState("lost", why);
     if (this._asleep) return;
     const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.max(0, this._attempts - 1));
-    this._waiting = setTimeout(() => this._connect(), wait * (0.5 + Math.random() / 2));
+    this._waiting = setTimeout(() => this._connect(), refusedMs + wait * (0.5 + Math.random() / 2));
   }
 
-  /** The connection was closed: by a server that wants no more, or by the network. @param {number} code */
-  _closed(code) {
-    const ownLimit = this._error === "max_session_duration_exceeded";
+  /** The connection was closed: by a server that wants no more, or by the network. @param {number} code @param {string} reason */
+  _closed(code, reason) {
+    const { code: told = reason, message = "", retry_after_ms: after = 0 } = this._error;
+    const ownLimit = told === "max_session_duration_exceeded";
     const cannotResume = this._token === null && this._maySend && this._position > this._origin;
+    const why = told ? { code: told, message } : undefined;
     if (this._stopTold && code === 1000) this._finish("done");
-    else if ((REFUSALS.includes(code) && !ownLimit) || cannotResume) this._finish("failed");
-    else this._comeBack();
+    else if ((REFUSALS.includes(code) && !ownLimit) || cannotResume) this._finish("failed", why);
+    else if (this._opened) this._comeBack(after ? why : undefined, MOVING.includes(told) ? 0 : after);
+    else this._askWhy();
   }
 
-  /** @param {"done" | "failed"} state */
-  _finish(state) {
+  /** The connection was refused, and nobody tells a WebSocket why: ask the same address as a plain request. */
+  async _askWhy() {
+    this._socket = null;
+    const key = this._protocols().find((name) => name.startsWith(BEARER));
+    const headers = new Headers(!key ? {} : { authorization: `Bearer ${key.slice(BEARER.length)}` });
+    const options = { headers, signal: AbortSignal.timeout(SILENCE_MS) };
+    const answer = await fetch(this._address().replace(/^ws/, "http"), options).catch(() => null); // nobody is there
+    const told = (await answer?.json().catch(() => null)) ?? {};
+    if (this._over) return;
+    if (!answer || answer.status === 426) return this._comeBack(); // it would be let in now
+    const { code = "", error: message = `${answer.status} ${answer.statusText}` } = told;
+    const after = MOVING.includes(code) ? 0 : 1000 * Number(answer.headers.get("retry-after")) || 0;
+    this._comeBack({ code, message }, PASSING.includes(answer.status) ? after : Infinity);
+  }
+
+  /** @param {"done" | "failed"} state @param {Reason} [why] */
+  _finish(state, why) {
     if (this._over) return;
     this._over = true;
     clearInterval(this._timer);
@@ -207,7 +235,7 @@ export class LiveSession {
     this._socket = null;
     this._pieces = [];
     left?.close(1000);
-    this._onState(state);
+    this._onState(state, why);
     this._resolve(state);
   }
 
@@ -232,7 +260,7 @@ export class LiveSession {
       this._forgetSession(this._start); // behind the last finals
       this._begin();
     } else {
-      if (message.type === "error") this._error = message.code;
+      if (message.type === "error") this._error = message;
       if (message.retry_after_ms === undefined) this._onMessage(this._shifted(message)); // else another attempt may succeed
     }
     this._finalTold = message.type === "final";
@@ -275,7 +303,7 @@ export class LiveSession {
   _takeFinal(message) {
     const final = this._shifted({ ...message, seq: message.seq + this._firstSeq });
     const reason = final.endpoint_reason;
-    const unfinished = ["timeout", "shutdown"].includes(reason) && this._error !== "idle_timeout";
+    const unfinished = ["timeout", "shutdown"].includes(reason) && this._error.code !== "idle_timeout";
     if (final.seq <= this._finalSeq || unfinished) return; // known, or to be told whole by the next session
     this._finalSeq = final.seq;
     this._ends.set(final.channel ?? 0, final.end);

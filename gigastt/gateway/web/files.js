@@ -1,6 +1,7 @@
 /** Files: chosen, dropped or pasted ones, transcribed one after the other. */
 
 import { byId, make, shortClock } from "./dom.js";
+import { hotwords } from "./hotwords.js";
 import { finish } from "./saved.js";
 import { Refusal, sendFile } from "./server.js";
 import { relabel } from "./speakers.js";
@@ -54,6 +55,7 @@ class Item {
     /** @type {TranscriptView | undefined} */
     this._transcript = undefined;
     this._tellsApart = byId("filesApart").checked;
+    this._hotwords = hotwords();
     this._onUnauthorized = onUnauthorized;
     this._state = make("span", { class: "faint", role: "status" }, say("waiting"));
     this._progress = make("progress", { max: 1, value: 0, "aria-label": file.name });
@@ -86,7 +88,8 @@ class Item {
       this._view.replaceChildren(view.element);
       let last = false;
       const path = `/v1/transcribe/stream${this._tellsApart ? "?diarization=true" : ""}`;
-      for await (const event of sendFile(path, this._file, this._stopper.signal, (share) => this._showSent(share))) {
+      const showSent = (/** @type {number} */ share) => this._showSent(share);
+      for await (const event of sendFile(path, this._file, this._hotwords, this._stopper.signal, showSent)) {
         last = event.last ?? false;
         if (event.type === "progress") {
           duration = event.duration;
@@ -99,7 +102,8 @@ class Item {
         } else if (event.type === "speakers") {
           relabel(view.words.map(({ word }) => word), event.words.map((/** @type {number} */ number) => (number < 0 ? undefined : number)), view.segments);
           view.redraw();
-        } else if (event.type === "error" && !last) {
+        } else if (event.type === "hotwords") view.addNote(sayError("unusable_hotwords", event.unusable.join(", ")));
+        else if (event.type === "error" && !last) {
           failed.push({ code: event.code, start: event.start, end: event.end });
           view.addNote(say("missing", shortClock(event.start), shortClock(event.end)));
         } else if (event.type === "error") throw new Refusal(event.code, event.message);

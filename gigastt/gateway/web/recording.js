@@ -6,6 +6,7 @@
  */
 
 import { LiveSession } from "./client.js";
+import { hotwords } from "./hotwords.js";
 import { RATE } from "./resampler.js";
 import { subprotocols } from "./server.js";
 import { match, relabel } from "./speakers.js";
@@ -20,7 +21,7 @@ const MOST_KNOWN = 16; // voices that a server is told of
  * @typedef {import("./forms.js").Segment & {at: number}} SpokenSegment `at`: when it was said, in milliseconds since 1970
  * @typedef {"connecting" | "open" | "lost" | "done" | "failed"} State
  * @typedef {object} Told
- * @property {(state: State) => void} onState
+ * @property {(state: State, why?: import("./client.js").Reason) => void} onState
  * @property {(message: {words: {word: string}[], stable: number, channel?: number}) => void} onPartial
  * @property {(segment: SpokenSegment) => void} onFinal
  * @property {() => void} onSpeakers segments have other speakers now
@@ -140,10 +141,10 @@ export class Recording {
     this._base = base;
     this.keep();
     this._session = new LiveSession(new URL(`/v1/ws?captions=${id}`, location.href.replace(/^http/, "ws")), {
-      configure: { sample_rate: RATE, channels, ...(apart ? this._wishes() : {}) },
+      configure: { sample_rate: RATE, channels, ...hotwords(), ...(apart ? this._wishes() : {}) },
       protocols: subprotocols,
       mostSeconds: MOST_SECONDS,
-      onState: (state) => this._turn(state),
+      onState: (state, why) => this._turn(state, why),
       onMessage: (message) => this._take(message),
     });
     return this._session;
@@ -155,15 +156,15 @@ export class Recording {
     return { diarization: true, speaker_embeddings: true, known_speakers: known.slice(-MOST_KNOWN) };
   }
 
-  /** @param {State} state */
-  async _turn(state) {
+  /** @param {State} state @param {import("./client.js").Reason} [why] */
+  async _turn(state, why) {
     if (state === "done" || state === "failed") {
       this._session = null;
       this._shown.clear();
       if (state === "done") dropPieces(this.about.id);
       else this._pieces = await keptPieces(this.about.id);
     }
-    this._told.onState(state);
+    this._told.onState(state, why);
   }
 
   /** @param {any} message */
@@ -179,6 +180,7 @@ export class Recording {
       this._shown.delete(channel);
       this._add(message);
     } else if (type === "speakers") this._settle(message);
+    else if (type === "hotwords") this._told.onError("unusable_hotwords", message.unusable.join(", "));
     else if (type === "error") this._told.onError(message.code, message.message);
   }
 

@@ -3,15 +3,17 @@
 const TOKEN = "gigastt.token"; // in sessionStorage: gone with the tab
 const TOKEN_SECONDS = 12 * 3600;
 
-/** An answer that is an error; `code` is the protocol's, or `network`. */
+/** An answer that is an error; `code` is the protocol's, or `network`; `retryMs` after which it may be another one. */
 export class Refusal extends Error {
   /**
    * @param {string} code
    * @param {string} message
+   * @param {number} retryMs
    */
-  constructor(code, message) {
+  constructor(code, message, retryMs = 0) {
     super(message);
     this.code = code;
+    this.retryMs = retryMs;
   }
 }
 
@@ -54,16 +56,17 @@ export async function ask(path, options = {}) {
     throw new Refusal("network", String(error));
   }
   if (response.ok) return response;
-  throw refusal(await response.text(), response.statusText);
+  throw refusal(await response.text(), response);
 }
 
-/** @param {string} text of an answer that is an error @param {string} otherwise */
-function refusal(text, otherwise) {
+/** @param {string} text of an answer that is an error @param {{status: number, statusText: string}} answer */
+function refusal(text, { status, statusText }) {
+  const retryMs = status >= 500 || status === 429 ? 0 : Infinity;
   try {
-    const { code, error } = JSON.parse(text);
-    return new Refusal(code, error);
+    const { code, error, retry_after_ms } = JSON.parse(text);
+    return new Refusal(code, error, retry_after_ms ?? retryMs);
   } catch {
-    return new Refusal("internal", otherwise);
+    return new Refusal("internal", statusText, retryMs); // of a proxy
   }
 }
 
@@ -71,10 +74,11 @@ function refusal(text, otherwise) {
  * Send a file, and yield the events of the answer. (Of `fetch`, nobody can tell how much has been sent.)
  * @param {string} path
  * @param {Blob} file
+ * @param {Record<string, string>} fields beside it
  * @param {AbortSignal} signal
  * @param {(share: number) => void} onSent
  */
-export async function* sendFile(path, file, signal, onSent) {
+export async function* sendFile(path, file, fields, signal, onSent) {
   const request = new XMLHttpRequest();
   request.open("POST", path);
   if (token()) request.setRequestHeader("authorization", `Bearer ${token()}`);
@@ -92,13 +96,20 @@ export async function* sendFile(path, file, signal, onSent) {
       request.addEventListener("load", () => {
         pass();
         if (request.status === 200) controller.close();
-        else controller.error(refusal(request.responseText, request.statusText));
+        else controller.error(refusal(request.responseText, request));
       });
       for (const lost of ["error", "abort"]) request.addEventListener(lost, () => controller.error(new Refusal("network", "")));
     },
   });
-  request.send(file);
+  request.send(Object.keys(fields).length ? formOf({ ...fields, file }) : file);
   yield* events(answer);
+}
+
+/** @param {Record<string, string | Blob>} fields */
+function formOf(fields) {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) form.append(name, value);
+  return form;
 }
 
 /**

@@ -24,12 +24,13 @@ let onLost = () => {};
 
 /** @type {import("./recording.js").Told} */
 const told = {
-  onState(now) {
+  onState(now, why) {
     state = now;
-    if (now === "lost") onLost();
+    if (now === "lost" || now === "failed") onLost();
     if (now === "open") showError("", "server");
+    if (why) showError(sayError(why.code, why.message), "server");
     if (now === "failed") {
-      if (!byId("talkError").textContent) showError(say("talkFailed"));
+      showError([byId("talkError").textContent, say("talkFailed")].filter(Boolean).join(" "));
       if (capture) stop();
     }
     if (now === "done" || now === "failed") byId("live").replaceChildren();

@@ -25,6 +25,7 @@ const RU = {
   audio: "Звук файла", transcript: "Текст файла {0}",
   invalid_audio: "Это не звук, или файл повреждён, или его формат не поддерживается.", audio_too_long: "Запись слишком длинная для этого сервера.",
   payload_too_large: "Файл больше, чем принимает этот сервер.", empty_body: "Файл пуст.", rate_limited: "Слишком много запросов; подождите немного.",
+  quota_exceeded: "Ключ исчерпал то, что ему отведено.",
   timeout: "Сервер занят: свободного места не дождались. Попробуйте ещё раз.", shutting_down: "Сервер останавливается.",
   pool_closed: "Сервер останавливается.", unauthorized: "Ключ не подошёл или не указан.", network: "Нет связи с сервером.",
   request_timeout: "Файл передавался слишком долго.", internal: "На сервере произошла ошибка.",
@@ -49,6 +50,8 @@ const RU = {
   chartLatency: "Задержка текста, p95",
   correct: "Исправлять", correctWord: "Исправить слово «{0}»", search: "Найти", found: "{0} из {1}", notFound: "Не найдено",
   timeline: "Речь {0} из {1}, пауз: {2}, неуверенных слов: {3} из {4}",
+  hotwords: "Ожидаемые имена и термины, через запятую", invalid_hotwords: "Ожидаемые слова не приняты: не больше 500 фраз по 100 знаков.",
+  unusable_hotwords: "Этого модель написать не может:",
   bad_key: "В ключе есть символы, которых в ключах не бывает.",
 };
 const EN = {
@@ -76,6 +79,7 @@ const EN = {
   audio: "Sound of the file", transcript: "Text of the file {0}",
   invalid_audio: "This is no audio, or the file is damaged, or its format is not supported.", audio_too_long: "The recording is too long for this server.",
   payload_too_large: "The file is larger than this server takes.", empty_body: "The file is empty.", rate_limited: "Too many requests; wait a little.",
+  quota_exceeded: "The key has used up what it may.",
   timeout: "The server is busy: no place became free. Try again.", shutting_down: "The server is stopping.",
   pool_closed: "The server is stopping.", unauthorized: "The key is wrong or missing.", network: "No connection to the server.",
   request_timeout: "Sending the file took too long.", internal: "Something went wrong on the server.",
@@ -100,6 +104,8 @@ const EN = {
   chartLatency: "Latency of texts, p95",
   correct: "Correct", correctWord: "Correct the word “{0}”", search: "Find", found: "{0} of {1}", notFound: "Not found",
   timeline: "Speech {0} of {1}, pauses: {2}, unsure words: {3} of {4}",
+  hotwords: "Names and terms to expect, with commas between them", invalid_hotwords: "The expected words were not taken: 500 phrases of 100 characters at most.",
+  unusable_hotwords: "The model cannot write these:",
   bad_key: "The key has characters that keys do not have.",
 };
 

@@ -7,6 +7,7 @@ import json
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +15,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from gigastt.config import Limits
+from gigastt.gateway.access.key_file import KeyLimits, add_key
 from gigastt.gateway.api.asterisk import read_event
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.pool import Fakes
 from tests.fakes.scripted import speech
 from tests.gateway.api.calls import follow
 from tests.gateway.api.test_native_ws import memory_context
@@ -149,6 +153,43 @@ async def test_those_who_wait_for_a_call_hear_that_it_was_refused(query: str, fi
             await speak(socket, 1)
             await socket.close()
             assert words(await events(running, "call-7")) == "w1"
+
+
+async def test_those_who_wait_hear_of_a_limit_before_the_upgrade() -> None:
+    context = Fakes(pool=MemoryPool()).context(Limits(rate_limit_per_minute=1, rate_limit_burst=2))
+    async with serving(context) as running:
+        following = asyncio.create_task(events(running, "call-7"))
+        await wait_until(lambda: context.feeds.is_awaited("call-7"))
+        async with dial(running):
+            pass
+        with pytest.raises(InvalidStatus):
+            async with dial(running, "?session=Call-7"):
+                pass
+        told = await following
+    assert [(event["type"], event.get("code")) for event in told] == [("error", "rate_limited"), ("end", None)]
+    assert told[0]["retry_after_ms"] > 1_000
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_only_a_client_with_a_key_ends_what_others_wait_for(is_known: bool, tmp_path: Path) -> None:
+    key = add_key(tmp_path / "keys", "alice", KeyLimits(sessions=1))
+    context = Fakes(pool=MemoryPool()).context(api_keys_file=tmp_path / "keys")
+    assert context.api_keys is not None
+    headers = {"authorization": f"Bearer {key if is_known else 'another'}"}
+    async with serving(context) as running:
+        following = asyncio.create_task(follow_with(running, "call-7", f"Bearer {key}"))
+        await wait_until(lambda: context.feeds.is_awaited("call-7"))
+        with context.api_keys.usages[0].session(), pytest.raises(InvalidStatus):
+            await connect(f"{running.ws}/v1/asterisk/ws?session=call-7", additional_headers=headers)
+        assert context.feeds.is_awaited("call-7") != is_known
+        if is_known:
+            assert [event.get("code") for event in await following] == ["quota_exceeded", None]
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def follow_with(running: Running, call: str, authorization: str) -> list[dict[str, Any]]:
+    return [event async for event in follow(running.http, call, authorization=authorization)]
 
 
 async def test_a_wrong_id_in_the_url_is_refused_before_the_upgrade() -> None:

@@ -147,6 +147,12 @@ async def test_the_kind_of_a_packet_tells_its_rate(kind: int, rate: int) -> None
     assert server.context.pool.metrics.accepted_samples == pytest.approx(16_000, abs=40)
 
 
+async def test_a_caller_who_hangs_up_without_a_word_is_hung_up_on() -> None:
+    async with calls() as server, server.connect() as client:
+        client.write(hello() + packet(0x03, b"5") + HANG_UP)
+        assert await until_hung_up(client) == HANG_UP
+
+
 async def test_a_rate_that_changes_in_a_call_ends_it_with_its_words() -> None:
     async with calls() as server:
         async with server.connect() as client:

@@ -168,6 +168,14 @@ async def test_fields_that_change_nothing_are_taken(fields: dict[str, Any]) -> N
             },
             "known_speaker_references",
         ),
+        (
+            {
+                "response_format": "diarized_json",
+                "known_speaker_names[]": "a" * 101,
+                "known_speaker_references[]": "data:audio/wav;base64,AAAA",
+            },
+            "known_speaker_names",
+        ),
         ({"response_format": "pdf"}, "response_format"),
         ({"response_format": "srt", "stream": "true"}, "response_format"),
         ({"stream": "perhaps"}, "stream"),
@@ -177,6 +185,7 @@ async def test_fields_that_change_nothing_are_taken(fields: dict[str, Any]) -> N
         ({"timestamp_granularities[]": "letter"}, "timestamp_granularities"),
         ({"include[]": "everything"}, "include"),
         ({"chunking_strategy": "{"}, "chunking_strategy"),
+        ({"chunking_strategy": '{"a":' * 10_000}, "chunking_strategy"),
         ({"chunking_strategy": "{}" * 9, "chunking_strategy[silence_duration_ms]": "x"}, "chunking_strategy"),
         ({"chunking_strategy[silence_duration_ms]": "long"}, "chunking_strategy"),
     ],

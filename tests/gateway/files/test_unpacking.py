@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from gigastt.errors import InvalidAudio, PayloadTooLarge
-from gigastt.gateway.files.unpacking import FREE_BYTES, SLICE_BYTES, open_unpacker
+from gigastt.gateway.files.unpacking import FREE_BYTES, FREE_MEMBERS, LEAST_MEMBER_BYTES, SLICE_BYTES, open_unpacker
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -29,7 +29,7 @@ def unpack(encoding: str, *pieces: bytes) -> bytes:
     made = b""
     for piece in pieces:
         for slice_ in unpacker.unpack(piece):
-            assert 0 < len(slice_) <= SLICE_BYTES
+            assert len(slice_) <= SLICE_BYTES
             made += slice_
     unpacker.finish()
     return made
@@ -73,6 +73,21 @@ def test_a_bomb_is_refused_after_little_of_it(encoding: str) -> None:
     with pytest.raises(PayloadTooLarge):
         made.extend(map(len, unpacker.unpack(bomb)))
     assert sum(made) <= FREE_BYTES + 100 * len(bomb)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_members_without_number_are_refused_and_others_have_their_turn_between_them(encoding: str) -> None:
+    unpacker = open_unpacker(Headers({"content-encoding": encoding}))
+    assert unpacker is not None
+    turns: list[bytes] = []
+    with pytest.raises(InvalidAudio, match="too many members"):
+        turns.extend(unpacker.unpack(pack(encoding, b"") * 50_000))
+    assert turns == [b""] * FREE_MEMBERS
+
+
+def test_a_long_body_may_have_as_many_members_as_its_blocks() -> None:
+    block = bytes(range(256)) * (LEAST_MEMBER_BYTES // 256)
+    assert len(unpack("gzip", pack("gzip", block) * (FREE_MEMBERS + 50))) == (FREE_MEMBERS + 50) * len(block)
 
 
 def test_a_window_beyond_what_the_standard_allows_is_refused() -> None:

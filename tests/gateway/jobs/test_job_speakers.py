@@ -90,6 +90,25 @@ async def test_an_order_says_what_configure_says(tmp_path: Path) -> None:
     assert [one.name for one in speakers.wishes.known] == ["Анна"]
 
 
+async def test_recordings_of_speakers_count_for_the_quota_until_their_job_ends(tmp_path: Path) -> None:
+    wish = json.dumps([{"name": "Анна", "audio": b64encode(bytes(60_000)).decode()}])
+    form: dict[str, Any] = {
+        "files": {"file": ("a.wav", _SIX_SECONDS)},
+        "data": {"diarization": "true", "known_speakers": wish},
+    }
+    quota = 2 * len(_SIX_SECONDS) + 100_000
+    first = FakeJobs(tmp_path, likeness=0.5, quota=quota)
+    async with first.running() as context, http_client(context) as client:
+        id = (await client.post("/v1/jobs", **form)).json()["id"]
+        refused = await client.post("/v1/jobs", **form)
+        assert (refused.status_code, refused.json()["code"]) == (503, "jobs_full")
+    again = FakeJobs(tmp_path, likeness=0.5, quota=quota)
+    async with again.running() as context, http_client(context) as client:
+        assert (await client.post("/v1/jobs", **form)).status_code == 503
+        assert (await client.delete(f"/v1/jobs/{id}")).status_code == 204
+        assert (await client.post("/v1/jobs", **form)).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("likeness", "query"),
     [(None, _ASKED), (0.5, "?diarization=maybe"), (0.5, "?diarization=true&speakers=99")],

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigastt.gateway.pool.flow import CREDIT_SAMPLES, KEPT_SAMPLES, Arrivals, Pace, ReplayBuffer, credit
+from gigastt.gateway.api.intake import Pace
+from gigastt.gateway.pool.latency import Arrivals
+from gigastt.gateway.pool.sources import CREDIT_SAMPLES, KEPT_SAMPLES, LiveSource, credit
 
 SECOND = 16_000
 
@@ -21,7 +23,7 @@ SECOND = 16_000
 def test_buffer_returns_exactly_the_samples_it_was_given(
     pieces: list[int], cuts: list[tuple[float, float, float]]
 ) -> None:
-    buffer, whole = ReplayBuffer(), np.zeros(0, dtype=np.int16)
+    buffer, whole = LiveSource(), np.zeros(0, dtype=np.int16)
     for count in pieces:
         piece = np.arange(len(whole), len(whole) + count, dtype=np.int16)
         buffer.append(piece.tobytes())
@@ -35,7 +37,7 @@ def test_buffer_returns_exactly_the_samples_it_was_given(
 
 @given(trim=st.integers(0, 30), until=st.integers(0, 40), sizes=st.lists(st.integers(1, 9), max_size=6))
 def test_silence_overwrites_only_what_lies_before_its_end(trim: int, until: int, sizes: list[int]) -> None:
-    buffer = ReplayBuffer()
+    buffer = LiveSource()
     for size in sizes:
         buffer.append(np.ones(size, dtype=np.int16).tobytes())
     buffer.trim(min(trim, buffer.end))
@@ -47,7 +49,7 @@ def test_silence_overwrites_only_what_lies_before_its_end(trim: int, until: int,
 
 
 def test_single_samples_take_little_more_room_than_large_pieces() -> None:
-    buffer = ReplayBuffer()
+    buffer = LiveSource()
     tracemalloc.start()
     try:
         for number in range(SECOND):

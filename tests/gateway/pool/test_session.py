@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigastt.gateway.pool.events import Event
-from gigastt.gateway.pool.flow import CREDIT_SAMPLES
 from gigastt.gateway.pool.session import Session
+from gigastt.gateway.pool.sources import CREDIT_SAMPLES
 from gigastt.ipc import messages
 from gigastt.ipc.messages import Audio
 from gigastt.transcript import Final, Gap, Options, Partial

@@ -174,3 +174,28 @@ async def test_newcomers_without_end_do_not_keep_a_busy_one_waiting() -> None:
         await asyncio.wait({asyncio.ensure_future(asyncio.sleep(0))})
     assert newcomers < 400  # a tenth of the turns are the busy one's, more or less
     await wait_until(lambda: not len(rota))
+
+
+async def test_a_pass_that_took_long_leaves_less_time_for_turns() -> None:
+    clock = 0.0
+
+    def work() -> None:
+        nonlocal clock
+        clock += 0.002
+
+    class Client(Eater):
+        """Each of its bites is work for somebody else, later in the same pass."""
+
+        def step(self, data: bytes, offset: int) -> int:
+            asyncio.get_running_loop().call_soon(work)
+            return super().step(data, offset)
+
+    rota = Rota(turn_seconds=0.0, clock=lambda: clock)
+    client = Client(rota, bite=1, seconds=0.0004)
+    client.turns.receive(b"x" * 100)
+    bites = []
+    while client.turns.waiting:
+        before = len(client.eaten)
+        await asyncio.sleep(0)
+        bites.append(len(client.eaten) - before)
+    assert max(bites[8:]) <= 4  # seven without that measure, and 14 ms of work in a pass

@@ -15,9 +15,9 @@ async def test_messages_come_in_their_order_and_are_waited_for() -> None:
     for number in (1, 2, 3):
         queue.put_nowait(number)
     assert await taking == 1
-    assert queue.qsize() == 2
+    assert len(queue.messages) == 2
     assert [await queue.get(), await queue.get()] == [2, 3]
-    assert queue.empty()
+    assert not queue.messages
 
 
 async def test_who_gives_up_takes_no_message_along() -> None:

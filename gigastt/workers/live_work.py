@@ -1,38 +1,38 @@
-"""Finals in a worker: live tracks whose utterance has ended, or that must know now what it would be.
+"""Live work in a worker: the finals of utterances that have ended, and the partials of those that grow.
 
-Owned by the engine, on the worker's main thread. One of them has a pass, or as many as may share it.
+Owned by the engine, on the worker's main thread. A final has a pass of its own, or shares one; so do partials.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from gigastt.errors import InferenceError
-from gigastt.ipc.messages import Failed, FinalMessage, StreamId, ToGateway
+from gigastt.ipc.messages import Failed, FinalMessage, PartialMessage, StreamId, ToGateway
 from gigastt.log import get_logger
-from gigastt.speech.recognizer import Transcriber
+from gigastt.speech.recognizer import Attempt, Transcriber, transcribe_each
 from gigastt.speech.tokens import Hypothesis, Window
 from gigastt.transcript import Gap
 from gigastt.workers.file_work import TouchFunction
-from gigastt.workers.partial_work import NotePass, PartialWork
-from gigastt.workers.passes import Attempt, transcribe_each
 from gigastt.workers.scheduler import Scheduler, Turn
-from gigastt.workers.streams import LiveTrack, run_preview
+from gigastt.workers.streams import LiveTrack, run_preview, take_offers
 
 log = get_logger(__name__)
 
+NotePass: TypeAlias = Callable[[Turn, Sequence[Window]], None]
+
 
 @dataclass(slots=True, eq=False)
-class FinalWork:
-    """The finals of one worker.
+class LiveWork:
+    """The passes of one worker's live tracks.
 
     Attributes:
         recognizer: transcribes windows.
-        scheduler: says whose turn it is.
+        scheduler: says whose final is next, and how far apart partials are.
         live: the live tracks, as they come and go.
-        partials: tells what is seen of an utterance that may be over.
         touch: told which audio is looked at from now on.
         send: takes messages to the gateway.
         note_pass: told of windows before their pass.
@@ -41,23 +41,24 @@ class FinalWork:
     recognizer: Transcriber
     scheduler: Scheduler
     live: Mapping[StreamId, LiveTrack]
-    partials: PartialWork
     touch: TouchFunction
     send: Callable[[ToGateway], None]
     note_pass: NotePass
-    _waiting: deque[LiveTrack] = field(default_factory=deque, init=False)  # as their utterances ended
+    _waiting: deque[LiveTrack] = field(default_factory=deque, init=False)  # for a final, as their utterances ended
+
+    # -- finals
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether a track waits for its turn."""
+    def has_finals(self) -> bool:
+        """Whether a track waits for its final, or must know now what that would be."""
         return bool(self._waiting)
 
     def line_up(self, track: LiveTrack) -> None:
-        """Have a track wait for its turn."""
+        """Have a track wait for its final."""
         if track not in self._waiting:
             self._waiting.append(track)
 
-    def step(self, now: float) -> list[LiveTrack]:
+    def run_final(self, now: float) -> list[LiveTrack]:
         """Give the next track what it waits for, and those that share its pass; return those that can go on."""
         first = self._take_first()
         if self._is_gone(first):
@@ -70,7 +71,7 @@ class FinalWork:
         if first.looking:
             first.looking = False  # there is nothing to see yet
         elif first.utterance is not None:
-            self.accept(first, first.utterance.hypothesis)  # only its voices were missing
+            self._accept_final(first, first.utterance.hypothesis)  # only its voices were missing
         elif first.preview:
             self._run_preview(first)
         return [first]
@@ -81,10 +82,10 @@ class FinalWork:
             return False
         if track.voices is not None and track.voices.needs_pass(track.utterance):
             return False
-        self.accept(track, track.utterance.hypothesis)
+        self._accept_final(track, track.utterance.hypothesis)
         return True
 
-    def accept(self, track: LiveTrack, hypothesis: Hypothesis | None) -> None:
+    def _accept_final(self, track: LiveTrack, hypothesis: Hypothesis | None) -> None:
         """Take the words of the waiting utterance, None where it could not be recognised, and tell them."""
         utterance = track.utterance
         assert utterance is not None, "only a waiting utterance can be accepted"
@@ -133,7 +134,7 @@ class FinalWork:
         for (track, window), attempt in zip(batch, transcribe_each(self.recognizer, windows), strict=True):
             if track.looking:
                 track.looking = False
-                self.partials.accept(track, window, attempt, now, is_exact=True)
+                self._accept_partial(track, window, attempt, now, is_exact=True)
             else:
                 self._accept_attempt(track, attempt)
 
@@ -141,13 +142,13 @@ class FinalWork:
         utterance = track.utterance
         assert utterance is not None, "it is what had the pass"
         if not isinstance(attempt, InferenceError):
-            self.accept(track, attempt)
+            self._accept_final(track, attempt)
             return
         log.warning("final_failed", stream=track.id, cause=str(attempt))
         if not utterance.is_checkpoint:
             begin, end = map(track.stream.seconds, (utterance.first_frame, utterance.last_frame))
             self.send(Failed(track.id, Gap("inference_error", begin, end)))
-        self.accept(track, None)
+        self._accept_final(track, None)
 
     def _run_preview(self, track: LiveTrack) -> None:
         message, windows = run_preview(self.recognizer, track)
@@ -155,6 +156,73 @@ class FinalWork:
             self.send(message)
         if windows:
             self.note_pass(Turn.FINAL, windows)
+
+    # -- partials
+
+    def _wanting(self) -> Iterator[LiveTrack]:
+        """Yield the tracks that may have something new to show."""
+        for track in self.live.values():
+            if track.partials and track.utterance is None and (track.heard or track.offer is not None):
+                yield track
+
+    def _times(self, wanting: Sequence[LiveTrack]) -> dict[LiveTrack, float]:
+        """Return when the next partial of each track is due, at the cadence that the load allows."""
+        speaking = sum(track.speaking for track in self.live.values())
+        often = self.scheduler.partial_interval(speaking, first=True)
+        usual = self.scheduler.partial_interval(speaking)
+        return {t: t.partial_at + (often if t.stream.is_wordless else usual) for t in wanting}
+
+    def due_partials(self, now: float) -> list[LiveTrack]:
+        """Return the tracks whose partial is due: finals ahead, first words, then those that waited longest."""
+        wanting = list(self._wanting())
+        due = [track for track, at in self._times(wanting).items() if at <= now or track.urgent]
+        return sorted(due, key=lambda track: (not track.urgent, not track.stream.is_wordless, track.partial_at))
+
+    def wait_seconds(self, now: float) -> float | None:
+        """Return how long until a partial is due: None when no track wants one."""
+        wanting = list(self._wanting())
+        if any(track.urgent for track in wanting):
+            return 0.0
+        return max(0.0, min(self._times(wanting).values()) - now) if wanting else None
+
+    def run_partials(self, due: Sequence[LiveTrack], now: float) -> None:
+        """Run one pass over the windows of the first track that is due and of those that may share it."""
+        sharing = self.recognizer.sharing
+        offers = take_offers(due, shares_finals=sharing.finals)
+        batch = sharing.choose(offers, lambda offer: len(offer[1].features))
+        if not batch:
+            return
+        windows = [window for _, window in batch]
+        self.touch([track.touch(window) for track, window in batch])
+        self.note_pass(Turn.PARTIAL, windows)
+        attempts = self._transcribe(windows)
+        is_exact = len(batch) == 1 or sharing.finals
+        for (track, window), attempt in zip(batch, attempts, strict=True):
+            self._accept_partial(track, window, attempt, now, is_exact=is_exact)
+
+    def _accept_partial(
+        self, track: LiveTrack, window: Window, attempt: Attempt, now: float, *, is_exact: bool
+    ) -> None:
+        """Take what a pass over a track's offer gave, and tell what is new.
+
+        Args:
+            is_exact: it is what the window gives alone, and so may be the final's.
+        """
+        track.partial_at, track.offer = now, None
+        if isinstance(attempt, InferenceError):
+            log.warning("partial_failed", stream=track.id, cause=str(attempt))
+            track.failed = True
+            return
+        result = track.stream.accept_partial(window, attempt, alone=is_exact)
+        if result is not None:
+            self.send(PartialMessage(track.id, result))
+
+    def _transcribe(self, windows: list[Window]) -> Sequence[Attempt]:
+        """Transcribe windows in one pass; where it fails, each of them counts as failed."""
+        try:
+            return self.recognizer.transcribe_batch(windows)
+        except InferenceError as exc:
+            return [exc] * len(windows)
 
 
 def _find_window(track: LiveTrack) -> Window | None:
