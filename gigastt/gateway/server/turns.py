@@ -29,6 +29,7 @@ TURN_SECONDS: Final = 0.0005  # a turn ends with the step that passes this
 PASS_SECONDS: Final = 0.003
 LEAST_PASS_SECONDS: Final = TURN_SECONDS  # always one turn
 TASK_SECONDS: Final = 0.0002  # what a task is taken to need that is woken, or begun
+TEXT_SECONDS: Final = 5e-8  # and for each character of a text, which is mostly JSON
 WHOLE_PASS_SECONDS: Final = 0.004  # of processor time, of all that a pass of the loop does
 FRESH_PER_LEFT_OVER: Final = 4  # turns
 

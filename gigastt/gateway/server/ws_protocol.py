@@ -30,7 +30,7 @@ from gigastt.errors import BadRequest
 from gigastt.gateway.server import ws_frames
 from gigastt.gateway.server.caps import PLACE, Place
 from gigastt.gateway.server.deadlines import ConnectionConfig, ReadersDeadline, raw_answer
-from gigastt.gateway.server.turns import TASK_SECONDS, Turns
+from gigastt.gateway.server.turns import TASK_SECONDS, TEXT_SECONDS, Turns
 from gigastt.gateway.server.waits import MessageQueue, WriteRoom
 from gigastt.gateway.server.ws_frames import Allowance, FrameEdges, FrameProtocol, apply_mask
 from gigastt.gateway.server.ws_keepalive import Keepalive, Reading
@@ -206,6 +206,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
         else:
             self.queue.put_nowait({"type": "websocket.receive", "text": text})
             self._queued_bytes += len(text)
+            self._rota.spend(len(text) * TEXT_SECONDS)
 
     def handle_close(self, event: Frame) -> None:
         """Answer the peer's close, or take its answer to ours."""
