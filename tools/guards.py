@@ -154,7 +154,7 @@ GUARDS = (
     ),
     Guard(
         "what is on its way is bounded",
-        f"{_POOL}/flow.py",
+        f"{_POOL}/sources.py",
         (("min(consumed + CREDIT_SAMPLES, committed + KEPT_SAMPLES)", "(consumed + KEPT_SAMPLES * 100)"),),
         "tests/gateway/pool/test_flow.py",
     ),
