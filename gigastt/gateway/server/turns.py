@@ -69,6 +69,11 @@ class Rota:
         """Connections that stand in line."""
         return len(self._new) + len(self._fresh) + len(self._left_over)
 
+    @property
+    def newcomers(self) -> int:
+        """Connections that stand in line for their first turn."""
+        return len(self._new)
+
     def spend(self, seconds: float) -> None:
         """Count time of this pass of the loop."""
         self._spent += seconds
@@ -133,6 +138,7 @@ class Turns:
         rota: the line of its server.
         transport: read from while nothing waits. Nobody else may pause or resume it.
         step: feeds the parser; may call `wake` and `close`.
+        is_new: its first turn comes before those of connections that have had one.
     """
 
     __slots__ = ("_backlog", "_closed", "_in_line", "_offset", "_paused", "_rota", "_step", "_transport", "is_new")
