@@ -154,7 +154,7 @@ GUARDS = (
     ),
     Guard(
         "what is on its way is bounded",
-        f"{_POOL}/sources.py",
+        f"{_POOL}/flow.py",
         (("min(consumed + CREDIT_SAMPLES, committed + KEPT_SAMPLES)", "(consumed + KEPT_SAMPLES * 100)"),),
         "tests/gateway/pool/test_flow.py",
     ),
@@ -187,6 +187,66 @@ GUARDS = (
         f"{_API}/conversation.py",
         (("MOST_GARBAGE_FRAMES = 100\n", "MOST_GARBAGE_FRAMES = 10**9\n"),),
         "tests/gateway/api/test_conversation.py",
+    ),
+    Guard(
+        "half a character in a client's JSON is told as a whole one",
+        "gigastt/client_json.py",
+        (('in text or "', 'in "" and "'),),
+        "tests/test_client_json.py",
+    ),
+    Guard(
+        "members of a packed body are bounded",
+        "gigastt/gateway/files/unpacking.py",
+        (("if self._members > FREE_MEMBERS + self._made // LEAST_MEMBER_BYTES:", "if False:"),),
+        "tests/gateway/files/test_unpacking.py",
+    ),
+    Guard(
+        "a client over TCP that does not read is dropped",
+        f"{_API}/tcp.py",
+        (("        super().pause_writing()\n", ""),),
+        "tests/gateway/api/test_wyoming.py::test_a_client_that_asks_and_never_reads_is_dropped",
+    ),
+    Guard(
+        "sessions that are over are bounded",
+        "gigastt/gateway/waiting_room.py",
+        (("if len(self._ended) > MOST_OVER:", "if False:"),),
+        "tests/gateway/test_waiting_room.py",
+    ),
+    Guard(
+        "messages of calls that have ended are bounded",
+        "gigastt/gateway/feeds.py",
+        (("(self._ended_bytes > MOST_ENDED_BYTES and len(self._ended) > 1)", "False"),),
+        "tests/gateway/api/test_following.py",
+    ),
+    Guard(
+        "jobs that have not ended are bounded",
+        "gigastt/gateway/jobs/turns.py",
+        (("len(self._jobs) >= MOST_JOBS or", "False or"),),
+        "tests/gateway/jobs/test_turns.py",
+    ),
+    Guard(
+        "recordings of speakers count for the quota of jobs",
+        "gigastt/gateway/jobs/job.py",
+        (("return 0 if self.speakers is None else len(encode_wishes(self.speakers))", "return 0"),),
+        "tests/gateway/jobs/test_job_speakers.py",
+    ),
+    Guard(
+        "a job is there for its own key only",
+        "gigastt/gateway/jobs/jobs.py",
+        (("if job is None or job.order.owner != owner:", "if job is None:"),),
+        "tests/gateway/jobs/test_jobs.py::test_a_job_is_there_for_its_own_key_only",
+    ),
+    Guard(
+        "a token for the captions of a session does nothing else",
+        "gigastt/gateway/access/policy.py",
+        (("if not self._is_good_for(grant, scope):", "if False:"),),
+        "tests/gateway/api/test_following.py::test_a_token_for_the_session_reads_it_and_no_other",
+    ),
+    Guard(
+        "only hosts that are listed are fetched from and called",
+        "gigastt/gateway/webhook.py",
+        (('if host not in allowed and f"{host}:{port}" not in allowed:', "if False:"),),
+        "tests/gateway/jobs/test_jobs.py::test_what_cannot_be_a_job_is_refused",
     ),
 )  # fmt: skip
 

@@ -28,6 +28,9 @@ button.addEventListener("click", async () => {
       if (message.text) live.textContent = message.text;
       if (message.type === "final" && message.text) live = line();
     },
+    onState: (_, why) => {
+      if (why) live.textContent = why.message;
+    },
   });
   session = begun;
   capture = new Capture([await openMicrophone()], (pcm) => begun.send(pcm), () => begun.stop());

@@ -97,7 +97,10 @@ const session = new LiveSession(values.url, {
   configure: { sample_rate: wav.rate },
   patienceSeconds: 5,
   onMessage: show,
-  onState: (state) => state === "lost" && console.error("\nthe connection is lost"),
+  onState: (state, why) => {
+    if (why) console.error(`\n${why.code}: ${why.message}`);
+    else if (state === "lost") console.error("\nthe connection is lost");
+  },
 });
 sendAudio(session, wav, values.fast);
 process.exitCode = (await session.finished) === "done" && good ? 0 : 1;

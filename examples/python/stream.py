@@ -44,7 +44,7 @@ async def print_transcript(session: Session) -> bool:
             print("\r", end="", file=sys.stderr, flush=True)
             print(f"[{message['start']:.2f}–{message['end']:.2f}] {message['text']}", flush=True)
         elif message["type"] == "connection":
-            print(f"\nthe connection is {message['state']}", file=sys.stderr)
+            print(f"\nthe connection is {message['state']}", message.get("code", ""), file=sys.stderr)
         elif message["type"] == "error":
             print(f"\n{message['code']}: {message['message']}", file=sys.stderr)
             good = False

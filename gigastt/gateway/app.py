@@ -27,7 +27,7 @@ from gigastt.gateway.access.client_tokens import ClientTokens
 from gigastt.gateway.access.policy import FOLLOWING, check_host
 from gigastt.gateway.api import openai_wire
 from gigastt.gateway.api.asterisk import answer_asterisk, tell_refused_call
-from gigastt.gateway.api.audiosocket import AudioSocketFraming, answer_audiosocket
+from gigastt.gateway.api.audiosocket import AudioSocketFraming, answer_audiosocket, turn_away
 from gigastt.gateway.api.calls import CallEvents
 from gigastt.gateway.api.deepgram import deepgram_of
 from gigastt.gateway.api.deepgram_files import DeepgramFiles
@@ -181,7 +181,7 @@ def create_vosk_app(context: AppContext) -> Starlette:
 def create_audiosocket(context: AppContext) -> ConnectionFactory:
     """Return what makes the connections of the listener for Asterisk's AudioSocket."""
     allowed = parse_networks(context.settings.audiosocket_allow or _LOOPBACK_NETWORKS)
-    return listen_for("audiosocket", answer_audiosocket, AudioSocketFraming, context, allowed)
+    return listen_for("audiosocket", answer_audiosocket, AudioSocketFraming, context, allowed, turn_away)
 
 
 def create_plain_app(context: AppContext) -> Starlette:

@@ -26,6 +26,8 @@ MOST_MESSAGES: Final = 4_096  # of one call: hours of speech
 LAST_MESSAGES: Final = 64  # of one session that others read along with
 MOST_ENDED: Final = 256  # sessions that have ended and can still be followed
 WOKEN_AT_ONCE: Final = 32  # followers: a message costs each some 60 microseconds
+MOST_ENDED_BYTES: Final = 32 * 1024 * 1024  # of their messages, but for the last session's
+_MESSAGE_BYTES: Final = 200  # of a message, besides its characters
 KEPT_SECONDS: Final = 60.0  # after the end
 
 
@@ -83,6 +85,11 @@ class Feed:
         self._most = LAST_MESSAGES
         del self._messages[: -self._most]
 
+    @property
+    def held_bytes(self) -> int:
+        """What its messages take, roughly."""
+        return sum(_MESSAGE_BYTES + len(message.text) for message in self._messages)
+
     def wake(self) -> None:
         """Let followers look up, a few in each pass of the loop: there may be a thousand."""
         waiting, self._waiting = self._waiting, set()
@@ -127,7 +134,8 @@ class Feeds:
         self.on_begin: Callable[[Feed], None] = lambda feed: None
         self._clock = clock
         self._feeds: dict[str, Feed] = {}
-        self._ended: deque[tuple[float, Feed]] = deque()
+        self._ended: deque[tuple[float, int, Feed]] = deque()
+        self._ended_bytes = 0
         self._draining = False
 
     def __len__(self) -> int:
@@ -181,7 +189,9 @@ class Feeds:
             return
         feed.ended = True
         feed.wake()
-        self._ended.append((self._clock() + KEPT_SECONDS, feed))
+        size = feed.held_bytes
+        self._ended.append((self._clock() + KEPT_SECONDS, size, feed))
+        self._ended_bytes += size
         self._forget_ended()
 
     async def follow(self, session_id: str, after: int, patience: float) -> AsyncGenerator[FeedMessage]:
@@ -217,8 +227,14 @@ class Feeds:
             feed.wake()
 
     def _forget_ended(self) -> None:
-        while self._ended and (len(self._ended) > MOST_ENDED or self._ended[0][0] <= self._clock()):
-            self._forget(self._ended.popleft()[1])
+        while self._ended and (
+            len(self._ended) > MOST_ENDED
+            or self._ended[0][0] <= self._clock()
+            or (self._ended_bytes > MOST_ENDED_BYTES and len(self._ended) > 1)
+        ):
+            _, size, feed = self._ended.popleft()
+            self._ended_bytes -= size
+            self._forget(feed)
 
     def _forget(self, feed: Feed) -> None:
         if self._feeds.get(feed.session_id) is feed:

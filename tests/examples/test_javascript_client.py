@@ -23,8 +23,8 @@ from tests.examples.test_examples import require_node
 from tests.examples.test_python_client import STALLS, WORDS, expected
 from tests.fakes.gateway import Running
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import server
 from tests.fakes.scripted import both_channels, speech
-from tests.gateway.api.test_native_ws import server
 from tests.gateway.api.test_resumption import sharing
 from tests.waiting import wait_until
 

@@ -16,8 +16,8 @@ from benchmarks.faults.cable import laid
 from examples.python.gigastt_client import ConnectionFailed, KeptAudio, Session
 from gigastt.config import Limits
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import server
 from tests.fakes.scripted import both_channels, speech, transcript
-from tests.gateway.api.test_native_ws import server
 from tests.gateway.api.test_resumption import sharing
 from tests.waiting import wait_until
 

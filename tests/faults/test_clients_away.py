@@ -9,8 +9,8 @@ from pathlib import Path
 from gigastt.config import Limits
 from gigastt.gateway.pool.sources import CREDIT_SAMPLES
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import Client, client, server
 from tests.fakes.scripted import BLOCK, speech
-from tests.gateway.api.test_native_ws import Client, client, server
 from tests.gateway.api.test_resumption import begin, begin_and_lose, come_back, cut, newest_token, sharing, texts
 from tests.waiting import wait_until
 

@@ -169,7 +169,7 @@ async def fuzz(
     """
     findings = Findings()
     pool = MemoryPool(automatic=True, sessions=1_000)
-    context = Fakes(pool=pool).context(Limits(ws_frame_max_bytes=20_000))
+    context = Fakes(pool=pool).context(Limits(ws_frame_max_bytes=20_000, resume_secs=1))
     with watching(findings):
         async with target.serve(context, QUICK) as running:
             async for begun in _seeds(frames, seed, findings):

@@ -21,7 +21,7 @@ from gigastt.gateway.api.shell import Shell
 from gigastt.gateway.app import NATIVE
 from gigastt.gateway.pool.session import Session
 from gigastt.gateway.server.deadlines import Deadlines
-from gigastt.gateway.server.ws_patience import Allowance
+from gigastt.gateway.server.ws_frames import Allowance
 from gigastt.gateway.server.ws_protocol import WebSocketConnection
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool

@@ -17,9 +17,9 @@ from dataclasses import replace
 from typing import ClassVar, Final
 from uuid import UUID
 
-from gigastt.errors import BadRequest
+from gigastt.errors import BadRequest, RequestError
 from gigastt.gateway.api import dialect
-from gigastt.gateway.api.calls import first_message, transcribe_call
+from gigastt.gateway.api.calls import first_message, refuse_call, transcribe_call
 from gigastt.gateway.api.conversation import CLOSE_UNSUPPORTED_DATA
 from gigastt.gateway.api.dialect import Configuration, Message, Request
 from gigastt.gateway.api.native import NativeDialect
@@ -121,8 +121,18 @@ class AudioSocketDialect(NativeDialect):
 
 async def answer_audiosocket(connection: TcpConnection, context: AppContext, exchange: Exchange) -> None:
     """Transcribe one call. BadRequest: it does not begin with its UUID."""
+    name = await _read_name(connection)
+    await transcribe_call(connection, name, AudioSocketDialect(), context, exchange, goodbye=HANG_UP)
+
+
+async def turn_away(connection: TcpConnection, context: AppContext, error: RequestError) -> None:
+    """Tell those who wait for a call that it is refused. BadRequest: it does not begin with its UUID."""
+    if context.feeds.is_awaited(name := await _read_name(connection)):
+        refuse_call(context, name, error)
+
+
+async def _read_name(connection: TcpConnection) -> str:
     message = await first_message(connection)
     if not isinstance(message, str) or not message.startswith(_UUID) or len(message) != 34:
         raise BadRequest("A connection of AudioSocket begins with the UUID of its call.")
-    name = str(UUID(message[2:]))
-    await transcribe_call(connection, name, AudioSocketDialect(), context, exchange, goodbye=HANG_UP)
+    return str(UUID(message[2:]))

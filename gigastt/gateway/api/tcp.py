@@ -67,6 +67,7 @@ def listen_for(
     framing_of: Callable[[], StreamFraming],
     context: AppContext,
     allowed: Sequence[AddressRange] | None = None,
+    turn_away: Callable[[TcpConnection, AppContext, RequestError], Awaitable[None]] | None = None,
 ) -> ConnectionFactory:
     """Return what makes the connections of a listener, for `Server`.
 
@@ -76,6 +77,7 @@ def listen_for(
         framing_of: makes the framing of a connection.
         context: of the server.
         allowed: networks whose clients may connect; None: any.
+        turn_away: is given a connection beyond the rate of its address, before it is closed.
     """
 
     async def serve(connection: TcpConnection) -> None:
@@ -87,7 +89,10 @@ def listen_for(
                     raise Unauthorized("No connections from this network.")
                 if context.rate_limiter.take(rate_key(address), context.clock()) > 0:
                     context.metrics.rate_limit_rejections.inc()
-                    raise RateLimited("Too many connections from this address.")
+                    error = RateLimited("Too many connections from this address.")
+                    if turn_away is not None:
+                        await turn_away(connection, context, error)
+                    raise error
                 await endpoint(connection, context, exchange)
             except ClientGone:
                 pass

@@ -30,7 +30,7 @@ The finals themselves have the last word. Where one in twenty is later than thre
 no more. Each late one takes a little of what is thought to fit, and each one in time gives a nineteenth of that back,
 so that it stays as it is where one in twenty is late. That is how neighbours count who take the processor away between
 two passes. Sessions that were admitted stay, and go on being late: so late finals show only that those who are there do
-not fit, and never leave less than nine tenths of them.
+not fit, and never leave less than nineteen twentieths of them.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ LATE_SHARE: Final = 0.05  # of the finals may be late
 _IN_THE_WAY: Final = 0.8  # of what is left of a final's pass: shorter passes of partials are in the way, too
 _LATE_STEP: Final = 0.02  # of what is thought to fit, for a late final
 _LEAST_EASE = 0.2
-_SEEN_SHARE: Final = 0.9  # of the streams that there are: late finals say nothing of fewer
+_SEEN_SHARE: Final = 0.95  # of the streams that there are: late finals say nothing of fewer
 
 # Before anybody has spoken, a pass that was timed at the start counts as one of these.
 _TIMED_SPEECH = 2.0  # seconds of speech: soon outweighed

@@ -1,4 +1,4 @@
-"""Frames: the WebSocket protocol as websockets parses it, one frame at a time, refusing in JSON."""
+"""Frames: WebSocket as websockets parses it, one frame at a time, refused in JSON, and how many of them may come."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from http import HTTPStatus
 from typing import Final
 
 from websockets.datastructures import Headers
-from websockets.frames import Close, CloseCode, Frame
+from websockets.frames import CTRL_OPCODES, Close, CloseCode, Frame, Opcode
 from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
 from gigastt.errors import BadRequest, HeadersTooLarge, InternalError, MethodNotAllowed, RequestError, UpgradeRequired
+from gigastt.gateway.rate import Rate, take_token
 from gigastt.gateway.responses import error_fields, json_text
 from gigastt.gateway.server.deadlines import answer_headers
 
@@ -19,8 +20,18 @@ try:
 except ImportError:
     from websockets.utils import apply_mask
 
-__all__ = ["FrameEdges", "FrameProtocol", "apply_mask"]
+__all__ = ["Allowance", "FrameEdges", "FrameProtocol", "apply_mask"]
 
+MAX_FRAGMENTS: Final = 1_024
+MOST_QUEUED_MESSAGES: Final = 4  # the application takes them in one go, and so do a hundred others in the same pass
+MOST_QUEUED_BYTES: Final = 64 * 1024
+TINY_BYTES: Final = 32  # 2 ms of the leanest audio there is (8 kHz, 8 bits, two channels); nobody cuts it like that
+# Frames of 20 ms at sixteen times real time are 800 a second, and 10 s of frames of 10 ms are a thousand at once.
+FRAMES: Final = Rate(per_minute=60 * 1_000, burst=2_000)
+TINY_FRAMES: Final = Rate(per_minute=60 * 500, burst=2_000)
+TEXTS: Final = Rate(per_minute=60 * 20, burst=300)
+SHORT_TEXT_BYTES: Final = 128  # a longer text may be audio in base64: 10 ms of 8 kHz and 8 bits in JSON are 150
+CONTROLS: Final = Rate(per_minute=60 * 50, burst=2_000)
 _LONGEST_HEAD: Final = 14
 
 
@@ -98,3 +109,31 @@ class FrameProtocol(ServerProtocol):
             {**answer_headers(len(response.body)), **({"allow": "GET"} if refusal.status == 405 else {})}
         )
         return response
+
+
+class Allowance:
+    """How fast a peer may send: four token buckets. Without I/O; `now` is in seconds of the event loop's clock.
+
+    Too many pings or short texts close the connection; audio only has to wait, whatever it is cut into or written as.
+    """
+
+    __slots__ = ("_controls", "_frames", "_texts", "_tiny", "wait_until")
+
+    def __init__(self) -> None:
+        self._frames = self._tiny = self._texts = self._controls = 0.0
+        self.wait_until = 0.0  # when the next frame may be looked at
+
+    def take(self, frame: Frame, now: float) -> bool:
+        """Count a frame; return whether the peer is still within bounds."""
+        wait = 0.0
+        if frame.opcode in CTRL_OPCODES:
+            self._controls, wait = take_token(CONTROLS, self._controls, now)
+        elif frame.opcode is Opcode.TEXT and len(frame.data) < SHORT_TEXT_BYTES:
+            self._texts, wait = take_token(TEXTS, self._texts, now)
+        elif len(frame.data) < TINY_BYTES:
+            self._tiny = max(self._tiny, now) + TINY_FRAMES.interval
+            self.wait_until = self._tiny - TINY_FRAMES.span
+        else:
+            self._frames = max(self._frames, now) + FRAMES.interval
+            self.wait_until = self._frames - FRAMES.span
+        return not wait

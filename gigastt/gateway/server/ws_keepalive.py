@@ -1,23 +1,94 @@
-"""Keepalive: pings that show whether a WebSocket peer is there, and whether it reads. Runs on the event loop."""
+"""Keepalive: pings that show whether a WebSocket peer is there, and whether it reads. Runs on the event loop.
+
+`Reading` is a core without I/O: `now` is an argument, in seconds of the event loop's clock.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Final, Literal, TypeAlias
 
 from websockets.frames import CloseCode, Frame
 
 from gigastt.gateway.server.deadlines import Deadlines
-from gigastt.gateway.server.ws_patience import Reading
+from gigastt.gateway.server.turns import Turns
+from gigastt.gateway.server.ws_frames import FrameProtocol
 from gigastt.log import get_logger
 
-if TYPE_CHECKING:
-    from gigastt.gateway.server.turns import Turns
-    from gigastt.gateway.server.ws_frames import FrameProtocol
-
 log = get_logger(__name__)
+
+MISSED_PINGS: Final = 2
+# A pong waits behind the audio that was sent ahead: for a client on this machine the systems' buffers hold 4.5 MB.
+MOST_BEFORE_PONG_BYTES: Final = 4_800_000
+
+LOOKS: Final = 6  # for one pong
+ALMOST: Final = 0.99  # timers are exact to a millisecond
+
+PeerVerdict: TypeAlias = Literal["patient", "silent", "unread"]
+
+
+class Reading:
+    """Whether a peer reads, by the pongs it owes.
+
+    A pong comes behind all that the peer had sent before it read the ping. So time counts only while its data arrives
+    and is not held back here; besides, an amount of data counts. A peer that sends nothing at all may be a phone in a
+    tunnel, and is given longer.
+    """
+
+    __slots__ = ("_before", "_deadlines", "_held", "_held_since", "_looked_at", "_overdue", "_received", "_silent")
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
+        self._before = self._received = 0
+        self._looked_at = self._overdue = self._silent = self._held = 0.0
+        self._held_since: float | None = None
+
+    @property
+    def seconds_to_look(self) -> float:
+        """How long after a ping, or a look, to look again."""
+        return min(self._deadlines.pong, self._deadlines.ping) / LOOKS
+
+    def pinged(self, received: int, now: float) -> None:
+        """A ping goes out, after `received` bytes of the peer; all earlier pings are answered."""
+        self._before = self._received = received
+        self._looked_at = now
+        self._overdue = self._silent = self._held = 0.0
+        if self._held_since is not None:
+            self._held_since = now
+
+    def hold(self, now: float) -> None:
+        """Its data is held back from now on."""
+        if self._held_since is None:
+            self._held_since = now
+
+    def release(self, now: float) -> None:
+        """Its data is taken again."""
+        if self._held_since is not None:
+            self._held += now - self._held_since
+            self._held_since = None
+
+    def look(self, received: int, now: float, *, waiting: bool = False) -> PeerVerdict:
+        """Judge the time since the last look, with still no pong and `received` bytes in all.
+
+        Args:
+            waiting: some of them have not been taken yet.
+        """
+        if self._held_since is not None:
+            self.release(now)
+            self._held_since = now
+        since = min(now - self._looked_at, self.seconds_to_look)  # this process may have been late, not the peer
+        counts = max(0.0, since - self._held)
+        if received > self._received or waiting:
+            self._overdue += counts
+            self._silent = 0.0
+        else:
+            self._silent += counts
+        self._looked_at, self._held, self._received = now, 0.0, received
+        if self._overdue >= ALMOST * self._deadlines.pong or received - self._before > MOST_BEFORE_PONG_BYTES:
+            return "unread"
+        return "silent" if self._silent >= ALMOST * MISSED_PINGS * self._deadlines.ping else "patient"
 
 
 class Keepalive:

@@ -27,14 +27,13 @@ from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.http11 import Request
 
 from gigastt.errors import BadRequest
-from gigastt.gateway.server import ws_patience
+from gigastt.gateway.server import ws_frames
 from gigastt.gateway.server.caps import PLACE, Place
 from gigastt.gateway.server.deadlines import ConnectionConfig, ReadersDeadline, raw_answer
 from gigastt.gateway.server.turns import TASK_SECONDS, Turns
 from gigastt.gateway.server.waits import MessageQueue, WriteRoom
-from gigastt.gateway.server.ws_frames import FrameEdges, FrameProtocol, apply_mask
-from gigastt.gateway.server.ws_keepalive import Keepalive
-from gigastt.gateway.server.ws_patience import Allowance, Reading
+from gigastt.gateway.server.ws_frames import Allowance, FrameEdges, FrameProtocol, apply_mask
+from gigastt.gateway.server.ws_keepalive import Keepalive, Reading
 
 RECEIVE_BUFFER_BYTES: Final = 128 * 1024  # of the system; else it keeps megabytes for a client that sends ahead
 TAKER: Final = "set_taker"  # in the state of the ASGI scope: a function that sets the connection's taker
@@ -126,8 +125,8 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
             not self.handshake_complete
             or self.input_ended
             or not self.writable.is_set()  # its pings would be answered into a buffer nobody reads
-            or len(self.queue.messages) >= ws_patience.MOST_QUEUED_MESSAGES
-            or self._queued_bytes >= ws_patience.MOST_QUEUED_BYTES
+            or len(self.queue.messages) >= ws_frames.MOST_QUEUED_MESSAGES
+            or self._queued_bytes >= ws_frames.MOST_QUEUED_BYTES
             or self._waking is not None
         ):
             return True
@@ -186,7 +185,7 @@ class WebSocketConnection(ReadersDeadline, Keepalive, WebSocketsSansIOProtocol):
                         self.handle_close(event)
 
     def handle_cont(self, event: Frame) -> None:
-        if len(self.frames) >= ws_patience.MAX_FRAGMENTS:
+        if len(self.frames) >= ws_frames.MAX_FRAGMENTS:
             self._fail(Close(CloseCode.POLICY_VIOLATION, "policy_violation"))
         else:
             super().handle_cont(event)

@@ -269,3 +269,11 @@ async def test_keys_are_asked_for_everywhere_but_on_probes(tmp_path: Path) -> No
     assert (await get(context, authorization=f"Bearer {KEY}x")).status_code == 401
     assert (await get(context, f"/v1/models?api_key={KEY}")).status_code == 401
     assert (await get(context, sec_websocket_protocol=f"gigastt.bearer.{KEY}")).status_code == 401
+
+
+async def test_a_query_has_so_many_parameters_and_no_more() -> None:
+    context = Fakes().context()
+    assert (await get(context, "/v1/models?" + "&".join(["a=1"] * 1_000))).status_code == 200
+    refused = await get(context, "/v1/models?" + "&" * 1_000)
+    assert (refused.status_code, code(refused)) == (400, "invalid_parameter")
+    assert (await get(context, "/health?" + "&" * 1_000)).status_code == 200

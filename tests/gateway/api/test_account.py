@@ -15,7 +15,7 @@ from gigastt.gateway.metrics import Metrics
 from gigastt.log import fields_of
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
-from tests.gateway.api.test_native_ws import client, memory_context
+from tests.fakes.native import client, memory_context
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow

@@ -20,10 +20,10 @@ from gigastt.gateway.access.key_file import KeyLimits, add_key
 from gigastt.gateway.api.asterisk import read_event
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import memory_context
 from tests.fakes.pool import Fakes
 from tests.fakes.scripted import speech
 from tests.gateway.api.calls import follow
-from tests.gateway.api.test_native_ws import memory_context
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow

@@ -22,10 +22,10 @@ from gigastt.gateway.api.audiosocket import AudioSocketFraming
 from gigastt.gateway.api.tcp import BrokenStream
 from gigastt.gateway.app import create_audiosocket
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import memory_context
 from tests.fakes.pool import Fakes
 from tests.fakes.scripted import speech
 from tests.gateway.api.calls import CallServer, call_server
-from tests.gateway.api.test_native_ws import memory_context
 from tests.raw_client import RawClient
 from tests.waiting import wait_until
 
@@ -254,3 +254,16 @@ async def test_followers_that_leave_are_forgotten() -> None:
             await wait_until(lambda: len(server.context.feeds) == 1)
             task.cancel()
             await wait_until(lambda: len(server.context.feeds) == 0)
+
+
+async def test_those_who_wait_for_a_call_hear_of_a_rate_that_refuses_it() -> None:
+    async with calls(limits=Limits(rate_limit_per_minute=1, rate_limit_burst=2)) as running:
+        following = asyncio.create_task(running.events(str(CALL)))
+        await wait_until(lambda: running.context.feeds.is_awaited(str(CALL)))
+        async with running.connect() as first, running.connect() as second:
+            first.write(packet(0x00))
+            await until_hung_up(first)
+            second.write(hello())
+            assert await until_hung_up(second) == b""
+        told = await following
+    assert [(event["type"], event.get("code")) for event in told] == [("error", "rate_limited"), ("end", None)]

@@ -18,10 +18,10 @@ from websockets.typing import Subprotocol
 from tests.asyncapi import check_message
 from tests.fakes.gateway import http_client, serving
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import Client, memory_context, server
 from tests.fakes.pool import Fakes, FakeTranscriber, final
 from tests.fakes.scripted import POISON
 from tests.gateway.api.test_description import DOCUMENT
-from tests.gateway.api.test_native_ws import Client, memory_context, server
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from gigastt.config import Limits
 from gigastt.gateway.api.entrance import seconds_to_wait
 from tests.fakes.memory_pool import MemoryPool
-from tests.gateway.api.test_native_ws import Client, server
+from tests.fakes.native import Client, server
 from tests.gateway.api.test_resumption import begin_and_lose, newest_token, texts
 from tests.waiting import wait_until
 

@@ -13,7 +13,7 @@ import pytest
 
 from gigastt.gateway.api.dialect import Moment
 from gigastt.gateway.api.teller import Captions
-from gigastt.gateway.feeds import LAST_MESSAGES, Feeds
+from gigastt.gateway.feeds import LAST_MESSAGES, MOST_ENDED_BYTES, MOST_MESSAGES, Feeds
 from gigastt.transcript import Gap, Partial, Word
 from tests.fakes.gateway import http_client, serving
 from tests.fakes.pool import Fakes, final
@@ -102,6 +102,20 @@ async def test_a_name_is_its_clients_own_also_while_its_old_session_is_not_known
     strange.end()
     assert await read(feeds) == ["ready", "ready", "Своё.", "end"]
     assert await read(feeds, name="other") == ["ready", "Чужое.", "end"]
+
+
+async def test_many_long_calls_that_have_ended_are_forgotten_before_their_time_but_for_the_last() -> None:
+    feeds = Feeds()
+    text = "x" * (MOST_ENDED_BYTES // MOST_MESSAGES // 4)  # four calls have more than may be kept
+    for call in range(6):
+        feed = feeds.begin(f"call-{call}")
+        for _ in range(MOST_MESSAGES):
+            feed.add(text)
+        feeds.end(feed)
+    assert len(feeds) == 3
+    short = feeds.begin("short")
+    feeds.end(short)
+    assert len(feeds) == 4
 
 
 async def test_events_come_over_http_and_end_with_the_session() -> None:

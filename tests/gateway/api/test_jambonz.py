@@ -13,9 +13,9 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.fakes.gateway import serving
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import memory_context
 from tests.fakes.scripted import POISON, speech
 from tests.gateway.api.calls import told
-from tests.gateway.api.test_native_ws import memory_context
 
 pytestmark = pytest.mark.slow
 

@@ -18,9 +18,9 @@ from gigastt.config import Limits
 from gigastt.gateway.api.jitsi import read_frame
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import memory_context
 from tests.fakes.scripted import speech
 from tests.gateway.api.calls import told
-from tests.gateway.api.test_native_ws import memory_context
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow

@@ -10,8 +10,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import client, server
 from tests.fakes.scripted import speech
-from tests.gateway.api.test_native_ws import client, server
 
 pytestmark = pytest.mark.slow
 

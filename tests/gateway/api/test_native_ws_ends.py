@@ -13,9 +13,9 @@ from websockets.exceptions import ConnectionClosed
 from gigastt.config import Limits
 from gigastt.gateway.api.conversation import MOST_EMPTY_FRAMES, MOST_GARBAGE_FRAMES
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import Client, client, server, session
 from tests.fakes.scripted import speech
 from tests.gateway.api.test_containers import wav_header
-from tests.gateway.api.test_native_ws import Client, client, server, session
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,8 @@ from websockets.typing import Subprotocol
 from gigastt.config import Limits
 from tests.asyncapi import check_message
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import Client, server
 from tests.fakes.scripted import POISON, speech
-from tests.gateway.api.test_native_ws import Client, server
 
 pytestmark = pytest.mark.slow
 

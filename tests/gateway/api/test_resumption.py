@@ -17,9 +17,9 @@ from gigastt.gateway.app import NATIVE
 from gigastt.ipc.messages import Finish
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import Client, client, server
 from tests.fakes.pool import Fakes
 from tests.fakes.scripted import speech
-from tests.gateway.api.test_native_ws import Client, client, server
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow

@@ -18,9 +18,9 @@ from gigastt.ipc.messages import OpenStream
 from gigastt.transcript import Alternative, Final, Hotword, Options, Word, alternatives_of
 from tests.fakes.gateway import http_client, serving
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import Client, client, server
 from tests.fakes.pool import ALPHABET, Fakes, FakeTranscriber, final
 from tests.fakes.scripted import LOUD
-from tests.gateway.api.test_native_ws import Client, client, server
 from tests.gateway.api.test_resumption import begin, come_back, cut, newest_token, sharing
 from tests.test_hotwords import HOSTILE
 

@@ -14,9 +14,9 @@ from gigastt.transcript import Partial
 from tests.fakes.gateway import http_client
 from tests.fakes.jobs import FakeJobs
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import Client, client, server
 from tests.fakes.pool import Fakes, FakeTranscriber, final
 from tests.fakes.scripted import LOUD
-from tests.gateway.api.test_native_ws import Client, client, server
 from tests.gateway.api.test_resumption import begin, come_back, cut, newest_token, sharing, texts
 
 PLAIN = {"punctuation": False, "casing": "lower"}

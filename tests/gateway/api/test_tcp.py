@@ -31,8 +31,8 @@ from gigastt.gateway.server.deadlines import Deadlines
 from gigastt.transcript import Final, Gap, Partial
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import memory_context
 from tests.fakes.scripted import speech
-from tests.gateway.api.test_native_ws import memory_context
 from tests.raw_client import RawClient, connect_raw
 from tests.waiting import wait_until
 

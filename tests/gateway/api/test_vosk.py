@@ -25,8 +25,8 @@ from gigastt.spelling import AS_RECOGNISED, PLAIN
 from gigastt.transcript import Final, Word
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import memory_context
 from tests.fakes.scripted import POISON, speech
-from tests.gateway.api.test_native_ws import memory_context
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow

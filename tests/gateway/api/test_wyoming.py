@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
@@ -27,10 +28,11 @@ from gigastt.gateway.server.deadlines import Deadlines
 from gigastt.transcript import Final, Partial, Word
 from tests.fakes.gateway import Running, serving
 from tests.fakes.memory_pool import MemoryPool
+from tests.fakes.native import memory_context
 from tests.fakes.pool import FakePool, Fakes
 from tests.fakes.scripted import POISON, speech
-from tests.gateway.api.test_native_ws import memory_context
 from tests.raw_client import connect_raw
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -237,6 +239,21 @@ async def test_sessions_are_counted_by_their_protocol() -> None:
 async def test_a_client_that_says_nothing_is_hung_up_on() -> None:
     async with client(Limits(idle_timeout_secs=0.05)) as connected:
         assert await read(connected, "") == []
+
+
+async def test_a_client_that_asks_and_never_reads_is_dropped() -> None:
+    context = memory_context(MemoryPool(automatic=True))
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+        deaf.setblocking(False)
+        loop = asyncio.get_running_loop()
+        async with serving(context, tcp=listen_for_wyoming(context), deadlines=Deadlines(unread=0.1)) as running:
+            await loop.sock_connect(deaf, ("127.0.0.1", running.port))
+            with suppress(ConnectionError):
+                async with asyncio.timeout(60):
+                    while True:
+                        await loop.sock_sendall(deaf, b'{"type":"describe"}\n' * 100)
+            await wait_until(lambda: not running.server.server_state.connections)
 
 
 async def test_a_span_without_words_is_an_error_and_the_rest_is_told() -> None:

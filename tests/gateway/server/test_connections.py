@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 from gigastt.config import Limits
 from gigastt.gateway.context import AppContext
 from gigastt.gateway.server.deadlines import Deadlines
-from gigastt.gateway.server.ws_patience import MISSED_PINGS
+from gigastt.gateway.server.ws_keepalive import MISSED_PINGS
 from tests.fakes.gateway import Running, serving
 from tests.fakes.pool import Fakes
 from tests.properties import tries

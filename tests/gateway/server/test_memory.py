@@ -12,7 +12,7 @@ import pytest
 from gigastt.gateway.app import NATIVE
 from tests.fakes.gateway import serving
 from tests.fakes.memory_pool import MemoryPool
-from tests.gateway.api.test_native_ws import memory_context
+from tests.fakes.native import memory_context
 
 pytestmark = pytest.mark.slow
 

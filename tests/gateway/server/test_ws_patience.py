@@ -6,14 +6,8 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from gigastt.gateway.server.deadlines import Deadlines
-from gigastt.gateway.server.ws_patience import (
-    LOOKS,
-    MOST_BEFORE_PONG_BYTES,
-    SHORT_TEXT_BYTES,
-    Allowance,
-    PeerVerdict,
-    Reading,
-)
+from gigastt.gateway.server.ws_frames import SHORT_TEXT_BYTES, Allowance
+from gigastt.gateway.server.ws_keepalive import LOOKS, MOST_BEFORE_PONG_BYTES, PeerVerdict, Reading
 
 DEADLINES = Deadlines(ping=20.0, pong=6.0)
 

@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from gigastt.gateway.server.deadlines import ConnectionConfig, Deadlines
-from gigastt.gateway.server.ws_patience import MOST_QUEUED_MESSAGES
+from gigastt.gateway.server.ws_frames import MOST_QUEUED_MESSAGES
 from gigastt.gateway.server.ws_protocol import INPUT_ENDED, TAKER, WebSocketConnection
 from tests.properties import tries
 from tests.waiting import wait_until
