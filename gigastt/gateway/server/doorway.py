@@ -63,6 +63,7 @@ class Doorway:
         open_plain: for connections without TLS.
         tls: None: the first byte is not looked at.
         newcomers: how many connections of one address are let in.
+        in_line: how many that were let in have had no turn yet; while they are many, the others wait here, by address.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Doorway:
         open_plain: Open,
         tls: Tls | None = None,
         newcomers: Rate = NEWCOMERS,
+        in_line: Callable[[], int] = lambda: 0,
     ) -> None:
         self.sockets = (listener,)
         self._connections = connections
@@ -82,6 +84,7 @@ class Doorway:
         self._lines: dict[int, deque[tuple[socket.socket, Place, Open]]] = {}  # by address; each first in its turn
         self._held: dict[int, deque[tuple[socket.socket, Place, Open]]] = {}  # lines that wait for their next turn
         self._newcomers = RateLimiter(newcomers)
+        self._in_line = in_line
         self._opening: set[asyncio.Future[object]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._loop.add_reader(listener.fileno(), self._accept)
@@ -158,7 +161,7 @@ class Doorway:
 
     def _let_in(self) -> None:
         """Open a few, one of each address in turn."""
-        for _ in range(_MOST_LET_IN):
+        for _ in range(_MOST_LET_IN if self._in_line() < _MOST_LET_IN else 1):
             if not self._lines:
                 return
             key = next(iter(self._lines))

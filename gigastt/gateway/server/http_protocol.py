@@ -75,7 +75,7 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.turns = Turns(self._rota, transport, self._parse)
+        self.turns = Turns(self._rota, transport, self._parse, is_new=True)
         self.flow = Flow(transport, self.turns)
         self._line = Line(transport, self.hang_up)
         self._enter("head", self.deadlines.linger if self._place.refusal else self.deadlines.head)

@@ -178,8 +178,9 @@ class Server(uvicorn.Server):
         if connect is not None:
             return Doorway(listener, self._connections, self._opening(self.config, connect))
         opening = self._opening(self.config, self._connect)
+        rota = self.config.rota
         if self.certificate is None:
-            return Doorway(listener, self._connections, opening)
+            return Doorway(listener, self._connections, opening, in_line=lambda: rota.newcomers)
         assert self._plain is not None
         deadlines = self.config.deadlines
         tls = Tls(
@@ -191,7 +192,9 @@ class Server(uvicorn.Server):
             ),
             deadlines.head,
         )
-        return Doorway(listener, self._connections, self._opening(self._plain, self._connect), tls)
+        return Doorway(
+            listener, self._connections, self._opening(self._plain, self._connect), tls, in_line=lambda: rota.newcomers
+        )
 
     def _opening(self, config: ConnectionConfig, connect: ConnectionFactory) -> Callable[..., Awaitable[object]]:
         loop = asyncio.get_running_loop()

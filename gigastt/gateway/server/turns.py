@@ -12,7 +12,9 @@ are woken beside the turns, a few in each pass; and a pass that took longer than
 did, leaves less time for both in the next.
 
 There are two lines: of connections whose last turn was not enough, which have one turn in five, and of all others. So
-a request or a microphone does not wait behind the turns of a hundred connections that always have something to do.
+a request or a microphone does not wait behind the turns of a hundred connections that always have something to do. And
+before each turn of these comes one of a connection that has had none: a request does not wait behind a hundred sessions
+that begin to speak at once. How many of one address come new is the doorway's business.
 
 One `Rota` for a server, one `Turns` for a connection, both on the event loop.
 """
@@ -52,6 +54,7 @@ class Rota:
         self._clock = clock
         self._began = 0.0  # when the pass was asked for that is due
         self._spent = 0.0
+        self._new: deque[Turns] = deque()
         self._fresh: deque[Turns] = deque()
         self._left_over: deque[Turns] = deque()
         self._asleep: deque[asyncio.Future[None]] = deque()  # what tasks wait for that may go on
@@ -65,7 +68,12 @@ class Rota:
 
     def __len__(self) -> int:
         """Connections that stand in line."""
-        return len(self._fresh) + len(self._left_over)
+        return len(self._new) + len(self._fresh) + len(self._left_over)
+
+    @property
+    def newcomers(self) -> int:
+        """Connections that stand in line for their first turn."""
+        return len(self._new)
 
     def spend(self, seconds: float) -> None:
         """Count time of this pass of the loop."""
@@ -74,7 +82,7 @@ class Rota:
 
     def append(self, turns: Turns, *, left_over: bool) -> None:
         """Let a connection take its turn after those that wait already; `left_over`: its last one was not enough."""
-        (self._left_over if left_over else self._fresh).append(turns)
+        (self._left_over if left_over else self._new if turns.is_new else self._fresh).append(turns)
         self._call_soon()
 
     def wake(self, waited_for: asyncio.Future[None]) -> None:
@@ -104,6 +112,8 @@ class Rota:
         while self.has_time and (self._asleep or len(self)):
             if self._asleep:
                 self._wake(self._asleep.popleft())
+            if self._new:
+                self._new.popleft().take()
             if self._fresh and (self._fresh_turns < FRESH_PER_LEFT_OVER or not self._left_over):
                 self._fresh_turns += 1
                 self._fresh.popleft().take()
@@ -129,11 +139,13 @@ class Turns:
         rota: the line of its server.
         transport: read from while nothing waits. Nobody else may pause or resume it.
         step: feeds the parser; may call `wake` and `close`.
+        is_new: its first turn comes before those of connections that have had one.
     """
 
-    __slots__ = ("_backlog", "_closed", "_in_line", "_offset", "_paused", "_rota", "_step", "_transport")
+    __slots__ = ("_backlog", "_closed", "_in_line", "_offset", "_paused", "_rota", "_step", "_transport", "is_new")
 
-    def __init__(self, rota: Rota, transport: asyncio.Transport, step: Step) -> None:
+    def __init__(self, rota: Rota, transport: asyncio.Transport, step: Step, *, is_new: bool = False) -> None:
+        self.is_new = is_new  # and has had no turn yet
         self._rota = rota
         self._transport = transport
         self._step: Step | None = step
@@ -169,7 +181,7 @@ class Turns:
 
     def take(self) -> None:
         """Take one turn; called by the rota."""
-        self._in_line = False
+        self._in_line = self.is_new = False
         step = self._step
         if step is None:
             return

@@ -100,14 +100,15 @@ async def test_asterisk_is_told_nothing_but_to_hang_up() -> None:
     pool = MemoryPool(automatic=True)
     async with server(pool) as running, dial(running) as socket:
         await socket.send(START)
-        following = asyncio.create_task(events(running, "1795768294.3"))
+        followed = follow(running.http, "1795768294.3")
+        assert (await anext(followed))["type"] == "ready"
         await speak(socket, 1)
         await wait_until(lambda: pool.metrics.accepted_samples >= len(speech((1,))))
         running.server.handle_exit(signal.SIGTERM, None)
         told = [message async for message in socket]
         assert told == ["HANGUP"]
         assert socket.close_code == 1001
-        assert words(await following) == "w1"
+        assert words([event async for event in followed]) == "w1"
 
 
 @pytest.mark.parametrize(

@@ -221,3 +221,17 @@ async def test_tasks_are_woken_in_their_order_a_few_in_each_pass_and_turns_come_
         assert sorted(after[:50], reverse=True) == after[:50]
         passes += 1
     assert passes >= 15
+
+
+async def test_a_new_connection_does_not_wait_behind_a_hundred_that_begin_to_speak() -> None:
+    rota = Rota()
+    order: list[Eater] = []
+    for _ in range(100):
+        Eater(rota, seconds=0.0006, order=order).turns.receive(b"x")
+    newcomer = Eater(rota, order=order)
+    newcomer.turns = Turns(rota, newcomer.transport, newcomer.step, is_new=True)
+    before = len(order)
+    newcomer.turns.receive(b"x")
+    await wait_until(lambda: not len(rota))
+    assert order.index(newcomer) - before <= 1
+    assert len(order) == 101
