@@ -219,6 +219,12 @@ GUARDS = (
         "tests/gateway/api/test_following.py",
     ),
     Guard(
+        "TLS handshakes of one address that are not finished are bounded",
+        "gigastt/gateway/server/doorway.py",
+        (("return len(self._opening) >= self._most_handshakes and", "return False and"),),
+        "tests/gateway/server/test_doorway.py",
+    ),
+    Guard(
         "jobs that have not ended are bounded",
         "gigastt/gateway/jobs/turns.py",
         (("len(self._jobs) >= MOST_JOBS or", "False or"),),

@@ -8,7 +8,8 @@
 Accepting is cheap, serving a connection is not: ten thousand from one address wait for each other, and one from another
 address for a few of them. One address is let in so often a second (`NEWCOMERS`), and waits for its turn beyond that;
 trusted proxies are not held back. With TLS a connection has no transport until its first byte is there, which stays in
-the socket. On the event loop.
+the socket. Where many handshakes are not finished, an address with its share of them waits until one of its own ends.
+On the event loop.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,7 @@ log = get_logger(__name__)
 # behind one address may come all at once, after a restart.
 NEWCOMERS: Final = Rate(per_minute=60 * 500, burst=500)
 
+MOST_HANDSHAKES: Final = 500  # unfinished, of all addresses together; each holds 60 kB for up to `Deadlines.head`
 _HANDSHAKE: Final = b"\x16"
 _MOST_ACCEPTED: Final = 128  # in one pass of the loop
 _MOST_LET_IN: Final = 4  # in one pass: each costs as much as many accepted ones
@@ -64,6 +66,7 @@ class Doorway:
         tls: None: the first byte is not looked at.
         newcomers: how many connections of one address are let in.
         in_line: how many that were let in have had no turn yet; while they are many, the others wait here, by address.
+        most_handshakes: that are not finished; beyond that, each address may have its share of them.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Doorway:
         tls: Tls | None = None,
         newcomers: Rate = NEWCOMERS,
         in_line: Callable[[], int] = lambda: 0,
+        most_handshakes: int = MOST_HANDSHAKES,
     ) -> None:
         self.sockets = (listener,)
         self._connections = connections
@@ -84,7 +88,10 @@ class Doorway:
         self._lines: dict[int, deque[tuple[socket.socket, Place, Open]]] = {}  # by address; each first in its turn
         self._held: dict[int, deque[tuple[socket.socket, Place, Open]]] = {}  # lines that wait for their next turn
         self._newcomers = RateLimiter(newcomers)
+        self._handshakes: Counter[int] = Counter()  # under way, by address
+        self._sated: set[int] = set()  # of the held, addresses that wait for one of theirs to end
         self._in_line = in_line
+        self._most_handshakes = most_handshakes
         self._opening: set[asyncio.Future[object]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._loop.add_reader(listener.fileno(), self._accept)
@@ -171,14 +178,24 @@ class Doorway:
                 self._held[key] = line
                 self._loop.call_later(wait, self._release, key)
                 continue
+            if not shared and self._has_its_share(key):
+                self._held[key] = line
+                self._sated.add(key)
+                continue
             connection, place, opening = line.popleft()
             if line:
                 self._lines[key] = line
             task = asyncio.ensure_future(opening(connection, place))
             self._opening.add(task)
+            self._handshakes[key] += 1
             task.add_done_callback(partial(self._opened, connection, place))
         if self._lines:
             self._loop.call_soon(self._let_in)
+
+    def _has_its_share(self, key: int) -> bool:
+        addresses = len(self._handshakes) + (key not in self._handshakes)
+        share = max(1, self._most_handshakes // addresses)
+        return len(self._opening) >= self._most_handshakes and self._handshakes[key] >= share
 
     def _release(self, key: int) -> None:
         """Let a line take its next turn."""
@@ -190,6 +207,12 @@ class Doorway:
 
     def _opened(self, connection: socket.socket, place: Place, task: asyncio.Future[object]) -> None:
         self._opening.discard(task)
+        self._handshakes[place.key] -= 1
+        if not self._handshakes[place.key]:
+            del self._handshakes[place.key]
+        if place.key in self._sated:
+            self._sated.remove(place.key)
+            self._release(place.key)
         failure = asyncio.CancelledError() if task.cancelled() else task.exception()
         if failure is None:
             return

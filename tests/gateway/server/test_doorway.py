@@ -127,6 +127,33 @@ async def test_a_trusted_proxy_is_not_held_back(listener: socket.socket) -> None
         doorway.close()
 
 
+async def test_unfinished_handshakes_of_one_address_wait_for_each_other_and_for_nobody_else(
+    listener: socket.socket,
+) -> None:
+    begun: list[str] = []
+    ends: dict[str, asyncio.Event] = {"127.0.0.2": asyncio.Event(), "127.0.0.3": asyncio.Event()}
+
+    async def shake_hands(connection: socket.socket, place: Place) -> None:
+        peer = connection.getpeername()[0]
+        begun.append(peer)
+        await ends[peer].wait()
+        raise ConnectionResetError
+
+    connections = Connections()
+    with ExitStack() as stack:
+        doorway = Doorway(listener, connections, shake_hands, most_handshakes=5)
+        come_from(stack, listener, "127.0.0.2", 20)
+        await wait_until(lambda: len(begun) == 5 and len(connections) == 20)
+        come_from(stack, listener, "127.0.0.3", 4)
+        await wait_until(lambda: begun == ["127.0.0.2"] * 5 + ["127.0.0.3"] * 2 and len(connections) == 24)
+        ends["127.0.0.3"].set()
+        await wait_until(lambda: begun.count("127.0.0.3") == 4 and len(connections) == 20)
+        assert begun.count("127.0.0.2") == 5
+        ends["127.0.0.2"].set()
+        await wait_until(lambda: begun.count("127.0.0.2") == 20 and len(connections) == 0)
+        doorway.close()
+
+
 async def test_they_count_while_they_wait_and_too_many_are_hung_up_on(listener: socket.socket) -> None:
     opened, connections = Opened(), Connections(Caps(per_address=2))
     with ExitStack() as stack:
