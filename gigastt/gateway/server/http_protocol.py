@@ -107,7 +107,9 @@ class HttpConnection(ReadersDeadline, HttpToolsProtocol):
         if self._phase == "closing":
             return
         self._line.end()
-        if self._ended or (self._phase == "idle" and not self.turns.waiting):
+        # TLS cannot end one way only: a client that waits for the end would wait for ours to be given up.
+        is_read = self._phase == "idle" or (self._phase == "answer" and not self.transport.can_write_eof())
+        if self._ended or (is_read and not self.turns.waiting):
             self._enter("closing", None)
             self.transport.close()
         elif not self.transport.is_closing():

@@ -144,6 +144,20 @@ async def test_an_early_refusal_is_read_by_a_client_that_still_sends(pair: Pair)
 
 
 @on_uvloop
+async def test_a_client_that_asks_for_the_end_hears_it_behind_its_answer(pair: Pair) -> None:
+    async with serving_tls(pair, deadlines=Deadlines(linger=60.0)) as running:
+        for body in (b"", b"\0" * 1000):
+            reader, writer = await open_line(running, pair.trust())
+            writer.write(
+                b"POST /v1/transcribe HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+                b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+            )
+            async with asyncio.timeout(30):
+                assert b"HTTP/1.1 " in await reader.read()
+            writer.close()
+
+
+@on_uvloop
 async def test_silence_and_broken_handshakes_are_hung_up_on(pair: Pair) -> None:
     async with serving_tls(pair, deadlines=Deadlines(head=0.3)) as running:
         for first in (b"", b"\x16", b"\x16\x03\x01\x00\x05hello", b"\x16" * 1000):
