@@ -85,6 +85,7 @@ def test_members_without_number_are_refused_and_others_have_their_turn_between_t
     assert turns == [b""] * FREE_MEMBERS
 
 
+@pytest.mark.slow
 def test_a_long_body_may_have_as_many_members_as_its_blocks() -> None:
     block = bytes(range(256)) * (LEAST_MEMBER_BYTES // 256)
     assert len(unpack("gzip", pack("gzip", block) * (FREE_MEMBERS + 50))) == (FREE_MEMBERS + 50) * len(block)
