@@ -26,9 +26,8 @@ ErrorFields: TypeAlias = Callable[[RequestError], Mapping[str, Any]]  # renders 
 _FEW: Final = 32  # utterances of which JSON is made at once
 _DEFAULT_RETRY_AFTER_MS: Final = 1_000
 _TRANSIENT_STATUSES: Final = (429, 503)
-_encode: Final = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":")
-).encode  # `dumps` makes one each time
+# Made once: `json.dumps` makes an encoder for each text.
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _INTERNAL: Final = InternalError(
     "Something went wrong inside the server. Its log has the cause, under this request's id."
 )

@@ -167,6 +167,7 @@ _FIELDS: dict[type, list[tuple[int, str, Any]]] = {
     cls: [(index, name, _accepted(hint)) for index, (name, hint) in enumerate(get_type_hints(cls).items())]
     for cls in (*_TO_WORKER, *_TO_GATEWAY, *_NESTED.values())
 }
+# Those of them that are looked into even where the values have the types that they nearly always have, `_USUAL`.
 _DEEP = {
     cls: [field for field in fields if field[1] in _NESTED or field[2] in (list, tuple)]
     for cls, fields in _FIELDS.items()
